@@ -1,0 +1,49 @@
+"""PartImageNet's names: 40 part categories, 11 super-categories, 158 ImageNet synsets.
+
+Source: He et al., "PartImageNet: A Large, High-Quality Dataset of Parts", ECCV 2022, and its annotation files.
+"""
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+# The part names of each super-category, in the order of the category ids 0-39. "Tier" is the data set's own spelling.
+PARTS: dict[str, tuple[str, ...]] = {
+    'Quadruped': ('Head', 'Body', 'Foot', 'Tail'),
+    'Biped': ('Head', 'Body', 'Hand', 'Foot', 'Tail'),
+    'Fish': ('Head', 'Body', 'Fin', 'Tail'),
+    'Bird': ('Head', 'Body', 'Wing', 'Foot', 'Tail'),
+    'Snake': ('Head', 'Body'),
+    'Reptile': ('Head', 'Body', 'Foot', 'Tail'),
+    'Car': ('Body', 'Tier', 'Side Mirror'),
+    'Bicycle': ('Body', 'Head', 'Seat', 'Tier'),
+    'Boat': ('Body', 'Sail'),
+    'Aeroplane': ('Head', 'Body', 'Engine', 'Wing', 'Tail'),
+    'Bottle': ('Mouth', 'Body'),
+}
+SUPER_CATEGORIES = tuple(PARTS)
+CATEGORY_NAMES = tuple(f'{super_category} {part}' for super_category, parts in PARTS.items() for part in parts)
+
+# What the label maps beside the json files write where there is no part / no object.
+PART_MAP_BACKGROUND = 40
+OBJECT_MAP_BACKGROUND = 158
+
+# Spellings of the data set that no speaker would use, and what they mean.
+PART_ALIASES = {'tier': 'tire'}
+
+
+@dataclass(frozen=True)
+class Synset:
+    """One of the 158 ImageNet classes: ``wnid`` ("n02085782"), ``class_name``, ``super_category`` ("Quadruped")."""
+    wnid: str
+    class_name: str
+    super_category: str
+
+
+@lru_cache(maxsize=1)
+def load_synsets() -> dict[str, Synset]:
+    """Return the 158 synsets by wnid, in the order of the table."""
+    table = resources.files('mmpartref.datasets').joinpath('partimagenet_synsets.csv')
+    with table.open(encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    return {row['synset']: Synset(row['synset'], row['class_name'], row['super_category']) for row in rows}

@@ -1,0 +1,27 @@
+"""The models of mmpartref.
+
+Shapes are written by letter in every docstring and comment of this package:
+
+    N photos              M expressions (rows)      U distinct strings among them
+    L tokens of a string  D word width              E sentence width
+    C channels            H, W network input        h, w the original photo
+
+A batch is N photos and M expressions; ``image_index`` (M,) says which photo each expression belongs to.
+"""
+from mmpartref.models.backbones import CLIPResNet
+from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
+from mmpartref.models.decode_heads import VisionLanguageDecodeHead
+from mmpartref.models.losses import TextToPixelContrastiveLoss
+from mmpartref.models.necks import CRISNeck
+from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.models.text_encoders import CLIPTextEncoder
+
+__all__ = [
+    'CLIPResNet',
+    'CLIPTextEncoder',
+    'CRISNeck',
+    'ReferringDataPreprocessor',
+    'ReferringSegmentor',
+    'TextToPixelContrastiveLoss',
+    'VisionLanguageDecodeHead',
+]

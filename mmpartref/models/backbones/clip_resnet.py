@@ -1,0 +1,106 @@
+"""CLIP's ResNet as an image encoder for dense prediction."""
+from collections import OrderedDict
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
+from mmpartref.registry import MODELS
+
+
+class CLIPBottleneck(nn.Module):
+    """ResNet bottleneck whose stride is an average pool before the last 1x1, on the residual path as well."""
+    expansion = 4
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        out_channels = channels * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.avgpool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        # A fresh block starts as the identity, as CLIP initialises it.
+        nn.init.zeros_(self.bn3.weight)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride > 1 or in_channels != out_channels:
+            # The keys '0' and '1' are those of CLIP's checkpoints.
+            self.downsample = nn.Sequential(
+                OrderedDict([('pool', nn.AvgPool2d(stride)), ('0', nn.Conv2d(in_channels, out_channels, 1, bias=False)),
+                             ('1', nn.BatchNorm2d(out_channels))]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.bn3(self.conv3(self.avgpool(x)))
+        return self.relu(x + shortcut)
+
+
+@MODELS.register_module()
+class CLIPResNet(BaseModule):
+    """CLIP's modified ResNet: three-convolution stem, anti-aliased strides, dense attention pool on C5.
+
+    ::
+
+        photos (N, 3, H, W) -> stem /4 -> layer1 /4 -> layer2 /8 = C3 -> layer3 /16 = C4 -> layer4 /32 -> pool = C5
+
+    Sources: Radford et al. 2021, section 2.4; the dense pool and its residual from CRIS (CVPR 2022, published code).
+
+    Args:
+        layers: bottlenecks in each of the four stages; (3, 4, 6, 3) is RN50, (3, 4, 23, 3) RN101.
+        width: channels after the stem; 64 for RN50 and RN101.
+        embed_channels: width of CLIP's embedding, the channels of C5; 1024 for RN50, 512 for RN101.
+        num_heads: heads of the attention pool; CLIP uses width / 2.
+        pretrain_grid: side of the pretrained position grid; CLIP's training resolution / 32.
+        init_cfg: mmengine's initialisation config.
+
+    Attributes:
+        out_channels: channels of (C3, C4, C5).
+    """
+
+    def __init__(self,
+                 *,
+                 layers: tuple[int, int, int, int] = (3, 4, 6, 3),
+                 width: int = 64,
+                 embed_channels: int = 1024,
+                 num_heads: int = 32,
+                 pretrain_grid: int = 7,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        half = width // 2
+        self.conv1 = nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(half)
+        self.conv2 = nn.Conv2d(half, half, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(half)
+        self.conv3 = nn.Conv2d(half, width, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width)
+        self.avgpool = nn.AvgPool2d(2)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = self._make_stage(width, width, layers[0], stride=1)
+        self.layer2 = self._make_stage(width * 4, width * 2, layers[1], stride=2)
+        self.layer3 = self._make_stage(width * 8, width * 4, layers[2], stride=2)
+        self.layer4 = self._make_stage(width * 16, width * 8, layers[3], stride=2)
+        self.attnpool = DenseAttentionPool(width * 32, embed_channels, num_heads, pretrain_grid)
+        self.out_channels = (width * 8, width * 16, embed_channels)
+
+    @staticmethod
+    def _make_stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+        first = CLIPBottleneck(in_channels, channels, stride)
+        rest = (CLIPBottleneck(channels * CLIPBottleneck.expansion, channels, 1) for _ in range(blocks - 1))
+        return nn.Sequential(first, *rest)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode normalised photos (N, 3, H, W) to C3 (N, C, H/8, W/8), C4 (.., H/16, W/16), C5 (.., H/32, W/32)."""
+        x = self.relu(self.bn1(self.conv1(images)))
+        x = self.relu(self.bn2(self.conv2(x)))
+        x = self.relu(self.bn3(self.conv3(x)))
+        x = self.layer1(self.avgpool(x))
+        c3 = self.layer2(x)
+        c4 = self.layer3(c3)
+        c5 = self.attnpool(self.layer4(c4))
+        return c3, c4, c5

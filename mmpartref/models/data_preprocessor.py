@@ -1,0 +1,91 @@
+"""From a list of packed items to the tensors of one batch."""
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
+CLIP_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
+
+
+@MODELS.register_module()
+class ReferringDataPreprocessor(BaseDataPreprocessor):
+    """Normalise the photos, tokenise the distinct strings, note which row belongs to which photo and string.
+
+    ::
+
+        items (uint8 RGB (3, H, W), sample with K expressions)  x N
+          -> inputs (N, 3, H, W), tokens (U, L), image_index (M,), text_index (M,), data_samples
+
+    Photos of different sizes are padded with the mean colour at the right and the bottom in training. In evaluation
+    they are left as they are, a list instead of one tensor: the network sees its margins, so a padded photo's result
+    would depend on what shares its batch.
+
+    Args:
+        mean, std: per RGB channel, in grey levels 0..255; CLIP's by default.
+        non_blocking: whether copies to the device may overlap with computation.
+    """
+
+    def __init__(self,
+                 *,
+                 mean: Sequence[float] = CLIP_MEAN,
+                 std: Sequence[float] = CLIP_STD,
+                 non_blocking: bool = False) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+        # The text encoder owns the tokenizer; the segmentor hands it over.
+        self.tokenizer: Callable[[Sequence[str]], torch.Tensor] | None = None
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Raises:
+            ValueError: a photo comes without an expression.
+        """
+        data = self.cast_data(data)
+        samples: list[ReferringDataSample] = data['data_samples']
+        images = [(image.float() - self.mean) / self.std for image in data['inputs']]
+        sizes = {image.shape for image in images}
+        batch = {'inputs': images, 'data_samples': samples, **self.index_expressions(samples)}
+        if len(sizes) == 1:
+            batch['inputs'] = torch.stack(images)
+        elif training:
+            batch['inputs'] = self._pad_together(images, samples)
+        return batch
+
+    def index_expressions(self, samples: Sequence[ReferringDataSample]) -> dict[str, torch.Tensor]:
+        """Return ``tokens`` (U, L), ``image_index`` (M,) and ``text_index`` (M,) of the samples' expressions."""
+        if self.tokenizer is None:
+            raise RuntimeError('ReferringDataPreprocessor has no tokenizer; it gets one from ReferringSegmentor')
+        rows_of: dict[str, int] = {}
+        image_index, text_index = [], []
+        for photo, sample in enumerate(samples):
+            if not sample.expressions:
+                raise ValueError(f'photo {sample.get("img_path", photo)!r} comes without an expression; '
+                                 'give at least one string that names a part')
+            for expression in sample.expressions:
+                image_index.append(photo)
+                text_index.append(rows_of.setdefault(expression, len(rows_of)))
+        return {
+            'tokens': self.tokenizer(list(rows_of)).to(self.device),
+            'image_index': torch.tensor(image_index, device=self.device),
+            'text_index': torch.tensor(text_index, device=self.device),
+        }
+
+    @staticmethod
+    def _pad_together(images: list[torch.Tensor], samples: Sequence[ReferringDataSample]) -> torch.Tensor:
+        height = max(image.size(1) for image in images)
+        width = max(image.size(2) for image in images)
+
+        def pad(maps: torch.Tensor) -> torch.Tensor:
+            return F.pad(maps, (0, width - maps.size(-1), 0, height - maps.size(-2)))
+
+        for sample in samples:
+            if 'gt_masks' in sample:
+                sample.gt_masks = pad(sample.gt_masks)
+        return torch.stack([pad(image) for image in images])

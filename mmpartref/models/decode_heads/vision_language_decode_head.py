@@ -1,0 +1,66 @@
+"""CRIS's decoder and projector as one head."""
+import torch
+from mmengine.model import BaseModule
+
+from mmpartref.models.layers.dynamic_projector import DynamicProjector
+from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoder
+from mmpartref.registry import MODELS
+
+
+@MODELS.register_module()
+class VisionLanguageDecodeHead(BaseModule):
+    """Words refine pixels, the sentence picks them.
+
+    ::
+
+        fused (M, C, H/16, W/16) --decoder with words--> (M, C, H/16, W/16) --projector with sentence--> (M, 1, H/4, W/4)
+
+    Source: CRIS (CVPR 2022), sections 3.2 and 3.3.
+
+    Args:
+        in_channels: C, channels of the neck's map.
+        word_channels: D, width of the words.
+        sentence_channels: E, width of the sentence.
+        num_layers: decoder layers.
+        num_heads: attention heads of each.
+        feedforward_channels: hidden width of their feed-forward parts.
+        dropout: rate in the decoder.
+        loss: config of the loss on the logits.
+        init_cfg: mmengine's initialisation config.
+    """
+
+    def __init__(self,
+                 *,
+                 in_channels: int = 512,
+                 word_channels: int = 512,
+                 sentence_channels: int = 1024,
+                 num_layers: int = 3,
+                 num_heads: int = 8,
+                 feedforward_channels: int = 2048,
+                 dropout: float = 0.1,
+                 loss: dict,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.in_channels = in_channels
+        self.word_channels = word_channels
+        self.sentence_channels = sentence_channels
+        self.decoder = VisionLanguageDecoder(num_layers, in_channels, word_channels, num_heads, feedforward_channels,
+                                             dropout)
+        self.projector = DynamicProjector(in_channels, sentence_channels)
+        self.loss_module = MODELS.build(loss)
+
+    def forward(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
+                size: tuple[int, int]) -> torch.Tensor:
+        """Return logits (M, 1, *size).
+
+        Args:
+            fused: (M, C, H/16, W/16), the neck's map.
+            words: (M, L, D). padding: (M, L) bool, true at padding tokens. sentence: (M, E).
+            size: (H/4, W/4).
+        """
+        decoded = self.decoder(fused, words, padding)
+        return self.projector(decoded, sentence, size)
+
+    def loss(self, logits: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return ``{'loss_text_to_pixel': scalar}`` for logits and targets (M, 1, H/4, W/4)."""
+        return {'loss_text_to_pixel': self.loss_module(logits, target)}

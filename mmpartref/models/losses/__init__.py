@@ -1,0 +1,3 @@
+from mmpartref.models.losses.text_to_pixel_contrastive_loss import TextToPixelContrastiveLoss
+
+__all__ = ['TextToPixelContrastiveLoss']

@@ -1,0 +1,38 @@
+"""CRIS's training loss."""
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_reduce
+from torch import nn
+
+from mmpartref.registry import MODELS
+
+
+@MODELS.register_module()
+class TextToPixelContrastiveLoss(nn.Module):
+    """Pull pixels inside the mask towards the sentence, push the others away.
+
+    With ``z_t . z_v`` the logit of a pixel and ``sigma`` the sigmoid (CRIS, CVPR 2022, equations 1 and 2)::
+
+        L_con(z_t, z_v) = -log sigma(z_t . z_v)        inside the mask
+                          -log(1 - sigma(z_t . z_v))   outside
+        loss            = mean of L_con over pixels and expressions
+
+    A target between 0 and 1 (a pixel the mask covers in part) weighs both terms accordingly.
+
+    Across processes the mean is over all expressions of all ranks: ranks may hold different numbers of them.
+
+    Args:
+        loss_weight: factor on the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the scalar loss of logits (M, 1, H/4, W/4) against targets of the same shape in [0, 1]."""
+        rows = torch.tensor(float(len(logits)), device=logits.device)
+        all_reduce(rows, op='mean')
+        # Autocast may hand over half precision; the log of the sigmoid is taken in full.
+        per_row = F.binary_cross_entropy_with_logits(logits.float(), target, reduction='none').mean(dim=(1, 2, 3))
+        return self.loss_weight * per_row.sum() / rows

@@ -1,0 +1,3 @@
+from mmpartref.models.necks.cris_neck import CRISNeck
+
+__all__ = ['CRISNeck']

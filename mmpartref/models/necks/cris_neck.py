@@ -1,0 +1,85 @@
+"""CRIS's cross-modal neck."""
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, conv_bn_relu, resize_to
+from mmpartref.registry import MODELS
+
+
+@MODELS.register_module()
+class CRISNeck(BaseModule):
+    """Fuse the sentence into C5 and bring three scales together on C4's grid.
+
+    ::
+
+        per photo                              per expression (M rows)
+        C5 --1x1--> v5 --- gather ---> v5 * sentence --BN, ReLU--> f5 ------------- 3x3 --up--+
+        C4 --3x3--> v4 --- gather ---> [v4, up(f5)] --1x1--> f4 -------------------- 3x3 -----+--cat--1x1--CoordConv
+        C3 --3x3--> v3 --pool, gather-> [v3, f4] --1x1--> f3 ----------------------- 3x3 -----+      --3x3--> (M, C)
+
+    The left column does not know the text, so it runs once per photo. Source: CRIS (CVPR 2022), section 3.2; the
+    layer sizes from its published code. Unlike there, the maps may have any three sizes: all are brought to C4's.
+
+    Args:
+        in_channels: channels of (C3, C4, C5).
+        sentence_channels: width E of the sentence; need not be C5's.
+        out_channels: widths of the three fusion levels; the result has the middle one.
+        init_cfg: mmengine's initialisation config.
+    """
+
+    def __init__(self,
+                 *,
+                 in_channels: tuple[int, int, int] = (512, 1024, 1024),
+                 sentence_channels: int = 1024,
+                 out_channels: tuple[int, int, int] = (256, 512, 1024),
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.in_channels = tuple(in_channels)
+        self.sentence_channels = sentence_channels
+        low, mid, high = out_channels
+        self.out_channels = mid
+        self.c3_conv = conv_bn_relu(in_channels[0], low, 3)
+        self.c4_conv = conv_bn_relu(in_channels[1], mid, 3)
+        self.c5_conv = conv_bn_relu(in_channels[2], high, 1)
+        self.sentence_proj = nn.Linear(sentence_channels, high, bias=False)
+        self.sentence_norm = nn.Sequential(RowBatchNorm1d(high), nn.ReLU(inplace=True))
+        self.fuse5 = nn.Sequential(nn.BatchNorm2d(high), nn.ReLU(inplace=True))
+        self.fuse4 = conv_bn_relu(mid + high, mid, 1)
+        self.fuse3 = conv_bn_relu(low + mid, mid, 1)
+        self.out5_conv = conv_bn_relu(high, mid, 3)
+        self.out4_conv = conv_bn_relu(mid, mid, 3)
+        self.out3_conv = conv_bn_relu(mid, mid, 3)
+        self.aggregate = conv_bn_relu(3 * mid, mid, 1)
+        self.coord_conv = CoordConv(mid, mid)
+        self.out_conv = conv_bn_relu(mid, mid, 3)
+
+    def forward(self, features: tuple[torch.Tensor, torch.Tensor, torch.Tensor], sentence: torch.Tensor,
+                image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
+        """Fuse photos and sentences.
+
+        Args:
+            features: (C3, C4, C5) of N photos.
+            sentence: (U, E), one row per distinct string.
+            image_index: (M,), the photo of each expression.
+            text_index: (M,), the row of ``sentence`` of each expression.
+
+        Returns:
+            (M, C, H/16, W/16), on C4's grid.
+        """
+        c3, c4, c5 = features
+        size = (c4.size(2), c4.size(3))
+
+        # Text-free, once per photo, then one row per expression.
+        v3 = resize_to(self.c3_conv(c3), size)[image_index]  # (M, low, H/16, W/16)
+        v4 = self.c4_conv(c4)[image_index]  # (M, mid, H/16, W/16)
+        v5 = self.c5_conv(c5)[image_index]  # (M, high, H/32, W/32)
+
+        # BatchNorm takes its statistics over the M rows, as in the one-by-one form.
+        state = self.sentence_norm(self.sentence_proj(sentence)[text_index])  # (M, high)
+        f5 = self.fuse5(v5 * state[:, :, None, None])  # (M, high, H/32, W/32)
+        f4 = self.fuse4(torch.cat([v4, resize_to(f5, size)], dim=1))  # (M, mid, H/16, W/16)
+        f3 = self.fuse3(torch.cat([v3, f4], dim=1))  # (M, mid, H/16, W/16)
+
+        fused = torch.cat([self.out3_conv(f3), self.out4_conv(f4), resize_to(self.out5_conv(f5), size)], dim=1)
+        return self.out_conv(self.coord_conv(self.aggregate(fused)))  # (M, mid, H/16, W/16)

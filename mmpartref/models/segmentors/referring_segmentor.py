@@ -1,0 +1,198 @@
+"""The model: photos and expressions in, one mask per expression out."""
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+
+from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+
+@MODELS.register_module()
+class ReferringSegmentor(BaseModel):
+    """Image encoder, text encoder, neck and head on N photos and M expressions.
+
+    The calls in training and evaluation::
+
+        runner -> train_step(): data_preprocessor -> forward(mode='loss') -> loss() -> encode_decode() -> head.loss()
+        runner -> val_step(): data_preprocessor -> forward(mode='predict') -> predict() -> encode_decode() -> decode
+
+        encode_decode():  backbone(images) -> (C3, C4, C5) per photo
+                          text_encoder(tokens) -> words, sentence per distinct string
+                          neck(features, sentence, image_index, text_index) -> (M, C, H/16, W/16)
+                          decode_head(fused, words, padding, sentence) -> logits (M, 1, H/4, W/4)
+
+    Each photo passes the image encoder once and each distinct string the text encoder once.
+
+    Args:
+        backbone: config of an image encoder ``(N, 3, H, W) -> (C3, C4, C5)`` with an attribute ``out_channels``.
+        text_encoder: config of a text encoder ``(U, L) -> words, sentence`` with ``word_channels``,
+            ``sentence_channels``, ``tokenizer`` and ``padding_mask``.
+        neck: config of the fusion neck.
+        decode_head: config of the head, its loss included.
+        data_preprocessor: config of the ``ReferringDataPreprocessor``.
+        decode: ``'cris'`` (as published) or ``'aligned'``; see ``mask_decode``.
+        size_divisor: photos are padded to a multiple of this many pixels inside the network; logits are cut back.
+        init_cfg: mmengine's initialisation config.
+
+    Raises:
+        ValueError: the parts' channels do not fit together.
+    """
+
+    def __init__(self,
+                 *,
+                 backbone: dict,
+                 text_encoder: dict,
+                 neck: dict,
+                 decode_head: dict,
+                 data_preprocessor: dict | None = None,
+                 decode: str = 'cris',
+                 size_divisor: int = 32,
+                 init_cfg: dict | list | None = None) -> None:
+        preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
+        super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.text_encoder = MODELS.build(text_encoder)
+        self.neck = MODELS.build(neck)
+        self.decode_head = MODELS.build(decode_head)
+        self.decode = get_decode(decode)
+        self.size_divisor = size_divisor
+        self._check_channels()
+        self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
+        print_log(f"decode '{self.decode.name}': a pixel belongs to the mask above {self.decode.threshold}", 'current')
+
+    def _check_channels(self) -> None:
+        seams = (
+            ('backbone.out_channels', self.backbone.out_channels, 'neck.in_channels', self.neck.in_channels),
+            ('text_encoder.sentence_channels', self.text_encoder.sentence_channels, 'neck.sentence_channels',
+             self.neck.sentence_channels),
+            ('text_encoder.sentence_channels', self.text_encoder.sentence_channels, 'decode_head.sentence_channels',
+             self.decode_head.sentence_channels),
+            ('text_encoder.word_channels', self.text_encoder.word_channels, 'decode_head.word_channels',
+             self.decode_head.word_channels),
+            ('neck.out_channels', self.neck.out_channels, 'decode_head.in_channels', self.decode_head.in_channels),
+        )
+        for giver, given, taker, taken in seams:
+            if given != taken:
+                raise ValueError(f'{giver} is {given} but {taker} is {taken}: set the latter to {given} in the config')
+
+    def forward(self,
+                inputs: torch.Tensor | list[torch.Tensor],
+                data_samples: list[ReferringDataSample] | None = None,
+                mode: str = 'tensor',
+                *,
+                tokens: torch.Tensor,
+                image_index: torch.Tensor,
+                text_index: torch.Tensor | None = None) -> dict | list | torch.Tensor:
+        """Run what the data preprocessor prepared.
+
+        Args:
+            inputs: normalised photos (N, 3, H, W); in ``predict`` also a list of photos of different sizes.
+            data_samples: the N samples; not needed by ``'tensor'``.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            tokens, image_index, text_index: as in ``encode_decode``.
+        """
+        if mode == 'tensor':
+            return self.encode_decode(inputs, tokens, image_index, text_index)
+        if text_index is None:
+            tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, tokens, image_index, text_index)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples, tokens, image_index, text_index)
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+
+    def encode_decode(self,
+                      images: torch.Tensor,
+                      tokens: torch.Tensor,
+                      image_index: torch.Tensor,
+                      text_index: torch.Tensor | None = None) -> torch.Tensor:
+        """Return logits (M, 1, H/4, W/4), rounded up where H or W is no multiple of 4.
+
+        Args:
+            images: (N, 3, H, W), normalised.
+            tokens: (M, L), one row per expression; or, with ``text_index``, (U, L), one row per distinct string.
+            image_index: (M,), the photo of each expression.
+            text_index: (M,), the row of ``tokens`` of each expression.
+
+        Raises:
+            ValueError: there is no expression.
+        """
+        if len(image_index) == 0:
+            raise ValueError('encode_decode got no expression; a photo needs at least one')
+        if text_index is None:
+            tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
+
+        # Encode each photo and each distinct string once.
+        padded = self._pad(images)
+        features = self.backbone(padded)  # (N, C, H/8, W/8), (N, C, H/16, W/16), (N, C, H/32, W/32)
+        words, sentence = self.text_encoder(tokens)  # (U, L, D), (U, E)
+        padding = self.text_encoder.padding_mask(tokens)  # (U, L)
+
+        # Fuse, one row per expression.
+        fused = self.neck(features, sentence, image_index, text_index)  # (M, C, H/16, W/16)
+        size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
+        logits = self.decode_head(fused, words[text_index], padding[text_index], sentence[text_index], size)
+
+        height, width = (-(-side // LOGIT_STRIDE) for side in images.shape[2:])
+        return logits[:, :, :height, :width]  # (M, 1, H/4, W/4)
+
+    def _pad(self, maps: torch.Tensor) -> torch.Tensor:
+        """Grow (.., H, W) with zeros at the right and the bottom; zero is the mean colour of a normalised photo."""
+        height, width = (-side % self.size_divisor for side in maps.shape[-2:])
+        return F.pad(maps, (0, width, 0, height)) if height or width else maps
+
+    def loss(self, inputs: torch.Tensor, data_samples: list[ReferringDataSample], tokens: torch.Tensor,
+             image_index: torch.Tensor, text_index: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the head's losses, and the batch's mean IoU at the logits' size for the log."""
+        logits = self.encode_decode(inputs, tokens, image_index, text_index)
+        masks = torch.cat([sample.gt_masks for sample in data_samples])[:, None].float() / 255  # (M, 1, H, W)
+        padded = self._pad(masks)
+        size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
+        target = self.decode.shrink_target(padded, size)[:, :, :logits.size(2), :logits.size(3)]
+        return {**self.decode_head.loss(logits, target), 'train_mIoU': self._batch_iou(logits.detach(), target)}
+
+    def _batch_iou(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        predicted = logits.sigmoid() > self.decode.threshold
+        wanted = target > self.decode.threshold
+        inter = (predicted & wanted).sum(dim=(1, 2, 3))
+        union = (predicted | wanted).sum(dim=(1, 2, 3))
+        return (inter / union.clamp(min=1)).mean()
+
+    @torch.no_grad()
+    def predict(self, inputs: torch.Tensor | list[torch.Tensor], data_samples: list[ReferringDataSample],
+                tokens: torch.Tensor, image_index: torch.Tensor,
+                text_index: torch.Tensor) -> list[ReferringDataSample]:
+        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
+
+        The score is the mean probability inside the mask, 0 for an empty one.
+        """
+        for photos in self._equal_sized(inputs):
+            images = torch.stack([inputs[photo] for photo in photos])
+            rows = [torch.nonzero(image_index == photo)[:, 0] for photo in photos]
+            local_index = torch.repeat_interleave(
+                torch.arange(len(photos), device=image_index.device),
+                torch.tensor([len(each) for each in rows], device=image_index.device))
+            logits = self.encode_decode(images, tokens, local_index, text_index[torch.cat(rows)])
+            probs = logits[:, 0].float().sigmoid().split([len(each) for each in rows])
+            for photo, each in zip(photos, probs, strict=True):
+                self._write_prediction(data_samples[photo], each)
+        return data_samples
+
+    @staticmethod
+    def _equal_sized(inputs: torch.Tensor | Sequence[torch.Tensor]) -> list[list[int]]:
+        """Group photos of one size; only those share a forward pass."""
+        groups: dict[torch.Size, list[int]] = {}
+        for photo, image in enumerate(inputs):
+            groups.setdefault(image.shape, []).append(photo)
+        return list(groups.values())
+
+    def _write_prediction(self, sample: ReferringDataSample, probs: torch.Tensor) -> None:
+        on_photo = self.decode.to_photo(probs, sample.img_shape[:2], sample.letterbox_matrix, sample.ori_shape[:2])
+        masks = on_photo > self.decode.threshold  # (K, h, w)
+        area = masks.sum(dim=(1, 2))
+        sample.pred_masks = masks
+        sample.pred_scores = (on_photo * masks).sum(dim=(1, 2)) / area.clamp(min=1)

@@ -1,0 +1,3 @@
+from mmpartref.structures.referring_data_sample import ReferringDataSample
+
+__all__ = ['ReferringDataSample']
