@@ -1,0 +1,22 @@
+default_scope = 'mmpartref'
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=50),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='ReferringVisualizationHook'))
+custom_hooks = [dict(type='DatasetEpochHook')]
+
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+sync_bn = 'torch'
+
+visualizer = dict(
+    type='PartReferVisualizer', vis_backends=[dict(type='LocalVisBackend'),
+                                              dict(type='TensorboardVisBackend')])
+log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
+log_level = 'INFO'

@@ -1,0 +1,3 @@
+from mmpartref.apis.inferencer import PartReferInferencer
+
+__all__ = ['PartReferInferencer']

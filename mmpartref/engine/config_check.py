@@ -1,0 +1,204 @@
+"""What mmengine accepts without a word and mmpartref does not: misspelt config keys.
+
+mmengine ignores unknown top-level keys, creates whatever path ``--cfg-options`` names, and trains without a hint when
+an entry of ``paramwise_cfg.custom_keys`` matches no parameter.
+"""
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    EVALUATOR,
+    HOOKS,
+    LOG_PROCESSORS,
+    LOOPS,
+    METRICS,
+    MODEL_WRAPPERS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    VISBACKENDS,
+    VISUALIZERS,
+    DefaultScope,
+)
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmpartref.registry import SCOPE
+
+# Read by mmengine from ``runner.cfg`` and not through the runner's signature.
+RUNNER_EXTRAS = {'custom_imports', 'env_cfg', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
+# Names that OpenMMLab configs give to values they use further down. Others may start with an underscore.
+HELPER_NAMES = {
+    'backend_args', 'classes', 'data_root', 'dataset_type', 'image_size', 'max_epochs', 'metainfo', 'num_classes',
+    'template', 'test_pipeline', 'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
+}
+REGISTRIES = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, DATA_SAMPLERS, VISUALIZERS, VISBACKENDS, OPTIM_WRAPPERS,
+              OPTIMIZERS, PARAM_SCHEDULERS, LOOPS, LOG_PROCESSORS, EVALUATOR, MODEL_WRAPPERS)
+HOOK_NAMES = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization'}
+
+
+def parameter_names(function: Any) -> set[str]:
+    """Return the keywords a class or function takes, those its bases take through ``**kwargs`` included."""
+    names: set[str] = set()
+    for owner in inspect.getmro(function) if inspect.isclass(function) else (function, ):
+        target = owner.__dict__.get('__init__') if inspect.isclass(owner) else owner
+        if not inspect.isfunction(target):
+            continue
+        parameters = inspect.signature(target).parameters.values()
+        names |= {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return names - {'self'}
+
+
+LOADER_KEYS = parameter_names(DataLoader) | {'indices_per_epoch', 'num_batch_per_epoch'}
+LOOP_KEYS = {'by_epoch'} | parameter_names(EpochBasedTrainLoop) | parameter_names(IterBasedTrainLoop)
+# Dictionaries that mmengine reads without a ``type``, by their name.
+UNTYPED_KEYS: dict[str, set[str]] = {
+    'train_dataloader': LOADER_KEYS,
+    'val_dataloader': LOADER_KEYS,
+    'test_dataloader': LOADER_KEYS,
+    'train_cfg': LOOP_KEYS,
+    'val_cfg': LOOP_KEYS,
+    'test_cfg': LOOP_KEYS,
+    'randomness': parameter_names(Runner.set_randomness),
+    'log_processor': parameter_names(LogProcessor),
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'default_hooks': HOOK_NAMES,
+    'paramwise_cfg': {
+        'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'flat_decay_mult',
+        'bypass_duplicate', 'dcn_offset_lr_mult'
+    },
+}
+OPTIM_WRAPPER_KEYS = parameter_names(DefaultOptimWrapperConstructor) | {'constructor', 'optimizer', 'clip_grad'}
+
+
+class ConfigError(ValueError):
+    """A config or an override says something that nothing reads."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known key is nearest to ``word``, as the end of a sentence."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    return f"the nearest valid key is '{close[0]}'" if close else 'nothing is valid there'
+
+
+def top_level_keys() -> set[str]:
+    """Return what a config may hold at its top level, underscore names apart."""
+    return (parameter_names(Runner) - {'cfg'}) | RUNNER_EXTRAS | HELPER_NAMES
+
+
+def check_top_level(cfg: Mapping[str, Any]) -> None:
+    """Refuse top-level keys that nothing reads.
+
+    Valid are mmengine's runner arguments, the usual names of helper variables (``data_root``, ``train_pipeline``, ...)
+    and any name that starts with an underscore.
+
+    Raises:
+        ConfigError: naming the key and the nearest valid one.
+    """
+    known = top_level_keys()
+    for key in cfg:
+        if key not in known and not key.startswith('_'):
+            raise ConfigError(f"config key '{key}' is read by nothing; {nearest(key, known)} "
+                              "(a helper variable of your own may start with '_')")
+
+
+def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse ``--cfg-options`` paths that lead nowhere.
+
+    A path is valid when the config has it, or when its last existing part is built from a class that takes the key.
+
+    Raises:
+        ConfigError: naming the path, the part at fault and the nearest valid key.
+    """
+    for path in options:
+        _check_path(cfg, path)
+
+
+def _check_path(cfg: Mapping[str, Any], path: str) -> None:
+    node: Any = cfg
+    name = ''
+    for depth, key in enumerate(path.split('.')):
+        where = '.'.join(path.split('.')[:depth]) or 'the config'
+        if isinstance(node, Sequence) and not isinstance(node, str):
+            if not key.isdigit() or int(key) >= len(node):
+                raise ConfigError(f"--cfg-options {path}: {where} is a list of {len(node)}, so '{key}' must be a number "
+                                  f'below {len(node)}')
+            node = node[int(key)]
+        elif isinstance(node, Mapping):
+            if key not in node:
+                known = _accepted(node, name)
+                # None: whatever builds this is out of reach here, and checks its own arguments.
+                if known is not None and key not in known:
+                    raise ConfigError(f"--cfg-options {path}: '{key}' is not a key of {where}; "
+                                      f'{nearest(key, set(known) | set(node))}')
+                return
+            node = node[key]
+        elif node is None:
+            return
+        else:
+            raise ConfigError(f"--cfg-options {path}: {where} is {node!r}, which has no '{key}' inside")
+        name = key
+
+
+def _accepted(node: Mapping[str, Any], name: str) -> set[str] | None:
+    """Return the keys that ``node`` may take besides those it has; None when that cannot be told."""
+    if not name:
+        return top_level_keys()
+    if name == 'custom_keys':
+        return None
+    known = set(UNTYPED_KEYS.get(name, ()))
+    if name == 'optim_wrapper':
+        known |= OPTIM_WRAPPER_KEYS
+    if 'type' not in node:
+        return known or None
+    built = _find_class(node['type'])
+    if built is None:
+        return None
+    return known | parameter_names(built) | {'type'}
+
+
+def _find_class(kind: Any) -> Any:
+    if not isinstance(kind, str):
+        return kind
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        for registry in REGISTRIES:
+            with registry.switch_scope_and_registry(None) as scoped:
+                # A sibling that is not installed, or lacks its compiled operations, reports that itself when built.
+                try:
+                    found = scoped.get(kind)
+                except ImportError:
+                    return None
+            if found is not None:
+                return found
+    return None
+
+
+def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
+    """Refuse ``paramwise_cfg.custom_keys`` that match no parameter.
+
+    mmengine matches a key anywhere in a parameter's full name.
+
+    Raises:
+        ConfigError: naming the key and the nearest module or parameter name.
+    """
+    custom_keys = ((optim_wrapper or {}).get('paramwise_cfg') or {}).get('custom_keys') or {}
+    names = [name for name, _ in model.named_parameters()]
+    for key in custom_keys:
+        if not any(key in name for name in names):
+            parts = {'.'.join(name.split('.')[:depth]) for name in names for depth in range(1, name.count('.') + 2)}
+            parts |= {part for name in names for part in name.split('.')}
+            raise ConfigError(f"optim_wrapper.paramwise_cfg.custom_keys: '{key}' matches no parameter of the model; "
+                              f'{nearest(key, parts)}')

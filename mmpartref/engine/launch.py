@@ -1,0 +1,109 @@
+"""From a config file and a command line to a runner: what ``tools/train.py`` and ``tools/test.py`` share."""
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as torch_dist
+from mmengine.config import Config
+from mmengine.dist import is_distributed
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mmpartref.engine.config_check import check_custom_keys, check_options, check_top_level
+from mmpartref.registry import SCOPE
+
+DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def load_config(path: str | Path,
+                options: Mapping[str, Any] | None = None,
+                *,
+                data_root: str | None = None,
+                work_dir: str | None = None,
+                launcher: str = 'none') -> Config:
+    """Read a config and apply the command line to it.
+
+    Args:
+        path: the config file.
+        options: what ``--cfg-options`` parsed, dotted path to value.
+        data_root: replaces ``dataset.data_root`` of every dataloader.
+        work_dir: replaces the config's; default ``work_dirs/<name of the config>``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Raises:
+        FileNotFoundError: there is no such config.
+        ConfigError: a key is read by nothing.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'there is no config {path}; give the path of a .py file, e.g. one under configs/')
+    cfg = Config.fromfile(path)
+    cfg.setdefault('default_scope', SCOPE)
+    check_top_level(cfg)
+    if options:
+        check_options(cfg, options)
+        cfg.merge_from_dict(dict(options))
+    if data_root is not None:
+        for name in DATALOADERS:
+            if cfg.get(name):
+                cfg[name].dataset.data_root = data_root
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
+    cfg.launcher = launcher
+    return cfg
+
+
+def fit_to_hardware(cfg: Config) -> None:
+    """Turn off, with a printed line each, what the present machine cannot do.
+
+    Without CUDA: mixed precision (mmengine refuses it on a CPU), SyncBN, and the device ids of distributed training;
+    the process group is then gloo's and made here, because mmengine selects a CUDA device first.
+    """
+    if torch.cuda.is_available():
+        return
+    if cfg.get('optim_wrapper') and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            cfg.optim_wrapper.pop(key, None)
+        print_log('no CUDA device: training in full precision instead of mixed', 'current')
+    if cfg.launcher == 'none':
+        return
+    if cfg.pop('sync_bn', None):
+        print_log('no CUDA device: BatchNorm statistics are not shared between processes', 'current')
+    cfg.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'device_ids': None,
+        'broadcast_buffers': False,
+        **(cfg.get('model_wrapper_cfg') or {})
+    }
+    cfg.env_cfg = {**cfg.get('env_cfg', {}), 'dist_cfg': {'backend': 'gloo'}}
+    if cfg.launcher == 'pytorch' and not is_distributed():
+        torch_dist.init_process_group(backend='gloo')
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner and check what only a built model can tell.
+
+    Raises:
+        ConfigError: a custom key of the optimiser matches no parameter.
+    """
+    fit_to_hardware(cfg)
+    runner = Runner.from_cfg(cfg)
+    if cfg.get('train_dataloader'):
+        check_custom_keys(runner.model, cfg.get('optim_wrapper'))
+    return runner
+
+
+def add_dump(cfg: Config, out_file: str) -> None:
+    """Have the test evaluator write its predictions to ``out_file`` as well."""
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    header = {
+        'config': os.path.basename(cfg.filename or ''),
+        'checkpoint': cfg.load_from,
+        'decode': cfg.model.get('decode', 'cris'),
+        'ann_file': cfg.test_dataloader.dataset.get('ann_file'),
+    }
+    cfg.test_evaluator = [*evaluators, {'type': 'ReferringDump', 'out_file': out_file, 'header': header}]

@@ -1,0 +1,54 @@
+"""What several tests share: a CRIS small enough to train in a test."""
+import copy
+
+import pytest
+import torch
+
+TINY_MODEL = {
+    'type': 'ReferringSegmentor',
+    'backbone': {
+        'type': 'CLIPResNet',
+        'layers': (1, 1, 1, 1),
+        'width': 8,
+        'embed_channels': 24,
+        'num_heads': 4,
+        'pretrain_grid': 2
+    },
+    'text_encoder': {
+        'type': 'CLIPTextEncoder',
+        'width': 16,
+        'layers': 2,
+        'heads': 2,
+        'embed_channels': 40
+    },
+    'neck': {
+        'type': 'CRISNeck',
+        'in_channels': (64, 128, 24),
+        'sentence_channels': 40,
+        'out_channels': (8, 16, 32)
+    },
+    'decode_head': {
+        'type': 'VisionLanguageDecodeHead',
+        'in_channels': 16,
+        'word_channels': 16,
+        'sentence_channels': 40,
+        'num_layers': 2,
+        'num_heads': 2,
+        'feedforward_channels': 32,
+        'dropout': 0.0,
+        'loss': {
+            'type': 'TextToPixelContrastiveLoss'
+        }
+    },
+}
+
+
+@pytest.fixture
+def tiny_model_cfg() -> dict:
+    """Config of a CRIS of tiny widths, every width different from its neighbours."""
+    return copy.deepcopy(TINY_MODEL)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

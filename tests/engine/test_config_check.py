@@ -1,0 +1,81 @@
+import pytest
+from mmengine.config import ConfigDict
+from torch import nn
+
+from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
+
+
+@pytest.fixture
+def cfg(tiny_model_cfg) -> ConfigDict:
+    return ConfigDict(
+        model=tiny_model_cfg,
+        train_cfg=dict(by_epoch=True, max_epochs=2),
+        train_dataloader=dict(
+            batch_size=4,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=dict(type='PartReferDataset', ann_file='a.json', pipeline=[dict(type='Letterbox', size=64)])),
+        optim_wrapper=dict(
+            type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4), paramwise_cfg=dict(custom_keys={})),
+        param_scheduler=[dict(type='MultiStepLR', milestones=[1])],
+        default_hooks=dict(logger=dict(type='LoggerHook')))
+
+
+@pytest.mark.parametrize(('key', 'near'), [('traincfg', 'train_cfg'), ('optimwrapper', 'optim_wrapper'),
+                                           ('defualt_hooks', 'default_hooks'), ('lr_config', 'log_processor')])
+def test_unknown_top_level_keys_are_refused(cfg, key, near):
+    check_top_level(cfg)
+    with pytest.raises(ConfigError, match=f"'{key}' is read by nothing; the nearest valid key is '"):
+        check_top_level({**cfg, key: 1})
+    if key != 'lr_config':
+        with pytest.raises(ConfigError, match=f"nearest valid key is '{near}'"):
+            check_top_level({**cfg, key: 1})
+
+
+def test_helper_variables_are_accepted(cfg):
+    check_top_level({**cfg, 'data_root': 'x', 'train_pipeline': [], '_my_width': 3})
+
+
+@pytest.mark.parametrize('path', [
+    'train_cfg.max_epochs', 'train_cfg.val_begin', 'train_dataloader.batch_size', 'train_dataloader.num_workers',
+    'train_dataloader.dataset.indices', 'train_dataloader.dataset.pipeline.0.half_pixel',
+    'optim_wrapper.optimizer.lr', 'optim_wrapper.optimizer.weight_decay', 'optim_wrapper.clip_grad.max_norm',
+    'optim_wrapper.paramwise_cfg.custom_keys.neck.lr_mult', 'optim_wrapper.accumulative_counts',
+    'default_hooks.logger.interval', 'default_hooks.checkpoint.interval', 'param_scheduler.0.gamma',
+    'randomness.seed', 'load_from', 'model.decode', 'model.backbone.init_cfg', 'model.neck.out_channels',
+    'env_cfg.cudnn_benchmark'
+])
+def test_paths_that_something_reads_are_accepted(cfg, path):
+    check_options(cfg, {path: 1})
+
+
+@pytest.mark.parametrize(('path', 'near'), [
+    ('modle.decode', 'model'),
+    ('model.bacbone.width', 'backbone'),
+    ('model.backbone.widht', 'width'),
+    ('model.decode_head.num_layer', 'num_layers'),
+    ('train_cfg.max_epoch', 'max_epochs'),
+    ('train_dataloader.batchsize', 'batch_size'),
+    ('train_dataloader.dataset.data_rot', 'data_root'),
+    ('optim_wrapper.optimizer.learning_rate', ''),
+    ('default_hooks.loger.interval', 'logger'),
+    ('randomness.sed', 'seed'),
+])
+def test_paths_that_nothing_reads_are_refused(cfg, path, near):
+    cfg.randomness = dict(deterministic=False)
+    with pytest.raises(ConfigError, match=f"--cfg-options {path}: .*nearest valid key is '{near}"):
+        check_options(cfg, {path: 1})
+
+
+def test_list_positions_and_values_without_inside_are_refused(cfg):
+    with pytest.raises(ConfigError, match='is a list of 1'):
+        check_options(cfg, {'param_scheduler.1.gamma': 1})
+    with pytest.raises(ConfigError, match="is 4, which has no 'x' inside"):
+        check_options(cfg, {'train_dataloader.batch_size.x': 1})
+
+
+def test_custom_keys_must_match_a_parameter():
+    model = nn.ModuleDict({'backbone': nn.Linear(2, 2), 'neck': nn.Linear(2, 2)})
+    check_custom_keys(model, {'paramwise_cfg': {'custom_keys': {'backbone': {'lr_mult': 0.1}, 'neck.bias': {}}}})
+    with pytest.raises(ConfigError, match="'bakbone' matches no parameter of the model; the nearest valid key is 'back"):
+        check_custom_keys(model, {'paramwise_cfg': {'custom_keys': {'bakbone': {'lr_mult': 0.1}}}})
+    check_custom_keys(model, None)

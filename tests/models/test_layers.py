@@ -1,0 +1,85 @@
+import torch
+import torch.nn.functional as F
+
+from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, resize_to
+from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
+from mmpartref.models.layers.dynamic_projector import DynamicProjector
+from mmpartref.models.layers.sine_positions import sine_positions_1d, sine_positions_2d
+from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoderLayer
+from mmpartref.models.losses import TextToPixelContrastiveLoss
+
+
+def test_dynamic_conv_is_the_grouped_convolution():
+    projector = DynamicProjector(channels=12, sentence_channels=10)
+    x, parameters = torch.randn(3, 6, 9, 7), torch.randn(3, 6 * 9 + 1)
+    expected = F.conv2d(
+        x.reshape(1, 18, 9, 7), parameters[:, :-1].reshape(3, 6, 3, 3), parameters[:, -1], padding=1, groups=3)
+    torch.testing.assert_close(projector.dynamic_conv(x, parameters), expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
+
+
+def test_a_single_row_uses_and_keeps_the_running_statistics():
+    norm = RowBatchNorm1d(4).train()
+    norm.running_mean += 1
+    before = norm.running_mean.clone()
+    row = torch.randn(1, 4)
+    torch.testing.assert_close(norm(row), (row - 1) / (1 + norm.eps)**0.5)
+    assert torch.equal(norm.running_mean, before)
+    norm(torch.randn(5, 4))
+    assert not torch.equal(norm.running_mean, before)
+
+
+def test_resize_averages_down_and_interpolates_up():
+    x = torch.arange(16.).reshape(1, 1, 4, 4)
+    assert torch.equal(resize_to(x, (2, 2)), F.avg_pool2d(x, 2))
+    assert torch.equal(resize_to(x, (8, 8)), F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False))
+    assert resize_to(x, (4, 4)) is x
+
+
+def test_coordinates_run_from_minus_one_to_one():
+    layer = CoordConv(1, 2)
+    seen = []
+    layer.conv.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    layer(torch.zeros(2, 1, 3, 5))
+    assert seen[0][1, 1, 0].tolist() == [-1, -0.5, 0, 0.5, 1]
+    assert seen[0][1, 2, :, 0].tolist() == [-1, 0, 1]
+
+
+def test_sine_positions_by_hand():
+    one = sine_positions_1d(3, 4, torch.device('cpu'))
+    angle = torch.tensor([2.0, 2.0 / 100])
+    torch.testing.assert_close(one[2], torch.stack([angle.sin(), angle.cos()], 1).flatten())
+    two = sine_positions_2d(2, 3, 8, torch.device('cpu')).reshape(2, 3, 8)
+    torch.testing.assert_close(two[1, 2], torch.cat([one[2], one[1]]))
+
+
+def test_dense_pool_is_multi_head_attention_of_every_position():
+    pool = DenseAttentionPool(in_channels=8, out_channels=6, num_heads=2, grid=3).eval()
+    x = torch.randn(2, 8, 3, 3)
+    tokens = (x.flatten(2) + pool.positional_embedding[1:].T).permute(2, 0, 1)
+    attended, _ = F.multi_head_attention_forward(
+        tokens, tokens, tokens, 8, 2, None, torch.cat([pool.q_proj.bias, pool.k_proj.bias, pool.v_proj.bias]), None,
+        None, False, 0.0, pool.c_proj.weight, pool.c_proj.bias, training=False, use_separate_proj_weight=True,
+        q_proj_weight=pool.q_proj.weight, k_proj_weight=pool.k_proj.weight, v_proj_weight=pool.v_proj.weight)
+    expected = F.relu(attended.permute(1, 2, 0).reshape(2, 6, 3, 3) + pool.connect(x))
+    torch.testing.assert_close(pool(x), expected, rtol=1e-4, atol=1e-5)
+    assert pool(torch.randn(1, 8, 2, 5)).shape == (1, 6, 2, 5)
+
+
+def test_decoder_layer_ignores_padding_words():
+    layer = VisionLanguageDecoderLayer(8, 12, 2, 16, 0.0).eval()
+    pixels, words = torch.randn(2, 5, 8), torch.randn(2, 4, 12)
+    padding = torch.tensor([[False, False, True, True]] * 2)
+    positions = torch.randn(5, 8), torch.randn(4, 12)
+    first = layer(pixels, words, *positions, padding)
+    words[:, 2:] = 100
+    torch.testing.assert_close(layer(pixels, words, *positions, padding), first)
+    words[:, 1] = 100
+    assert not torch.allclose(layer(pixels, words, *positions, padding), first)
+
+
+def test_loss_is_equations_1_and_2_averaged():
+    logits, target = torch.randn(3, 1, 4, 5), (torch.rand(3, 1, 4, 5) > 0.5).float()
+    inside, outside = -logits.sigmoid().log(), -(1 - logits.sigmoid()).log()
+    expected = torch.where(target > 0, inside, outside).mean()
+    torch.testing.assert_close(TextToPixelContrastiveLoss()(logits, target), expected)
+    torch.testing.assert_close(TextToPixelContrastiveLoss(loss_weight=3.0)(logits, target), 3 * expected)

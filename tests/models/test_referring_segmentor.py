@@ -1,0 +1,191 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+TEXTS = ['quadruped head', 'car tire', 'bird wing']
+
+
+def build(cfg: dict) -> ReferringSegmentor:
+    model = MODELS.build(cfg)
+    # Random running statistics, so that nothing hides behind the identity that a fresh BatchNorm is.
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+    return model
+
+
+def sample(expressions: list[str], size: tuple[int, int] = (64, 64), masks: bool = False) -> ReferringDataSample:
+    out = ReferringDataSample(
+        metainfo={
+            'img_id': 1,
+            'img_path': 'photo.jpg',
+            'ori_shape': (50, 70),
+            'img_shape': size,
+            'letterbox_matrix': np.array([[size[1] / 70, 0, 0], [0, size[0] / 50, 0]])
+        })
+    out.expressions = expressions
+    if masks:
+        out.gt_masks = (torch.rand(len(expressions), *size) > 0.5).to(torch.uint8) * 255
+    return out
+
+
+def prepare(model: ReferringSegmentor, images: list, samples: list, training: bool = False) -> dict:
+    return model.data_preprocessor({'inputs': images, 'data_samples': samples}, training)
+
+
+def test_logits_are_a_quarter_of_the_input_for_odd_and_oblong_sizes(tiny_model_cfg):
+    model = build(tiny_model_cfg).eval()
+    tokens = model.text_encoder.tokenizer(TEXTS)
+    for height, width in ((64, 64), (100, 60), (33, 47), (32, 96)):
+        logits = model.encode_decode(torch.randn(1, 3, height, width), tokens, torch.zeros(3, dtype=torch.long))
+        assert logits.shape == (3, 1, -(-height // 4), -(-width // 4))
+        assert torch.isfinite(logits).all()
+
+
+def test_grouped_form_gives_the_logits_of_the_one_by_one_form(tiny_model_cfg):
+    model = build(tiny_model_cfg).eval()
+    images = torch.randn(2, 3, 64, 96)
+    tokens = model.text_encoder.tokenizer([TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[2]])
+    image_index = torch.tensor([0, 0, 1, 1])
+    grouped = model.encode_decode(images, tokens, image_index)
+    for row in range(4):
+        alone = model.encode_decode(images[image_index[row]][None], tokens[row:row + 1], torch.tensor([0]))
+        torch.testing.assert_close(grouped[row:row + 1], alone, rtol=1e-4, atol=1e-5)
+    assert (grouped[0] - grouped[1]).abs().max() > 1e-3  # the words decide
+
+
+@pytest.mark.parametrize('train', [False, True])
+def test_grouped_form_gives_the_loss_and_gradients_of_the_one_by_one_form(tiny_model_cfg, train):
+    """In training mode too: with equally many expressions per photo, repeating photos changes no statistic."""
+    grouped = build(tiny_model_cfg).double()
+    single = copy.deepcopy(grouped)
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
+    samples = [sample(TEXTS[:2], masks=True), sample([TEXTS[0], TEXTS[2]], masks=True)]
+    pairs = [(photo, row) for photo in range(2) for row in range(2)]
+    single_samples = []
+    for photo, row in pairs:
+        each = sample([samples[photo].expressions[row]])
+        each.gt_masks = samples[photo].gt_masks[row:row + 1]
+        single_samples.append(each)
+    losses = []
+    for model, items, labels in ((grouped, images, samples), (single, [images[p] for p, _ in pairs], single_samples)):
+        model.train(train)
+        loss = model(**double_inputs(prepare(model, items, labels, True)), mode='loss')['loss_text_to_pixel']
+        loss.backward()
+        losses.append(loss.detach())
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=0)
+    for (name, one), (_, other) in zip(grouped.named_parameters(), single.named_parameters(), strict=True):
+        assert one.grad is not None, name
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text)
+
+
+def double_inputs(batch: dict) -> dict:
+    # BatchNorm over few pixels is steep; double precision keeps rounding out of the comparison of gradients.
+    for each in batch['data_samples']:
+        each.gt_masks = each.gt_masks.double()
+    return {**batch, 'inputs': batch['inputs'].double()}
+
+
+def test_every_parameter_gets_a_gradient(tiny_model_cfg):
+    model = build(tiny_model_cfg).train()
+    batch = prepare(model, [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)], [sample(TEXTS, masks=True)], True)
+    model(**batch, mode='loss')['loss_text_to_pixel'].backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+def test_one_photo_with_one_expression_trains(tiny_model_cfg):
+    model = build(tiny_model_cfg).train()
+    batch = prepare(model, [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)], [sample(TEXTS[:1], masks=True)],
+                    True)
+    loss = model(**batch, mode='loss')['loss_text_to_pixel']
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+def test_the_text_encoder_sees_each_distinct_string_once_and_the_backbone_each_photo(tiny_model_cfg):
+    model = build(tiny_model_cfg).eval()
+    seen = {}
+    model.text_encoder.register_forward_hook(
+        lambda module, args, output: seen.setdefault('strings', []).append(len(args[0])))
+    model.backbone.register_forward_hook(
+        lambda module, args, output: seen.setdefault('photos', []).append(len(args[0])))
+    samples = [sample([TEXTS[0], TEXTS[1], TEXTS[0]]), sample([TEXTS[1], TEXTS[1]])]
+    batch = prepare(model, [torch.zeros(3, 64, 64, dtype=torch.uint8)] * 2, samples)
+    model(**batch, mode='tensor')
+    assert seen == {'strings': [2], 'photos': [2]}
+
+    seen.clear()  # the same through rows of tokens, without a text index
+    tokens = model.text_encoder.tokenizer([TEXTS[0], TEXTS[1], TEXTS[0]])
+    model.encode_decode(torch.zeros(1, 3, 64, 64), tokens, torch.zeros(3, dtype=torch.long))
+    assert seen == {'strings': [2], 'photos': [1]}
+
+
+def test_a_photos_masks_do_not_depend_on_what_shares_its_batch(tiny_model_cfg):
+    model = build(tiny_model_cfg).eval()
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((64, 64), (64, 64), (96, 40))]
+    sizes = [(64, 64), (64, 64), (96, 40)]
+    texts = [TEXTS, TEXTS[1:], [TEXTS[2], TEXTS[0]]]
+
+    def predict(chosen: list[int]) -> dict[int, ReferringDataSample]:
+        samples = [sample(texts[i], sizes[i]) for i in chosen]
+        predicted = model(**prepare(model, [images[i] for i in chosen], samples), mode='predict')
+        return dict(zip(chosen, predicted, strict=True))
+
+    together = predict([2, 0, 1])
+    for photo in range(3):
+        alone = predict([photo])[photo]
+        assert torch.equal(alone.pred_masks, together[photo].pred_masks)
+        torch.testing.assert_close(alone.pred_scores, together[photo].pred_scores, rtol=1e-4, atol=1e-5)
+        assert alone.pred_masks.shape == (len(texts[photo]), 50, 70)
+        assert alone.pred_masks.dtype == torch.bool
+
+
+def test_photos_of_two_sizes_train_together(tiny_model_cfg):
+    model = build(tiny_model_cfg).train()
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8), torch.zeros(3, 40, 72, dtype=torch.uint8)]
+    samples = [sample(TEXTS, masks=True), sample(TEXTS[:1], (40, 72), masks=True)]
+    batch = prepare(model, images, samples, True)
+    assert batch['inputs'].shape == (2, 3, 64, 72)
+    assert torch.isfinite(model(**batch, mode='loss')['loss_text_to_pixel'])
+
+
+def test_a_photo_without_expressions_is_refused(tiny_model_cfg):
+    model = build(tiny_model_cfg)
+    with pytest.raises(ValueError, match=r'photo.jpg.*without an expression'):
+        prepare(model, [torch.zeros(3, 64, 64, dtype=torch.uint8)], [sample([])])
+    with pytest.raises(ValueError, match='no expression'):
+        model.encode_decode(
+            torch.zeros(1, 3, 64, 64), torch.zeros(0, 17, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+
+
+@pytest.mark.parametrize(('part', 'key', 'value', 'message'), [
+    ('neck', 'in_channels', (64, 128, 32), r'backbone.out_channels is \(64, 128, 24\) but neck.in_channels'),
+    ('neck', 'sentence_channels', 24, 'text_encoder.sentence_channels is 40 but neck.sentence_channels is 24'),
+    ('decode_head', 'word_channels', 24, 'text_encoder.word_channels is 16 but decode_head.word_channels is 24'),
+    ('decode_head', 'sentence_channels', 24, 'but decode_head.sentence_channels is 24'),
+    ('decode_head', 'in_channels', 32, 'neck.out_channels is 16 but decode_head.in_channels is 32'),
+])
+def test_channels_that_do_not_fit_are_told_with_both_sides(tiny_model_cfg, part, key, value, message):
+    tiny_model_cfg[part][key] = value
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(tiny_model_cfg)
+
+
+def test_an_unknown_decode_is_refused(tiny_model_cfg):
+    with pytest.raises(ValueError, match=r"decode='exact' is unknown; choose one of \['aligned', 'cris'\]"):
+        MODELS.build({**tiny_model_cfg, 'decode': 'exact'})
+
+
+def test_parts_are_found_by_scope(tiny_model_cfg):
+    from mmengine.registry import MODELS as ROOT
+    with DefaultScope.overwrite_default_scope('mmpartref'):
+        assert ROOT.get('mmpartref.CRISNeck') is MODELS.get('CRISNeck')

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Evaluate on several GPUs of one or more machines.
+#   tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
+# On several machines run it on each with NNODES, NODE_RANK and MASTER_ADDR set; PORT must be free on the first.
+set -euo pipefail
+config=${1:?usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]}
+checkpoint=${2:?usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]}
+gpus=${3:?usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]}
+shift 3
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$gpus" \
+    "$(dirname "$0")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Train on several GPUs of one or more machines.
+#   tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
+# On several machines run it on each with NNODES, NODE_RANK and MASTER_ADDR set; PORT must be free on the first.
+set -euo pipefail
+config=${1:?usage: dist_train.sh CONFIG GPUS [arguments of train.py]}
+gpus=${2:?usage: dist_train.sh CONFIG GPUS [arguments of train.py]}
+shift 2
+exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$gpus" \
+    "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"
