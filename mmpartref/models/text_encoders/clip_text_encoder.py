@@ -120,7 +120,8 @@ class CLIPTextEncoder(BaseModule):
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode token rows (U, L) to words (U, L, D) and sentence (U, E)."""
         length = tokens.size(1)
-        causal = torch.full((length, length), float('-inf'), device=tokens.device).triu(1)
+        # Boolean, so that attention turns it into its own precision: a float32 mask beside float64 queries is misread.
+        causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         x = self.token_embedding(tokens) + self.positional_embedding[:length]  # (U, L, D)
         words = self.ln_final(self.transformer(x, causal))  # (U, L, D)
 

@@ -1,0 +1,65 @@
+import pytest
+from mmengine.config import Config
+
+from mmpartref.engine.config_check import ConfigError
+from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config
+
+TEXT = """
+model = dict(type='ReferringSegmentor', decode='aligned')
+train_dataloader = dict(batch_size=2, dataset=dict(type='PartReferDataset', data_root='a', ann_file='x.json'))
+test_dataloader = dict(batch_size=2, dataset=dict(type='PartReferDataset', data_root='b', ann_file='y.json'))
+test_evaluator = dict(type='ReferringSegMetric')
+optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(type='Adam', lr=1e-4))
+sync_bn = 'torch'
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / 'my_config.py'
+    file.write_text(TEXT)
+    return file
+
+
+def test_command_line_is_applied(path):
+    cfg = load_config(path, {'optim_wrapper.optimizer.lr': 1e-3}, data_root='other')
+    assert cfg.optim_wrapper.optimizer.lr == 1e-3
+    assert [cfg.train_dataloader.dataset.data_root, cfg.test_dataloader.dataset.data_root] == ['other', 'other']
+    assert cfg.work_dir.endswith('my_config')
+    assert cfg.default_scope == 'mmpartref'
+    assert cfg.launcher == 'none'
+
+
+def test_misspelt_keys_stop_before_anything_is_built(path, tmp_path):
+    with pytest.raises(ConfigError, match="'optimizr'"):
+        load_config(path, {'optim_wrapper.optimizr.lr': 1e-3})
+    path.write_text(TEXT + 'optimwrapper = 1\n')
+    with pytest.raises(ConfigError, match="nearest valid key is 'optim_wrapper'"):
+        load_config(path)
+    with pytest.raises(FileNotFoundError, match='there is no config'):
+        load_config(tmp_path / 'nowhere.py')
+
+
+def test_without_cuda_mixed_precision_is_turned_off(path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    cfg = load_config(path)
+    fit_to_hardware(cfg)
+    assert cfg.optim_wrapper == {'type': 'OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 1e-4}}
+    assert 'model_wrapper_cfg' not in cfg
+
+
+def test_with_cuda_nothing_is_touched(path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    cfg = load_config(path, launcher='pytorch')
+    before = Config(cfg.to_dict())
+    fit_to_hardware(cfg)
+    assert cfg.to_dict() == before.to_dict()
+
+
+def test_a_dump_goes_beside_the_metric(path):
+    cfg = load_config(path)
+    cfg.load_from = 'best.pth'
+    add_dump(cfg, 'out.json')
+    assert [each['type'] for each in cfg.test_evaluator] == ['ReferringSegMetric', 'ReferringDump']
+    header = cfg.test_evaluator[1]['header']
+    assert header == {'config': 'my_config.py', 'checkpoint': 'best.pth', 'decode': 'aligned', 'ann_file': 'y.json'}

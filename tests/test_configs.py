@@ -1,0 +1,72 @@
+"""Every config builds, says nothing that is read by nothing, and is written as a leaf should be."""
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmpartref.engine.config_check import check_custom_keys, check_top_level
+from mmpartref.registry import DATA_SAMPLERS, HOOKS, METRICS, MODELS, TRANSFORMS
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+LEAVES = sorted(CONFIGS.glob('*.py'))
+CRIS = [path for path in LEAVES if path.name.startswith('cris')]
+
+
+@pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
+def test_top_level_keys_and_parts_are_known(path):
+    cfg = Config.fromfile(path)
+    check_top_level(cfg)
+    with DefaultScope.overwrite_default_scope('mmpartref'):
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            for step in cfg[name].dataset.pipeline:
+                TRANSFORMS.build(step)
+        for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
+            assert HOOKS.get(hook['type']), hook
+        assert DATA_SAMPLERS.get(cfg.train_dataloader.batch_sampler.type)
+        METRICS.build(cfg.val_evaluator)
+
+
+@pytest.mark.parametrize('path', CRIS, ids=lambda path: path.stem)
+def test_models_build_and_their_custom_keys_match(path):
+    """Without memory: the meta device gives shapes only."""
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    check_custom_keys(model, cfg.optim_wrapper)
+
+
+@pytest.mark.parametrize('path', CRIS, ids=lambda path: path.stem)
+def test_decode_and_letterbox_belong_together(path):
+    cfg = Config.fromfile(path)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        letterbox = next(step for step in cfg[name].dataset.pipeline if step['type'] == 'Letterbox')
+        assert letterbox.get('half_pixel', False) == (cfg.model.decode == 'aligned'), name
+
+
+def test_the_main_config_is_the_papers_protocol_and_a_list_of_bases():
+    path = CONFIGS / 'cris_r50_partimagenet.py'
+    body = ast.parse(path.read_text()).body
+    assert [node.targets[0].id for node in body] == ['_base_']
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.batch_size == 64
+    assert cfg.train_cfg.max_epochs == 10
+    assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    assert cfg.optim_wrapper.optimizer == {'type': 'Adam', 'lr': 1e-4}
+    assert cfg.sync_bn == 'torch'
+    assert cfg.default_hooks.checkpoint.save_best == 'refer/mIoU'
+    assert cfg.model.decode_head.num_heads == 8
+    assert cfg.model.decode == 'cris'
+    assert {step['size'] for step in cfg.test_dataloader.dataset.pipeline if 'size' in step} == {416}
+
+
+def test_another_backbone_is_at_most_ten_lines():
+    for path in CONFIGS.glob('cris_r101*.py'):
+        assert len(path.read_text().splitlines()) <= 10
+
+
+def test_base_names_are_unique_so_that_mim_finds_a_config_by_its_name():
+    names = [path.name for path in CONFIGS.rglob('*.py')]
+    assert len(names) == len(set(names))
