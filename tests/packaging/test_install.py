@@ -1,0 +1,195 @@
+"""The wheel, the source archive and the editable install, and mim's way into each of them."""
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+FOLDERS = ('configs', 'docs', 'mmpartref', 'tests', 'tools')
+CONFIG = 'cris_r50_partimagenet.py'
+# Ends a run after its config was read, and names the key.
+WRONG_OPTION = ('--cfg-options', 'no_such_key=1')
+PIP_INSTALL = ('-m', 'pip', 'install', '--no-deps', '--no-build-isolation', '--ignore-installed')
+
+
+def run(command: Sequence[str | Path], cwd: Path, check: bool = True) -> str:
+    """Run a command offline, without ``PYTHONPATH``; return what it wrote to both streams."""
+    env = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
+    env |= {'PIP_NO_INDEX': '1', 'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PYTHONWARNINGS': 'ignore'}
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0 or not check, done.stdout
+    return done.stdout
+
+
+def build_wheel(source: Path, out_dir: Path) -> Path:
+    run([sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '-w', out_dir, source], out_dir)
+    return next(out_dir.glob('mmpartref-*.whl'))
+
+
+def members(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return sorted(archive.namelist())
+
+
+class Environment:
+    """A virtual environment that finds the packages of the present one behind its own."""
+
+    def __init__(self, root: Path) -> None:
+        venv.create(root, symlinks=True)
+        self.python = root / 'bin' / 'python'
+        self.packages = next(root.glob('lib/python*/site-packages'))
+        behind = [path for path in sys.path if path.endswith(('site-packages', 'dist-packages'))]
+        (self.packages / 'behind.pth').write_text('\n'.join(behind))
+        self.empty = root / 'empty'
+        self.empty.mkdir()
+
+    def run(self, *arguments: str | Path, check: bool = True) -> str:
+        """Run its Python in an empty folder."""
+        return run([self.python, *arguments], self.empty, check)
+
+    def contents(self) -> set[str]:
+        return {path.name for path in self.packages.iterdir()} - {'__pycache__'}
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, because a build writes into its source, with the leftover of an earlier build in it."""
+    root = tmp_path_factory.mktemp('checkout')
+    for path in CHECKOUT.iterdir():
+        if path.is_file():
+            shutil.copy(path, root)
+    for name in FOLDERS:
+        if (CHECKOUT / name).exists():
+            shutil.copytree(CHECKOUT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns('__pycache__'))
+    leftover = root / 'build' / 'lib' / 'mmpartref' / '.mim' / 'configs' / 'deleted_since.py'
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    return root
+
+
+@pytest.fixture(scope='module')
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(source, tmp_path_factory.mktemp('wheel'))
+
+
+@pytest.fixture(scope='module')
+def from_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp('from_wheel'))
+    environment.run(*PIP_INSTALL, wheel)
+    return environment
+
+
+@pytest.fixture(scope='module')
+def editable(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    environment = Environment(tmp_path_factory.mktemp('editable'))
+    environment.run(*PIP_INSTALL, '-e', source)
+    return environment
+
+
+@pytest.fixture(scope='module')
+def openmim() -> None:
+    try:
+        metadata.version('openmim')
+    except metadata.PackageNotFoundError:
+        pytest.fail("openmim is not installed, so `mim train mmpartref` cannot be tested: pip install -e '.[mim]'")
+
+
+def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path) -> None:
+    expected = [path.relative_to(source).as_posix() for path in (source / 'mmpartref').rglob('*.py')
+                if '.mim' not in path.parts]
+    expected += [path.relative_to(source).as_posix() for path in (source / 'mmpartref').rglob('*.csv')]
+    for name in ('configs', 'tools'):
+        expected += [f'mmpartref/.mim/{path.relative_to(source).as_posix()}' for path in (source / name).rglob('*.*')]
+    expected.remove('mmpartref/.mim/tools/build_backend.py')
+    assert 'mmpartref/.mim/configs/_base_/default_runtime.py' in expected
+    assert 'mmpartref/datasets/partimagenet_synsets.csv' in expected
+
+    packed = [name for name in members(wheel) if '.dist-info/' not in name]
+    assert packed == sorted(expected)
+    assert {name.split('/')[0] for name in members(wheel)} == {'mmpartref', f'{wheel.name.split("-py3")[0]}.dist-info'}
+
+
+def test_wheel_built_from_the_source_archive_is_the_same(source: Path, wheel: Path, tmp_path: Path) -> None:
+    build = "import sys; sys.path.insert(0, 'tools'); import build_backend; build_backend.build_sdist(sys.argv[1])"
+    run([sys.executable, '-c', build, tmp_path], source)
+    archive = next(tmp_path.glob('mmpartref-*.tar.gz'))
+    with tarfile.open(archive) as files:
+        assert not [member.name for member in files if member.issym() or member.islnk()]
+    assert members(build_wheel(archive, tmp_path)) == members(wheel)
+
+
+def test_base_requirements_leave_the_openmmlab_family_open(from_wheel: Environment) -> None:
+    wanted = from_wheel.run('-c', "from importlib.metadata import requires; print('\\n'.join(requires('mmpartref')))")
+    base = [line for line in wanted.splitlines() if 'extra ==' not in line]
+    assert any(line.startswith('torch') for line in base)
+    assert not [line for line in base if line.startswith(('mm', 'onedl', 'openmim'))]
+
+
+@pytest.mark.parametrize('mode', ['from_wheel', 'editable'])
+def test_import_and_version(mode: str, source: Path, request: pytest.FixtureRequest) -> None:
+    environment: Environment = request.getfixturevalue(mode)
+    package = (source if mode == 'editable' else environment.packages) / 'mmpartref'
+    shown = environment.run('-c', 'import mmpartref, importlib.metadata as m\n'
+                            "print(mmpartref.__file__, mmpartref.__version__, m.version('mmpartref'), sep='\\n')")
+    version = {}
+    exec((source / 'mmpartref' / 'version.py').read_text(), version)
+    assert shown.splitlines() == [str(package / '__init__.py'), version['__version__'], version['__version__']]
+
+
+@pytest.mark.usefixtures('openmim')
+@pytest.mark.parametrize('mode', ['from_wheel', 'editable'])
+def test_mim_finds_tools_and_config(mode: str, source: Path, request: pytest.FixtureRequest) -> None:
+    environment: Environment = request.getfixturevalue(mode)
+    package = (source if mode == 'editable' else environment.packages) / 'mmpartref'
+
+    def run_mim(command: str, *arguments: str) -> str:
+        return environment.run(
+            '-m', 'mim', command, 'mmpartref', f'configs/{CONFIG}', *arguments, *WRONG_OPTION, check=False)
+
+    with ThreadPoolExecutor() as pool:
+        train, test = pool.submit(run_mim, 'train'), pool.submit(run_mim, 'test', '--checkpoint', 'none.pth')
+    for command, shown in ('train', train.result()), ('test', test.result()):
+        assert f'{package}/.mim/tools/{command}.py' in shown
+        assert str((package / '.mim' / 'configs' / CONFIG).resolve()) in shown
+        assert 'ConfigError: --cfg-options no_such_key:' in shown
+    assert not list(environment.empty.iterdir())
+
+
+def test_editable_install_sees_a_new_config(editable: Environment, source: Path) -> None:
+    """mmengine's ``mmpartref::`` and mim look for configs in this folder."""
+    new = source / 'configs' / 'new_since_install.py'
+    new.touch()
+    try:
+        folder = editable.run('-c', "from mmengine.utils import get_installed_path as p; print(p('mmpartref'))").strip()
+        assert (Path(folder) / '.mim' / 'configs' / new.name).is_file()
+    finally:
+        new.unlink()
+
+
+@pytest.mark.parametrize('options', [(), ('-e', )], ids=['wheel', 'editable'])
+def test_uninstall_leaves_nothing(options: tuple[str, ...], source: Path, wheel: Path, tmp_path: Path) -> None:
+    environment = Environment(tmp_path)
+    before = environment.contents()
+    environment.run(*PIP_INSTALL, *options, source if options else wheel)
+    assert len(environment.contents()) > len(before)
+    environment.run('-m', 'pip', 'uninstall', '-y', 'mmpartref')
+    assert environment.contents() == before
+
+
+def test_import_without_mmengine_names_the_extras() -> None:
+    """``-S`` leaves out site-packages."""
+    code = f'import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import mmpartref'
+    last = run([sys.executable, '-S', '-c', code], CHECKOUT, check=False).splitlines()[-1]
+    assert last.startswith('ImportError: mmpartref needs mmengine')
+    assert "'cris'" in last
+    assert "'all'" in last
