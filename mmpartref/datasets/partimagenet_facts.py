@@ -44,6 +44,5 @@ class Synset:
 def load_synsets() -> dict[str, Synset]:
     """Return the 158 synsets by wnid, in the order of the table."""
     table = resources.files('mmpartref.datasets').joinpath('partimagenet_synsets.csv')
-    with table.open(encoding='utf-8', newline='') as file:
-        rows = list(csv.DictReader(file))
+    rows = csv.DictReader(table.read_text(encoding='utf-8').splitlines())
     return {row['synset']: Synset(row['synset'], row['class_name'], row['super_category']) for row in rows}

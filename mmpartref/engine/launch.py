@@ -40,9 +40,9 @@ def load_config(path: str | Path,
         raise FileNotFoundError(f'there is no config {path}; give the path of a .py file, e.g. one under configs/')
     cfg = Config.fromfile(path)
     cfg.setdefault('default_scope', SCOPE)
-    check_top_level(cfg)
+    check_top_level(cfg.to_dict())
     if options:
-        check_options(cfg, options)
+        check_options(cfg.to_dict(), options)
         cfg.merge_from_dict(dict(options))
     if data_root is not None:
         for name in DATALOADERS:

@@ -1,0 +1,101 @@
+"""From a category of the json to the expressions that ask for it."""
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from .coco_parts import Category
+
+# What a template may ask for, in braces.
+TEMPLATE_FIELDS = ('super_category', 'part', 'class_name')
+DEFAULT_TEMPLATES = ('{super_category} {part}', )
+
+# Super-categories that say nothing about the object.
+UNHELPFUL_SUPER_CATEGORIES = frozenset({'', 'none', 'null', 'n/a', 'unknown', 'part', 'parts', 'object'})
+
+
+class PartName(NamedTuple):
+    """A category in words, lower case: "car" and "side mirror". ``super_category`` is '' where the json gives none."""
+    super_category: str
+    part: str
+
+
+def plain(text: str) -> str:
+    """Lower case, underscores as blanks, one blank between words."""
+    return ' '.join(text.replace('_', ' ').lower().split())
+
+
+def split_category(name: str, super_category: str | None) -> PartName:
+    """Take a category's name apart.
+
+    The part is the name without its super-category in front ("Swivel Chair Back" of "Swivel Chair" -> "back",
+    "Computer Computer Case" of "Computer" -> "computer case"), or the whole name where it does not begin with it.
+    A super-category that says nothing (see ``UNHELPFUL_SUPER_CATEGORIES``) or only repeats the name is left out.
+    """
+    whole, owner = plain(name), plain(super_category or '')
+    if owner in UNHELPFUL_SUPER_CATEGORIES or owner == whole:
+        return PartName('', whole)
+    rest = whole.removeprefix(owner)
+    if rest == whole or rest[0].isalnum():  # "carpet" does not begin with the word "car"
+        return PartName(owner, whole)
+    part = rest.strip(' :./-')
+    return PartName(owner, part or whole)
+
+
+def name_categories(ann_file: str, categories: Mapping[int, Category],
+                    name_category: Callable[[Category], PartName]) -> dict[int, PartName]:
+    """Return what each category means, by id.
+
+    Raises:
+        ValueError: two categories mean the same, so an expression would name one and leave the other's parts out.
+    """
+    names: dict[int, PartName] = {}
+    owners: dict[PartName, Category] = {}
+    for category_id, category in categories.items():
+        name = name_category(category)
+        other = owners.setdefault(name, category)
+        if other is not category:
+            raise ValueError(f'{ann_file}: categories {other.category_id} ({other.name!r}) and {category_id} '
+                             f'({category.name!r}) both mean {" ".join(name).strip()!r}; unite them or rename one')
+        names[category_id] = name
+    return names
+
+
+def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
+    """Return the templates as a tuple.
+
+    Raises:
+        ValueError: there is none, they are one bare string, or one of them asks for an unknown field.
+    """
+    allowed = ', '.join(f'{{{field}}}' for field in TEMPLATE_FIELDS)
+    if isinstance(templates, str) or not templates or not all(isinstance(each, str) for each in templates):
+        raise ValueError(f'templates={templates!r} should be a list of at least one string, e.g. '
+                         f'{list(DEFAULT_TEMPLATES)}; allowed fields are {allowed}')
+    for template in templates:
+        try:
+            fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        except ValueError as error:
+            raise ValueError(f'template {template!r} cannot be read ({error}); allowed fields are {allowed}') from None
+        unknown = [field for field in fields if field not in TEMPLATE_FIELDS]
+        if unknown:
+            raise ValueError(f'template {template!r} has the unknown field {{{unknown[0]}}}; '
+                             f'allowed fields are {allowed}')
+    return tuple(templates)
+
+
+def render(template: str, name: PartName, class_name: str | None) -> str:
+    """Fill one template in.
+
+    ``{class_name}`` falls back to the super-category. Where the category has no super-category either, a template that
+    is nothing but fields leaves it out; in one with words of its own that would tear a hole ("the wheel of the").
+
+    Raises:
+        ValueError: such a hole.
+    """
+    values = {**name._asdict(), 'class_name': class_name or name.super_category}
+    pieces = list(string.Formatter().parse(template))
+    empty = [field for _, field, _, _ in pieces if field is not None and not values[field]]
+    if empty and re.search(r'\w', ''.join(text for text, _, _, _ in pieces)):
+        raise ValueError(f'template {template!r} has no {{{empty[0]}}} to show for the category {name.part!r}: give '
+                         "the category a 'supercategory' in the json, or use a template with {part} alone")
+    return ' '.join(template.format(**values).split())

@@ -1,0 +1,26 @@
+"""The text-blind control."""
+from mmcv.transforms import BaseTransform
+
+from mmpartref.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ConstantExpression(BaseTransform):
+    """Replace every expression by the same string: what a model reaches without reading.
+
+    Writes ``expressions`` (list of K strings); put it behind ``DrawExpressions`` or in its place.
+
+    Args:
+        text: the string.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def transform(self, results: dict) -> dict:
+        """Overwrite ``expressions``."""
+        results['expressions'] = [self.text] * len(results['refs'])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(text={self.text!r})'

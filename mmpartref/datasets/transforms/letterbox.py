@@ -1,0 +1,80 @@
+"""Scaling a photo into the network's input without changing its aspect."""
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmpartref.registry import TRANSFORMS
+
+# CLIP's mean colour, RGB grey levels: zero after normalisation.
+FILL = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
+
+
+def letterbox_matrix(photo_size: tuple[int, int], input_size: tuple[int, int], half_pixel: bool) -> np.ndarray:
+    """Return the (2, 3) float64 matrix from photo pixel indices (x, y, 1) to network-input pixel indices.
+
+    Args:
+        photo_size: (h, w).
+        input_size: (H, W).
+        half_pixel: whether pixel centres keep their place, ``x' = (x + 0.5) * s + bias - 0.5``. Otherwise the published
+            map ``x' = x * s + bias`` (CRIS, ``utils/dataset.py``), which shifts the content by (1 - s) / 2 pixels.
+    """
+    height, width = photo_size
+    scale = min(input_size[0] / height, input_size[1] / width)
+    new_height, new_width = height * scale, width * scale
+    bias_x, bias_y = (input_size[1] - new_width) / 2, (input_size[0] - new_height) / 2
+    if half_pixel:
+        shift = 0.5 * scale - 0.5
+        return np.array([[scale, 0.0, bias_x + shift], [0.0, scale, bias_y + shift]])
+    photo = np.array([[0, 0], [width, 0], [0, height]], np.float32)
+    # Published: the corners are rounded to float32 before the matrix is made.
+    placed = np.array([[bias_x, bias_y], [bias_x + new_width, bias_y], [bias_x, bias_y + new_height]], np.float32)
+    return cv2.getAffineTransform(photo, placed)
+
+
+@TRANSFORMS.register_module()
+class Letterbox(BaseTransform):
+    """Scale the photo to fit ``size``, centred, the margins in one colour, in a single affine warp.
+
+    Reads ``img`` (uint8 (h, w, 3)) and ``gt_masks`` (uint8 (K, h, w), optional); writes both at (H, W), ``img_shape``
+    (H, W) and ``letterbox_matrix`` (see the function of that name). Interpolation as CRIS published it: cubic for the
+    photo, linear for the masks, margins of the masks 0.
+
+    Args:
+        size: network input, (H, W) or one number for both, in pixels.
+        half_pixel: see ``letterbox_matrix``. False is the published geometry.
+        fill: colour of the margins, RGB grey levels.
+
+    Raises:
+        ValueError: ``size`` is not one or two positive integers.
+    """
+
+    def __init__(self,
+                 size: int | Sequence[int],
+                 half_pixel: bool = False,
+                 fill: Sequence[float] = FILL) -> None:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+            raise ValueError(f'Letterbox size={size!r} should be a positive integer or two of them, (height, width)')
+        self.size: tuple[int, int] = (sides[0], sides[1])
+        self.half_pixel = half_pixel
+        self.fill = tuple(float(level) for level in fill)
+
+    def transform(self, results: dict) -> dict:
+        """Warp ``img`` and ``gt_masks``."""
+        img = results['img']
+        matrix = letterbox_matrix(img.shape[:2], self.size, self.half_pixel)
+        size = (self.size[1], self.size[0])  # OpenCV wants (width, height)
+        results.setdefault('ori_shape', img.shape[:2])
+        results['img'] = cv2.warpAffine(img, matrix, size, flags=cv2.INTER_CUBIC, borderValue=self.fill)
+        if 'gt_masks' in results:
+            warped = [cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
+                      for mask in results['gt_masks']]
+            results['gt_masks'] = np.stack(warped)  # (K, H, W)
+        results['img_shape'] = self.size
+        results['letterbox_matrix'] = matrix
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size}, half_pixel={self.half_pixel}, fill={self.fill})'

@@ -1,0 +1,29 @@
+"""Ground-truth masks of a photo's expressions."""
+import numpy as np
+from mmcv.transforms import BaseTransform
+from pycocotools import mask as coco_mask
+
+from mmpartref.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadReferringMasks(BaseTransform):
+    """Decode the refs' RLEs into ``gt_masks``, uint8 (K, h, w), 0 or 255.
+
+    A ref's mask is the union of its annotations. 255 instead of 1, so that the letterbox's interpolation keeps what
+    fraction of a pixel is covered.
+
+    Raises:
+        ValueError: the photo has been resized already; run this before ``Letterbox``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add ``gt_masks``."""
+        rles = [ref['rles'][0] if len(ref['rles']) == 1 else coco_mask.merge(ref['rles']) for ref in results['refs']]
+        masks = np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))  # (K, h, w)
+        if 'img' in results and results['img'].shape[:2] != masks.shape[1:]:
+            raise ValueError(f"{results['img_path']}: the masks are {masks.shape[1:]} but the image is "
+                             f"{results['img'].shape[:2]} (height, width); put LoadReferringMasks before Letterbox")
+        masks *= 255
+        results['gt_masks'] = masks
+        return results

@@ -1,0 +1,50 @@
+"""The last transform: from the pipeline's dict to what the model takes."""
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from mmpartref.registry import TRANSFORMS
+from mmpartref.structures import ReferringDataSample
+
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix')
+
+
+@TRANSFORMS.register_module()
+class PackReferringInputs(BaseTransform):
+    """Return ``{'inputs': uint8 tensor (3, H, W) RGB, 'data_samples': ReferringDataSample}``.
+
+    ``expressions`` default to each ref's first wording. A user's own photo comes with ``expressions`` and without
+    ``refs``. Without ``Letterbox`` the matrix is the identity.
+
+    Raises:
+        ValueError: there is nothing to ask, or expressions, refs and masks differ in number.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pack one photo."""
+        img = results['img']
+        results.setdefault('ori_shape', img.shape[:2])
+        results.setdefault('img_shape', img.shape[:2])
+        results.setdefault('letterbox_matrix', np.eye(2, 3))
+        sample = ReferringDataSample(metainfo={key: results[key] for key in META_KEYS if key in results})
+        sample.expressions = self._expressions(results)
+        if 'refs' in results:
+            sample.refs = results['refs']
+        if 'gt_masks' in results:
+            sample.gt_masks = torch.from_numpy(np.ascontiguousarray(results['gt_masks']))  # (K, H, W)
+        inputs = torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))  # (3, H, W)
+        return {'inputs': inputs, 'data_samples': sample}
+
+    @staticmethod
+    def _expressions(results: dict) -> list[str]:
+        expressions = results.get('expressions')
+        if expressions is None:
+            expressions = [ref['expressions'][0] for ref in results.get('refs', [])]
+        where = results.get('img_path', 'a photo')
+        if not expressions:
+            raise ValueError(f'{where} comes without an expression; give refs, or a list of expressions')
+        for key in ('refs', 'gt_masks'):
+            if key in results and len(results[key]) != len(expressions):
+                raise ValueError(f'{where} has {len(expressions)} expressions but {len(results[key])} {key}; a '
+                                 'transform that drops one has to drop the other')
+        return list(expressions)

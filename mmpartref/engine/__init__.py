@@ -1,0 +1,6 @@
+from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
+from mmpartref.engine.epoch_seed_hook import EpochSeedHook
+from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
+
+__all__ = ['DatasetEpochHook', 'EpochSeedHook', 'GroupedOptimWrapperConstructor', 'ReferringVisualizationHook']

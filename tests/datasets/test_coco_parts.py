@@ -1,0 +1,121 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmpartref.datasets.coco_parts import read_coco_parts
+
+Write = Callable[[dict], str]
+
+
+def test_reads_photos_categories_and_parts(coco: dict, write: Write) -> None:
+    parts = read_coco_parts(write(coco))
+    assert [(photo.img_id, photo.file_name, photo.height, photo.width) for photo in parts.photos] == [
+        (1, 'photo1.png', 20, 30), (2, 'photo2.png', 20, 30)]
+    assert [part.ann_id for part in parts.photos[0].parts] == [11, 12, 13]
+    assert parts.categories[6].name == 'Car Hood'
+    counts = parts.statistics
+    assert (counts.photos_in_json, counts.photos_with_parts) == (2, 2)
+    assert (counts.annotations_in_json, counts.parts_kept) == (4, 4)
+
+
+def test_everything_left_out_is_counted(coco: dict, write: Write, polygon: Any) -> None:
+    extra = {'image_id': 1, 'category_id': 5, 'area': 9, 'iscrowd': 0}
+    coco['annotations'] += [
+        {**extra, 'id': 21, 'iscrowd': 1, 'segmentation': {'size': [20, 30], 'counts': [600]}},
+        {**extra, 'id': 22, 'area': 0, 'segmentation': polygon(0, 0, 3, 3)},
+        {**extra, 'id': 23, 'segmentation': [[5, 5, 10, 5, 15, 5]]},
+        {**extra, 'id': 24, 'segmentation': {'size': [20, 30], 'counts': [600]}},
+        {**extra, 'id': 25, 'segmentation': [[1, 1, 5, 5], [2, 2]]},
+        {**extra, 'id': 26, 'segmentation': []},
+        {**extra, 'id': 27, 'segmentation': [[1, 1, 5, 5], *polygon(0, 0, 2, 2)]},
+    ]
+    coco['images'].append({'id': 3, 'file_name': 'empty.png', 'height': 20, 'width': 30})
+    parts = read_coco_parts(write(coco))
+    counts = parts.statistics
+    assert counts.annotations_in_json == 11
+    assert counts.parts_kept == 5
+    assert counts.crowd_left_out == 1
+    assert counts.zero_area_left_out == 3
+    assert counts.no_ring_left_out == 2
+    assert counts.short_rings_discarded == 3
+    assert (counts.photos_in_json, counts.photos_with_parts, counts.photos_without_parts) == (3, 2, 1)
+    assert {part.ann_id for part in parts.photos[0].parts} == {11, 12, 13, 27}
+    summary = counts.summary()
+    for piece in ('3 in the json', '1 without (left out)', '11 annotations', '5 kept', '1 crowd', '3 of zero area',
+                  '2 without a ring', '3 polygon rings'):
+        assert piece in summary
+
+
+def test_area_is_optional(coco: dict, write: Write) -> None:
+    for annotation in coco['annotations']:
+        del annotation['area'], annotation['iscrowd']
+    assert read_coco_parts(write(coco)).statistics.parts_kept == 4
+
+
+def test_backslashes_become_slashes(coco: dict, write: Write) -> None:
+    coco['images'][0]['file_name'] = 'cars\\front\\photo1.png'
+    parts = read_coco_parts(write(coco))
+    assert parts.photos[0].file_name == 'cars/front/photo1.png'
+    assert parts.statistics.backslash_file_names == 1
+
+
+DAMAGES: dict[str, tuple[Callable[[dict], object], str]] = {
+    'dangling image': (lambda d: d['annotations'][1].update(image_id=99),
+                       'annotation 12: its image_id 99 is not among the images; add'),
+    'dangling category': (lambda d: d['annotations'][1].update(category_id=99),
+                          'annotation 12: its category_id 99 is not among the categories; add'),
+    'annotation twice': (lambda d: d['annotations'][1].update(id=11), 'annotation 11: this id occurs twice'),
+    'image twice': (lambda d: d['images'][1].update(id=1), 'image 1: this id occurs twice'),
+    'category twice': (lambda d: d['categories'][1].update(id=5), 'category 5: this id occurs twice'),
+    'no file name': (lambda d: d['images'][1].pop('file_name'), "image 2: the key 'file_name' is missing"),
+    'no id': (lambda d: d['annotations'][3].pop('id'), r"annotations\[3\]: the key 'id' is missing"),
+    'no segmentation': (lambda d: d['annotations'][3].pop('segmentation'),
+                        "annotation 14: the key 'segmentation' is missing"),
+    'no height': (lambda d: d['images'][0].pop('height'), "image 1: the key 'height' is missing"),
+    'height as text': (lambda d: d['images'][0].update(height='20'), "image 1: 'height' is '20', a str; write int"),
+    'height 0': (lambda d: d['images'][0].update(height=0), 'image 1: height 0 and width 30 should be positive'),
+    'list as id': (lambda d: d['images'][0].update(id=[1]), r"image \[1\]: 'id' is .* a list; write int or str"),
+    'record is a number': (lambda d: d['images'].append(7), r'images\[2\]: it is a int; write an object'),
+    'empty name': (lambda d: d['categories'][0].update(name=' '), 'category 5: its name is empty'),
+    'super-category is a number': (lambda d: d['categories'][0].update(supercategory=3), 'category 5: .*supercategory'),
+    'RLE of another size': (lambda d: d['annotations'][0].update(segmentation={'size': [30, 20], 'counts': [600]}),
+                            r'annotation 11 of photo photo1.png: its RLE has size \[30, 20\] .* \[20, 30\]'),
+    'no annotations': (lambda d: d.pop('annotations'), "has no list 'annotations'"),
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_damage_is_one_sentence_with_file_and_record(damage: str, coco: dict, write: Write) -> None:
+    inflict, complaint = DAMAGES[damage]
+    inflict(coco)
+    with pytest.raises(ValueError, match=complaint) as caught:
+        read_coco_parts(write(coco))
+    assert 'parts.json' in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+def test_truncated_json(coco: dict, write: Write) -> None:
+    path = Path(write(coco))
+    path.write_text(path.read_text()[:200])
+    with pytest.raises(ValueError, match=r'parts\.json is not a complete json: .* of 200 bytes; copy or download'):
+        read_coco_parts(str(path))
+
+
+@pytest.mark.parametrize(('content', 'complaint'), [(b'[]', 'holds a list'), (b'', 'not a complete json'),
+                                                    (b'{"images": "\xff\xff"}', 'UTF-8')])
+def test_files_that_are_no_coco_json(content: bytes, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / 'parts.json'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=complaint):
+        read_coco_parts(str(path))
+
+
+def test_missing_file_folder_and_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.json does not exist; set data_root and ann_file'):
+        read_coco_parts(str(tmp_path / 'nowhere.json'))
+    with pytest.raises(ValueError, match='is a folder'):
+        read_coco_parts(str(tmp_path))
+    with pytest.raises(ValueError, match='ann_file is not given'):
+        read_coco_parts('')

@@ -1,0 +1,68 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmpartref.datasets.transforms import LoadImage
+
+WritePhoto = Callable[..., str]
+
+
+def jpeg(path: Path, orientation: int | None = None) -> bytes:
+    """A JPEG of 200 x 300 noise, with EXIF orientation if asked."""
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    buffer, image = io.BytesIO(), Image.fromarray(pixels)
+    exif = image.getexif()
+    if orientation:
+        exif[0x0112] = orientation
+    image.save(buffer, 'JPEG', exif=exif)
+    path.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
+
+
+def test_reads_rgb_and_the_photo_size(write_photo: WritePhoto) -> None:
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[..., 0] = 200  # red
+    results = LoadImage()({'img_path': write_photo('red.png', pixels), 'height': 20, 'width': 30})
+    np.testing.assert_array_equal(results['img'], pixels)
+    assert results['img'].dtype == np.uint8
+    assert results['ori_shape'] == (20, 30)
+
+
+def test_a_users_photo_comes_without_a_size(write_photo: WritePhoto) -> None:
+    assert LoadImage()({'img_path': write_photo('photo.png')})['ori_shape'] == (20, 30)
+
+
+def test_missing_photo_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.jpg does not exist; set data_root and data_prefix'):
+        LoadImage()({'img_path': str(tmp_path / 'nowhere.jpg')})
+
+
+@pytest.mark.parametrize('content', [b'', b'not an image', b'\xff\xd8\xff\xe0'])
+def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / 'bad.jpg').write_bytes(content)
+    with pytest.raises(ValueError, match=r'bad\.jpg cannot be decoded .*; download it again'):
+        LoadImage()({'img_path': str(tmp_path / 'bad.jpg')})
+
+
+def test_cut_off_jpeg_is_not_filled_with_grey(tmp_path: Path) -> None:
+    path = tmp_path / 'half.jpg'
+    whole = jpeg(path)
+    assert LoadImage()({'img_path': str(path)})['ori_shape'] == (200, 300)
+    path.write_bytes(whole[:len(whole) * 3 // 4])
+    with pytest.raises(ValueError, match=r'half\.jpg is cut off'):
+        LoadImage()({'img_path': str(path)})
+
+
+def test_another_size_than_the_json_says(write_photo: WritePhoto) -> None:
+    with pytest.raises(ValueError, match=r'photo\.png is 20 x 30 pixels .* but the json says 20 x 31'):
+        LoadImage()({'img_path': write_photo('photo.png'), 'height': 20, 'width': 31})
+
+
+def test_a_photo_turned_by_exif_says_so(tmp_path: Path) -> None:
+    jpeg(tmp_path / 'turned.jpg', orientation=6)
+    with pytest.raises(ValueError, match=r'turned\.jpg is 300 x 200 .*EXIF'):
+        LoadImage()({'img_path': str(tmp_path / 'turned.jpg'), 'height': 200, 'width': 300})

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmpartref.datasets.transforms import LoadReferringMasks
+
+
+def rectangle(top: int, bottom: int) -> np.ndarray:
+    mask = np.zeros((8, 10), np.uint8)
+    mask[top:bottom, 2:5] = 1
+    return mask
+
+
+def encode(mask: np.ndarray) -> dict:
+    return coco_mask.encode(np.asfortranarray(mask))
+
+
+def test_one_mask_per_ref_uniting_its_annotations() -> None:
+    upper, lower, overlapping = rectangle(0, 2), rectangle(4, 6), rectangle(1, 3)
+    refs = [{'rles': [encode(upper), encode(lower), encode(overlapping)]}, {'rles': [encode(lower)]}]
+    masks = LoadReferringMasks()({'refs': refs, 'img_path': 'x'})['gt_masks']
+    assert masks.dtype == np.uint8
+    np.testing.assert_array_equal(masks, 255 * np.stack([upper | lower | overlapping, lower]))
+
+
+def test_after_the_letterbox_is_too_late() -> None:
+    results = {'refs': [{'rles': [encode(rectangle(0, 2))]}], 'img_path': 'x.jpg', 'img': np.zeros((32, 32, 3))}
+    with pytest.raises(ValueError, match=r'x\.jpg.*before Letterbox'):
+        LoadReferringMasks()(results)

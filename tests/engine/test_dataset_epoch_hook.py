@@ -1,0 +1,53 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmengine.registry import DefaultScope
+
+from mmpartref.datasets.transforms import ConstantExpression, DrawExpressions
+from mmpartref.engine import DatasetEpochHook
+from mmpartref.registry import HOOKS
+
+REFS = [{'ref_id': f'1:{index}', 'expressions': ['head', 'the head', 'a head']} for index in range(20)]
+
+
+class Refs(BaseDataset):
+    """One photo of twenty refs."""
+
+    def load_data_list(self) -> list[dict]:
+        return [{'refs': REFS}]
+
+
+def wrap(kind: str, dataset: Refs) -> Any:
+    if kind == 'concat':
+        return ConcatDataset([Refs(), dataset])
+    if kind == 'repeat':
+        return RepeatDataset(dataset, times=2)
+    if kind == 'both':
+        return RepeatDataset({'type': 'ConcatDataset', 'datasets': [dataset, Refs()]}, times=2)
+    return dataset
+
+
+@pytest.mark.parametrize('kind', ['bare', 'concat', 'repeat', 'both'])
+def test_every_transform_learns_of_the_epoch(kind: str) -> None:
+    dataset = Refs(pipeline=[DrawExpressions(seed=5), lambda results: results])
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=wrap(kind, dataset)), epoch=0)
+    expected = DrawExpressions(seed=5)
+    for epoch in (0, 4):
+        runner.epoch = epoch
+        DatasetEpochHook().before_train_epoch(runner)
+        expected.set_epoch(epoch)
+        assert dataset[0]['expressions'] == expected({'refs': REFS})['expressions']
+
+
+def test_data_without_such_transforms_is_left_alone() -> None:
+    dataset = Refs(pipeline=[ConstantExpression('x')])
+    runner = SimpleNamespace(train_dataloader=SimpleNamespace(dataset=dataset), epoch=3)
+    DatasetEpochHook().before_train_epoch(runner)
+    assert dataset[0]['expressions'] == ['x'] * 20
+
+
+def test_config_finds_it() -> None:
+    with DefaultScope.overwrite_default_scope('mmpartref'):
+        assert isinstance(HOOKS.build({'type': 'DatasetEpochHook'}), DatasetEpochHook)
