@@ -1,0 +1,115 @@
+"""What a model said of a photo, in the form in which it is scored and dumped: run lengths, names, numbers."""
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .iou import encode_masks
+
+NEEDED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scores')
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One expression: where it comes from, what was predicted, what is true.
+
+    Attributes:
+        ref_id, part, super_category, ann_ids: from the data set's ref.
+        expression: the words the model was asked with.
+        score: the model's own confidence, 0 to 1.
+        pred: compressed COCO RLE of the predicted mask, ``counts`` as an ASCII string.
+        truth: the same of each annotation, in the order of ``ann_ids``.
+    """
+    ref_id: str
+    expression: str
+    part: str
+    super_category: str
+    ann_ids: list[int]
+    score: float
+    pred: dict
+    truth: list[dict]
+
+
+@dataclass(frozen=True)
+class PhotoPredictions:
+    """One photo (``ori_shape`` is (h, w) in pixels) and its K expressions."""
+    img_id: int | str
+    img_path: str
+    ori_shape: tuple[int, int]
+    expressions: list[Prediction]
+
+
+def as_text(rle: Mapping) -> dict:
+    """Return an RLE with ``counts`` as an ASCII string."""
+    counts = rle['counts']
+    return {'size': [int(side) for side in rle['size']],
+            'counts': counts.decode('ascii') if isinstance(counts, bytes) else counts}
+
+
+def checked_masks(sample: Mapping[str, Any], where: str) -> np.ndarray:
+    """Return ``pred_masks`` as a (K, h, w) bool array.
+
+    Raises:
+        ValueError: K or the size is wrong, or the masks are not boolean.
+    """
+    masks = sample['pred_masks']
+    masks = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
+    refs, expressions, scores = sample['refs'], sample['expressions'], sample['pred_scores']
+    if not len(refs) == len(expressions) == len(scores) == len(masks):
+        raise ValueError(f'{where} has {len(refs)} refs and {len(expressions)} expressions but the model returned '
+                         f'{len(masks)} masks and {len(scores)} scores; return one of each per expression')
+    if masks.dtype != np.bool_:
+        raise ValueError(f'{where}: pred_masks are {masks.dtype}, not bool; threshold them in the model, so that the '
+                         'threshold is known')
+    size = tuple(sample['ori_shape'][:2])
+    if masks.ndim != 3 or masks.shape[1:] != size:
+        raise ValueError(f'{where} is {size[0]} x {size[1]} pixels (height x width) but pred_masks are {masks.shape}; '
+                         'undo the letterbox in predict()')
+    return masks
+
+
+def read_sample(sample: Mapping[str, Any]) -> PhotoPredictions:
+    """Take what counts from a predicted ``ReferringDataSample`` in the form of a dict.
+
+    Raises:
+        ValueError: something is missing, or masks, scores, refs, expressions and the photo's size do not go together.
+    """
+    where = f"photo {sample.get('img_path') or sample.get('img_id')}"
+    missing = [key for key in NEEDED if sample.get(key) is None]
+    if missing:
+        raise ValueError(f"{where} comes without {', '.join(missing)}; a data set gives img_id, ori_shape, refs and "
+                         "expressions, the model's predict() pred_masks and pred_scores")
+    masks = checked_masks(sample, where)
+    encoded = encode_masks(masks)
+    img_id = sample['img_id'] if isinstance(sample['img_id'], str) else int(sample['img_id'])
+    height, width = (int(side) for side in sample['ori_shape'][:2])
+    expressions = [
+        read_expression(*each, (height, width), where)
+        for each in zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'], strict=True)
+    ]
+    return PhotoPredictions(img_id, str(sample.get('img_path') or ''), (height, width), expressions)
+
+
+def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float, size: tuple[int, int],
+                    where: str) -> Prediction:
+    """Pair one ref, the words asked, with its predicted RLE; ``size`` is the photo's (h, w)."""
+    if not math.isfinite(score):
+        raise ValueError(f"{where}, ref {ref['ref_id']}: the model's score is {float(score)}, not a finite number; "
+                         'look for NaN in its outputs')
+    truth = [as_text(rle) for rle in ref['rles']]
+    for rle in truth:
+        if tuple(rle['size']) != size:
+            raise ValueError(f"{where}, ref {ref['ref_id']}: the photo is {size[0]} x {size[1]} pixels (height x "
+                             f"width) but an annotation is {rle['size']}; correct the json")
+    return Prediction(
+        ref_id=ref['ref_id'],
+        expression=text,
+        part=ref['part'],
+        super_category=ref['super_category'],
+        ann_ids=[int(ann_id) for ann_id in ref['ann_ids']],
+        score=float(score),
+        pred=pred,
+        truth=truth)

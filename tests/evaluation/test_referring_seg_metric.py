@@ -1,0 +1,163 @@
+import multiprocessing
+import random
+from fractions import Fraction
+
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+
+from mmpartref.evaluation import ReferringSegMetric
+from mmpartref.registry import METRICS
+
+# What each photo of ``samples`` gives: IoU of the expressions, then of the annotated parts.
+EXPRESSIONS = [(10, 20), (8, 10), (0, 12), (0, 4)]
+ANNOTATIONS = [(10, 20), (4, 10), (4, 10), (0, 12), (0, 4)]
+
+
+@pytest.fixture
+def samples(sample_of) -> list[dict]:
+    return [
+        sample_of(1, [('bird', 'head', [(0, 2, 0, 10)], [(0, 1, 0, 10)]),
+                      ('bird', 'foot', [(5, 7, 0, 2), (5, 7, 6, 8)], [(5, 7, 0, 2), (5, 7, 6, 8), (9, 10, 0, 2)])]),
+        sample_of(2, [('fish', 'head', [(0, 2, 0, 4)], [(6, 8, 0, 2)])]),
+        sample_of(3, [('bird', 'head', [(0, 2, 0, 2)], [])]),
+    ]
+
+
+def evaluate(samples: list[dict], **kwargs) -> dict:
+    metric = ReferringSegMetric(**kwargs)
+    for sample in samples:
+        metric.process({}, [sample])
+    return metric.evaluate(len(samples))
+
+
+def test_every_metric_counted_by_hand(samples):
+    metrics = evaluate(samples)
+    ious = [inter / union for inter, union in EXPRESSIONS]
+    assert ious == [0.5, 0.8, 0, 0]
+    parts = [inter / union for inter, union in ANNOTATIONS]
+    expected = {
+        'mIoU': sum(ious) / 4,
+        'cIoU': 18 / 46,
+        'P@0.5': 1 / 4,  # 0.8; 0.5 itself does not count
+        'P@0.6': 1 / 4,
+        'P@0.7': 1 / 4,
+        'P@0.8': 0,
+        'P@0.9': 0,
+        'mIoU_part': ((0.5 + 0) / 2 + 0.8 + 0) / 3,
+        'mIoU_super': ((0.5 + 0.8 + 0) / 3 + 0) / 2,
+        'ann_mIoU': sum(parts) / 5,
+        'ann_cIoU': 18 / 56,
+        **{f'ann_P@{threshold}': 0 for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)},
+        'expressions': 4,
+        'annotated_parts': 5,
+    }
+    assert metrics == {f'refer/{name}': pytest.approx(value, abs=1e-15) for name, value in expected.items()}
+
+
+def test_inclusive_counts_what_lies_on_the_threshold(samples):
+    metrics = evaluate(samples, strict=False)
+    assert metrics['refer/P@0.5'] == 2 / 4
+    assert metrics['refer/P@0.8'] == 1 / 4
+    assert metrics['refer/ann_P@0.5'] == 1 / 5
+    assert evaluate(samples, strict=False, precision_thresholds=(0, ))['refer/P@0'] == 1
+
+
+@pytest.mark.parametrize('tenths', [5, 6, 7, 8, 9])
+def test_a_threshold_means_its_decimal_notation(sample_of, tenths):
+    # 0.7 as a binary fraction is below 7/10, 0.6 as well; 9/10 and 0.9 differ the other way round.
+    sample = sample_of(1, [('bird', 'head', [(0, 1, 0, 10)], [(0, 1, 0, tenths)])])
+    assert Fraction(tenths / 10) != Fraction(tenths, 10) or tenths == 5
+    assert evaluate([sample])[f'refer/P@0.{tenths}'] == 0
+    assert evaluate([sample], strict=False)[f'refer/P@0.{tenths}'] == 1
+
+
+def test_separate_instances_make_both_countings_agree(sample_of):
+    sample = sample_of(1, [('bird', 'foot', [(5, 7, 0, 2)], [(5, 7, 0, 3)]),
+                           ('bird', 'foot', [(5, 7, 6, 8)], [(5, 6, 6, 8)])])
+    metrics = evaluate([sample])
+    assert metrics['refer/ann_mIoU'] == metrics['refer/mIoU'] > 0
+    assert metrics['refer/ann_cIoU'] == metrics['refer/cIoU'] > 0
+
+
+def test_the_order_of_the_photos_does_not_change_a_digit(random_samples):
+    expected = evaluate(random_samples)
+    assert len(set(expected.values())) > 5
+    for seed in range(4):
+        random.Random(seed).shuffle(random_samples)
+        assert evaluate(random_samples) == expected
+
+
+def test_one_entry_per_sample_and_no_masks_in_it(samples):
+    metric = ReferringSegMetric()
+    metric.process({}, samples)
+    assert [len(entry) for entry in metric.results] == [2, 1, 1]
+    assert not any(isinstance(value, torch.Tensor) for entry in metric.results for row in entry
+                   for value in vars(row).values())
+
+
+def test_what_the_sampler_added_is_cut_off(samples):
+    metric = ReferringSegMetric()
+    metric.process({}, [*samples, samples[0], samples[1]])
+    assert metric.evaluate(len(samples)) == evaluate(samples)
+
+
+def _evaluate_shard(rank: int, shares: list[list[dict]], size: int, folder: str, queue: multiprocessing.Queue) -> None:
+    import os
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=len(shares))
+    metric = ReferringSegMetric()
+    metric.process({}, shares[rank])
+    queue.put((rank, metric.evaluate(size)))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif('fork' not in multiprocessing.get_all_start_methods(), reason='needs fork')
+def test_two_processes_with_uneven_shares_give_the_same_digits(random_samples, tmp_path):
+    expected = evaluate(random_samples)
+    shares = [random_samples[::2], random_samples[1::2]]
+    assert len(shares[0]) != len(shares[1])
+    # Forked, so that nothing is imported again.
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    workers = [context.Process(target=_evaluate_shard, args=(rank, shares, len(random_samples), str(tmp_path), queue))
+               for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    answers = dict(queue.get(timeout=60) for _ in workers)
+    for worker in workers:
+        worker.join(timeout=60)
+    assert answers == {0: expected, 1: expected}
+
+
+def test_the_evaluator_builds_it_by_name_and_passes_data_samples(samples, sample_of):
+    evaluator = Evaluator(METRICS.build({'type': 'ReferringSegMetric', 'prefix': 'val'}))
+    evaluator.process(data_samples=samples, data_batch={})
+    assert evaluator.evaluate(3)['val/expressions'] == 4
+
+
+def change(sample: dict, **values) -> dict:
+    return {**sample, **values}
+
+
+@pytest.mark.parametrize(('values', 'message'), [
+    ({'pred_masks': torch.zeros(2, 20, 10, dtype=torch.bool)}, r'1\.jpg is 10 x 20 pixels .*\(2, 20, 10\); undo the'),
+    ({'pred_masks': torch.zeros(1, 10, 20, dtype=torch.bool)}, '2 refs and 2 expressions but .* 1 masks and 2 scores'),
+    ({'pred_scores': torch.zeros(3)}, '2 masks and 3 scores'),
+    ({'pred_scores': torch.tensor([0.5, float('nan')])}, 'ref 1:1: .* score is nan'),
+    ({'pred_masks': torch.zeros(2, 10, 20)}, 'float32, not bool'),
+    ({'refs': None}, 'comes without refs'),
+    ({'pred_masks': None, 'pred_scores': None}, 'comes without pred_masks, pred_scores'),
+    ({'ori_shape': (20, 10), 'pred_masks': torch.zeros(2, 20, 10, dtype=torch.bool)},
+     r'ref 1:0: the photo is 20 x 10 .* annotation is \[10, 20\]'),
+])
+def test_samples_that_do_not_fit_are_refused(samples, values, message):
+    with pytest.raises(ValueError, match=message):
+        ReferringSegMetric().process({}, [change(samples[0], **values)])
+
+
+def test_a_threshold_outside_zero_to_one_is_refused():
+    with pytest.raises(ValueError, match='holds 50'):
+        ReferringSegMetric(precision_thresholds=(0.5, 50))

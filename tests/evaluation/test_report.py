@@ -1,0 +1,49 @@
+import pytest
+
+from mmpartref.evaluation.predictions import read_sample
+from mmpartref.evaluation.report import format_table, score_photo, summarise
+
+
+@pytest.fixture
+def rows(sample_of) -> list:
+    return score_photo(read_sample(sample_of(1, [
+        ('bird', 'head', [(0, 2, 0, 10)], [(0, 1, 0, 10)]),
+        ('bird', 'foot', [(5, 7, 0, 2), (5, 7, 6, 8)], [(5, 7, 0, 2), (5, 7, 6, 8)]),
+        ('fish', 'head', [(0, 2, 0, 4)], [(6, 8, 0, 2)]),
+    ])))
+
+
+def cells(table: str, title: str) -> list[str]:
+    line = next(line for line in table.splitlines() if line.strip().startswith(title))
+    return line.strip()[len(title):].split()
+
+
+def test_the_table_shows_both_countings_and_the_groups_in_percent(rows):
+    table = format_table(rows, note='decode aligned, threshold 0.5')
+    assert table.splitlines()[0] == 'decode aligned, threshold 0.5'
+    assert 'IoU > X' in table
+    assert cells(table, 'per expression')[:3] == ['3', '50.00', '45.00']
+    assert cells(table, 'per annotated part')[:2] == ['4', '37.50']
+    assert cells(table, 'bird') == ['2', '75.00', '50.00']
+    assert cells(table, 'fish') == ['1', '0.00', '0.00']
+    assert 'bird foot' not in table
+
+
+def test_the_table_by_part_and_inclusive(rows):
+    table = format_table(rows, strict=False, by_part=True)
+    assert 'IoU >= X' in table
+    assert cells(table, 'bird foot') == ['1', '100.00', '100.00']
+    assert cells(table, 'bird head') == ['1', '50.00', '100.00']
+    assert cells(table, 'macro mean')[:1] == ['37.50']
+
+
+def test_the_columns_line_up(rows):
+    lines = format_table(rows, by_part=True).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.strip().startswith('super-category'))
+    block = lines[start:start + 4]
+    assert len({len(line) for line in block[:3]}) == 1
+
+
+def test_nothing_to_score_is_an_error():
+    with pytest.raises(ValueError, match='no annotated expression'):
+        summarise([])
