@@ -17,14 +17,21 @@ FORCE_CHECK = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 def history_types() -> list:
     """Return the types that the message hub inside an mmengine checkpoint is made of."""
-    # numpy 2 moved the function; pickles written by numpy 1 name the old place.
-    reconstruct = np.empty(0).__reduce__()[0]
+    reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.uint8, np.bool_)}
     # A buffer pickles its own bound methods as ``getattr(buffer, name)``; what they return is not callable from a
     # pickle unless it is in this list too.
     return [
-        HistoryBuffer, getattr, reconstruct, (reconstruct, 'numpy.core.multiarray._reconstruct'), np.ndarray, np.dtype,
-        *sorted(dtypes, key=repr)
+        HistoryBuffer,
+        getattr,
+        np.ndarray,
+        np.dtype,
+        *sorted(dtypes, key=repr),
+        reconstruct,
+        scalar,
+        # numpy 2 moved both functions; pickles written by numpy 1 name the old place.
+        (reconstruct, 'numpy.core.multiarray._reconstruct'),
+        (scalar, 'numpy.core.multiarray.scalar'),
     ]
 
 

@@ -134,7 +134,7 @@ def _check_path(cfg: Mapping[str, Any], path: str) -> None:
         where = '.'.join(path.split('.')[:depth]) or 'the config'
         if isinstance(node, Sequence) and not isinstance(node, str):
             if not key.isdigit() or int(key) >= len(node):
-                raise ConfigError(f"--cfg-options {path}: {where} is a list of {len(node)}, so '{key}' must be a number "
+                raise ConfigError(f"--cfg-options {path}: {where} is a list of {len(node)}: '{key}' must be a number "
                                   f'below {len(node)}')
             node = node[int(key)]
         elif isinstance(node, Mapping):

@@ -1,0 +1,61 @@
+"""Pictures of the first photos at validation, and of all photos at a test that asks for them."""
+import os
+
+import mmcv
+import numpy as np
+from mmengine import fileio
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from pycocotools import mask as mask_api
+
+from mmpartref.registry import HOOKS
+from mmpartref.structures import ReferringDataSample
+
+
+@HOOKS.register_module()
+class ReferringVisualizationHook(Hook):
+    """Show truth and prediction.
+
+    Each validation adds the first photos to the visualiser's backends (files, TensorBoard). A test writes pictures
+    only with ``out_dir``.
+
+    Args:
+        max_photos: photos drawn in a validation, and in a test.
+        out_dir: folder for a test's pictures; None draws none.
+    """
+
+    def __init__(self, max_photos: int = 8, out_dir: str | None = None) -> None:
+        self.max_photos = max_photos
+        self.out_dir = out_dir
+        self._drawn = 0
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start counting again."""
+        self._drawn = 0
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Start counting again."""
+        self._drawn = 0
+        if self.out_dir is not None:
+            os.makedirs(self.out_dir, exist_ok=True)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                       outputs: list[ReferringDataSample] | None = None) -> None:
+        """Add the batch's photos to the backends while there are places left."""
+        for sample in outputs or []:
+            if self._drawn < self.max_photos:
+                self._draw(runner, sample, f'val/{self._drawn}', None)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                        outputs: list[ReferringDataSample] | None = None) -> None:
+        """Write the batch's photos into ``out_dir`` while there are places left."""
+        for sample in outputs or []:
+            if self.out_dir is not None and self._drawn < self.max_photos:
+                stem = os.path.splitext(os.path.basename(sample.img_path))[0]
+                self._draw(runner, sample, stem, os.path.join(self.out_dir, f'{stem}.png'))
+
+    def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None) -> None:
+        self._drawn += 1
+        image = mmcv.imfrombytes(fileio.get(sample.img_path), channel_order='rgb')
+        truth = np.stack([mask_api.decode(mask_api.merge(ref['rles'])).astype(bool) for ref in sample.refs])
+        runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)
