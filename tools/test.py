@@ -35,7 +35,7 @@ def main() -> None:
     if args.dump:
         add_dump(cfg, args.dump)
     if args.show_dir:
-        cfg.default_hooks.visualization.update(draw=True, out_dir=args.show_dir)
+        cfg.default_hooks.visualization.update(out_dir=args.show_dir)
     runner = build_runner(cfg)
     with mmengine_checkpoints_allowed():
         runner.test()

@@ -6,12 +6,12 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='DrawExpressions', seed=0),
     dict(type='LoadReferringMasks'),
-    dict(type='Letterbox', size=192, half_pixel=True),
+    dict(type='Letterbox', size=160, half_pixel=True),
     dict(type='PackReferringInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='Letterbox', size=192, half_pixel=True),
+    dict(type='Letterbox', size=160, half_pixel=True),
     dict(type='PackReferringInputs'),
 ]
 

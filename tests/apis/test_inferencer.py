@@ -42,7 +42,7 @@ def test_weights_come_from_the_checkpoint(config, photo, tmp_path):
     second = PartReferInferencer(config, tmp_path / 'weights.pth')
     assert first(photo, 'car tire')[0]['score'] == second(photo, 'car tire')[0]['score']
     torch.save({'state_dict': {'backbone.conv1.weight': torch.zeros(1)}}, tmp_path / 'other.pth')
-    with pytest.raises(RuntimeError, match='size mismatch|Missing'):
+    with pytest.raises(RuntimeError, match=r'size mismatch|Missing'):
         PartReferInferencer(config, tmp_path / 'other.pth')
 
 

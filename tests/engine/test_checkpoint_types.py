@@ -24,6 +24,7 @@ def test_an_mmengine_message_hub_loads_under_torchs_check(tmp_path):
     hub.update_scalar('train/loss', 0.5)
     hub.update_scalar('train/loss', np.float64(0.25))
     hub.update_info('epoch', 3)
+    hub.update_info('best_score', np.float32(0.5))
     path = tmp_path / 'epoch_1.pth'
     torch.save({'message_hub': hub.state_dict(), 'state_dict': {'w': torch.ones(2)}}, path)
     with pytest.raises(pickle.UnpicklingError):
@@ -33,6 +34,7 @@ def test_an_mmengine_message_hub_loads_under_torchs_check(tmp_path):
     history = loaded['message_hub']['log_scalars']['train/loss']
     assert isinstance(history, HistoryBuffer)
     assert history.mean() == 0.375
+    assert loaded['message_hub']['runtime_info']['best_score'] == 0.5
     with pytest.raises(pickle.UnpicklingError):  # only inside the context
         torch.load(path)
 

@@ -40,7 +40,8 @@ def test_training_is_mmengines():
         net = model()
         wrapper = constructor(optim_cfg(momentum=0.9), SETTINGS)(net)
         for _ in range(3):
-            wrapper.update_params(net['head'](net['backbone'](torch.ones(4, 2) + torch.arange(4.)[:, None])).square().sum())
+            inputs = torch.ones(4, 2) + torch.arange(4.)[:, None]
+            wrapper.update_params(net['head'](net['backbone'](inputs)).square().sum())
         results.append([p.detach().clone() for p in net.parameters()])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)

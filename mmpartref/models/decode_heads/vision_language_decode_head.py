@@ -13,7 +13,7 @@ class VisionLanguageDecodeHead(BaseModule):
 
     ::
 
-        fused (M, C, H/16, W/16) --decoder with words--> (M, C, H/16, W/16) --projector with sentence--> (M, 1, H/4, W/4)
+        fused (M, C, H/16, W/16) --decoder, words--> (M, C, H/16, W/16) --projector, sentence--> (M, 1, H/4, W/4)
 
     Source: CRIS (CVPR 2022), sections 3.2 and 3.3.
 

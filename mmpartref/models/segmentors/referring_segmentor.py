@@ -95,15 +95,17 @@ class ReferringSegmentor(BaseModel):
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             tokens, image_index, text_index: as in ``encode_decode``.
         """
-        if mode == 'tensor':
-            return self.encode_decode(inputs, tokens, image_index, text_index)
+        if mode not in ('loss', 'predict', 'tensor'):
+            raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
-        if mode == 'loss':
-            return self.loss(inputs, data_samples, tokens, image_index, text_index)
         if mode == 'predict':
-            return self.predict(inputs, data_samples, tokens, image_index, text_index)
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+            return self.predict(inputs, data_samples or [], tokens, image_index, text_index)
+        if not isinstance(inputs, torch.Tensor):
+            raise TypeError(f"mode '{mode}' takes photos of one size as a tensor, got a {type(inputs).__name__}")
+        if mode == 'loss':
+            return self.loss(inputs, data_samples or [], tokens, image_index, text_index)
+        return self.encode_decode(inputs, tokens, image_index, text_index)
 
     def encode_decode(self,
                       images: torch.Tensor,

@@ -17,16 +17,25 @@ class QuickGELU(nn.Module):
 
 
 class CLIPResidualBlock(nn.Module):
-    """Pre-norm transformer block; the names of its parts are those of CLIP's checkpoints."""
+    """Pre-norm transformer block; the names of its parts are those of CLIP's checkpoints.
 
-    def __init__(self, width: int, heads: int) -> None:
+    Args:
+        width: channels. heads: attention heads.
+        depth: blocks of the whole stack; CLIP initialises the residual branches the smaller, the more there are.
+    """
+
+    def __init__(self, width: int, heads: int, depth: int) -> None:
         super().__init__()
         self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
         self.ln_1 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(
-            OrderedDict([('c_fc', nn.Linear(width, width * 4)), ('gelu', QuickGELU()),
-                         ('c_proj', nn.Linear(width * 4, width))]))
+        widen, narrow = nn.Linear(width, width * 4), nn.Linear(width * 4, width)
+        self.mlp = nn.Sequential(OrderedDict([('c_fc', widen), ('gelu', QuickGELU()), ('c_proj', narrow)]))
         self.ln_2 = nn.LayerNorm(width)
+        branch_std = width**-0.5 * (2 * depth)**-0.5
+        nn.init.normal_(self.attn.in_proj_weight, std=width**-0.5)
+        nn.init.normal_(self.attn.out_proj.weight, std=branch_std)
+        nn.init.normal_(widen.weight, std=(2 * width)**-0.5)
+        nn.init.normal_(narrow.weight, std=branch_std)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         normed = self.ln_1(x)
@@ -39,7 +48,7 @@ class CLIPTextTransformer(nn.Module):
 
     def __init__(self, width: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList(CLIPResidualBlock(width, heads) for _ in range(layers))
+        self.resblocks = nn.ModuleList(CLIPResidualBlock(width, heads, layers) for _ in range(layers))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         for block in self.resblocks:
@@ -94,19 +103,10 @@ class CLIPTextEncoder(BaseModule):
         self.transformer = CLIPTextTransformer(width, layers, heads)
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.empty(width, embed_channels))
-        self._init_parameters(width, layers)
-
-    def _init_parameters(self, width: int, layers: int) -> None:
         # CLIP's own initialisation, for training without its weights.
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=width**-0.5)
-        output_std = width**-0.5 * (2 * layers)**-0.5
-        for block in self.transformer.resblocks:
-            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
-            nn.init.normal_(block.attn.out_proj.weight, std=output_std)
-            nn.init.normal_(block.mlp.c_fc.weight, std=(2 * width)**-0.5)
-            nn.init.normal_(block.mlp.c_proj.weight, std=output_std)
 
     @staticmethod
     def padding_mask(tokens: torch.Tensor) -> torch.Tensor:

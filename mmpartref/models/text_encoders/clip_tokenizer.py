@@ -17,7 +17,7 @@ class CLIPTokenizer:
 
     def __init__(self, length: int = 17) -> None:
         if length < 3:
-            raise ValueError(f'a row needs room for [SOS], a word and [EOS], so length must be at least 3, got {length}')
+            raise ValueError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
         self.length = length
         # Imported late: reading the vocabulary takes a noticeable part of a second.
         from mmseg.utils import tokenizer
