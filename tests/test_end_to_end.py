@@ -131,3 +131,20 @@ def test_two_processes_train_one_model(config, toyparts, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / 'dist/epoch_1.pth').is_file()
     assert 'refer/mIoU' in done.stdout
+
+
+def test_cris_never_asks_for_compiled_operations(config, toyparts, tmp_path):
+    """As on mmcv-lite, where ``mmcv.ops`` cannot be imported: train, validate and test with it blocked."""
+    script = tmp_path / 'without_ops.py'
+    script.write_text('import runpy, sys\n'
+                      "sys.modules['mmcv.ops'] = sys.modules['mmcv._ext'] = None\n"
+                      "sys.modules['mmseg.models'] = sys.modules['mmdet.models'] = None\n"
+                      'sys.argv = sys.argv[1:]\n'
+                      "runpy.run_path(sys.argv[0], run_name='__main__')\n")
+    done = subprocess.run(
+        [sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts),
+         '--work-dir', str(tmp_path / 'lite'), '--cfg-options', 'train_cfg.max_epochs=1'],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert (tmp_path / 'lite/epoch_1.pth').is_file()

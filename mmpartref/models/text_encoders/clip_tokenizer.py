@@ -1,8 +1,33 @@
 """CLIP's byte-pair tokenizer with a fixed length."""
+import importlib.util
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
 
 import torch
+
+
+@cache
+def load_bpe() -> Any:
+    """Return mmseg's byte-pair encoder with CLIP's vocabulary.
+
+    The module is loaded from its file: the package around it, ``mmseg.utils``, imports mmcv's compiled operations,
+    which CRIS does without.
+
+    Raises:
+        ImportError: mmsegmentation is not installed.
+    """
+    package = importlib.util.find_spec('mmseg')
+    if package is None or package.origin is None:
+        raise ImportError("CLIP's vocabulary comes with mmsegmentation: pip install mmsegmentation")
+    file = Path(package.origin).parent / 'utils' / 'tokenizer.py'
+    spec = importlib.util.spec_from_file_location('mmpartref_mmseg_tokenizer', file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f'{file} is not there; mmpartref is tested with mmsegmentation 1.2')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module._tokenizer
 
 
 class CLIPTokenizer:
@@ -19,9 +44,7 @@ class CLIPTokenizer:
         if length < 3:
             raise ValueError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
         self.length = length
-        # Imported late: reading the vocabulary takes a noticeable part of a second.
-        from mmseg.utils import tokenizer
-        self._encoder = tokenizer._tokenizer
+        self._encoder = load_bpe()
         self.start = self._encoder.encoder['<start_of_text>']
         self.end = self._encoder.encoder['<end_of_text>']
         self._row = lru_cache(maxsize=65536)(self._encode)
