@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmpartref.engine.config_check import check_custom_keys, check_options, check_top_level
+from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.registry import SCOPE
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -104,6 +105,7 @@ def add_dump(cfg: Config, out_file: str) -> None:
         'config': os.path.basename(cfg.filename or ''),
         'checkpoint': cfg.load_from,
         'decode': cfg.model.get('decode', 'cris'),
+        'threshold': get_decode(cfg.model.get('decode', 'cris'), cfg.model.get('threshold')).threshold,
         'ann_file': cfg.test_dataloader.dataset.get('ann_file'),
     }
     cfg.test_evaluator = [*evaluators, {'type': 'ReferringDump', 'out_file': out_file, 'header': header}]

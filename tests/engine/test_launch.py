@@ -62,4 +62,10 @@ def test_a_dump_goes_beside_the_metric(path):
     add_dump(cfg, 'out.json')
     assert [each['type'] for each in cfg.test_evaluator] == ['ReferringSegMetric', 'ReferringDump']
     header = cfg.test_evaluator[1]['header']
-    assert header == {'config': 'my_config.py', 'checkpoint': 'best.pth', 'decode': 'aligned', 'ann_file': 'y.json'}
+    assert header == {
+        'config': 'my_config.py',
+        'checkpoint': 'best.pth',
+        'decode': 'aligned',
+        'threshold': 0.5,
+        'ann_file': 'y.json'
+    }

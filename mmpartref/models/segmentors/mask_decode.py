@@ -5,7 +5,7 @@ where they belong, which matters for parts a few pixels wide.
 """
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -113,12 +113,16 @@ DECODES = {
 }
 
 
-def get_decode(name: str) -> MaskDecode:
-    """Look a decode up.
+def get_decode(name: str, threshold: float | None = None) -> MaskDecode:
+    """Look a decode up, optionally with another threshold than its own.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or the threshold is no probability.
     """
     if name not in DECODES:
         raise ValueError(f'decode={name!r} is unknown; choose one of {sorted(DECODES)}')
-    return DECODES[name]
+    if threshold is None:
+        return DECODES[name]
+    if not 0 <= threshold < 1:
+        raise ValueError(f'threshold={threshold} should be a probability, at least 0 and less than 1')
+    return replace(DECODES[name], threshold=threshold)

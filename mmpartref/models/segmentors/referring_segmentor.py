@@ -35,6 +35,7 @@ class ReferringSegmentor(BaseModel):
         decode_head: config of the head, its loss included.
         data_preprocessor: config of the ``ReferringDataPreprocessor``.
         decode: ``'cris'`` (as published) or ``'aligned'``; see ``mask_decode``.
+        threshold: a pixel belongs to the mask when its probability is greater; None takes the decode's own.
         size_divisor: photos are padded to a multiple of this many pixels inside the network; logits are cut back.
         init_cfg: mmengine's initialisation config.
 
@@ -50,6 +51,7 @@ class ReferringSegmentor(BaseModel):
                  decode_head: dict,
                  data_preprocessor: dict | None = None,
                  decode: str = 'cris',
+                 threshold: float | None = None,
                  size_divisor: int = 32,
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
@@ -58,7 +60,7 @@ class ReferringSegmentor(BaseModel):
         self.text_encoder = MODELS.build(text_encoder)
         self.neck = MODELS.build(neck)
         self.decode_head = MODELS.build(decode_head)
-        self.decode = get_decode(decode)
+        self.decode = get_decode(decode, threshold)
         self.size_divisor = size_divisor
         self._check_channels()
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer

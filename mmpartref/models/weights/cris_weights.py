@@ -1,0 +1,99 @@
+"""The published CRIS checkpoints, into our models and back."""
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mmpartref.models.weights.clip_architecture import CLIPArchitecture, read_architecture
+from mmpartref.models.weights.cris_keys import from_published, to_published
+from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.registry import MODELS
+
+# The published configurations use 8 heads and 17 words; the weights do not tell.
+NUM_HEADS = 8
+WORD_LENGTH = 17
+
+
+def read_model_config(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], CLIPArchitecture]:
+    """Read the config of the ``ReferringSegmentor`` that published weights belong to, and the CLIP inside.
+
+    Args:
+        state: a published state dict, without ``module.``.
+
+    Raises:
+        WeightsError: parts are missing that the architecture is read from.
+    """
+    prefix = 'backbone.'
+    clip = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    architecture = read_architecture(clip)
+    try:
+        high, c5 = state['neck.f1_v_proj.0.weight'].shape[:2]
+        mid, c4 = state['neck.f2_v_proj.0.weight'].shape[:2]
+        low, c3 = state['neck.f3_v_proj.0.weight'].shape[:2]
+        sentence = state['neck.txt_proj.0.weight'].shape[1]
+        words = state['backbone.ln_final.weight'].shape[0]
+        feedforward = state['decoder.layers.0.ffn.0.weight'].shape[0]
+    except KeyError as error:
+        raise WeightsError(f'these are no CRIS weights: {error} is missing') from error
+    layers = {name.split('.')[2] for name in state if name.startswith('decoder.layers.')}
+    config = {
+        'type': 'ReferringSegmentor',
+        'backbone': architecture.backbone,
+        'text_encoder': {**architecture.text_encoder, 'word_length': WORD_LENGTH},
+        'neck': {
+            'type': 'CRISNeck',
+            'in_channels': (c3, c4, c5),
+            'sentence_channels': sentence,
+            'out_channels': (low, mid, high)
+        },
+        'decode_head': {
+            'type': 'VisionLanguageDecodeHead',
+            'in_channels': mid,
+            'word_channels': words,
+            'sentence_channels': sentence,
+            'num_layers': len(layers),
+            'num_heads': NUM_HEADS,
+            'feedforward_channels': feedforward,
+            'loss': {
+                'type': 'TextToPixelContrastiveLoss'
+            }
+        },
+        'decode': 'cris',
+    }
+    return config, architecture
+
+
+def convert_cris(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
+    """Turn published weights into ours.
+
+    Returns:
+        Our state dict, the config of the model it fits, and the name of the CLIP inside.
+
+    Raises:
+        WeightsError: a key is missing, unexpected or of another shape; all are listed.
+    """
+    config, architecture = read_model_config(state)
+    ours = from_published(state)
+    with torch.device('meta'):
+        wanted = MODELS.build(config).state_dict()
+    report = compare_keys(ours, wanted)
+    if report:
+        raise WeightsError(f'these weights do not fit CRIS on {architecture.name}:\n{report}')
+    return ours, config, architecture.name
+
+
+def revert_cris(state: Mapping[str, torch.Tensor],
+                logit_scale: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """Turn our weights into a published state dict.
+
+    Raises:
+        WeightsError: the result would not load back to what it came from.
+    """
+    published = to_published(state, logit_scale)
+    again = convert_cris(published)[0]
+    report = compare_keys(again, state)
+    if report:
+        raise WeightsError(f'these weights do not come from CRIS:\n{report}')
+    return published
+
+

@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Turn a published CRIS checkpoint into one for mmpartref's configs, or back."""
+import argparse
+
+from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
+from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help="the authors' training checkpoint, or with --reverse one of mmpartref")
+    parser.add_argument('dst', help='where the converted checkpoint goes')
+    parser.add_argument('--reverse', action='store_true', help='from mmpartref to the published names')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        state = read_tensors(args.src)
+        if args.reverse:
+            converted = revert_cris(state)
+            print(f'{len(converted)} entries under the published names')
+        else:
+            converted, config, clip = convert_cris(state)
+            print(f"CRIS on CLIP {clip}, {config['decode_head']['num_layers']} decoder layers: "
+                  f'{len(converted)} entries, all fit; logit_scale, which CRIS does not use, was left out')
+        write_checkpoint(converted, args.dst)
+    except (FileNotFoundError, WeightsError) as error:
+        raise SystemExit(str(error)) from None
+    print(f'-> {args.dst}')
+
+
+if __name__ == '__main__':
+    main()
