@@ -44,7 +44,8 @@ class ReferringVisualizationHook(Hook):
         """Add the batch's photos to the backends while there are places left."""
         for sample in outputs or []:
             if self._drawn < self.max_photos:
-                self._draw(runner, sample, f'val/{self._drawn}', None)
+                # No slash in the name: mmengine's local backend takes it for a folder and writes nothing, silently.
+                self._draw(runner, sample, f'val_{self._drawn}', None)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: list[ReferringDataSample] | None = None) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 INK, PAPER = (255, 255, 255), (24, 24, 24)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Height of a capital letter: a share of the photo's longer side, and the least that can be read, in pixels.
-HEIGHT_SHARE, LEAST_HEIGHT = 1 / 50, 8
+HEIGHT_SHARE, LEAST_HEIGHT = 1 / 48, 8
 # Capital letters of the font at scale 1, in pixels.
 FONT_HEIGHT = 22
-# What a position costs: covering another label, covering masks, lying one photo diagonal away from its part.
-LABEL_COST, MASK_COST, DISTANCE_COST = 10.0, 1.0, 3.0
+# What a position costs: covering other labels, covering other masks, hiding all of its own mask, lying one photo
+# diagonal away from its part.
+LABEL_COST, OTHERS_COST, OWN_COST, DISTANCE_COST = 10.0, 1.0, 2.0, 3.0
 GRID = 12
 
 
@@ -61,7 +62,7 @@ class LabelBoxes:
 
     def __init__(self, masks: np.ndarray) -> None:
         self.size = masks.shape[1:]
-        self.masked = masks.any(axis=0)
+        self.masked: np.ndarray = np.any(masks, axis=0)
         self.labelled = np.zeros(self.size, dtype=bool)
 
     def draw(self, canvas: np.ndarray, mask: np.ndarray, text: str, colour: tuple[int, int, int]) -> None:
@@ -85,12 +86,13 @@ class LabelBoxes:
     def _place(self, mask: np.ndarray, anchor: tuple[int, int], width: int, height: int) -> tuple[int, int]:
         """Return the upper left (x, y) of the cheapest box."""
         diagonal = float(np.hypot(*self.size))
+        others, area = self.masked & ~mask, max(1, int(mask.sum()))
         best, lowest = (0, 0), np.inf
         for x, y in self._candidates(mask, anchor, width, height):
             box = np.s_[y:y + height, x:x + width]
             away = np.hypot(anchor[0] - np.clip(anchor[0], x, x + width), anchor[1] - np.clip(anchor[1], y, y + height))
-            cost = (LABEL_COST * self.labelled[box].mean() + MASK_COST * self.masked[box].mean()
-                    + DISTANCE_COST * away / diagonal)
+            cost = (LABEL_COST * self.labelled[box].mean() + OTHERS_COST * others[box].mean()
+                    + OWN_COST * mask[box].sum() / area + DISTANCE_COST * away / diagonal)
             if cost < lowest:
                 best, lowest = (x, y), cost
         return best
@@ -105,7 +107,8 @@ class LabelBoxes:
         middle_x, middle_y = anchor[0] - width // 2, anchor[1] - height // 2
         wanted = [(middle_x, middle_y), (middle_x, top - height - gap), (middle_x, top + high + gap),
                   (left - width - gap, middle_y), (left + wide + gap, middle_y)]
-        wanted += [(x, y) for y in np.linspace(0, bottom, GRID, dtype=int) for x in np.linspace(0, right, GRID, dtype=int)]
+        down, across = np.linspace(0, bottom, GRID, dtype=int), np.linspace(0, right, GRID, dtype=int)
+        wanted += [(x, y) for y in down for x in across]
         for x, y in wanted:
             yield int(np.clip(x, 0, right)), int(np.clip(y, 0, bottom))
 

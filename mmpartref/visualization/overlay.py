@@ -58,12 +58,14 @@ def draw_overlay(image: np.ndarray,
         ValueError: sizes or numbers differ, or K scores come without labels.
     """
     check_masks(image, masks, 'masks')
-    if (labels or scores) and len(labels) != len(masks) or len(scores) not in (0, len(masks)):
-        raise ValueError(f'{len(masks)} masks came with {len(labels)} labels and {len(scores)} scores; give one per mask')
+    if ((labels or scores) and len(labels) != len(masks)) or len(scores) not in (0, len(masks)):
+        raise ValueError(f'{len(masks)} masks came with {len(labels)} labels and {len(scores)} scores: '
+                         'give one per mask')
     areas = masks.sum(axis=(1, 2))
     canvas = image.astype(np.float32)
     for number in np.argsort(-areas, kind='stable'):
-        canvas[masks[number]] += alpha * (np.float32(distinct_colour(int(number))) - canvas[masks[number]])
+        colour = np.array(distinct_colour(int(number)), dtype=np.float32)
+        canvas[masks[number]] += alpha * (colour - canvas[masks[number]])
     canvas = canvas.round().astype(np.uint8)
     for number in np.argsort(-areas, kind='stable'):
         _outline(canvas, masks[number], distinct_colour(int(number)))

@@ -63,7 +63,7 @@ def _read_pickle(path: Path) -> Any:
         raise WeightsError(f'{path} was not loaded: it is no checkpoint, or asks for more than tensors '
                            f'({str(error).splitlines()[0]})') from error
     except Exception as error:
-        # Bytes that are no pickle at all trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
+        # Bytes that are no pickle trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
         raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({type(error).__name__}: '
                            f'{(str(error).splitlines() or [""])[0]})') from error
 

@@ -27,7 +27,8 @@ def published(tiny_model_cfg) -> dict[str, torch.Tensor]:
 def test_names_are_the_published_ones(published):
     for name in ('backbone.visual.layer1.0.downsample.0.weight', 'backbone.transformer.resblocks.1.attn.in_proj_weight',
                  'backbone.logit_scale', 'neck.txt_proj.0.weight', 'neck.norm_layer.0.running_mean',
-                 'neck.coordconv.0.conv1.0.weight', 'neck.f4_proj3.1.bias', 'decoder.layers.1.multihead_attn.in_proj_bias',
+                 'neck.coordconv.0.conv1.0.weight', 'neck.f4_proj3.1.bias',
+                 'decoder.layers.1.multihead_attn.in_proj_bias',
                  'decoder.layers.0.norm3.weight', 'decoder.layers.0.self_attn_norm.bias', 'decoder.norm.weight',
                  'proj.vis.4.bias', 'proj.txt.weight'):
         assert name in published
@@ -58,7 +59,7 @@ def test_missing_unexpected_and_reshaped_keys_are_all_listed(published):
     assert 'neck.aggregate.0.weight' in text
     assert '1 unexpected:\n  decode_head.decoder.norm.extra' in text
     assert 'decode_head.projector.conv3.bias: (99,) instead of (8,)' in text
-    with pytest.raises(WeightsError, match='decoy.weight'):
+    with pytest.raises(WeightsError, match=r'decoy\.weight'):
         from_published({**published, 'decoy.weight': torch.zeros(1)})
     with pytest.raises(WeightsError, match='lack'):
         convert_cris({'conv1.weight': torch.zeros(1)})

@@ -1,0 +1,59 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as mask_api
+
+from mmpartref.engine import ReferringVisualizationHook
+from mmpartref.structures import ReferringDataSample
+from mmpartref.visualization import PartReferVisualizer
+
+
+def sample(folder: Path, number: int) -> ReferringDataSample:
+    mask = np.zeros((60, 80), dtype=np.uint8)
+    mask[10:30, 10:40] = 1
+    path = folder / f'photo{number}.png'
+    cv2.imwrite(str(path), np.full((60, 80, 3), 90, dtype=np.uint8))
+    out = ReferringDataSample(metainfo={'img_path': str(path), 'ori_shape': (60, 80)})
+    out.expressions = ['car tire']
+    out.refs = [{'rles': [mask_api.encode(np.asfortranarray(mask))]}]
+    out.pred_masks = torch.from_numpy(mask.astype(bool))[None]
+    out.pred_scores = torch.tensor([0.5])
+    return out
+
+
+@pytest.fixture
+def runner(tmp_path) -> SimpleNamespace:
+    visualizer = PartReferVisualizer(
+        name='test', vis_backends=[{'type': 'LocalVisBackend'}], save_dir=str(tmp_path / 'vis'))
+    return SimpleNamespace(visualizer=visualizer, iter=7)
+
+
+def test_a_test_writes_the_first_photos_into_the_folder(runner, tmp_path):
+    hook = ReferringVisualizationHook(max_photos=3, out_dir=str(tmp_path / 'out'))
+    hook.before_test_epoch(runner)
+    for batch in range(2):
+        hook.after_test_iter(runner, batch, outputs=[sample(tmp_path, 2 * batch), sample(tmp_path, 2 * batch + 1)])
+    files = sorted((tmp_path / 'out').iterdir())
+    assert [file.name for file in files] == ['photo0.png', 'photo1.png', 'photo2.png']
+    assert cv2.imread(str(files[0])).shape[1] > 3 * 80
+
+
+def test_a_test_without_a_folder_draws_nothing(runner, tmp_path):
+    hook = ReferringVisualizationHook()
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, outputs=[sample(tmp_path, 0)])
+    assert not list(tmp_path.rglob('vis_image/*'))
+
+
+def test_every_validation_adds_pictures_to_the_backends_anew(runner, tmp_path):
+    hook = ReferringVisualizationHook(max_photos=1)
+    for step in (7, 9):
+        runner.iter = step
+        hook.before_val_epoch(runner)
+        hook.after_val_iter(runner, 0, outputs=[sample(tmp_path, 0), sample(tmp_path, 1)])
+    pictures = [file.name for file in tmp_path.rglob('*_*.png')]
+    assert sorted(pictures) == ['val_0_7.png', 'val_0_9.png']

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from mmpartref.visualization.overlay import distinct_colour, draw_overlay, side_by_side
+
+
+def disc(shape: tuple[int, int], x: int, y: int, radius: int) -> np.ndarray:
+    rows, columns = np.ogrid[:shape[0], :shape[1]]
+    return (columns - x)**2 + (rows - y)**2 <= radius**2
+
+
+@pytest.fixture
+def photo() -> np.ndarray:
+    return np.full((120, 160, 3), 100, dtype=np.uint8)
+
+
+def test_a_mask_is_tinted_with_its_colour_and_the_photo_left_alone(photo):
+    masks = np.stack([disc((120, 160), 40, 60, 20), disc((120, 160), 120, 60, 20)])
+    before = photo.copy()
+    drawn = draw_overlay(photo, masks)
+    assert np.array_equal(photo, before)
+    assert drawn.shape == photo.shape
+    assert drawn.dtype == np.uint8
+    for number, x in ((0, 40), (1, 120)):
+        expected = 100 + 0.45 * (np.array(distinct_colour(number)) - 100)
+        assert np.abs(drawn[60, x] - expected).max() <= 1
+    assert np.array_equal(drawn[5, 80], photo[5, 80])
+
+
+def test_a_small_mask_shows_on_top_of_a_large_one(photo):
+    masks = np.stack([disc((120, 160), 80, 60, 10), disc((120, 160), 80, 60, 50)])
+    for order in ([0, 1], [1, 0]):
+        drawn = draw_overlay(photo, masks[order], alpha=1.0)
+        assert tuple(drawn[60, 80]) == distinct_colour(order.index(0))
+
+
+@pytest.mark.parametrize('shape', [(120, 160), (24, 18), (700, 40)])
+def test_labels_of_any_length_are_drawn_inside_photos_of_any_shape(shape):
+    image = np.zeros((*shape, 3), dtype=np.uint8)
+    masks = np.stack([disc(shape, 0, 0, 8), disc(shape, shape[1] - 1, shape[0] - 1, 8), np.zeros(shape, bool)])
+    labels = ['the left foot of the biped standing behind the fence', 'räd', '']
+    drawn = draw_overlay(image, masks, labels, [0.5, 0.25, 0.0])
+    assert drawn.shape == image.shape
+    assert (drawn != draw_overlay(image, masks)).any()
+
+
+def test_truth_and_prediction_stand_side_by_side(photo):
+    masks = np.stack([disc((120, 160), 40, 60, 20)])
+    both = side_by_side(photo, masks, masks, ['car tire'], [0.5])
+    one = side_by_side(photo, None, masks, ['car tire'], [0.5])
+    assert both.dtype == np.uint8
+    assert both.shape[1] > one.shape[1] > photo.shape[1]
+
+
+def test_what_does_not_fit_together_is_refused(photo):
+    masks = np.zeros((2, 120, 160), dtype=bool)
+    with pytest.raises(ValueError, match='2 masks came with 1 labels'):
+        draw_overlay(photo, masks, ['car'])
+    with pytest.raises(ValueError, match=r'must be \(K, 120, 160\) bool'):
+        draw_overlay(photo, masks[:, :50])
+    with pytest.raises(ValueError, match=r'must be \(K, 120, 160\) bool'):
+        draw_overlay(photo, masks.astype(np.uint8))
+    with pytest.raises(ValueError, match=r'RGB \(h, w, 3\) uint8'):
+        draw_overlay(photo[:, :, 0], masks)
