@@ -7,7 +7,7 @@ from mmpartref.datasets.toyparts import make_toyparts
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('out', help='directory to write; must be empty or hold the same data set')
-    parser.add_argument('--train', type=int, default=800, help='scenes of the train split, 0: none')
+    parser.add_argument('--train', type=int, default=700, help='scenes of the train split, 0: none')
     parser.add_argument('--val', type=int, default=100, help='scenes of the val split, 0: none')
     parser.add_argument('--test', type=int, default=100, help='scenes of the test split, 0: none')
     parser.add_argument('--size', type=int, nargs=2, metavar=('W', 'H'), default=(256, 192), help='pixels')

@@ -1,5 +1,5 @@
 # Minutes on two CPU cores, from random weights: a high rate for every part, one cycle.
-train_cfg = dict(by_epoch=True, max_epochs=6, val_interval=2)
+train_cfg = dict(by_epoch=True, max_epochs=6, val_interval=3)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(

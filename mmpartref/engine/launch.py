@@ -101,11 +101,12 @@ def build_runner(cfg: Config) -> Runner:
 def add_dump(cfg: Config, out_file: str) -> None:
     """Have the test evaluator write its predictions to ``out_file`` as well."""
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    decode = cfg.model.get('decode')
     header = {
         'config': os.path.basename(cfg.filename or ''),
         'checkpoint': cfg.load_from,
-        'decode': cfg.model.get('decode', 'cris'),
-        'threshold': get_decode(cfg.model.get('decode', 'cris'), cfg.model.get('threshold')).threshold,
+        'decode': decode,
+        'threshold': get_decode(decode, cfg.model.get('threshold')).threshold if decode else None,
         'ann_file': cfg.test_dataloader.dataset.get('ann_file'),
     }
     cfg.test_evaluator = [*evaluators, {'type': 'ReferringDump', 'out_file': out_file, 'header': header}]

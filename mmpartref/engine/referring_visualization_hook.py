@@ -1,9 +1,10 @@
-"""Pictures of the first photos at validation, and of all photos at a test that asks for them."""
+"""Pictures of the first photos of a validation, and of a test that asks for them."""
 import os
 
 import mmcv
 import numpy as np
 from mmengine import fileio
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from pycocotools import mask as mask_api
@@ -53,10 +54,14 @@ class ReferringVisualizationHook(Hook):
         for sample in outputs or []:
             if self.out_dir is not None and self._drawn < self.max_photos:
                 stem = os.path.splitext(os.path.basename(sample.img_path))[0]
-                self._draw(runner, sample, stem, os.path.join(self.out_dir, f'{stem}.png'))
+                # Numbered: items of one photo, and photos of one name in several folders, would overwrite each other.
+                name = f'{self._drawn:04d}_{stem}'
+                self._draw(runner, sample, name, os.path.join(self.out_dir, f'{name}.png'))
 
     def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None) -> None:
         self._drawn += 1
+        if not is_main_process():  # whose visualiser is the only one that writes
+            return
         image = mmcv.imfrombytes(fileio.get(sample.img_path), channel_order='rgb')
         truth = np.stack([mask_api.decode(mask_api.merge(ref['rles'])).astype(bool) for ref in sample.refs])
         runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)

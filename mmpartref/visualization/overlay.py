@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .labels import LabelBoxes, fit_text, text_height
+from .labels import INK, PAPER, LabelBoxes, fit_text, text_height
 
 # Neighbouring hues a golden section apart stay distinct however many there are.
 GOLDEN = 0.618034
-INK, PAPER = (255, 255, 255), (24, 24, 24)
 # Panels are brought to this range of longer sides, in pixels: small photos grow until words fit, large ones shrink.
-PANEL_SIDES = (420, 800)
+PANEL_SIDES = (480, 800)
 # Narrowest legend column in multiples of the text's height.
-LEGEND_COLUMN = 24
+LEGEND_COLUMN = 40
 
 
 def distinct_colour(number: int) -> tuple[int, int, int]:
@@ -58,9 +57,9 @@ def draw_overlay(image: np.ndarray,
         ValueError: sizes or numbers differ, or K scores come without labels.
     """
     check_masks(image, masks, 'masks')
-    if ((labels or scores) and len(labels) != len(masks)) or len(scores) not in (0, len(masks)):
-        raise ValueError(f'{len(masks)} masks came with {len(labels)} labels and {len(scores)} scores: '
-                         'give one per mask')
+    if len(labels) not in (0, len(masks)) or len(scores) not in (0, len(labels)):
+        raise ValueError(f'{len(masks)} masks came with {len(labels)} labels and {len(scores)} scores; give one per '
+                         'mask, and scores only with labels')
     areas = masks.sum(axis=(1, 2))
     canvas = image.astype(np.float32)
     for number in np.argsort(-areas, kind='stable'):
@@ -69,10 +68,12 @@ def draw_overlay(image: np.ndarray,
     canvas = canvas.round().astype(np.uint8)
     for number in np.argsort(-areas, kind='stable'):
         _outline(canvas, masks[number], distinct_colour(int(number)))
-    texts = [f'{label} {score:.2f}' for label, score in zip(labels, scores, strict=True)] if scores else list(labels)
+    texts = list(labels)
+    if len(scores):
+        texts = [f'{label} {score:.2f}' for label, score in zip(labels, scores, strict=True)]
     boxes = LabelBoxes(masks)
     # The smallest part chooses first: it has the least room.
-    for number in np.argsort(areas, kind='stable')[::1 if texts else -1][:len(texts)]:
+    for number in np.argsort(areas, kind='stable') if texts else ():
         boxes.draw(canvas, masks[number], texts[number], distinct_colour(int(number)))
     return canvas
 

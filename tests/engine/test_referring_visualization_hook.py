@@ -38,8 +38,15 @@ def test_a_test_writes_the_first_photos_into_the_folder(runner, tmp_path):
     for batch in range(2):
         hook.after_test_iter(runner, batch, outputs=[sample(tmp_path, 2 * batch), sample(tmp_path, 2 * batch + 1)])
     files = sorted((tmp_path / 'out').iterdir())
-    assert [file.name for file in files] == ['photo0.png', 'photo1.png', 'photo2.png']
+    assert [file.name for file in files] == ['0000_photo0.png', '0001_photo1.png', '0002_photo2.png']
     assert cv2.imread(str(files[0])).shape[1] > 3 * 80
+
+
+def test_two_items_of_one_photo_are_two_pictures(runner, tmp_path):
+    hook = ReferringVisualizationHook(out_dir=str(tmp_path / 'out'))
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, outputs=[sample(tmp_path, 0), sample(tmp_path, 0)])
+    assert len(list((tmp_path / 'out').iterdir())) == 2
 
 
 def test_a_test_without_a_folder_draws_nothing(runner, tmp_path):

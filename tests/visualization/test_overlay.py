@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmpartref.visualization.labels import LabelBoxes
 from mmpartref.visualization.overlay import distinct_colour, draw_overlay, side_by_side
 
 
@@ -44,6 +45,21 @@ def test_labels_of_any_length_are_drawn_inside_photos_of_any_shape(shape):
     assert (drawn != draw_overlay(image, masks)).any()
 
 
+def test_scores_may_be_an_array(photo):
+    masks = np.stack([disc((120, 160), 40, 60, 20)])
+    from_list = draw_overlay(photo, masks, ['car tire'], [0.5])
+    assert np.array_equal(draw_overlay(photo, masks, ['car tire'], np.array([0.5])), from_list)
+
+
+def test_labels_of_neighbouring_parts_do_not_cover_each_other(photo):
+    masks = np.stack([disc((120, 160), 70, 60, 6), disc((120, 160), 84, 60, 6)])
+    boxes = LabelBoxes(masks)
+    boxes.draw(photo, masks[0], 'car tire', distinct_colour(0))
+    one = int(boxes.labelled.sum())
+    boxes.draw(photo, masks[1], 'car tire', distinct_colour(1))
+    assert boxes.labelled.sum() == 2 * one > 0
+
+
 def test_truth_and_prediction_stand_side_by_side(photo):
     masks = np.stack([disc((120, 160), 40, 60, 20)])
     both = side_by_side(photo, masks, masks, ['car tire'], [0.5])
@@ -56,6 +72,8 @@ def test_what_does_not_fit_together_is_refused(photo):
     masks = np.zeros((2, 120, 160), dtype=bool)
     with pytest.raises(ValueError, match='2 masks came with 1 labels'):
         draw_overlay(photo, masks, ['car'])
+    with pytest.raises(ValueError, match=r'0 labels and 2 scores; .* scores only with labels'):
+        draw_overlay(photo, masks, scores=[0.5, 0.5])
     with pytest.raises(ValueError, match=r'must be \(K, 120, 160\) bool'):
         draw_overlay(photo, masks[:, :50])
     with pytest.raises(ValueError, match=r'must be \(K, 120, 160\) bool'):
