@@ -1,30 +1,18 @@
 #!/usr/bin/env python
 """Evaluate a checkpoint on the test split of a config."""
 import argparse
-import os
-
-from mmengine.config import DictAction
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import add_dump, build_runner, load_config
+from mmpartref.engine.launch import add_dump, build_runner, load_config, parse_launch_arguments
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where logs go; default work_dirs/<config name>')
-    parser.add_argument('--data-root', help='data set folder, for every dataloader of the config')
     parser.add_argument('--dump', help='write the predictions to this .json; tools/evaluate.py scores it again')
     parser.add_argument('--show-dir', help='write overlays of truth and prediction into this folder')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='overrides, e.g. test_dataloader.batch_size=2 (checked)')
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='job launcher')
-    # torch.distributed.launch passes one spelling or the other, depending on its version.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
+    return parse_launch_arguments(parser)
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 # Minutes on two CPU cores, from random weights: a high rate for every part, one cycle.
-train_cfg = dict(by_epoch=True, max_epochs=6, val_interval=3)
+train_cfg = dict(by_epoch=True, max_epochs=7, val_interval=3)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
@@ -8,5 +8,5 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
     clip_grad=dict(max_norm=1.0))
 param_scheduler = [
-    dict(type='OneCycleLR', eta_max=2e-3, total_steps=6, pct_start=0.2, by_epoch=True, convert_to_iter_based=True)
+    dict(type='OneCycleLR', eta_max=2e-3, total_steps=7, pct_start=0.2, by_epoch=True, convert_to_iter_based=True)
 ]

@@ -1,4 +1,5 @@
 """From a config file and a command line to a runner: what ``tools/train.py`` and ``tools/test.py`` share."""
+import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as torch_dist
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.runner import Runner
@@ -16,6 +17,20 @@ from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.registry import SCOPE
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Add what every launched tool takes (config, folders, overrides, launcher) and parse the command line."""
+    parser.add_argument('--work-dir', help='where logs and checkpoints go; default work_dirs/<config name>')
+    parser.add_argument('--data-root', help='data set folder, for every dataloader of the config')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='overrides, e.g. test_dataloader.batch_size=2 (checked)')
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='job launcher')
+    # torch.distributed.launch passes one spelling or the other, depending on its version.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
 
 
 def load_config(path: str | Path,
