@@ -37,8 +37,9 @@ from mmpartref.registry import SCOPE
 RUNNER_EXTRAS = {'custom_imports', 'env_cfg', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
 # Names that OpenMMLab configs give to values they use further down. Others may start with an underscore.
 HELPER_NAMES = {
-    'backend_args', 'classes', 'data_root', 'dataset_type', 'image_size', 'max_epochs', 'metainfo', 'num_classes',
-    'template', 'test_pipeline', 'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
+    'backend_args', 'checkpoint_file', 'classes', 'crop_size', 'data_root', 'dataset_type', 'file_client_args',
+    'image_size', 'img_scale', 'max_epochs', 'metainfo', 'norm_cfg', 'num_classes', 'template', 'test_pipeline',
+    'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
 }
 REGISTRIES = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, DATA_SAMPLERS, VISUALIZERS, VISBACKENDS, OPTIM_WRAPPERS,
               OPTIMIZERS, PARAM_SCHEDULERS, LOOPS, LOG_PROCESSORS, EVALUATOR, MODEL_WRAPPERS)
