@@ -1,7 +1,7 @@
 """Load mmengine's checkpoints while torch refuses to run what a pickle says.
 
-torch >= 2.6 loads with ``weights_only=True``. A checkpoint of an mmengine run holds, besides tensors, its log history;
-those few types are allowed here by name. Everything else a pickle might ask for stays refused.
+torch >= 2.6 loads with ``weights_only=True``. A checkpoint of an mmengine run holds, besides tensors, its log
+history and its schedulers' state; those few types are allowed here by name. Everything else a pickle might ask for stays refused.
 """
 import os
 from collections.abc import Iterator
@@ -10,13 +10,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 # Makes torch check even where a caller asks it not to, as some forks of mmengine do when a safe load has failed.
 FORCE_CHECK = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
-def history_types() -> list:
-    """Return the types that the message hub inside an mmengine checkpoint is made of."""
+def checkpoint_types() -> list:
+    """Return the types that the message hub and the schedulers inside an mmengine checkpoint are made of."""
     reconstruct, scalar = np.empty(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     dtypes = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.uint8, np.bool_)}
     # A buffer pickles its own bound methods as ``getattr(buffer, name)``; what they return is not callable from a
@@ -24,6 +25,8 @@ def history_types() -> list:
     return [
         HistoryBuffer,
         getattr,
+        # Its state names its own annealing function.
+        OneCycleParamScheduler,
         np.ndarray,
         np.dtype,
         *sorted(dtypes, key=repr),
@@ -41,7 +44,7 @@ def mmengine_checkpoints_allowed() -> Iterator[None]:
     before = os.environ.get(FORCE_CHECK)
     os.environ[FORCE_CHECK] = '1'
     try:
-        with torch.serialization.safe_globals(history_types()):
+        with torch.serialization.safe_globals(checkpoint_types()):
             yield
     finally:
         if before is None:

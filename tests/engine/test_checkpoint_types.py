@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.optim import OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from torch import nn
 
 from mmpartref.engine.checkpoint_types import FORCE_CHECK, mmengine_checkpoints_allowed
 
@@ -55,3 +58,26 @@ def test_the_environment_is_put_back(monkeypatch):
     with mmengine_checkpoints_allowed():
         assert os.environ[FORCE_CHECK] == '1'
     assert FORCE_CHECK not in os.environ
+
+
+@pytest.mark.parametrize('schedule', [
+    dict(type='MultiStepLR', milestones=[1]),
+    dict(type='OneCycleLR', eta_max=0.1, total_steps=4),
+    dict(type='OneCycleLR', eta_max=0.1, total_steps=4, anneal_strategy='linear'),
+    dict(type='CosineAnnealingLR', T_max=4),
+    dict(type='CosineRestartLR', periods=[2, 2], restart_weights=[1, 0.5], eta_min=0.0),
+    dict(type='LinearLR', end=3),
+    dict(type='PolyLR', end=3),
+    dict(type='ExponentialLR', gamma=0.5),
+], ids=lambda schedule: '-'.join([schedule['type'], schedule.get('anneal_strategy', '')]))
+def test_every_schedulers_state_loads(tmp_path, schedule):
+    """As a run saves it: beside the optimiser's state."""
+    optimizer = OptimWrapper(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, momentum=0.9))
+    scheduler = PARAM_SCHEDULERS.build(schedule, default_args={'optimizer': optimizer})
+    optimizer.step()
+    scheduler.step()
+    state = {'optimizer': optimizer.state_dict(), 'param_schedulers': [scheduler.state_dict()]}
+    torch.save(state, tmp_path / 'epoch_1.pth')
+    with mmengine_checkpoints_allowed():
+        loaded = torch.load(tmp_path / 'epoch_1.pth')
+    assert loaded['param_schedulers'][0].keys() == scheduler.state_dict().keys()
