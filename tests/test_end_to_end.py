@@ -33,7 +33,7 @@ def config(tmp_path, tiny_model_cfg) -> Path:
                     f'model = dict(_delete_=True, **{tiny_model_cfg!r})\n'
                     'train_dataloader = dict(batch_size=12, num_workers=0, persistent_workers=False)\n'
                     'val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)\n'
-                    # One photo a batch: which photos share one depends on the number of processes, and rounding on that.
+                    # One photo a batch: what shares one depends on the number of processes, and rounding on that.
                     'test_dataloader = dict(batch_size=1, num_workers=0)\n'
                     'train_cfg = dict(max_epochs=2, val_interval=1)\n'
                     'default_hooks = dict(logger=dict(interval=1))\n'

@@ -1,7 +1,8 @@
 """Load mmengine's checkpoints while torch refuses to run what a pickle says.
 
-torch >= 2.6 loads with ``weights_only=True``. A checkpoint of an mmengine run holds, besides tensors, its log
-history and its schedulers' state; those few types are allowed here by name. Everything else a pickle might ask for stays refused.
+torch >= 2.6 loads with ``weights_only=True``. A checkpoint of an mmengine run holds, besides tensors, its log history
+and its schedulers' state; those few types are allowed here by name. Everything else a pickle might ask for stays
+refused.
 """
 import os
 from collections.abc import Iterator
