@@ -120,3 +120,9 @@ def rle_from_segmentation(segmentation: object, height: int, width: int) -> tupl
     if isinstance(segmentation, (list, tuple)):
         return rle_from_polygon(segmentation, height, width)
     raise ValueError(f'its segmentation is a {type(segmentation).__name__}; write polygons or an RLE')
+
+
+def decode_refs(refs: Sequence[dict]) -> np.ndarray:
+    """Return (K, h, w) uint8, 0 or 1: each ref's mask is the union of its annotations' ``rles``."""
+    rles = [ref['rles'][0] if len(ref['rles']) == 1 else coco_mask.merge(ref['rles']) for ref in refs]
+    return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))

@@ -2,13 +2,12 @@
 import os
 
 import mmcv
-import numpy as np
 from mmengine import fileio
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from pycocotools import mask as mask_api
 
+from mmpartref.datasets.coco_masks import decode_refs
 from mmpartref.registry import HOOKS
 from mmpartref.structures import ReferringDataSample
 
@@ -63,5 +62,5 @@ class ReferringVisualizationHook(Hook):
         if not is_main_process():  # whose visualiser is the only one that writes
             return
         image = mmcv.imfrombytes(fileio.get(sample.img_path), channel_order='rgb')
-        truth = np.stack([mask_api.decode(mask_api.merge(ref['rles'])).astype(bool) for ref in sample.refs])
+        truth = decode_refs(sample.refs).astype(bool)
         runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)

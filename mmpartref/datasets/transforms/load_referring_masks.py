@@ -1,8 +1,7 @@
 """Ground-truth masks of a photo's expressions."""
-import numpy as np
 from mmcv.transforms import BaseTransform
-from pycocotools import mask as coco_mask
 
+from mmpartref.datasets.coco_masks import decode_refs
 from mmpartref.registry import TRANSFORMS
 
 
@@ -19,8 +18,7 @@ class LoadReferringMasks(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_masks``."""
-        rles = [ref['rles'][0] if len(ref['rles']) == 1 else coco_mask.merge(ref['rles']) for ref in results['refs']]
-        masks = np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))  # (K, h, w)
+        masks = decode_refs(results['refs'])  # (K, h, w)
         if 'img' in results and results['img'].shape[:2] != masks.shape[1:]:
             raise ValueError(f"{results['img_path']}: the masks are {masks.shape[1:]} but the image is "
                              f"{results['img'].shape[:2]} (height, width); put LoadReferringMasks before Letterbox")
