@@ -8,18 +8,24 @@ Shapes are written by letter in every docstring and comment of this package:
 
 A batch is N photos and M expressions; ``image_index`` (M,) says which photo each expression belongs to.
 """
-from mmpartref.models.backbones import CLIPResNet
+from mmpartref.models.backbones import CLIPResNet, CLIPVisionTransformer
+from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.models.decode_heads import VisionLanguageDecodeHead
+from mmpartref.models.initializers import CLIPPretrainedInit, PretrainedInit
 from mmpartref.models.losses import TextToPixelContrastiveLoss
 from mmpartref.models.necks import CRISNeck
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.text_encoders import CLIPTextEncoder
 
 __all__ = [
+    'CLIPModel',
+    'CLIPPretrainedInit',
     'CLIPResNet',
     'CLIPTextEncoder',
+    'CLIPVisionTransformer',
     'CRISNeck',
+    'PretrainedInit',
     'ReferringDataPreprocessor',
     'ReferringSegmentor',
     'TextToPixelContrastiveLoss',

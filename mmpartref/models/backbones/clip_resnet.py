@@ -61,7 +61,10 @@ class CLIPResNet(BaseModule):
 
     Attributes:
         out_channels: channels of (C3, C4, C5).
+        embed_channels: width of the embedding ``embed`` returns.
     """
+    # Which half of a CLIP checkpoint fits this module.
+    clip_tower = 'backbone'
 
     def __init__(self,
                  *,
@@ -87,6 +90,7 @@ class CLIPResNet(BaseModule):
         self.layer4 = self._make_stage(width * 16, width * 8, layers[3], stride=2)
         self.attnpool = DenseAttentionPool(width * 32, embed_channels, num_heads, pretrain_grid)
         self.out_channels = (width * 8, width * 16, embed_channels)
+        self.embed_channels = embed_channels
 
     @staticmethod
     def _make_stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
@@ -94,13 +98,21 @@ class CLIPResNet(BaseModule):
         rest = (CLIPBottleneck(channels * CLIPBottleneck.expansion, channels, 1) for _ in range(blocks - 1))
         return nn.Sequential(first, *rest)
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode normalised photos (N, 3, H, W) to C3 (N, C, H/8, W/8), C4 (.., H/16, W/16), C5 (.., H/32, W/32)."""
+    def stages(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what the last three stages give, the third before the attention pool."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.relu(self.bn2(self.conv2(x)))
         x = self.relu(self.bn3(self.conv3(x)))
         x = self.layer1(self.avgpool(x))
         c3 = self.layer2(x)
         c4 = self.layer3(c3)
-        c5 = self.attnpool(self.layer4(c4))
-        return c3, c4, c5
+        return c3, c4, self.layer4(c4)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode normalised photos (N, 3, H, W) to C3 (N, C, H/8, W/8), C4 (.., H/16, W/16), C5 (.., H/32, W/32)."""
+        c3, c4, last = self.stages(images)
+        return c3, c4, self.attnpool(last)
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""
+        return self.attnpool.pool(self.stages(images)[2])

@@ -3,6 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmpartref.models.layers.position_tables import resize_positions
+
 
 class DenseAttentionPool(nn.Module):
     """CLIP's attention pool applied at every position, with CRIS's ``connect`` residual.
@@ -34,10 +36,17 @@ class DenseAttentionPool(nn.Module):
             nn.init.normal_(projection.weight, std=in_channels**-0.5)
 
     def positions(self, height: int, width: int) -> torch.Tensor:
-        """Return the embedding (height * width, C), resized bicubically; the mean token's own is not used here."""
-        grid = self.positional_embedding[1:].reshape(1, self.grid, self.grid, -1).permute(0, 3, 1, 2)
-        grid = F.interpolate(grid, size=(height, width), mode='bicubic', align_corners=False)
-        return grid.flatten(2).squeeze(0).transpose(0, 1)
+        """Return the embedding (height * width, C), resized bicubically; the mean token's own is not among them."""
+        return resize_positions(self.positional_embedding[1:], (self.grid, self.grid), (height, width))
+
+    def attend(self, queries: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Let queries (N, Q, C) look at tokens (N, T, C); returns (N, Q, out_channels)."""
+        query, key, value = (
+            projection(each).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for projection, each in ((self.q_proj, queries), (self.k_proj, tokens),
+                                     (self.v_proj, tokens)))  # each (N, heads, tokens, C / heads)
+        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return self.c_proj(attended)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H/32, W/32) to (N, out_channels, H/32, W/32)."""
@@ -46,10 +55,18 @@ class DenseAttentionPool(nn.Module):
 
         tokens = x.flatten(2).transpose(1, 2)  # (N, H/32 * W/32, C)
         tokens = tokens + self.positions(height, width).to(tokens.dtype)
-        query, key, value = (
-            projection(tokens).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj))  # each (N, heads, tokens, C / heads)
-        attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-        pooled = self.c_proj(attended).transpose(1, 2).reshape(photos, -1, height, width)
+        pooled = self.attend(tokens, tokens).transpose(1, 2).reshape(photos, -1, height, width)
 
         return F.relu(pooled + residual)
+
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        """Return CLIP's embedding (N, out_channels) of maps (N, C, H/32, W/32): what the mean token attends to.
+
+        The published CLIP's own head; the ``connect`` residual takes no part.
+        """
+        height, width = x.shape[2:]
+        tokens = x.flatten(2).transpose(1, 2)  # (N, H/32 * W/32, C)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        positions = torch.cat([self.positional_embedding[:1], self.positions(height, width)])
+        tokens = tokens + positions.to(tokens.dtype)  # (N, 1 + H/32 * W/32, C)
+        return self.attend(tokens[:, :1], tokens)[:, 0]

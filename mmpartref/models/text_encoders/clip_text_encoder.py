@@ -1,59 +1,11 @@
 """CLIP's text transformer, with word features as well as the sentence's."""
-from collections import OrderedDict
-
 import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmpartref.models.layers.clip_transformer import CLIPTransformer
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import MODELS
-
-
-class QuickGELU(nn.Module):
-    """``x * sigmoid(1.702 x)``, the approximation CLIP was trained with."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.sigmoid(1.702 * x)
-
-
-class CLIPResidualBlock(nn.Module):
-    """Pre-norm transformer block; the names of its parts are those of CLIP's checkpoints.
-
-    Args:
-        width: channels. heads: attention heads.
-        depth: blocks of the whole stack; CLIP initialises the residual branches the smaller, the more there are.
-    """
-
-    def __init__(self, width: int, heads: int, depth: int) -> None:
-        super().__init__()
-        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.ln_1 = nn.LayerNorm(width)
-        widen, narrow = nn.Linear(width, width * 4), nn.Linear(width * 4, width)
-        self.mlp = nn.Sequential(OrderedDict([('c_fc', widen), ('gelu', QuickGELU()), ('c_proj', narrow)]))
-        self.ln_2 = nn.LayerNorm(width)
-        branch_std = width**-0.5 * (2 * depth)**-0.5
-        nn.init.normal_(self.attn.in_proj_weight, std=width**-0.5)
-        nn.init.normal_(self.attn.out_proj.weight, std=branch_std)
-        nn.init.normal_(widen.weight, std=(2 * width)**-0.5)
-        nn.init.normal_(narrow.weight, std=branch_std)
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        normed = self.ln_1(x)
-        x = x + self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
-        return x + self.mlp(self.ln_2(x))
-
-
-class CLIPTextTransformer(nn.Module):
-    """The stack of blocks, a module of its own because CLIP's checkpoints call it ``transformer.resblocks``."""
-
-    def __init__(self, width: int, layers: int, heads: int) -> None:
-        super().__init__()
-        self.resblocks = nn.ModuleList(CLIPResidualBlock(width, heads, layers) for _ in range(layers))
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        for block in self.resblocks:
-            x = block(x, mask)
-        return x
 
 
 @MODELS.register_module()
@@ -75,12 +27,15 @@ class CLIPTextEncoder(BaseModule):
         word_length: tokens L the tokenizer writes for a string.
         context_length: rows of the position table; 77 in every CLIP.
         vocab_size: rows of the token table.
+        activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); the weights do not tell.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
         word_channels: D. sentence_channels: E.
         tokenizer: ``list[str] -> (len, L)`` int64.
     """
+    # Which half of a CLIP checkpoint fits this module.
+    clip_tower = 'text_encoder'
 
     def __init__(self,
                  *,
@@ -91,6 +46,7 @@ class CLIPTextEncoder(BaseModule):
                  word_length: int = 17,
                  context_length: int = 77,
                  vocab_size: int = 49408,
+                 activation: str = 'quick_gelu',
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if word_length > context_length:
@@ -100,7 +56,7 @@ class CLIPTextEncoder(BaseModule):
         self.tokenizer = CLIPTokenizer(word_length)
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
-        self.transformer = CLIPTextTransformer(width, layers, heads)
+        self.transformer = CLIPTransformer(width, layers, heads, activation)
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.empty(width, embed_channels))
         # CLIP's own initialisation, for training without its weights.

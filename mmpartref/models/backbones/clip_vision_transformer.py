@@ -1,0 +1,106 @@
+"""CLIP's vision transformer as an image encoder for dense prediction."""
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmpartref.models.layers.clip_transformer import CLIPTransformer
+from mmpartref.models.layers.position_tables import resize_positions
+from mmpartref.registry import MODELS
+
+
+@MODELS.register_module()
+class CLIPVisionTransformer(BaseModule):
+    """CLIP's ViT: patches, a class token, learned positions, pre-norm blocks.
+
+    ::
+
+        photos (N, 3, H, W) -> patches (N, H/P * W/P, C) + class token + positions -> blocks
+            C3 = patch tokens after block out_layers[0]       (N, C, H/P, W/P)
+            C4 = patch tokens after block out_layers[1]       (N, C, H/P, W/P)
+            C5 = patch tokens after the last block, normed and projected like the class token  (N, E, H/P, W/P)
+
+    All three maps have the patches' stride; the neck brings them to the middle one's size. Positions are resized to
+    any input. Source: Radford et al. 2021, section 2.4 (the tower); the dense projection is that of Zhou et al.,
+    "Extract free dense labels from CLIP", ECCV 2022, without its change of the last block.
+
+    Args:
+        patch_size: P, side of a patch in pixels.
+        width: C, the transformer's width.
+        layers: number of blocks.
+        num_heads: attention heads; CLIP uses width / 64.
+        embed_channels: E, width of CLIP's embedding, the channels of C5.
+        pretrain_grid: side of the pretrained position grid; CLIP's training resolution / P.
+        out_layers: after how many blocks C3 and C4 are taken; default a third and two thirds of them.
+        activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); the weights do not tell.
+        init_cfg: mmengine's initialisation config.
+
+    Attributes:
+        out_channels: channels of (C3, C4, C5).
+        embed_channels: width of the embedding ``embed`` returns.
+
+    Raises:
+        ValueError: ``out_layers`` are not two rising numbers of blocks.
+    """
+    # Which half of a CLIP checkpoint fits this module.
+    clip_tower = 'backbone'
+
+    def __init__(self,
+                 *,
+                 patch_size: int = 16,
+                 width: int = 768,
+                 layers: int = 12,
+                 num_heads: int = 12,
+                 embed_channels: int = 512,
+                 pretrain_grid: int = 14,
+                 out_layers: Sequence[int] | None = None,
+                 activation: str = 'quick_gelu',
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.out_layers = tuple(out_layers or (max(1, round(layers / 3)), max(1, round(layers * 2 / 3))))
+        if len(self.out_layers) != 2 or not 1 <= self.out_layers[0] <= self.out_layers[1] <= layers:
+            raise ValueError(f'out_layers={out_layers!r} should be two rising numbers of blocks from 1 to {layers}')
+        self.patch_size = patch_size
+        self.pretrain_grid = pretrain_grid
+        self.conv1 = nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)
+        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.positional_embedding = nn.Parameter(torch.randn(pretrain_grid**2 + 1, width) * width**-0.5)
+        self.ln_pre = nn.LayerNorm(width)
+        self.transformer = CLIPTransformer(width, layers, num_heads, activation)
+        self.ln_post = nn.LayerNorm(width)
+        self.proj = nn.Parameter(torch.randn(width, embed_channels) * width**-0.5)
+        self.out_channels = (width, width, embed_channels)
+        self.embed_channels = embed_channels
+
+    def tokenise(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
+        """Return tokens (N, 1 + H/P * W/P, C), the class token first, and the patches' (rows, columns).
+
+        A photo whose sides are no multiples of P loses the pixels of the last, incomplete patch.
+        """
+        maps = self.conv1(images)  # (N, C, H/P, W/P)
+        size = (maps.size(2), maps.size(3))
+        patches = maps.flatten(2).transpose(1, 2)
+        grid = (self.pretrain_grid, self.pretrain_grid)
+        positions = torch.cat([
+            self.positional_embedding[:1],
+            resize_positions(self.positional_embedding[1:], grid, size),
+        ])
+        first = self.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
+        return self.ln_pre(torch.cat([first, patches], dim=1) + positions.to(patches.dtype)), size
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode normalised photos (N, 3, H, W) to C3, C4 (N, C, H/P, W/P) and C5 (N, E, H/P, W/P)."""
+        x, size = self.tokenise(images)
+        taken = []
+        for depth, block in enumerate(self.transformer.resblocks, start=1):
+            x = block(x)
+            taken += [x[:, 1:]] * self.out_layers.count(depth)
+        taken.append(self.ln_post(x[:, 1:]) @ self.proj)
+        c3, c4, c5 = (tokens.transpose(1, 2).unflatten(2, size) for tokens in taken)
+        return c3, c4, c5
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""
+        x = self.transformer(self.tokenise(images)[0])
+        return self.ln_post(x[:, 0]) @ self.proj

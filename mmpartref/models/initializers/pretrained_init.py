@@ -1,0 +1,60 @@
+"""mmengine's ``Pretrained``, without its silence about what is missing."""
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from mmengine.model import PretrainedInit as MMEnginePretrainedInit
+from mmengine.model import update_init_info
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import _load_checkpoint_with_prefix
+from torch import nn
+
+from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.registry import WEIGHT_INITIALIZERS
+
+
+@WEIGHT_INITIALIZERS.register_module(name='Pretrained')
+class PretrainedInit(MMEnginePretrainedInit):
+    """Load a checkpoint into a module and refuse one that leaves part of it untouched.
+
+    mmengine logs missing and misshapen keys and goes on, so a checkpoint of another model trains from random weights
+    without a hint. Here they are an error; entries the module has no use for (a classifier's last layer) are counted
+    and printed. Under ``default_scope = 'mmpartref'`` this class answers to mmengine's name.
+
+    Args:
+        checkpoint: whatever mmengine's loader takes: a path, a URL, ``torchvision://resnet50``, ...
+        prefix: load only the entries that start so, without it.
+        map_location: as in ``torch.load``.
+        may_lack: parts of names that may be missing.
+    """
+
+    def __init__(self,
+                 checkpoint: str,
+                 prefix: str | None = None,
+                 map_location: str = 'cpu',
+                 may_lack: Sequence[str] = ()) -> None:
+        super().__init__(checkpoint, prefix, map_location)
+        self.may_lack = tuple(may_lack)
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights in place.
+
+        Raises:
+            WeightsError: a key is missing or of another shape; all are listed.
+        """
+        if self.prefix is None:
+            content = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location, 'current')
+            state = content.get('state_dict', content)
+        else:
+            state = _load_checkpoint_with_prefix(self.prefix, self.checkpoint, map_location=self.map_location)
+        state = {name.removeprefix('module.'): value for name, value in state.items()}
+        # Checkpoints older than torch 0.4.1 have no such counter, and nothing here reads it.
+        report = compare_keys(state, module.state_dict(), may_lack=('num_batches_tracked', *self.may_lack))
+        if report.missing or report.reshaped:
+            raise WeightsError(f'{self.checkpoint} does not fit this {type(module).__name__}; parts that may stay as '
+                               f'initialised can be named in init_cfg.may_lack:\n{report}')
+        if report.unexpected:
+            print_log(f'{self.checkpoint}: {len(report.unexpected)} entries have no place in this '
+                      f'{type(module).__name__}: {", ".join(report.unexpected)}', 'current')
+        module.load_state_dict(state, strict=False)
+        if hasattr(module, '_params_init_info'):
+            update_init_info(module, f'Pretrained: {self.checkpoint}')

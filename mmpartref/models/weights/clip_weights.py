@@ -1,0 +1,103 @@
+"""CLIP checkpoints of every family, into our two towers."""
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from mmpartref.models.clip_model import CLIPModel
+from mmpartref.models.weights.clip_architecture import CLIPArchitecture, read_architecture
+from mmpartref.models.weights.clip_keys import to_openai
+from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.state_files import read_tensors
+
+# CRIS adds the residual, so no CLIP has it; the temperature belongs to neither tower.
+MAY_LACK = ('attnpool.connect.', 'logit_scale')
+TOWERS = ('backbone', 'text_encoder')
+
+
+def convert_clip(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], CLIPArchitecture]:
+    """Turn CLIP weights of any family (see ``to_openai``) into ours.
+
+    Returns:
+        A ``CLIPModel``'s state dict in float32 (``backbone.*``, ``text_encoder.*``, ``logit_scale``) and the
+        architecture. ``connect``, which only CRIS has, is not in it.
+
+    Raises:
+        WeightsError: a key is missing, unexpected or of another shape; all are listed.
+    """
+    openai = to_openai(state)
+    architecture = read_architecture(openai)
+    widths = [half['embed_channels'] for half in (architecture.backbone, architecture.text_encoder)]
+    if widths[0] != widths[1]:
+        raise WeightsError(f'the image encoder embeds in {widths[0]} channels but text_projection in {widths[1]}: '
+                           'these halves are of different CLIPs')
+    ours = {_rename(name): value.float() if value.is_floating_point() else value for name, value in openai.items()}
+    with torch.device('meta'):
+        wanted = build_clip(architecture).state_dict()
+    report = compare_keys(ours, wanted, may_lack=MAY_LACK)
+    if report:
+        raise WeightsError(f'these weights do not fit CLIP {architecture.name}:\n{report}')
+    return ours, architecture
+
+
+def _rename(name: str) -> str:
+    if name.startswith('visual.'):
+        return 'backbone.' + name.removeprefix('visual.')
+    return name if name == 'logit_scale' else 'text_encoder.' + name
+
+
+def build_clip(architecture: CLIPArchitecture) -> CLIPModel:
+    """Build the classic CLIP of an architecture, with random weights."""
+    text_encoder = {**architecture.text_encoder, 'word_length': architecture.text_encoder['context_length']}
+    return CLIPModel(backbone=architecture.backbone, text_encoder=text_encoder)
+
+
+def load_clip(path: str | Path) -> CLIPModel:
+    """Read a CLIP checkpoint, its architecture included, into a model in evaluation mode.
+
+    Args:
+        path: one of OpenAI's archives, a state dict of any family, or what ``tools/convert_clip.py`` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: it holds no CLIP.
+    """
+    ours, architecture = read_clip(path)
+    model = build_clip(architecture)
+    model.load_state_dict(ours, strict=False)
+    return model.eval()
+
+
+def read_clip(path: str | Path) -> tuple[dict[str, torch.Tensor], CLIPArchitecture]:
+    """Read a CLIP checkpoint of any family, or an already converted one; see ``convert_clip``."""
+    state = read_tensors(path)
+    if any(name.startswith('text_encoder.') for name in state):
+        state = {_rename_back(name): value for name, value in state.items()}
+    try:
+        return convert_clip(state)
+    except WeightsError as error:
+        raise WeightsError(f'{path}: {error}') from None
+
+
+def _rename_back(name: str) -> str:
+    if name.startswith('backbone.'):
+        return 'visual.' + name.removeprefix('backbone.')
+    return name.removeprefix('text_encoder.')
+
+
+def describe(ours: Mapping[str, torch.Tensor], architecture: CLIPArchitecture) -> str:
+    """Say what ``convert_clip`` returned: the architecture, the entries of each half, and the configs that fit."""
+
+    def config(values: Mapping[str, object]) -> str:
+        return f'dict({", ".join(f"{key}={value!r}" for key, value in values.items())})'
+
+    counts = {tower: sum(name.startswith(f'{tower}.') for name in ours) for tower in TOWERS}
+    lines = [
+        f'CLIP {architecture.name}: {counts["backbone"]} entries of the image encoder, {counts["text_encoder"]} of the '
+        f'text encoder, all fit; logit_scale {"kept" if "logit_scale" in ours else "not in the checkpoint"}',
+        f'backbone={config(architecture.backbone)}',
+        f'text_encoder={config(architecture.text_encoder)}',
+        "activation is 'quick_gelu' unless the config says 'gelu', as most of open_clip's own trainings need: the "
+        'weights do not tell',
+    ]
+    return '\n'.join(lines)

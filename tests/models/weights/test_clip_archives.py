@@ -1,0 +1,119 @@
+import hashlib
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from mmpartref.models.weights import clip_archives
+from mmpartref.models.weights.clip_archives import CLIPArchive, fetch, locate_clip
+from mmpartref.models.weights.key_report import WeightsError
+
+CONTENT = bytes(range(256)) * 40
+ARCHIVE = CLIPArchive('RN50.pt', hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
+
+
+@dataclass
+class Server:
+    """What the test's host serves, and what it was asked."""
+    content: bytes = CONTENT
+    ranges: bool = True
+    cut: int | None = None
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@pytest.fixture
+def server(monkeypatch, tmp_path) -> Iterator[Server]:
+    """A host on this machine in place of OpenAI's, a cache in place of the user's."""
+    state = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+
+        def do_GET(self) -> None:
+            asked = self.headers.get('Range')
+            state.asked.append((self.path, asked))
+            start = int(asked.removeprefix('bytes=').rstrip('-')) if asked and state.ranges else 0
+            body = state.content[start:]
+            self.send_response(206 if start else 200)
+            self.send_header('Content-Length', str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:state.cut])
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    httpd = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setattr(clip_archives, 'HOST', f'http://127.0.0.1:{httpd.server_port}/clip')
+    monkeypatch.setattr(clip_archives, 'CACHE', tmp_path / 'cache')
+    monkeypatch.setitem(clip_archives.ARCHIVES, 'RN50', ARCHIVE)
+    monkeypatch.delenv(clip_archives.FOLDER_VARIABLE, raising=False)
+    yield state
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_a_name_is_fetched_once_then_found(server, tmp_path):
+    path = locate_clip('RN50')
+    assert path == tmp_path / 'cache' / 'RN50.pt'
+    assert path.read_bytes() == CONTENT
+    assert locate_clip('RN50') == path
+    assert server.asked == [(f'/clip/{ARCHIVE.sha256}/RN50.pt', None)]
+    assert [each.name for each in path.parent.iterdir()] == ['RN50.pt']
+
+
+@pytest.mark.parametrize('ranges', [True, False])
+def test_a_download_that_was_cut_off_is_continued(server, tmp_path, ranges):
+    server.cut, server.ranges = 3000, ranges
+    with pytest.raises(FileNotFoundError, match=r'which are kept: try again|could not be fetched'):
+        locate_clip('RN50')
+    assert not (tmp_path / 'cache' / 'RN50.pt').exists()
+    assert (tmp_path / 'cache' / 'RN50.pt.partial').read_bytes() == CONTENT[:3000]
+    server.cut = None
+    assert locate_clip('RN50').read_bytes() == CONTENT
+    assert server.asked[1][1] == 'bytes=3000-'
+    assert not (tmp_path / 'cache' / 'RN50.pt.partial').exists()
+
+
+def test_a_whole_partial_file_is_not_fetched_again(server, tmp_path):
+    (tmp_path / 'cache').mkdir()
+    (tmp_path / 'cache' / 'RN50.pt.partial').write_bytes(CONTENT)
+    assert locate_clip('RN50').read_bytes() == CONTENT
+    assert server.asked == []
+
+
+def test_what_is_not_the_published_archive_is_refused(server, tmp_path, monkeypatch):
+    server.content = CONTENT[::-1]
+    with pytest.raises(WeightsError, match=r'is not the published archive .* deleted: try again'):
+        locate_clip('RN50')
+    assert list((tmp_path / 'cache').iterdir()) == []
+    folder = tmp_path / 'mine'
+    folder.mkdir()
+    (folder / 'RN50.pt').write_bytes(CONTENT[:-1])
+    monkeypatch.setenv('MMPARTREF_CLIP_DIR', str(folder))
+    with pytest.raises(WeightsError, match=re.escape(f'it has {len(CONTENT) - 1:,} bytes')):
+        locate_clip('RN50')
+    (folder / 'RN50.pt').write_bytes(CONTENT[::-1])
+    with pytest.raises(WeightsError, match=r'its SHA-256 is [0-9a-f]{64}; delete it'):
+        locate_clip('RN50')
+    (folder / 'RN50.pt').write_bytes(CONTENT)
+    assert locate_clip('RN50') == folder / 'RN50.pt'
+    assert len(server.asked) == 1
+
+
+def test_paths_expand_variables_and_a_missing_one_is_named(server, tmp_path, monkeypatch):
+    (tmp_path / 'own.pt').write_bytes(b'any')
+    monkeypatch.setenv('WEIGHTS', str(tmp_path))
+    assert locate_clip('$WEIGHTS/own.pt') == tmp_path / 'own.pt'
+    with pytest.raises(FileNotFoundError, match=r'no CLIP checkpoint .*none\.pt; give the path of a file'):
+        locate_clip('$WEIGHTS/none.pt')
+    assert server.asked == []
+
+
+def test_an_unwritable_cache_says_so(server, tmp_path):
+    (tmp_path / 'cache').write_text('a file where the folder should be')
+    with pytest.raises(FileNotFoundError, match='could not be fetched'):
+        fetch(ARCHIVE, tmp_path / 'cache' / 'RN50.pt')

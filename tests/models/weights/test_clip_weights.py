@@ -1,0 +1,137 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmpartref.models.weights.clip_weights import build_clip, convert_clip, load_clip, read_clip
+from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.models.weights.state_files import read_tensors
+
+TOOL = str(Path(__file__).parents[3] / 'tools' / 'convert_clip.py')
+
+
+def hugging_face_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inverse of what the converter does, written apart from it."""
+    renamed = {}
+    for name, value in state.items():
+        if name in ('input_resolution', 'context_length', 'vocab_size'):
+            continue
+        tower = 'vision_model' if name.startswith('visual.') else 'text_model'
+        short = name.removeprefix('visual.')
+        if 'resblocks' in short:
+            layer, part = short.removeprefix('transformer.resblocks.').split('.', 1)
+            base = f'{tower}.encoder.layers.{layer}'
+            if 'in_proj' in part:
+                for letter, third in zip('qkv', value.chunk(3), strict=True):
+                    renamed[f'{base}.self_attn.{letter}_proj.{part.rsplit("_", 1)[1]}'] = third
+                continue
+            for ours, theirs in (('attn.out_proj', 'self_attn.out_proj'), ('mlp.c_fc', 'mlp.fc1'),
+                                 ('mlp.c_proj', 'mlp.fc2'), ('ln_', 'layer_norm')):
+                part = part.replace(ours, theirs)
+            renamed[f'{base}.{part}'] = value
+        elif short == 'proj':
+            renamed['visual_projection.weight'] = value.T.contiguous()
+        elif short == 'text_projection':
+            renamed['text_projection.weight'] = value.T.contiguous()
+        elif short == 'logit_scale':
+            renamed[short] = value
+        elif short == 'positional_embedding':
+            renamed[f'{tower}.embeddings.position_embedding.weight'] = value
+            renamed[f'{tower}.embeddings.position_ids'] = torch.arange(len(value))[None]
+        else:
+            table = {'conv1': 'embeddings.patch_embedding', 'class_embedding': 'embeddings.class_embedding',
+                     'token_embedding': 'embeddings.token_embedding', 'ln_pre': 'pre_layrnorm',
+                     'ln_post': 'post_layernorm', 'ln_final': 'final_layer_norm'}
+            first, _, rest = short.partition('.')
+            renamed[f'{tower}.{table[first]}' + (f'.{rest}' if rest else '')] = value
+    return renamed
+
+
+def similarity(model, images: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(images, ['quadruped head', 'the tire of the car', 'bird wing'])
+
+
+def test_an_archive_gives_the_model_it_was_made_of(tiny_clip, openai_archive):
+    expected = tiny_clip.half().float()
+    images = torch.randn(2, 3, 64, 64)
+    found = load_clip(openai_archive)
+    assert not found.training
+    assert {value.dtype for value in found.state_dict().values()} <= {torch.float32, torch.int64}
+    torch.testing.assert_close(similarity(found, images), similarity(expected, images))
+    assert found.logit_scale.item() == 2.0
+
+
+@pytest.mark.parametrize(('tiny_clip', 'family'), [(tower, family) for tower in ('resnet', 'vit') for family in
+                                                ('openai fp16', 'openai fp32', 'open_clip', 'open_clip text tower')] +
+                         [('vit', 'hugging face')], indirect=['tiny_clip'])  # Hugging Face's CLIP has no ResNet
+@pytest.mark.parametrize('suffix', ['.pth', '.bin', '.safetensors'])
+def test_every_family_and_file_format_gives_the_same_weights(openai_state, tmp_path, family, suffix):
+    expected, architecture = convert_clip(openai_state)
+    state = openai_state
+    if family == 'openai fp32':
+        state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    elif family == 'open_clip':
+        state = {**state, 'attn_mask': torch.zeros(9, 9)}
+    elif family == 'open_clip text tower':
+        state = {name if name.startswith(('visual.', 'logit_scale')) else f'text.{name}': value
+                 for name, value in state.items()}
+    elif family == 'hugging face':
+        state = hugging_face_names(state)
+    path = tmp_path / f'clip{suffix}'
+    if suffix == '.safetensors':
+        from safetensors.torch import save_file
+        save_file({name: value.contiguous() for name, value in state.items()}, path)
+    else:
+        torch.save(state, path)
+    found, same = read_clip(path)
+    assert same == architecture
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+def test_every_fault_is_listed_and_the_named_exceptions_are_none(openai_state):
+    state = dict(openai_state)
+    del state['logit_scale']
+    assert 'logit_scale' not in convert_clip(state)[0]
+    del state['transformer.resblocks.1.ln_2.bias']
+    state['visual.extra'] = torch.zeros(1)
+    state['transformer.resblocks.0.mlp.c_fc.bias'] = torch.zeros(7)
+    with pytest.raises(WeightsError) as caught:
+        convert_clip(state)
+    text = str(caught.value)
+    for line in ('1 missing:\n  text_encoder.transformer.resblocks.1.ln_2.bias', '1 unexpected:\n  backbone.extra',
+                 'text_encoder.transformer.resblocks.0.mlp.c_fc.bias: (7,) instead of (256,)'):
+        assert line in text, text
+
+
+def test_towers_of_different_embeddings_are_refused(openai_state):
+    with pytest.raises(WeightsError, match='embeds in 24 channels but text_projection in 20'):
+        convert_clip({**openai_state, 'text_projection': openai_state['text_projection'][:, :20]})
+
+
+def test_the_tool_names_the_architecture_and_its_output_converts_to_itself(openai_archive, tmp_path, monkeypatch,
+                                                                           capsys):
+    first, second = tmp_path / 'first.pth', tmp_path / 'second.pth'
+    for source, target in ((openai_archive, first), (first, second)):
+        monkeypatch.setattr(sys, 'argv', [TOOL, str(source), str(target)])
+        runpy.run_path(TOOL, run_name='__main__')
+    printed = capsys.readouterr().out
+    assert 'CLIP a CLIP of its own: ' in printed
+    assert "backbone=dict(type='CLIP" in printed
+    one, two = read_tensors(first), read_tensors(second)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    monkeypatch.setattr(sys, 'argv', [TOOL, str(tmp_path / 'RN50_missing.pt'), str(second)])
+    with pytest.raises(SystemExit, match=r'there is no CLIP checkpoint .*RN50_missing\.pt'):
+        runpy.run_path(TOOL, run_name='__main__')
+
+
+def test_the_built_model_has_the_architecture_read(openai_state, tiny_clip):
+    model = build_clip(convert_clip(openai_state)[1])
+    assert type(model.backbone) is type(tiny_clip.backbone)
+    assert {name: value.shape for name, value in model.state_dict().items()} == {
+        name: value.shape for name, value in tiny_clip.state_dict().items()}
