@@ -1,3 +1,1 @@
-_base_ = [
-    './_base_/cris.py', './_base_/partimagenet_refer.py', './_base_/schedule.py', './_base_/default_runtime.py'
-]
+_base_ = ['./_base_/cris_exact.py', './_base_/default_runtime.py']

@@ -20,7 +20,7 @@ def main() -> None:
     try:
         converted, architecture = read_clip(locate_clip(args.src))
         write_checkpoint(converted, args.dst)
-    except (FileNotFoundError, WeightsError) as error:
+    except WeightsError as error:
         raise SystemExit(str(error)) from None
     print(describe(converted, architecture))
     print(f'-> {args.dst}')

@@ -27,7 +27,7 @@ def main() -> None:
             print(f"CRIS on CLIP {clip}, {config['decode_head']['num_layers']} decoder layers: "
                   f'{len(converted)} entries, all fit; logit_scale, which CRIS does not use, was left out')
         write_checkpoint(converted, args.dst)
-    except (FileNotFoundError, WeightsError) as error:
+    except WeightsError as error:
         raise SystemExit(str(error)) from None
     print(f'-> {args.dst}')
 

@@ -2,8 +2,21 @@
 model = dict(
     type='ReferringSegmentor',
     data_preprocessor=dict(type='ReferringDataPreprocessor'),
-    backbone=dict(type='CLIPResNet', layers=(3, 4, 6, 3), width=64, embed_channels=1024, num_heads=32),
-    text_encoder=dict(type='CLIPTextEncoder', width=512, layers=12, heads=8, embed_channels=1024, word_length=17),
+    backbone=dict(
+        type='CLIPResNet',
+        layers=(3, 4, 6, 3),
+        width=64,
+        embed_channels=1024,
+        num_heads=32,
+        init_cfg=dict(type='CLIPPretrained', checkpoint='RN50')),
+    text_encoder=dict(
+        type='CLIPTextEncoder',
+        width=512,
+        layers=12,
+        heads=8,
+        embed_channels=1024,
+        word_length=17,
+        init_cfg=dict(type='CLIPPretrained', checkpoint='RN50')),
     neck=dict(
         type='CRISNeck', in_channels=(512, 1024, 1024), sentence_channels=1024, out_channels=(256, 512, 1024)),
     decode_head=dict(

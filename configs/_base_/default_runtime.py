@@ -7,7 +7,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='ReferringVisualizationHook'))
-custom_hooks = [dict(type='EpochSeedHook'), dict(type='DatasetEpochHook')]
+custom_hooks = [dict(type='EpochSeedHook'), dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,

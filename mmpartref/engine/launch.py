@@ -10,9 +10,10 @@ import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmpartref.engine.config_check import check_custom_keys, check_options, check_top_level
+from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.registry import SCOPE
 
@@ -100,6 +101,23 @@ def fit_to_hardware(cfg: Config) -> None:
         torch_dist.init_process_group(backend='gloo')
 
 
+def skip_initial_weights(cfg: Config) -> None:
+    """Drop CLIP's archives from the config where a checkpoint replaces them, so that nobody has to have them.
+
+    That is: a whole checkpoint is loaded first, or the run goes on from its own latest one.
+    """
+    found = cfg.get('load_from')
+    if not found and cfg.get('resume') and find_latest_checkpoint(cfg.work_dir) is not None:
+        found = 'its latest checkpoint'
+    partial = any(hook.get('may_lack') for hook in cfg.get('custom_hooks') or [])
+    if not found or partial:
+        return
+    for name, part in cfg.model.items():
+        if isinstance(part, Mapping) and (part.get('init_cfg') or {}).get('type') == 'CLIPPretrained':
+            cfg.model[name].init_cfg = None
+            print_log(f'model.{name}: weights come from {found}, not from CLIP', 'current')
+
+
 def build_runner(cfg: Config) -> Runner:
     """Build the runner and check what only a built model can tell.
 
@@ -107,7 +125,9 @@ def build_runner(cfg: Config) -> Runner:
         ConfigError: a custom key of the optimiser matches no parameter.
     """
     fit_to_hardware(cfg)
+    skip_initial_weights(cfg)
     runner = Runner.from_cfg(cfg)
+    print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):
         check_custom_keys(runner.model, cfg.get('optim_wrapper'))
     return runner
@@ -122,6 +142,7 @@ def add_dump(cfg: Config, out_file: str) -> None:
         'checkpoint': cfg.load_from,
         'decode': decode,
         'threshold': get_decode(decode, cfg.model.get('threshold')).threshold if decode else None,
+        'choices': choices_line(published_choices(cfg)),
         'ann_file': cfg.test_dataloader.dataset.get('ann_file'),
     }
     cfg.test_evaluator = [*evaluators, {'type': 'ReferringDump', 'out_file': out_file, 'header': header}]

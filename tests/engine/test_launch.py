@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config
+from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, skip_initial_weights
 
 TEXT = """
 model = dict(type='ReferringSegmentor', decode='aligned')
@@ -67,5 +67,28 @@ def test_a_dump_goes_beside_the_metric(path):
         'checkpoint': 'best.pth',
         'decode': 'aligned',
         'threshold': 0.5,
+        'choices': "decode: 'aligned', mask above 0.5; Precision@X: IoU > X",
         'ann_file': 'y.json'
     }
+
+
+def with_clip(**more) -> Config:
+    init = {'type': 'CLIPPretrained', 'checkpoint': 'RN50'}
+    model = {'type': 'ReferringSegmentor', 'backbone': {'type': 'CLIPResNet', 'init_cfg': init},
+             'text_encoder': {'type': 'CLIPTextEncoder', 'init_cfg': init}, 'neck': {'type': 'CRISNeck'}}
+    return Config({'model': model, 'work_dir': 'nowhere', **more})
+
+
+def test_clips_archive_is_not_asked_for_where_a_checkpoint_replaces_it(tmp_path):
+    def asked(cfg: Config) -> list[bool]:
+        skip_initial_weights(cfg)
+        return [cfg.model[part].get('init_cfg') is not None for part in ('backbone', 'text_encoder')]
+
+    assert asked(with_clip()) == [True, True]
+    assert asked(with_clip(load_from='whole.pth')) == [False, False]
+    # A checkpoint that may lack parts leaves them to CLIP.
+    hook = {'type': 'StrictLoadHook', 'may_lack': ['backbone.']}
+    assert asked(with_clip(load_from='head.pth', custom_hooks=[hook])) == [True, True]
+    assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [True, True]
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
+    assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [False, False]

@@ -7,7 +7,7 @@ from torch import nn
 from mmpartref.models.layers.position_tables import resize_positions
 from mmpartref.models.weights.clip_archives import locate_clip
 from mmpartref.models.weights.clip_weights import read_clip
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError, compare_keys
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
 # Added by CRIS, so in no CLIP: stays as it was initialised.
@@ -37,7 +37,7 @@ class CLIPPretrainedInit:
         """Load the weights in place.
 
         Raises:
-            FileNotFoundError: the checkpoint is nowhere; the message says where to put it.
+            MissingWeightsError: the checkpoint is nowhere; the message says where to put it.
             WeightsError: a key does not fit; all are listed.
             TypeError: the module is no half of a CLIP.
         """
@@ -45,7 +45,11 @@ class CLIPPretrainedInit:
         if tower is None:
             raise TypeError(f"init_cfg type='CLIPPretrained' fits CLIP's image and text encoders, not a "
                             f'{type(module).__name__}')
-        path = locate_clip(self.checkpoint)
+        try:
+            path = locate_clip(self.checkpoint)
+        except MissingWeightsError as error:
+            raise MissingWeightsError(f'{error} (init_cfg=None instead starts the {type(module).__name__} from random '
+                                      'weights)') from None
         state, architecture = read_clip(path)
         given = {name.removeprefix(f'{tower}.'): value for name, value in state.items() if name.startswith(tower)}
         wanted = module.state_dict()

@@ -30,11 +30,18 @@ def load_bpe() -> Any:
     return module._tokenizer
 
 
+# Byte-pair encoding takes quadratic time on one long word (8 s for 20,000 letters), and no token is longer than 32
+# bytes: 75 of them end within this many characters.
+MAX_CHARACTERS = 4096
+
+
 class CLIPTokenizer:
     """Turn strings into token rows for ``CLIPTextEncoder``.
 
     The vocabulary and the encoding are mmseg's copy of OpenAI's (``mmseg.utils.tokenizer``). Rows are
-    ``[SOS] words... [EOS] 0 0``; a longer string is cut, and its last token is [EOS] all the same.
+    ``[SOS] words... [EOS] 0 0``; a longer string is cut, and its last token is [EOS] all the same. Before that, as
+    OpenAI's code does: broken unicode and HTML entities are mended (ftfy), runs of white space become one space,
+    control characters vanish, letters become small.
 
     Args:
         length: tokens L of a row, [SOS] and [EOS] included; CRIS uses 17 on every data set but RefCOCOg's 22.
@@ -50,7 +57,8 @@ class CLIPTokenizer:
         self._row = lru_cache(maxsize=65536)(self._encode)
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        row = [self.start, *self._encoder.encode(text)[:self.length - 2], self.end]
+        readable = ' '.join(text.split())[:MAX_CHARACTERS]
+        row = [self.start, *self._encoder.encode(readable)[:self.length - 2], self.end]
         return tuple(row + [0] * (self.length - len(row)))
 
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 
 # A folder that holds archives under their published file names.
 FOLDER_VARIABLE = 'MMPARTREF_CLIP_DIR'
@@ -58,13 +58,13 @@ def locate_clip(checkpoint: str | Path) -> Path:
             ``~/.cache/clip``, then fetched into the latter.
 
     Raises:
-        FileNotFoundError: it is nowhere, and cannot be fetched; the message says where to put it.
+        MissingWeightsError: it is nowhere, and cannot be fetched; the message says where to put it.
         WeightsError: what was found or fetched is not the published archive.
     """
     if str(checkpoint) not in ARCHIVES:
         path = Path(os.path.expandvars(str(checkpoint))).expanduser()
         if not path.is_file():
-            raise FileNotFoundError(f'there is no CLIP checkpoint {path}; give the path of a file, or one of '
+            raise MissingWeightsError(f'there is no CLIP checkpoint {path}; give the path of a file, or one of '
                                     f"{', '.join(ARCHIVES)}")
         return path
     archive = ARCHIVES[str(checkpoint)]
@@ -85,13 +85,13 @@ def _fetch_once(archive: CLIPArchive, target: Path) -> None:
         if turn == 0 and failure is None and not target.is_file():
             try:
                 fetch(archive, target)
-            except (FileNotFoundError, WeightsError) as error:
+            except WeightsError as error:
                 failure = error
         barrier()
     if failure is not None:
         raise failure
     if not target.is_file():
-        raise FileNotFoundError(f'{target} is not there: the process that was to fetch it failed, see its message')
+        raise MissingWeightsError(f'{target} is not there: the process that was to fetch it failed, see its message')
 
 
 def check_archive(path: Path, archive: CLIPArchive) -> None:
@@ -117,7 +117,7 @@ def fetch(archive: CLIPArchive, target: Path) -> None:
     """Download an archive, continuing where an earlier attempt stopped; ``target`` appears only when it is whole.
 
     Raises:
-        FileNotFoundError: the network does not give it.
+        MissingWeightsError: the network does not give it.
         WeightsError: what came is not the published archive.
     """
     partial = target.with_name(target.name + '.partial')
@@ -131,7 +131,7 @@ def fetch(archive: CLIPArchive, target: Path) -> None:
             raise ConnectionError(f'cut off after {size:,} of {archive.size:,} bytes, which are kept: try again')
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, 'reason', error)
-        raise FileNotFoundError(
+        raise MissingWeightsError(
             f'{archive.file_name} is not on this machine and could not be fetched ({reason}): download {archive.url} '
             f'elsewhere and put it at {target}, or into a folder that ${FOLDER_VARIABLE} names') from None
     try:

@@ -59,7 +59,7 @@ def load_clip(path: str | Path) -> CLIPModel:
         path: one of OpenAI's archives, a state dict of any family, or what ``tools/convert_clip.py`` wrote.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        MissingWeightsError: there is no such file.
         WeightsError: it holds no CLIP.
     """
     ours, architecture = read_clip(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 
 # Where training codes keep the weights inside a checkpoint.
 WRAPPERS = ('state_dict', 'model', 'module')
@@ -23,12 +23,12 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     leading ``module.`` of every name, left by data-parallel training, is dropped.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        MissingWeightsError: there is no such file.
         WeightsError: it holds no state dict, is damaged, or asks to run code.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'there is no weights file {path}')
+        raise MissingWeightsError(f'there is no weights file {path}')
     if path.suffix == '.safetensors':
         content: Any = _read_safetensors(path)
     elif _is_torchscript(path):

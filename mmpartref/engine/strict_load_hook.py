@@ -1,0 +1,41 @@
+"""Refuse checkpoints that do not fit."""
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.registry import HOOKS
+
+
+@HOOKS.register_module()
+class StrictLoadHook(Hook):
+    """Compare every checkpoint with the model before it is loaded.
+
+    mmengine loads what fits, warns about the rest and goes on: a checkpoint of another model is then tested, or trained
+    from, with random weights.
+
+    Args:
+        may_lack: parts of names that the checkpoint may lack, e.g. ``('decode_head.', )`` to train a new head.
+        may_add: parts of names that the model may have no place for.
+    """
+
+    def __init__(self, may_lack: Sequence[str] = (), may_add: Sequence[str] = ()) -> None:
+        self.may_lack = tuple(may_lack)
+        self.may_add = tuple(may_add)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check what is about to be loaded.
+
+        Raises:
+            WeightsError: a key is missing, unexpected or of another shape; all are listed.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        state = checkpoint.get('state_dict', checkpoint)
+        state = {name.removeprefix('module.'): value for name, value in state.items()}
+        given = {name: value for name, value in state.items() if not any(part in name for part in self.may_add)}
+        report = compare_keys(given, model.state_dict(), may_lack=('num_batches_tracked', *self.may_lack))
+        if report:
+            raise WeightsError(f'the checkpoint does not fit the {type(model).__name__} of this config; what may '
+                               f'differ can be named in StrictLoadHook(may_lack=..., may_add=...):\n{report}')

@@ -1,0 +1,131 @@
+"""Every published quirk of CRIS is a named switch of ``configs/_base_/cris_exact.py``, and each does what it says."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmpartref.engine.published_choices import choices_line, published_choices
+from mmpartref.evaluation.iou import encode_masks, score_rles
+from mmpartref.evaluation.report import Row, summarise
+from mmpartref.models.segmentors.mask_decode import get_decode
+from mmpartref.registry import METRICS, MODELS, TRANSFORMS
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+@pytest.fixture(scope='module')
+def exact() -> Config:
+    return Config.fromfile(CONFIGS / 'cris_r50_partimagenet.py')
+
+
+@pytest.fixture(scope='module')
+def aligned() -> Config:
+    return Config.fromfile(CONFIGS / 'cris_r50_aligned_partimagenet.py')
+
+
+def letterbox(cfg: Config, split: str):
+    step = next(each for each in cfg[f'{split}_dataloader'].dataset.pipeline if each['type'] == 'Letterbox')
+    return TRANSFORMS.build(step)
+
+
+def test_the_main_configs_stand_on_the_switch_set():
+    text = (CONFIGS / '_base_' / 'cris_exact.py').read_text()
+    for switch in ("decode='cris'", 'threshold=0.35', 'word_length=17', 'half_pixel=False', 'strict=True',
+                   'UniformFirstEpochLR'):
+        assert switch in text
+    for name in ('cris_r50_partimagenet.py', 'cris_r101_partimagenet.py'):
+        cfg = Config.fromfile(CONFIGS / name)
+        assert cfg.model.decode == 'cris'
+        assert cfg.param_scheduler[0].type == 'UniformFirstEpochLR'
+
+
+@pytest.mark.parametrize('split', ['train', 'val', 'test'])
+def test_letterbox_shifts_the_content_by_half_of_what_a_pixel_shrinks(exact, aligned, split):
+    """Published: x' = s x + bias, which puts a photo's content (1 - s) / 2 network pixels off its true place."""
+    grey = np.arange(832) * 250 / 831  # a ramp tells by its level where in the photo a pixel was read
+    photo = np.repeat(np.tile(grey.round().astype(np.uint8), (832, 1))[..., None], 3, axis=2)
+    read_at = []
+    for cfg in (exact, aligned):
+        row = letterbox(cfg, split).transform({'img': photo.copy()})['img'][200, 8:-8, 0]
+        read_at.append(row.mean() * 831 / 250)  # in photo pixels, averaged over the row
+    centres = 2 * np.arange(8, 408) + 0.5  # the centre of a network pixel, in photo pixel indices
+    assert read_at[1] == pytest.approx(centres.mean(), abs=0.05)
+    assert (read_at[1] - read_at[0]) * 0.5 == pytest.approx((1 - 0.5) / 2, abs=0.05)
+
+
+def test_word_length(exact):
+    with torch.device('meta'):
+        encoder = MODELS.build({**exact.model.text_encoder, 'init_cfg': None})
+    tokenizer = encoder.tokenizer
+    row = tokenizer(['the left side mirror of the small red car that stands in front of the very old white house'])
+    assert row.shape == (1, 17)
+    assert row[0, -1] == tokenizer.end
+    longer = MODELS.build({**exact.model.text_encoder, 'init_cfg': None, 'word_length': 22, 'layers': 1, 'width': 64,
+                           'heads': 1})
+    assert longer.tokenizer(['a']).shape == (1, 22)
+
+
+def test_nearest_target_takes_the_corner_pixel_area_the_share():
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 1:4, 1:4] = 1  # covers 9 of the first block's 16 pixels, but not its corner
+    assert get_decode('cris').shrink_target(mask, (2, 2))[0, 0, 0, 0] == 0
+    assert get_decode('aligned').shrink_target(mask, (2, 2))[0, 0, 0, 0] == 9 / 16
+
+
+def test_thresholds(exact, aligned):
+    """A pixel of probability 0.4 is in CRIS's mask and not in the other; 0.35 itself is in neither."""
+    decodes = [get_decode(cfg.model.decode, cfg.model.get('threshold')) for cfg in (exact, aligned)]
+    assert [each.threshold for each in decodes] == [0.35, 0.5]
+    probability = torch.tensor([0.34, 0.35, 0.4, 0.51])
+    assert (probability > decodes[0].threshold).tolist() == [False, False, True, True]
+    assert (probability > decodes[1].threshold).tolist() == [False, False, False, True]
+
+
+def test_decode_moves_a_mask_that_the_other_leaves_in_place():
+    """One bright logit cell: aligned corners pull it towards the middle of the photo, pixel centres keep it."""
+    probs = torch.zeros(1, 8, 8)
+    probs[0, 1, 1] = 1  # cell 1 covers pixels 4 to 7, centre 5.5
+    identity = np.eye(2, 3)
+    centres = []
+    for name in ('cris', 'aligned'):
+        on_photo = get_decode(name).to_photo(probs, (32, 32), identity, (32, 32))[0].clamp(min=0)
+        column = on_photo.sum(dim=0)
+        centres.append(((column * torch.arange(32)).sum() / column.sum()).item())
+    assert centres[1] == pytest.approx(5.5, abs=0.05)
+    # With corners aligned, cell 1 of 8 lies at 31 / 7 of 32 pixels.
+    assert centres[0] == pytest.approx(31 / 7, abs=0.1)
+
+
+def test_the_inverse_warp_is_cubic():
+    """Half way down a step, cubic interpolation overshoots; a linear one would stay between 0 and 1."""
+    probs = torch.zeros(1, 8, 8)
+    probs[0, :, 4:] = 1
+    on_photo = get_decode('cris').to_photo(probs, (32, 32), np.array([[0.5, 0, 0], [0, 0.5, 0]]), (64, 64))
+    assert on_photo.max() > 1.01
+    assert on_photo.min() < -0.01
+
+
+@pytest.mark.parametrize(('strict', 'expected'), [(True, 0.0), (False, 1.0)])
+def test_precision_at_x_is_strict(exact, strict, expected):
+    """A prediction whose IoU is 1/2 exactly."""
+    truth, predicted = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    truth[:2], predicted[:1] = True, True
+    score = score_rles(*encode_masks(predicted[None]), encode_masks(truth[None]))
+    assert score.overlap.iou == 0.5
+    with DefaultScope.overwrite_default_scope('mmpartref'):
+        metric = METRICS.build({**exact.test_evaluator, 'strict': strict})
+    assert exact.test_evaluator.strict is True
+    row = Row(1, '1', 'car head', 'Head', 'Car', score)
+    assert summarise([row], strict=metric.strict)['P@0.5'] == expected
+
+
+def test_what_was_chosen_is_said_in_words(exact, aligned):
+    assert choices_line(published_choices(exact.to_dict())) == (
+        "decode: 'cris', mask above 0.35; words: 17 tokens; letterbox: no half-pixel offset; Precision@X: IoU > X; "
+        'first epoch: every part at the full learning rate')
+    assert choices_line(published_choices(aligned.to_dict())) == (
+        "decode: 'aligned', mask above 0.5; words: 17 tokens; letterbox: pixel centres in place; Precision@X: IoU > X; "
+        'first epoch: each part at its own learning rate')
