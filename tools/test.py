@@ -3,7 +3,13 @@
 import argparse
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import add_dump, build_runner, load_config, parse_launch_arguments
+from mmpartref.engine.launch import (
+    add_dump,
+    build_runner,
+    load_config,
+    one_sentence_errors,
+    parse_launch_arguments,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_sentence_errors():
+        main()

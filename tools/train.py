@@ -5,7 +5,7 @@ import argparse
 from mmengine.config import Config
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import build_runner, load_config, parse_launch_arguments
+from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors, parse_launch_arguments
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,4 +48,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_sentence_errors():
+        main()

@@ -1,7 +1,8 @@
 """From a config file and a command line to a runner: what ``tools/train.py`` and ``tools/test.py`` share."""
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,22 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmpartref.engine.config_check import check_custom_keys, check_options, check_top_level
+from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
+from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.registry import SCOPE
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+@contextmanager
+def one_sentence_errors() -> Iterator[None]:
+    """End the program with the message alone where it says all there is to say: no traceback through mmengine."""
+    try:
+        yield
+    except (ConfigError, WeightsError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from None
 
 
 def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -18,13 +18,20 @@ class UniformFirstEpochLR(LRSchedulerMixin, _ParamScheduler):
 
     Args:
         optimizer: the wrapped optimiser.
+        end: mmengine's runner puts the end of training here; after the first step nothing changes any more.
         by_epoch: whether the first step comes after an epoch, as published, or after an iteration.
         last_step: see mmengine's schedulers.
         verbose: print every value set.
     """
 
-    def __init__(self, optimizer: object, *, by_epoch: bool = True, last_step: int = -1, verbose: bool = False) -> None:
-        super().__init__(optimizer, begin=0, end=2, last_step=last_step, by_epoch=by_epoch, verbose=verbose)
+    def __init__(self,
+                 optimizer: object,
+                 *,
+                 end: int = 2,
+                 by_epoch: bool = True,
+                 last_step: int = -1,
+                 verbose: bool = False) -> None:
+        super().__init__(optimizer, begin=0, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose)
 
     def _get_value(self) -> list[float]:
         # mmengine hands over its wrapper around the optimiser.
@@ -33,5 +40,7 @@ class UniformFirstEpochLR(LRSchedulerMixin, _ParamScheduler):
         groups = self.optimizer.param_groups
         if self.last_step == 0:
             return [full] * len(groups)
+        if self.last_step > 1:
+            return [group['lr'] for group in groups]
         # A factor, not a value: another scheduler may have changed the rate meanwhile.
         return [group['lr'] * group['initial_lr'] / full for group in groups]

@@ -2,7 +2,8 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, skip_initial_weights
+from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, one_sentence_errors, skip_initial_weights
+from mmpartref.models.weights.key_report import WeightsError
 
 TEXT = """
 model = dict(type='ReferringSegmentor', decode='aligned')
@@ -92,3 +93,11 @@ def test_clips_archive_is_not_asked_for_where_a_checkpoint_replaces_it(tmp_path)
     assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [True, True]
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
     assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [False, False]
+
+
+def test_an_error_that_says_all_ends_with_its_sentence():
+    with pytest.raises(SystemExit) as caught, one_sentence_errors():
+        raise WeightsError('the checkpoint does not fit')
+    assert caught.value.code == 'the checkpoint does not fit'
+    with pytest.raises(ZeroDivisionError), one_sentence_errors():
+        1 / 0  # noqa: B018

@@ -20,7 +20,9 @@ def rates(wrapper: OptimWrapper) -> list[float]:
 
 
 def schedule(wrapper: OptimWrapper) -> list:
-    cfgs = [{'type': 'UniformFirstEpochLR'}, {'type': 'MultiStepLR', 'milestones': [3], 'gamma': 0.1, 'by_epoch': True}]
+    # The runner sets the end of training where a config names none.
+    cfgs = [{'type': 'UniformFirstEpochLR', 'end': 10},
+            {'type': 'MultiStepLR', 'milestones': [3], 'gamma': 0.1, 'by_epoch': True}]
     default = {'optimizer': wrapper, 'epoch_length': 5}
     return [PARAM_SCHEDULERS.build({**cfg, '_scope_': 'mmpartref'}, default_args=default) for cfg in cfgs]
 

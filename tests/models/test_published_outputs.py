@@ -1,0 +1,211 @@
+"""Outputs of the published CRIS code on seeded weights come back, through the converter and ``encode_decode``.
+
+``tests/data/cris_r50_416.npz``: a 375 x 500 photo and five expressions, in float32. ``cris_small_float64.npz``: RN50
+and RN101 on two 64 x 96 inputs, run in float64 so that rounding hides nothing. ``grad_norm`` follows the published
+parameter names in alphabetical order. Both were made with the authors' code, commit e596332.
+"""
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmpartref.datasets.transforms import Letterbox, PackReferringInputs
+from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.models.weights.cris_keys import to_published
+from mmpartref.models.weights.cris_weights import convert_cris
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+DATA = Path(__file__).parents[1] / 'data'
+# What RN101 changes in RN50.
+R101 = {
+    'backbone': {'type': 'CLIPResNet', 'layers': (3, 4, 23, 3), 'embed_channels': 512},
+    'text_encoder': {'type': 'CLIPTextEncoder', 'embed_channels': 512},
+    'neck': {'type': 'CRISNeck', 'in_channels': (512, 1024, 512), 'sentence_channels': 512},
+}
+R50 = {'backbone': {'type': 'CLIPResNet'}, 'text_encoder': {'type': 'CLIPTextEncoder'}, 'neck': {'type': 'CRISNeck'}}
+SMALL_TEXTS = {
+    'r50': ['quadruped head', 'the tire of the car', 'bird wing'],
+    'r101': ['left foot of the biped', 'bottle mouth',
+             'the sail of the boat that lies beside the very long pier in the evening sun'],
+}
+
+
+def seeded_checkpoint(arch: str, salt: str) -> dict[str, torch.Tensor]:
+    """Return a published checkpoint whose every entry is drawn by its name."""
+    parts = R101 if arch == 'r101' else R50
+    head = {'type': 'VisionLanguageDecodeHead', 'loss': {'type': 'TextToPixelContrastiveLoss'},
+            'sentence_channels': 512 if arch == 'r101' else 1024}
+    with torch.device('meta'):
+        model = MODELS.build({'type': 'ReferringSegmentor', **parts, 'decode_head': head})
+    state = {}
+    for name, value in to_published(model.state_dict(), torch.empty(())).items():
+        if not value.is_floating_point():
+            state[name] = torch.zeros(value.shape, dtype=value.dtype)
+            continue
+        generator = torch.Generator().manual_seed(zlib.crc32((salt + name).encode()))
+        drawn = torch.randn(value.shape, generator=generator)
+        if name.endswith('running_var'):
+            drawn = 0.5 + 0.5 * drawn.abs()
+        elif name.endswith('running_mean'):
+            drawn = 0.1 * drawn
+        elif drawn.ndim >= 2:
+            drawn = drawn / drawn[0].numel()**0.5
+        elif name.endswith('weight'):
+            drawn = 1 + 0.1 * drawn
+        else:
+            drawn = 0.1 * drawn
+        state[name] = drawn
+    return state
+
+
+def load_published(arch: str, salt: str) -> ReferringSegmentor:
+    ours, config, clip = convert_cris(seeded_checkpoint(arch, salt))
+    assert clip == {'r50': 'RN50', 'r101': 'RN101'}[arch]
+    # Random numbers have no place in a comparison.
+    config['decode_head']['dropout'] = 0.0
+    with torch.device('meta'):
+        model = MODELS.build(config)
+    preprocessor = MODELS.build({'type': 'ReferringDataPreprocessor'})
+    preprocessor.tokenizer = model.text_encoder.tokenizer
+    model.data_preprocessor = preprocessor
+    model.load_state_dict(ours, strict=True, assign=True)
+    return model.eval()
+
+
+def relative(found: torch.Tensor, reference: np.ndarray) -> float:
+    """The largest difference, in standard deviations of the reference."""
+    expected = torch.from_numpy(reference).double()
+    assert found.shape == expected.shape
+    return ((found.double() - expected).abs().max() / expected.std()).item()
+
+
+def gradient_errors(model: ReferringSegmentor, reference: np.ndarray) -> dict[str, float]:
+    """Relative differences of the gradients' norms, by our names."""
+    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
+    scale = torch.empty(0)
+    names = {theirs: own for own in ours for theirs in to_published({own: scale}) if 'logit_scale' not in theirs}
+    assert len(names) == len(reference)
+    return {
+        names[theirs]: abs(ours[names[theirs]].norm().item() - norm) / norm
+        for theirs, norm in zip(sorted(names), reference, strict=True)
+    }
+
+
+@pytest.fixture(scope='module')
+def dev() -> dict[str, np.ndarray]:
+    return dict(np.load(DATA / 'cris_r50_416.npz'))
+
+
+@pytest.fixture(scope='module')
+def dev_model() -> ReferringSegmentor:
+    return load_published('r50', 'dev')
+
+
+@pytest.fixture(scope='module')
+def item(dev) -> dict:
+    """The reference's photo through our pipeline."""
+    photo = np.ascontiguousarray(dev['image_bgr'][..., ::-1])
+    results = {'img': photo, 'img_path': 'dev', 'expressions': dev['texts'].tolist()}
+    for step in (Letterbox(416), PackReferringInputs()):
+        results = step.transform(results)
+    return results
+
+
+@pytest.fixture(scope='module')
+def batch(dev_model, item) -> dict:
+    return dev_model.data_preprocessor({key: [value] for key, value in item.items()})
+
+
+def test_the_letterboxed_photo_is_the_published_one(dev, batch, item):
+    # Far less than one grey level, which is 0.015 after normalisation.
+    assert np.abs(batch['inputs'].numpy() - dev['input']).max() <= 1e-6
+    assert np.array_equal(batch['tokens'][batch['text_index']].numpy(), dev['tokens'])
+
+
+@torch.no_grad()
+def test_every_stage_is_the_published_one(dev, dev_model, batch):
+    tokens, index = batch['tokens'], batch['text_index']
+    rows = torch.zeros(5, dtype=torch.long)
+    features = dev_model.backbone(batch['inputs'])
+    words, sentence = dev_model.text_encoder(tokens)
+    fused = dev_model.neck(features, sentence, rows, index)
+    padding = dev_model.text_encoder.padding_mask(tokens)
+    decoded = dev_model.decode_head.decoder(fused, words[index], padding[index])
+    for name, found in (('c3', features[0][0, :4]), ('c4', features[1][0, :4]), ('c5', features[2][0, :4]),
+                        ('words', words[index][:, :, ::8]), ('state', sentence[index][:, ::4]),
+                        ('neck', fused[:, :4]), ('decoder', decoded[:, :4])):
+        assert relative(found, dev[name]) <= 1e-4, name
+
+
+@torch.no_grad()
+def test_logits_probabilities_and_masks_are_the_published_ones(dev, dev_model, batch, item):
+    logits = dev_model.encode_decode(batch['inputs'], torch.from_numpy(dev['tokens']), torch.zeros(5, dtype=torch.long))
+    assert relative(logits[:, 0], dev['logits']) <= 1e-4
+    sample = batch['data_samples'][0]
+    probability = dev_model.decode.to_photo(logits[:2, 0].sigmoid(), (416, 416), sample.letterbox_matrix, (375, 500))
+    published = torch.from_numpy(dev['prob_full'].astype(np.float32))
+    assert (probability - published).abs().max() <= 2e-3
+    predicted = dev_model(**batch, mode='predict')[0].pred_masks
+    assert predicted.shape == (5, 375, 500)
+    assert 0.01 < predicted.float().mean() < 0.99
+    assert (predicted[:2] != (published > 0.35)).float().mean() <= 1e-4
+
+
+def test_the_training_loss_and_gradients_are_the_published_ones(dev):
+    """BatchNorm in training mode, the image once per expression, as there.
+
+    On the reference's own input: another in the seventh digit moves the loss by 2e-5, the published code's as well.
+    """
+    model = load_published('r50', 'dev').train()
+    masks = torch.from_numpy(np.unpackbits(dev['mask'], axis=-1)) * 255
+    samples = [ReferringDataSample(gt_masks=mask[None]) for mask in masks]
+    images, tokens = torch.from_numpy(dev['input']).expand(5, -1, -1, -1), torch.from_numpy(dev['tokens'])
+    losses = model(images, samples, mode='loss', tokens=tokens, image_index=torch.arange(5))
+    assert losses['loss_text_to_pixel'].item() == pytest.approx(float(dev['loss']), rel=1e-5)
+    losses['loss_text_to_pixel'].backward()
+    errors = gradient_errors(model, dev['grad_norm'])
+    # A key's bias moves all scores alike, which softmax ignores: its gradient is rounding and nothing else.
+    del errors['backbone.attnpool.k_proj.bias']
+    worst = max((error, name) for name, error in errors.items() if name.startswith('decode_head.'))
+    assert worst[0] <= 1e-3, worst
+    # Further down float32 keeps less, through 50 layers of BatchNorm on five equal photos: the published code itself,
+    # run again, differs from its own reference by 0.008. Float64 below tells whether the gradients are right.
+    assert np.mean(np.array(list(errors.values())) <= 1e-3) >= 0.8
+    assert max(errors.values()) <= 2e-2
+
+
+@pytest.mark.parametrize('arch', ['r50', 'r101'])
+def test_in_double_precision_outputs_and_gradients_are_the_published_ones(arch):
+    saved = np.load(DATA / 'cris_small_float64.npz')
+    reference = {name.removeprefix(f'{arch}_'): saved[name] for name in saved if name.startswith(f'{arch}_')}
+    model = load_published(arch, f'{arch}-small').double()
+    generator = torch.Generator().manual_seed(zlib.crc32(f'{arch}-photo'.encode()))
+    images = torch.randn(2, 3, 64, 96, generator=generator).double()
+    masks = torch.rand(3, 1, 64, 96, generator=generator) > 0.7
+    tokens = model.text_encoder.tokenizer(SMALL_TEXTS[arch])
+    photo = torch.tensor([0, 1, 1])
+    with torch.no_grad():
+        features = model.backbone(images)
+        words, sentence = model.text_encoder(tokens)
+        fused = model.neck(features, sentence, photo, torch.arange(3))
+        decoded = model.decode_head.decoder(fused, words, model.text_encoder.padding_mask(tokens))
+        found = {'c3': features[0][:, :4], 'c4': features[1][:, :4], 'c5': features[2][:, :16],
+                 'words': words[:, :, :8], 'state': sentence[:, :64], 'neck': fused[:, :8], 'decoder': decoded[:, :8],
+                 'logits': model.encode_decode(images, tokens, photo)}
+    for name, value in found.items():
+        # The sine positions are computed in float32 on both sides; stored arrays but the logits are float32.
+        assert relative(value, reference[name]) <= 1e-6, name
+
+    model.train()
+    samples = [ReferringDataSample(gt_masks=mask.to(torch.uint8) * 255) for mask in masks]
+    loss = model(images[photo], samples, mode='loss', tokens=tokens, image_index=torch.arange(3))['loss_text_to_pixel']
+    # The head takes the loss in float32.
+    assert loss.item() == pytest.approx(float(reference['loss']), rel=1e-6)
+    loss.backward()
+    errors = gradient_errors(model, reference['grad_norm'])
+    del errors['backbone.attnpool.k_proj.bias']
+    worst = max((error, name) for name, error in errors.items())
+    assert worst[0] <= 1e-6, worst
