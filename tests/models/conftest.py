@@ -53,6 +53,12 @@ class PublishedCLIP(nn.Module):
         return x * self.logit_scale
 
 
+@pytest.fixture
+def published_clip() -> type[nn.Module]:
+    """``PublishedCLIP``, for tests that build a CLIP of their own."""
+    return PublishedCLIP
+
+
 @pytest.fixture(params=['resnet', 'vit'])
 def tiny_clip(request) -> CLIPModel:
     """A seeded classic CLIP in evaluation mode; the ResNet's without CRIS's residual."""

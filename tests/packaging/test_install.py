@@ -161,7 +161,7 @@ def test_mim_finds_tools_and_config(mode: str, source: Path, request: pytest.Fix
     for command, shown in ('train', train.result()), ('test', test.result()):
         assert f'{package}/.mim/tools/{command}.py' in shown
         assert str((package / '.mim' / 'configs' / CONFIG).resolve()) in shown
-        assert 'ConfigError: --cfg-options no_such_key:' in shown
+        assert '--cfg-options no_such_key:' in shown
     assert not list(environment.empty.iterdir())
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.weights.clip_weights import build_clip, convert_clip, load_clip, read_clip
 from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors
@@ -135,3 +136,25 @@ def test_the_built_model_has_the_architecture_read(openai_state, tiny_clip):
     assert type(model.backbone) is type(tiny_clip.backbone)
     assert {name: value.shape for name, value in model.state_dict().items()} == {
         name: value.shape for name, value in tiny_clip.state_dict().items()}
+
+
+@pytest.mark.parametrize(('name', 'backbone', 'text_width', 'embed'), [
+    ('RN50', {'type': 'CLIPResNet'}, 512, 1024),
+    ('RN101', {'type': 'CLIPResNet', 'layers': (3, 4, 23, 3), 'embed_channels': 512}, 512, 512),
+    ('RN50x4', {'type': 'CLIPResNet', 'layers': (4, 6, 10, 6), 'width': 80, 'embed_channels': 640, 'num_heads': 40,
+                'pretrain_grid': 9}, 640, 640),
+    ('ViT-B/32', {'type': 'CLIPVisionTransformer', 'patch_size': 32, 'pretrain_grid': 7}, 512, 512),
+    ('ViT-B/16', {'type': 'CLIPVisionTransformer'}, 512, 512),
+    ('ViT-L/14', {'type': 'CLIPVisionTransformer', 'patch_size': 14, 'width': 1024, 'layers': 24, 'num_heads': 16,
+                  'embed_channels': 768, 'pretrain_grid': 16}, 768, 768),
+])
+def test_openais_architectures_are_named_from_their_shapes(published_clip, name, backbone, text_width, embed):
+    """At full size, on the meta device, which holds shapes and no memory."""
+    text = {'type': 'CLIPTextEncoder', 'width': text_width, 'heads': text_width // 64, 'embed_channels': embed}
+    with torch.device('meta'):
+        model = CLIPModel(backbone=backbone, text_encoder=text)
+        state = {key: value for key, value in published_clip(model).state_dict().items() if 'connect' not in key}
+    ours, architecture = convert_clip(state)
+    assert architecture.name == name
+    assert {**model.state_dict(), **ours}.keys() == model.state_dict().keys()
+    assert architecture.backbone['num_heads'] == backbone.get('num_heads', 32 if 'RN' in name else 12)
