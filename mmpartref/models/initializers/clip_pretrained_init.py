@@ -5,7 +5,7 @@ from mmengine.model import update_init_info
 from torch import nn
 
 from mmpartref.models.layers.position_tables import resize_positions
-from mmpartref.models.weights.clip_archives import locate_clip
+from mmpartref.models.weights.archives import locate_clip
 from mmpartref.models.weights.clip_weights import read_clip
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError, compare_keys
 from mmpartref.registry import WEIGHT_INITIALIZERS

@@ -8,6 +8,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import _load_checkpoint_with_prefix
 from torch import nn
 
+from mmpartref.models.weights.archives import locate_url
 from mmpartref.models.weights.key_report import WeightsError, compare_keys
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
@@ -21,10 +22,11 @@ class PretrainedInit(MMEnginePretrainedInit):
     and printed. Under ``default_scope = 'mmpartref'`` this class answers to mmengine's name.
 
     Args:
-        checkpoint: whatever mmengine's loader takes: a path, a URL, ``torchvision://resnet50``, ...
+        checkpoint: a URL (see ``locate_url``: looked for, fetched, checked), or whatever else mmengine's loader
+            takes: a path, ``torchvision://resnet50``, ...
         prefix: load only the entries that start so, without it.
         map_location: as in ``torch.load``.
-        may_lack: parts of names that may be missing.
+        may_lack: parts of names that may be missing, or of another shape; they stay as initialised and are counted.
     """
 
     def __init__(self,
@@ -41,14 +43,25 @@ class PretrainedInit(MMEnginePretrainedInit):
         Raises:
             WeightsError: a key is missing or of another shape; all are listed.
         """
+        source = self.checkpoint
+        if source.startswith(('http://', 'https://')):
+            source = str(locate_url(source))
         if self.prefix is None:
-            content = CheckpointLoader.load_checkpoint(self.checkpoint, self.map_location, 'current')
+            content = CheckpointLoader.load_checkpoint(source, self.map_location, 'current')
             state = content.get('state_dict', content)
         else:
-            state = _load_checkpoint_with_prefix(self.prefix, self.checkpoint, map_location=self.map_location)
+            state = _load_checkpoint_with_prefix(self.prefix, source, map_location=self.map_location)
         state = {name.removeprefix('module.'): value for name, value in state.items()}
+        own = module.state_dict()
+        replaced = [name for name in own if name in state and state[name].shape != own[name].shape
+                    and any(part in name for part in self.may_lack)]
+        for name in replaced:
+            del state[name]
+        if replaced:
+            print_log(f'{self.checkpoint}: {len(replaced)} entries of another shape stay as initialised: '
+                      f'{", ".join(replaced)}', 'current')
         # Checkpoints older than torch 0.4.1 have no such counter, and nothing here reads it.
-        report = compare_keys(state, module.state_dict(), may_lack=('num_batches_tracked', *self.may_lack))
+        report = compare_keys(state, own, may_lack=('num_batches_tracked', *self.may_lack))
         if report.missing or report.reshaped:
             raise WeightsError(f'{self.checkpoint} does not fit this {type(module).__name__}; parts that may stay as '
                                f'initialised can be named in init_cfg.may_lack:\n{report}')

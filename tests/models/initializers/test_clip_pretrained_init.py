@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmpartref.models.weights import clip_archives
+from mmpartref.models.weights import archives
 from mmpartref.models.weights.clip_weights import convert_clip
 from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
@@ -79,11 +79,11 @@ def test_another_architecture_is_refused_with_a_list(openai_archive, tmp_path):
 
 
 def test_a_name_that_is_nowhere_says_where_to_put_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(clip_archives, 'CACHE', tmp_path / 'cache')
-    monkeypatch.setattr(clip_archives, 'HOST', 'http://127.0.0.1:9/clip')
+    monkeypatch.setattr(archives, 'CLIP_CACHE', tmp_path / 'cache')
+    monkeypatch.setitem(archives.CLIP_ARCHIVES, 'RN50', archives.Archive('http://127.0.0.1:9/RN50.pt', '', 3))
     with pytest.raises(FileNotFoundError) as caught:
         start(RESNET, 'RN50')
     message = str(caught.value)
     assert '\n' not in message
     assert f"put it at {tmp_path / 'cache' / 'RN50.pt'}" in message
-    assert '$MMPARTREF_CLIP_DIR' in message
+    assert '$MMPARTREF_WEIGHTS_DIR' in message

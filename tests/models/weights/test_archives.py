@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 
-from mmpartref.models.weights import clip_archives
-from mmpartref.models.weights.clip_archives import CLIPArchive, fetch, locate_clip
+from mmpartref.models.weights import archives
+from mmpartref.models.weights.archives import Archive, fetch, locate_clip, locate_url
 from mmpartref.models.weights.key_report import WeightsError
 
 CONTENT = bytes(range(256)) * 40
-ARCHIVE = CLIPArchive('RN50.pt', hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
+SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 @dataclass
@@ -22,6 +23,8 @@ class Server:
     ranges: bool = True
     cut: int | None = None
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    host: str = ''
+    archive: Archive | None = None
 
 
 @pytest.fixture
@@ -47,10 +50,12 @@ def server(monkeypatch, tmp_path) -> Iterator[Server]:
     httpd = http.server.HTTPServer(('127.0.0.1', 0), Handler)
     thread = threading.Thread(target=httpd.serve_forever, daemon=True)
     thread.start()
-    monkeypatch.setattr(clip_archives, 'HOST', f'http://127.0.0.1:{httpd.server_port}/clip')
-    monkeypatch.setattr(clip_archives, 'CACHE', tmp_path / 'cache')
-    monkeypatch.setitem(clip_archives.ARCHIVES, 'RN50', ARCHIVE)
-    monkeypatch.delenv(clip_archives.FOLDER_VARIABLE, raising=False)
+    state.host = f'http://127.0.0.1:{httpd.server_port}/clip'
+    state.archive = Archive(f'{state.host}/{SHA}/RN50.pt', SHA, len(CONTENT))
+    monkeypatch.setattr(archives, 'CLIP_CACHE', tmp_path / 'cache')
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setitem(archives.CLIP_ARCHIVES, 'RN50', state.archive)
+    monkeypatch.delenv(archives.FOLDER_VARIABLE, raising=False)
     yield state
     httpd.shutdown()
     httpd.server_close()
@@ -61,7 +66,7 @@ def test_a_name_is_fetched_once_then_found(server, tmp_path):
     assert path == tmp_path / 'cache' / 'RN50.pt'
     assert path.read_bytes() == CONTENT
     assert locate_clip('RN50') == path
-    assert server.asked == [(f'/clip/{ARCHIVE.sha256}/RN50.pt', None)]
+    assert server.asked == [(f'/clip/{SHA}/RN50.pt', None)]
     assert [each.name for each in path.parent.iterdir()] == ['RN50.pt']
 
 
@@ -87,13 +92,13 @@ def test_a_whole_partial_file_is_not_fetched_again(server, tmp_path):
 
 def test_what_is_not_the_published_archive_is_refused(server, tmp_path, monkeypatch):
     server.content = CONTENT[::-1]
-    with pytest.raises(WeightsError, match=r'is not the published archive .* deleted: try again'):
+    with pytest.raises(WeightsError, match=r'is not the published file .* deleted: try again'):
         locate_clip('RN50')
     assert list((tmp_path / 'cache').iterdir()) == []
     folder = tmp_path / 'mine'
     folder.mkdir()
     (folder / 'RN50.pt').write_bytes(CONTENT[:-1])
-    monkeypatch.setenv('MMPARTREF_CLIP_DIR', str(folder))
+    monkeypatch.setenv('MMPARTREF_WEIGHTS_DIR', str(folder))
     with pytest.raises(WeightsError, match=re.escape(f'it has {len(CONTENT) - 1:,} bytes')):
         locate_clip('RN50')
     (folder / 'RN50.pt').write_bytes(CONTENT[::-1])
@@ -116,4 +121,17 @@ def test_paths_expand_variables_and_a_missing_one_is_named(server, tmp_path, mon
 def test_an_unwritable_cache_says_so(server, tmp_path):
     (tmp_path / 'cache').write_text('a file where the folder should be')
     with pytest.raises(FileNotFoundError, match='could not be fetched'):
-        fetch(ARCHIVE, tmp_path / 'cache' / 'RN50.pt')
+        fetch(server.archive, tmp_path / 'cache' / 'RN50.pt')
+
+
+def test_a_url_says_in_its_name_how_its_checksum_begins(server, tmp_path):
+    """As torch hub's and OpenMMLab's checkpoints do; other names are not checked."""
+    path = locate_url(f'{server.host}/mask_rcnn_2020-{SHA[:8]}.pth')
+    assert path == tmp_path / 'hub' / 'checkpoints' / f'mask_rcnn_2020-{SHA[:8]}.pth'
+    assert path.read_bytes() == CONTENT
+    assert locate_url(f'{server.host}/resnet.pth').read_bytes() == CONTENT
+    with pytest.raises(WeightsError, match=r'is not the published file \(its SHA-256 is'):
+        locate_url(f'{server.host}/mask_rcnn-00000000.pth')
+    server.cut = 100
+    with pytest.raises(FileNotFoundError, match=r'cut off after 100 of 10,240 bytes|could not be fetched'):
+        locate_url(f'{server.host}/other.pth')
