@@ -9,14 +9,17 @@ from mmpartref.engine.launch import (
     load_config,
     one_sentence_errors,
     parse_launch_arguments,
+    start_from_init_cfg,
 )
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; default: what init_cfg in the config names')
     parser.add_argument('--dump', help='write the predictions to this .json; tools/evaluate.py scores it again')
+    parser.add_argument('--candidates', action='store_true', help='dump what tools/evaluate.py --sweep needs as well')
+    parser.add_argument('--split', choices=('test', 'val'), default='test', help='which dataloader of the config')
     parser.add_argument('--show-dir', help='write overlays of truth and prediction into this folder')
     return parse_launch_arguments(parser)
 
@@ -26,11 +29,15 @@ def main() -> None:
     cfg = load_config(
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
     cfg.load_from = args.checkpoint
+    if args.split == 'val':
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     if args.dump:
-        add_dump(cfg, args.dump)
+        add_dump(cfg, args.dump, candidates=args.candidates)
     if args.show_dir:
         cfg.default_hooks.visualization.update(out_dir=args.show_dir)
     runner = build_runner(cfg)
+    if args.checkpoint is None:
+        start_from_init_cfg(runner)
     with mmengine_checkpoints_allowed():
         runner.test()
 

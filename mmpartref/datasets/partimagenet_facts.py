@@ -30,6 +30,33 @@ OBJECT_MAP_BACKGROUND = 158
 
 # Spellings of the data set that no speaker would use, and what they mean.
 PART_ALIASES = {'tier': 'tire'}
+# What people say instead, beside the 158 class names: for reading free expressions, never for writing them.
+OBJECT_ALIASES: dict[str, tuple[str, ...]] = {
+    'quadruped': ('animal', 'dog', 'puppy', 'cat', 'kitten', 'horse', 'cow', 'bull', 'sheep', 'goat', 'deer',
+                  'antelope', 'camel', 'wolf', 'fox', 'bear', 'panda', 'squirrel', 'pig', 'buffalo', 'terrier',
+                  'spaniel', 'hound'),
+    'biped': ('ape', 'monkey'),
+    'fish': ('shark', 'whale', 'orca'),
+    'bird': ('eagle', 'stork', 'heron', 'egret', 'duck', 'hawk'),
+    'snake': ('cobra', 'python', 'viper', 'mamba', 'boa'),
+    'reptile': ('lizard', 'turtle', 'tortoise', 'crocodile', 'alligator', 'frog', 'salamander', 'newt', 'chameleon'),
+    'car': ('vehicle', 'automobile', 'truck', 'bus', 'van', 'taxi', 'wagon', 'trolley'),
+    'bicycle': ('bike', 'motorbike', 'motorcycle', 'scooter', 'cycle'),
+    'boat': ('ship', 'sailboat', 'sailing boat', 'yacht', 'vessel'),
+    'aeroplane': ('airplane', 'plane', 'aircraft', 'jet'),
+    'bottle': ('flask', ),
+}
+SPOKEN_PARTS: dict[str, tuple[str, ...]] = {
+    'tire': ('tier', 'tyre', 'wheel'),
+    'side mirror': ('mirror', 'wing mirror', 'rear view mirror'),
+    'foot': ('paw', 'leg', 'hoof'),
+    'hand': ('arm', ),
+    'head': ('face', 'handlebar'),
+    'body': ('torso', ),
+    'seat': ('saddle', ),
+    'fin': ('flipper', ),
+    'mouth': ('opening', ),
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.epoch_seed_hook import EpochSeedHook
 from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.engine.model_cost_hook import ModelCostHook
 from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.strict_load_hook import StrictLoadHook
 from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
@@ -9,6 +10,7 @@ __all__ = [
     'DatasetEpochHook',
     'EpochSeedHook',
     'GroupedOptimWrapperConstructor',
+    'ModelCostHook',
     'ReferringVisualizationHook',
     'StrictLoadHook',
     'UniformFirstEpochLR',

@@ -11,9 +11,11 @@ import torch.distributed as torch_dist
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
+from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.key_report import WeightsError
@@ -66,7 +68,11 @@ def load_config(path: str | Path,
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'there is no config {path}; give the path of a .py file, e.g. one under configs/')
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except ModuleNotFoundError as error:
+        # A base in another package, 'mmdet::...'.
+        raise ConfigError(f'{path} {NEEDS_OPS.format(found=error)}') from None
     cfg.setdefault('default_scope', SCOPE)
     check_top_level(cfg.to_dict())
     if options:
@@ -113,7 +119,7 @@ def fit_to_hardware(cfg: Config) -> None:
 
 
 def skip_initial_weights(cfg: Config) -> None:
-    """Drop CLIP's archives from the config where a checkpoint replaces them, so that nobody has to have them.
+    """Drop pretrained weights from the config where a checkpoint replaces them, so that nobody has to have them.
 
     That is: a whole checkpoint is loaded first, or the run goes on from its own latest one.
     """
@@ -123,19 +129,22 @@ def skip_initial_weights(cfg: Config) -> None:
     partial = any(hook.get('may_lack') for hook in cfg.get('custom_hooks') or [])
     if not found or partial:
         return
-    for name, part in cfg.model.items():
-        if isinstance(part, Mapping) and (part.get('init_cfg') or {}).get('type') == 'CLIPPretrained':
-            cfg.model[name].init_cfg = None
-            print_log(f'model.{name}: weights come from {found}, not from CLIP', 'current')
+    for node in nodes(cfg.model):
+        init = node.get('init_cfg')
+        if isinstance(init, Mapping) and init.get('type') in ('CLIPPretrained', 'Pretrained'):
+            node.init_cfg = None  # type: ignore[attr-defined]
+            print_log(f"{node.get('type')}: weights come from {found}, not from {init['checkpoint']}", 'current')
 
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner and check what only a built model can tell.
 
     Raises:
-        ConfigError: a custom key of the optimiser matches no parameter.
+        ConfigError: a custom key of the optimiser matches no parameter, or a detector's needs are not met.
     """
+    require_operations(cfg)
     fit_to_hardware(cfg)
+    fill_categories(cfg)
     skip_initial_weights(cfg)
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
@@ -144,16 +153,50 @@ def build_runner(cfg: Config) -> Runner:
     return runner
 
 
-def add_dump(cfg: Config, out_file: str) -> None:
-    """Have the test evaluator write its predictions to ``out_file`` as well."""
+def start_from_init_cfg(runner: Runner) -> None:
+    """Load what the model's ``init_cfg`` names, for a test without a checkpoint.
+
+    Raises:
+        ConfigError: it names no weights at all.
+    """
+    if not any(isinstance(node.get('init_cfg'), Mapping) and 'checkpoint' in node['init_cfg']
+               for node in nodes(runner.cfg.model)):
+        raise ConfigError('a test needs a checkpoint: this config names no weights of its own (init_cfg)')
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model.init_weights()
+
+
+def add_dump(cfg: Config, out_file: str, *, candidates: bool = False) -> None:
+    """Have the test evaluator write its predictions to ``out_file`` as well, with what they cost.
+
+    Args:
+        cfg: the config, changed in place.
+        out_file: the dump.
+        candidates: write every mask the model could have given, so that thresholds can be chosen later.
+    """
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-    decode = cfg.model.get('decode')
-    header = {
+    if candidates:
+        cfg.model.keep_candidates = True
+    cfg.test_evaluator = [*evaluators, {'type': 'ReferringDump', 'out_file': out_file, 'header': dump_header(cfg)}]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'ModelCostHook'}]
+
+
+def dump_header(cfg: Config) -> dict[str, Any]:
+    """Return what a dump says of how its masks were made; None where it does not apply."""
+    model = cfg.model
+    header: dict[str, Any] = {
         'config': os.path.basename(cfg.filename or ''),
         'checkpoint': cfg.load_from,
-        'decode': decode,
-        'threshold': get_decode(decode, cfg.model.get('threshold')).threshold if decode else None,
-        'choices': choices_line(published_choices(cfg)),
         'ann_file': cfg.test_dataloader.dataset.get('ann_file'),
     }
-    cfg.test_evaluator = [*evaluators, {'type': 'ReferringDump', 'out_file': out_file, 'header': header}]
+    if model.get('type') == 'ReferringDetector':
+        for key, default in (('resolver', 'text'), ('rule', 'union'), ('targets', 'parts'), ('score_threshold', 0.5)):
+            header[key] = model.get(key, default)
+        return header
+    decode = model.get('decode')
+    return {
+        **header,
+        'decode': decode,
+        'threshold': get_decode(decode, model.get('threshold')).threshold if decode else None,
+        'choices': choices_line(published_choices(cfg)),
+    }

@@ -8,6 +8,9 @@ The file is JSON with one photo per line::
         {"ref_id", "expression", "part", "super_category", "ann_ids", "score", "pred": RLE, "truth": [RLE, ...]}, ...]},
     ...]}
 
+An expression may also have ``"candidates": [{"score", "mask": RLE}, ...]`` (``tools/test.py --dump FILE
+--candidates``).
+
 RLEs are COCO's compressed ones, ``counts`` as a string; ``pycocotools.mask.decode`` takes them as they are.
 """
 import json
@@ -23,7 +26,7 @@ from mmengine.utils import ProgressBar
 
 from mmpartref.datasets.coco_masks import rle_from_rle
 
-from .predictions import PhotoPredictions, Prediction, as_text
+from .predictions import Candidate, PhotoPredictions, Prediction, as_text
 from .report import Row, score_photo
 
 FORMAT, VERSION = 'mmpartref-dump', 1
@@ -38,6 +41,7 @@ EXPRESSION_KEYS = {
     'pred': dict,
     'truth': list
 }
+CANDIDATE_KEYS = {'score': (int, float), 'mask': dict}
 # How every damaged record is mended.
 AGAIN = 'write the dump again with tools/test.py --dump'
 # Fewer photos than this are scored before a bar is drawn.
@@ -81,11 +85,20 @@ class PredictionDump:
             with open(part, 'w', encoding='utf-8') as file:
                 file.write(f'{{"header": {header},\n"photos": [')
                 for number, photo in enumerate(self.photos):
-                    file.write((',\n' if number else '\n') + json.dumps(asdict(photo), allow_nan=False))
+                    file.write((',\n' if number else '\n') + json.dumps(as_record(photo), allow_nan=False))
                 file.write('\n]}\n')
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def as_record(photo: PhotoPredictions) -> dict[str, Any]:
+    """Return a photo as the file has it; candidates that were not asked for are left out."""
+    record = asdict(photo)
+    for expression in record['expressions']:
+        if expression['candidates'] is None:
+            del expression['candidates']
+    return record
 
 
 def encode_header(header: Mapping[str, Any]) -> str:
@@ -165,7 +178,8 @@ def read_photo(record: object, where: str) -> PhotoPredictions:
 
 def read_expression(record: object, shape: list[int], where: str) -> Prediction:
     """Check one expression of a photo of ``shape`` (h, w)."""
-    fields = check_record(record, EXPRESSION_KEYS, where)
+    has_candidates = isinstance(record, dict) and 'candidates' in record
+    fields = check_record(record, {**EXPRESSION_KEYS, **({'candidates': list} if has_candidates else {})}, where)
     where = f"{where} (ref_id {fields['ref_id']})"
     if len(fields['ann_ids']) != len(fields['truth']):
         raise ValueError(f"{where} has {len(fields['ann_ids'])} ann_ids but {len(fields['truth'])} masks in truth; "
@@ -179,4 +193,19 @@ def read_expression(record: object, shape: list[int], where: str) -> Prediction:
         pred, *truth = [as_text(rle_from_rle(rle, *shape)) for rle in rles]
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from None
-    return Prediction(**{**fields, 'pred': pred, 'truth': truth})
+    candidates = None
+    if has_candidates:
+        candidates = [read_candidate(each, shape, f'{where}, candidate number {number}')
+                      for number, each in enumerate(fields['candidates'])]
+    return Prediction(**{**fields, 'pred': pred, 'truth': truth, 'candidates': candidates})
+
+
+def read_candidate(record: object, shape: list[int], where: str) -> Candidate:
+    """Check one candidate."""
+    fields = check_record(record, CANDIDATE_KEYS, where)
+    if not math.isfinite(fields['score']):
+        raise ValueError(f"{where}: score is {fields['score']}, not a finite number; {AGAIN}")
+    try:
+        return Candidate(float(fields['score']), as_text(rle_from_rle(fields['mask'], *shape)))
+    except ValueError as error:
+        raise ValueError(f'{where}: {error}') from None

@@ -13,6 +13,17 @@ NEEDED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scor
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A mask the model would have given at another threshold.
+
+    At threshold t the prediction is the union of all candidates whose score is at least t: a detector's instances with
+    their scores, or the nested masks of a probability map, each with the level it was cut at as its score.
+    """
+    score: float
+    mask: dict
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One expression: where it comes from, what was predicted, what is true.
 
@@ -22,6 +33,7 @@ class Prediction:
         score: the model's own confidence, 0 to 1.
         pred: compressed COCO RLE of the predicted mask, ``counts`` as an ASCII string.
         truth: the same of each annotation, in the order of ``ann_ids``.
+        candidates: best first; None where the model was not asked for them.
     """
     ref_id: str
     expression: str
@@ -31,6 +43,7 @@ class Prediction:
     score: float
     pred: dict
     truth: list[dict]
+    candidates: list[Candidate] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,14 +99,24 @@ def read_sample(sample: Mapping[str, Any]) -> PhotoPredictions:
     encoded = encode_masks(masks)
     img_id = sample['img_id'] if isinstance(sample['img_id'], str) else int(sample['img_id'])
     height, width = (int(side) for side in sample['ori_shape'][:2])
+    candidates = sample.get('pred_candidates') or [None] * len(encoded)
     expressions = [
         read_expression(*each, (height, width), where)
-        for each in zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'], strict=True)
+        for each in zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'], candidates, strict=True)
     ]
     return PhotoPredictions(img_id, str(sample.get('img_path') or ''), (height, width), expressions)
 
 
-def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float, size: tuple[int, int],
+def read_candidates(candidates: tuple[torch.Tensor, torch.Tensor] | None) -> list[Candidate] | None:
+    """Encode scores (C,) and masks (C, h, w)."""
+    if candidates is None:
+        return None
+    scores, masks = (torch.as_tensor(each).detach().cpu() for each in candidates)
+    return [Candidate(float(score), mask) for score, mask in zip(scores, encode_masks(masks.numpy()), strict=True)]
+
+
+def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
+                    candidates: tuple[torch.Tensor, torch.Tensor] | None, size: tuple[int, int],
                     where: str) -> Prediction:
     """Pair one ref, the words asked, with its predicted RLE; ``size`` is the photo's (h, w)."""
     if not math.isfinite(score):
@@ -112,4 +135,5 @@ def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
         ann_ids=[int(ann_id) for ann_id in ref['ann_ids']],
         score=float(score),
         pred=pred,
-        truth=truth)
+        truth=truth,
+        candidates=read_candidates(candidates))

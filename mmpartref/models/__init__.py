@@ -12,6 +12,7 @@ from mmpartref.models.backbones import CLIPResNet, CLIPVisionTransformer
 from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.models.decode_heads import VisionLanguageDecodeHead
+from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.initializers import CLIPPretrainedInit, PretrainedInit
 from mmpartref.models.losses import TextToPixelContrastiveLoss
 from mmpartref.models.necks import CRISNeck
@@ -27,6 +28,7 @@ __all__ = [
     'CRISNeck',
     'PretrainedInit',
     'ReferringDataPreprocessor',
+    'ReferringDetector',
     'ReferringSegmentor',
     'TextToPixelContrastiveLoss',
     'VisionLanguageDecodeHead',

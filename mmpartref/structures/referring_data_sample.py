@@ -16,4 +16,5 @@ class ReferringDataSample(BaseDataElement):
             the photo's own size). Absent for a user's own photo.
         gt_masks (uint8 tensor (K, H, W), 0..255): letterboxed training targets. Training only.
         pred_masks (bool tensor (K, h, w)), pred_scores (float tensor (K,)): written by the model's ``predict``.
+        pred_candidates (list, K): pairs of scores (C,) and bool masks (C, h, w), where the model keeps them.
     """

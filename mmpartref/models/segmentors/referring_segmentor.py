@@ -10,6 +10,9 @@ from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
+# Best first, as a detector's instances.
+CANDIDATE_LEVELS = tuple(level / 20 for level in range(19, 0, -1))
+
 
 @MODELS.register_module()
 class ReferringSegmentor(BaseModel):
@@ -36,6 +39,8 @@ class ReferringSegmentor(BaseModel):
         data_preprocessor: config of the ``ReferringDataPreprocessor``.
         decode: ``'cris'`` (as published) or ``'aligned'``; see ``mask_decode``.
         threshold: a pixel belongs to the mask when its probability is greater; None takes the decode's own.
+        keep_candidates: also return the masks at the probabilities 0.05, 0.10, ... 0.95, for
+            ``tools/evaluate.py --sweep``.
         size_divisor: photos are padded to a multiple of this many pixels inside the network; logits are cut back.
         init_cfg: mmengine's initialisation config.
 
@@ -53,6 +58,7 @@ class ReferringSegmentor(BaseModel):
                  decode: str = 'cris',
                  threshold: float | None = None,
                  size_divisor: int = 32,
+                 keep_candidates: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -62,6 +68,7 @@ class ReferringSegmentor(BaseModel):
         self.decode_head = MODELS.build(decode_head)
         self.decode = get_decode(decode, threshold)
         self.size_divisor = size_divisor
+        self.keep_candidates = keep_candidates
         self._check_channels()
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
         print_log(f"decode '{self.decode.name}': a pixel belongs to the mask above {self.decode.threshold}", 'current')
@@ -172,7 +179,8 @@ class ReferringSegmentor(BaseModel):
                 text_index: torch.Tensor) -> list[ReferringDataSample]:
         """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
 
-        The score is the mean probability inside the mask, 0 for an empty one.
+        The score is the mean probability inside the mask, 0 for an empty one. With ``keep_candidates`` also
+        ``pred_candidates``: K pairs of levels (C,) and masks (C, h, w) bool.
         """
         for photos in self._equal_sized(inputs):
             images = torch.stack([inputs[photo] for photo in photos])
@@ -200,3 +208,8 @@ class ReferringSegmentor(BaseModel):
         area = masks.sum(dim=(1, 2))
         sample.pred_masks = masks
         sample.pred_scores = (on_photo * masks).sum(dim=(1, 2)) / area.clamp(min=1)
+        if self.keep_candidates:
+            levels = torch.tensor(CANDIDATE_LEVELS, dtype=torch.float64)
+            # One by one, so that a level cuts as the threshold of the same value does.
+            sample.pred_candidates = [(levels, torch.stack([each > level for level in CANDIDATE_LEVELS]))
+                                      for each in on_photo]

@@ -1,0 +1,3 @@
+from mmpartref.models.detectors.referring_detector import ReferringDetector
+
+__all__ = ['ReferringDetector']

@@ -1,0 +1,149 @@
+"""Mask R-CNN through the same tools as CRIS: train, kill, resume, test, dump, sweep, compare."""
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
+from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.evaluation.dump import read_dump
+
+ROOT = Path(__file__).parents[1]
+# Fast: few proposals, no workers.
+CONFIG = f"""
+_base_ = {str(ROOT / 'configs/mask_rcnn_tiny_toyparts.py')!r}
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+test_dataloader = dict(num_workers=0)
+train_cfg = dict(max_epochs=2, val_interval=1)
+param_scheduler = [dict(type='MultiStepLR', milestones=[1], by_epoch=True)]
+model = dict(score_threshold=0.051, detector=dict(
+    train_cfg=dict(rpn_proposal=dict(max_per_img=30), rcnn=dict(sampler=dict(num=24))),
+    test_cfg=dict(rpn=dict(max_per_img=30), rcnn=dict(score_thr=0.0, max_per_img=20))))
+default_hooks = dict(logger=dict(interval=1))
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
+"""
+
+
+@pytest.fixture(scope='module')
+def toyparts(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('data') / 'toyparts'
+    make_toyparts(root, splits={'train': 4, 'val': 2, 'test': 2}, size=(96, 72), seed=1)
+    return root
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp('config') / 'tiny_detector.py'
+    file.write_text(CONFIG)
+    return file
+
+
+def start(config: Path, toyparts: Path, work_dir: Path, **more) -> Runner:
+    cfg = load_config(config, data_root=str(toyparts), work_dir=str(work_dir))
+    cfg.merge_from_dict({'randomness': {'seed': 3}, 'experiment_name': f'{work_dir.name}_{len(more)}', **more})
+    return build_runner(cfg)
+
+
+def run_tool(tmp_path: Path, *args: str, check: bool = True) -> str:
+    done = subprocess.run([sys.executable, *args], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert check or done.returncode != 0
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope='module')
+def trained(config, toyparts, tmp_path_factory) -> tuple[Runner, Path]:
+    work_dir = tmp_path_factory.mktemp('whole')
+    runner = start(config, toyparts, work_dir)
+    with mmengine_checkpoints_allowed():
+        runner.train()
+    return runner, work_dir
+
+
+def test_it_trains_on_the_jsons_own_categories(trained, toyparts):
+    runner, work_dir = trained
+    written = json.loads((toyparts / 'annotations/train/train.json').read_text())['categories']
+    assert [each.name for each in runner.model.vocabulary.categories] == [each['name'] for each in written]
+    assert runner.train_dataloader.dataset.metainfo['classes'] == tuple(each['name'] for each in written)
+    assert runner.model.detector.roi_head.bbox_head.num_classes == len(written)
+    assert type(runner.train_dataloader.dataset).__module__.startswith('mmdet.')
+    assert (work_dir / 'epoch_2.pth').is_file()
+    assert 0 <= runner.message_hub.get_scalar('val/refer/mIoU').current() <= 1
+
+
+def test_a_killed_run_resumes_to_the_same_weights(trained, config, toyparts, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(runner: Runner, *args: object, **kwargs: object) -> None:
+        if runner.epoch == 1:
+            raise Killed
+
+    broken = start(config, toyparts, tmp_path / 'broken')
+    broken.hooks[-1].after_train_iter = kill
+    with pytest.raises(Killed):
+        broken.train()
+    resumed = start(config, toyparts, tmp_path / 'broken', resume=True)
+    with mmengine_checkpoints_allowed():
+        resumed.train()
+    expected = trained[0].model.state_dict()
+    for name, value in resumed.model.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path):
+    checkpoint = str(trained[1] / 'epoch_2.pth')
+    common = [str(ROOT / 'tools/test.py'), str(config), checkpoint, '--data-root', str(toyparts), '--work-dir',
+              str(tmp_path / 'test'), '--candidates']
+    text, oracle = tmp_path / 'text.json', tmp_path / 'oracle.json'
+    run_tool(tmp_path, *common, '--dump', str(text), '--show-dir', str(tmp_path / 'show'))
+    run_tool(tmp_path, *common, '--dump', str(oracle), '--split', 'val', '--cfg-options', 'model.resolver=oracle')
+    assert list((tmp_path / 'show').iterdir())
+    dump, by_oracle = read_dump(text), read_dump(oracle)
+    assert dump.header['resolver'] == 'text'
+    assert by_oracle.header['resolver'] == 'oracle'
+    # ToyParts' expressions name their category, so reading them finds what the oracle is told.
+    assert by_oracle.header['ann_file'] == 'annotations/val/val.json'
+    assert dump.header['parameters'] == sum(each.numel() for each in trained[0].model.parameters())
+    assert dump.header['gflops_per_expression'] > 0
+    assert dump.header['seconds_per_photo'] > 0
+    assert any(each.candidates for photo in dump.photos for each in photo.expressions)
+
+    run_tool(tmp_path, str(ROOT / 'tools/evaluate.py'), str(text), '--sweep', '--json', str(tmp_path / 'sweep.json'))
+    swept = json.loads((tmp_path / 'sweep.json').read_text())
+    assert swept['best_threshold'] in [float(each) for each in swept['thresholds']]
+    run_tool(tmp_path, str(ROOT / 'tools/evaluate.py'), str(text), '--threshold', '0.051', '--json',
+             str(tmp_path / 'same.json'), '--out', str(tmp_path / 'cut.json'))
+    assert [each.pred for photo in read_dump(tmp_path / 'cut.json').photos for each in photo.expressions] == [
+        each.pred for photo in dump.photos for each in photo.expressions]
+    shown = run_tool(tmp_path, str(ROOT / 'tools/compare.py'), str(text), str(tmp_path / 'cut.json'), '--resamples',
+                     '50')
+    assert 'mIoU' in shown
+
+
+def blocked(tmp_path: Path) -> str:
+    """A launcher under which mmcv's operations cannot be imported, as with mmcv-lite."""
+    script = tmp_path / 'without_ops.py'
+    script.write_text('import runpy, sys\n'
+                      "sys.modules['mmcv.ops'] = sys.modules['mmcv._ext'] = None\n"
+                      'sys.argv = sys.argv[1:]\n'
+                      "runpy.run_path(sys.argv[0], run_name='__main__')\n")
+    return str(script)
+
+
+def test_without_compiled_operations_one_sentence_names_the_extra(config, toyparts, tmp_path):
+    shown = run_tool(tmp_path, blocked(tmp_path), str(ROOT / 'tools/train.py'), str(config), '--data-root',
+                     str(toyparts), '--work-dir', str(tmp_path / 'lite'), check=False)
+    last = shown.strip().splitlines()[-1]
+    assert re.match(r"tiny_detector\.py needs mmdet and mmcv with its compiled operations \(.*mmcv.*\): ", last), last
+    assert "pip install 'mmpartref[all]'" in last
+    assert 'Traceback' not in shown
