@@ -16,7 +16,7 @@ from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.initializers import CLIPPretrainedInit, PretrainedInit
 from mmpartref.models.losses import TextToPixelContrastiveLoss
 from mmpartref.models.necks import CRISNeck
-from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.models.segmentors import CLIPZeroShotSegmentor, ReferringSegmentor
 from mmpartref.models.text_encoders import CLIPTextEncoder
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     'CLIPResNet',
     'CLIPTextEncoder',
     'CLIPVisionTransformer',
+    'CLIPZeroShotSegmentor',
     'CRISNeck',
     'PretrainedInit',
     'ReferringDataPreprocessor',

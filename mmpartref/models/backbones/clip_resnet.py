@@ -116,3 +116,7 @@ class CLIPResNet(BaseModule):
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""
         return self.attnpool.pool(self.stages(images)[2])
+
+    def dense(self, images: torch.Tensor) -> torch.Tensor:
+        """Return features (N, embed_channels, H/32, W/32) in CLIP's embedding, every place on its own (MaskCLIP)."""
+        return self.attnpool.values(self.stages(images)[2])

@@ -104,3 +104,12 @@ class CLIPVisionTransformer(BaseModule):
         """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""
         x = self.transformer(self.tokenise(images)[0])
         return self.ln_post(x[:, 0]) @ self.proj
+
+    def dense(self, images: torch.Tensor) -> torch.Tensor:
+        """Return features (N, embed_channels, H/P, W/P) in CLIP's embedding, every place on its own (MaskCLIP).
+
+        In the last block each token attends to itself alone.
+        """
+        x, size = self.tokenise(images)
+        x = self.transformer(x, last_alone=True)
+        return (self.ln_post(x[:, 1:]) @ self.proj).transpose(1, 2).unflatten(2, size)

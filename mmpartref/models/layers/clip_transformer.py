@@ -2,6 +2,7 @@
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -38,9 +39,15 @@ class CLIPResidualBlock(nn.Module):
         nn.init.normal_(widen.weight, std=(2 * width)**-0.5)
         nn.init.normal_(narrow.weight, std=branch_std)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, alone: bool = False) -> torch.Tensor:
+        """Run tokens (B, L, width); with ``alone`` each attends to itself and to nothing else."""
         normed = self.ln_1(x)
-        x = x + self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
+        if alone:
+            # What attention gives with all weight on oneself: the projection of one's own value.
+            weight, bias = self.attn.in_proj_weight.chunk(3)[2], self.attn.in_proj_bias.chunk(3)[2]
+            x = x + self.attn.out_proj(F.linear(normed, weight, bias))
+        else:
+            x = x + self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
         return x + self.mlp(self.ln_2(x))
 
 
@@ -59,8 +66,14 @@ class CLIPTransformer(nn.Module):
             raise ValueError(f'a transformer {width} wide does not divide into {heads} heads')
         self.resblocks = nn.ModuleList(CLIPResidualBlock(width, heads, layers, activation) for _ in range(layers))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
-        """Run tokens (B, L, width); ``mask`` (L, L) bool is true where a token must not look."""
-        for block in self.resblocks:
-            x = block(x, mask)
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, last_alone: bool = False) -> torch.Tensor:
+        """Run tokens (B, L, width).
+
+        Args:
+            x: the tokens.
+            mask: (L, L) bool, true where a token must not look.
+            last_alone: in the last block each token looks at itself and nothing else.
+        """
+        for depth, block in enumerate(self.resblocks, start=1):
+            x = block(x, mask, last_alone and depth == len(self.resblocks))
         return x

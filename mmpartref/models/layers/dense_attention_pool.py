@@ -70,3 +70,10 @@ class DenseAttentionPool(nn.Module):
         positions = torch.cat([self.positional_embedding[:1], self.positions(height, width)])
         tokens = tokens + positions.to(tokens.dtype)  # (N, 1 + H/32 * W/32, C)
         return self.attend(tokens[:, :1], tokens)[:, 0]
+
+    def values(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (N, out_channels, H/32, W/32): each place's own value, projected, without attention or positions.
+
+        Source: Zhou et al., "Extract free dense labels from CLIP" (MaskCLIP), ECCV 2022, section 3.2.
+        """
+        return self.c_proj(self.v_proj(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)

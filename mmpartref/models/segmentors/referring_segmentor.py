@@ -7,11 +7,9 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
+from mmpartref.models.segmentors.probability_masks import write_prediction
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
-
-# Best first, as a detector's instances.
-CANDIDATE_LEVELS = tuple(level / 20 for level in range(19, 0, -1))
 
 
 @MODELS.register_module()
@@ -204,12 +202,4 @@ class ReferringSegmentor(BaseModel):
 
     def _write_prediction(self, sample: ReferringDataSample, probs: torch.Tensor) -> None:
         on_photo = self.decode.to_photo(probs, sample.img_shape[:2], sample.letterbox_matrix, sample.ori_shape[:2])
-        masks = on_photo > self.decode.threshold  # (K, h, w)
-        area = masks.sum(dim=(1, 2))
-        sample.pred_masks = masks
-        sample.pred_scores = (on_photo * masks).sum(dim=(1, 2)) / area.clamp(min=1)
-        if self.keep_candidates:
-            levels = torch.tensor(CANDIDATE_LEVELS, dtype=torch.float64)
-            # One by one, so that a level cuts as the threshold of the same value does.
-            sample.pred_candidates = [(levels, torch.stack([each > level for level in CANDIDATE_LEVELS]))
-                                      for each in on_photo]
+        write_prediction(sample, on_photo, self.decode.threshold, self.keep_candidates)
