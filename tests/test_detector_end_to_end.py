@@ -6,14 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
+from mmpartref.apis import PartReferInferencer
 from mmpartref.datasets.toyparts import make_toyparts
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
 from mmpartref.evaluation.dump import read_dump
+from mmpartref.models.weights.key_report import WeightsError
 
 ROOT = Path(__file__).parents[1]
 # Fast: few proposals, no workers.
@@ -128,6 +131,26 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
     shown = run_tool(tmp_path, str(ROOT / 'tools/compare.py'), str(text), str(tmp_path / 'cut.json'), '--resamples',
                      '50')
     assert 'mIoU' in shown
+
+
+def test_a_checkpoint_answers_about_ones_own_photo_without_any_json(trained, config):
+    inferencer = PartReferInferencer(config, trained[1] / 'epoch_2.pth', 'cpu')
+    categories = trained[0].model.vocabulary.categories
+    assert inferencer.model.vocabulary.categories == categories
+    photo = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    known, unknown = inferencer(photo, [f'{categories[0].super_category} {categories[0].part}', 'the moon'])
+    assert known['mask'].shape == unknown['mask'].shape == (48, 64)
+    assert unknown['score'] == 0
+    assert not unknown['mask'].any()
+
+
+def test_a_checkpoint_of_other_categories_is_refused(trained, config, toyparts, tmp_path):
+    checkpoint = torch.load(trained[1] / 'epoch_2.pth', weights_only=False)
+    checkpoint['meta']['part_categories'][1]['name'] = 'Chair Leg'
+    torch.save(checkpoint, tmp_path / 'other.pth')
+    runner = start(config, toyparts, tmp_path / 'other', load_from=str(tmp_path / 'other.pth'))
+    with mmengine_checkpoints_allowed(), pytest.raises(WeightsError, match=r"label 1 is 'Chair Leg' there and '"):
+        runner.test()
 
 
 def blocked(tmp_path: Path) -> str:

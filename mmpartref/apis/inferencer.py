@@ -1,4 +1,5 @@
 """Ask a trained model about one's own photo."""
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader, load_checkpoint
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
+from mmpartref.engine.detector_categories_hook import META_KEY
+from mmpartref.engine.detector_config import require_operations, set_categories
 from mmpartref.registry import MODELS, SCOPE
 
 
@@ -24,6 +27,8 @@ class PartReferInferencer:
 
     Raises:
         FileNotFoundError: config or checkpoint does not exist.
+        ConfigError: a detector's compiled operations are missing.
+        ValueError: a detector's checkpoint does not say what its labels mean.
     """
 
     def __init__(self, config: str | Path | Config, checkpoint: str | Path | None = None,
@@ -34,6 +39,10 @@ class PartReferInferencer:
             config = Config.fromfile(config)
         if checkpoint is not None and not Path(checkpoint).is_file():
             raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+        config = copy.deepcopy(config)
+        require_operations(config)
+        if checkpoint is not None and config.model.get('type') == 'ReferringDetector':
+            self._read_categories(config, checkpoint)
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         with DefaultScope.overwrite_default_scope(SCOPE):
             self.model = MODELS.build(config.model)
@@ -44,6 +53,18 @@ class PartReferInferencer:
             with mmengine_checkpoints_allowed():
                 load_checkpoint(self.model, str(checkpoint), map_location='cpu', strict=True)
         self.model.to(self.device).eval()
+
+    @staticmethod
+    def _read_categories(config: Config, checkpoint: str | Path) -> None:
+        """Take a detector's categories from its checkpoint: there need be no json here."""
+        if config.model.get('categories'):
+            return
+        with mmengine_checkpoints_allowed():
+            meta = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu').get('meta', {})
+        if META_KEY not in meta:
+            raise ValueError(f'{checkpoint} does not say which categories its labels stand for; give model.categories '
+                             'in the config, as dict(name=..., super_category=..., part=...) each')
+        set_categories(config, meta[META_KEY], str(checkpoint))
 
     def __call__(self, image: str | Path | np.ndarray, expressions: str | Sequence[str]) -> list[dict[str, Any]]:
         """Segment one photo.

@@ -1,4 +1,5 @@
 from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
+from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.epoch_seed_hook import EpochSeedHook
 from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.model_cost_hook import ModelCostHook
@@ -8,6 +9,7 @@ from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
 
 __all__ = [
     'DatasetEpochHook',
+    'DetectorCategoriesHook',
     'EpochSeedHook',
     'GroupedOptimWrapperConstructor',
     'ModelCostHook',

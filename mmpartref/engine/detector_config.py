@@ -72,13 +72,18 @@ def fill_categories(cfg: Config) -> None:
         meanings = DATASETS.build({**naming, 'lazy_init': True, 'pipeline': []})
     categories = CocoPartsReader(found).read_categories(read_json(found)['categories'])
     names = name_categories(found, categories, meanings.name_category)
-    cfg.model.categories = [{'name': categories[key].name, **name._asdict()} for key, name in names.items()]
-    print_log(f'{len(names)} categories from {found}', 'current')
-    if model.get('targets', 'parts') == 'parts':
-        _set_classes(cfg, len(names))
+    set_categories(cfg, [{'name': categories[key].name, **name._asdict()} for key, name in names.items()], found)
     for each in datasets.values():
         if str(each.type) == 'mmdet.CocoDataset':
             each.metainfo = {'classes': tuple(categories[key].name for key in names)}
+
+
+def set_categories(cfg: Config, categories: list[dict[str, str]], source: str) -> None:
+    """Write categories into a detector's config, and their number into its heads; ``source`` is for the log."""
+    cfg.model.categories = categories
+    print_log(f'{len(categories)} categories from {source}', 'current')
+    if cfg.model.get('targets', 'parts') == 'parts':
+        _set_classes(cfg, len(categories))
 
 
 def _set_classes(cfg: Config, count: int) -> None:

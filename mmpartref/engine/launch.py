@@ -146,6 +146,8 @@ def build_runner(cfg: Config) -> Runner:
     fit_to_hardware(cfg)
     fill_categories(cfg)
     skip_initial_weights(cfg)
+    if cfg.model.get('type') == 'ReferringDetector':
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):
