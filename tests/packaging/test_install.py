@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).parents[2]
 FOLDERS = ('configs', 'docs', 'mmpartref', 'tests', 'tools')
 CONFIG = 'cris_r50_partimagenet.py'
 # Ends a run after its config was read, and names the key.
+DETECTOR_CONFIG = 'mask_rcnn_r50_partimagenet_finetuned.py'
 WRONG_OPTION = ('--cfg-options', 'no_such_key=1')
 PIP_INSTALL = ('-m', 'pip', 'install', '--no-deps', '--no-build-isolation', '--ignore-installed')
 
@@ -152,15 +153,19 @@ def test_mim_finds_tools_and_config(mode: str, source: Path, request: pytest.Fix
     environment: Environment = request.getfixturevalue(mode)
     package = (source if mode == 'editable' else environment.packages) / 'mmpartref'
 
-    def run_mim(command: str, *arguments: str) -> str:
+    def run_mim(command: str, config: str, *arguments: str) -> str:
         return environment.run(
-            '-m', 'mim', command, 'mmpartref', f'configs/{CONFIG}', *arguments, *WRONG_OPTION, check=False)
+            '-m', 'mim', command, 'mmpartref', f'configs/{config}', *arguments, *WRONG_OPTION, check=False)
 
     with ThreadPoolExecutor() as pool:
-        train, test = pool.submit(run_mim, 'train'), pool.submit(run_mim, 'test', '--checkpoint', 'none.pth')
-    for command, shown in ('train', train.result()), ('test', test.result()):
+        train = pool.submit(run_mim, 'train', CONFIG)
+        test = pool.submit(run_mim, 'test', CONFIG, '--checkpoint', 'no.pth')
+        # A config with a base in mmdet.
+        detector = pool.submit(run_mim, 'train', DETECTOR_CONFIG)
+    for command, config, shown in (('train', CONFIG, train.result()), ('test', CONFIG, test.result()),
+                                   ('train', DETECTOR_CONFIG, detector.result())):
         assert f'{package}/.mim/tools/{command}.py' in shown
-        assert str((package / '.mim' / 'configs' / CONFIG).resolve()) in shown
+        assert str((package / '.mim' / 'configs' / config).resolve()) in shown
         assert '--cfg-options no_such_key:' in shown
     assert not list(environment.empty.iterdir())
 
