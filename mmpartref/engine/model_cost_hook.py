@@ -1,15 +1,30 @@
 """What a prediction costs, measured while a test runs."""
 import copy
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmpartref.evaluation.referring_dump import ReferringDump
 from mmpartref.registry import HOOKS
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Compute attention by matrix products, which the counter knows; fused kernels it may not."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @HOOKS.register_module()
@@ -42,11 +57,8 @@ class ModelCostHook(Hook):
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Count the first batch's operations; start the clock."""
         if batch_idx == 0 and data_batch is not None:
-            counter = FlopCounterMode(display=False)
-            with counter, torch.no_grad():
-                runner.model.test_step(copy.deepcopy(data_batch))
             expressions = sum(len(sample.expressions) for sample in data_batch['data_samples'])
-            self._cost['gflops_per_expression'] = round(counter.get_total_flops() / 1e9 / expressions, 3)
+            self._cost['gflops_per_expression'] = round(self.count(runner, data_batch) / 1e9 / expressions, 6)
         self._began = self._now()
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
@@ -58,6 +70,13 @@ class ModelCostHook(Hook):
         for metric in runner.test_evaluator.metrics:
             if isinstance(metric, ReferringDump):
                 metric.header.update(self._cost)
+
+    @staticmethod
+    def count(runner: Runner, data_batch: dict) -> int:
+        """Return the operations of one batch."""
+        with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
+            runner.model.test_step(copy.deepcopy(data_batch))
+        return counter.get_total_flops()
 
     @staticmethod
     def _now() -> float:
