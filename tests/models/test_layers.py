@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -5,16 +6,49 @@ from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, resiz
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
 from mmpartref.models.layers.dynamic_projector import DynamicProjector
 from mmpartref.models.layers.sine_positions import sine_positions_1d, sine_positions_2d
+from mmpartref.models.layers.upsampled_conv import conv3x3_of_upsampled
 from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoderLayer
 from mmpartref.models.losses import TextToPixelContrastiveLoss
+from mmpartref.models.necks import CRISNeck
 
 
 def test_dynamic_conv_is_the_grouped_convolution():
     projector = DynamicProjector(channels=12, sentence_channels=10)
     x, parameters = torch.randn(3, 6, 9, 7), torch.randn(3, 6 * 9 + 1)
+    through = projector.conv3(x)
     expected = F.conv2d(
-        x.reshape(1, 18, 9, 7), parameters[:, :-1].reshape(3, 6, 3, 3), parameters[:, -1], padding=1, groups=3)
-    torch.testing.assert_close(projector.dynamic_conv(x, parameters), expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
+        through.reshape(1, 18, 9, 7), parameters[:, :-1].reshape(3, 6, 3, 3), parameters[:, -1], padding=1, groups=3)
+    torch.testing.assert_close(projector.compare(x, parameters), expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(('shape', 'size'), [((5, 7), (10, 14)), ((1, 3), (2, 6)), ((4, 4), (9, 7)), ((6, 6), (6, 7))])
+def test_convolving_before_upsampling_changes_nothing(shape, size):
+    """Values and gradients, in double precision, at borders and at sizes that are no doubles too."""
+    x = torch.randn(2, 6, *shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 6, 3, 3, dtype=torch.float64, requires_grad=True)
+    expected = F.conv2d(F.interpolate(x, size=size, mode='bilinear', align_corners=False), weight, padding=1)
+    found = conv3x3_of_upsampled(x, weight, size)
+    torch.testing.assert_close(found, expected)
+    upstream = torch.randn_like(expected)
+    for one, other in zip(torch.autograd.grad(found, (x, weight), upstream),
+                          torch.autograd.grad(expected, (x, weight), upstream), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_the_projectors_short_cuts_change_nothing(training):
+    projector = DynamicProjector(channels=12, sentence_channels=10).double().train(training)
+    x = torch.randn(3, 12, 4, 5, dtype=torch.float64)
+    sentence = torch.randn(3, 10, dtype=torch.float64)
+    results = []
+    for low_resolution in (True, False):
+        projector.low_resolution = low_resolution
+        projector.zero_grad()
+        logits = projector(x, sentence, (16, 20))
+        logits.square().mean().backward()
+        results.append([logits, *(parameter.grad for parameter in projector.parameters())])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_single_row_uses_and_keeps_the_running_statistics():
@@ -83,3 +117,22 @@ def test_loss_is_equations_1_and_2_averaged():
     expected = torch.where(target > 0, inside, outside).mean()
     torch.testing.assert_close(TextToPixelContrastiveLoss()(logits, target), expected)
     torch.testing.assert_close(TextToPixelContrastiveLoss(loss_weight=3.0)(logits, target), 3 * expected)
+
+
+@pytest.mark.parametrize('sizes', [((8, 8), (4, 4), (2, 2)), ((5, 6), (5, 6), (5, 6)), ((2, 3), (6, 7), (9, 9))])
+def test_fusing_map_by_map_changes_nothing(sizes):
+    """Values and gradients; maps that are larger, equal and smaller than the middle one."""
+    neck = CRISNeck(in_channels=(6, 8, 10), sentence_channels=12, out_channels=(4, 6, 8)).double()
+    features = tuple(torch.randn(2, channels, *size, dtype=torch.float64)
+                     for channels, size in zip((6, 8, 10), sizes, strict=True))
+    sentence = torch.randn(3, 12, dtype=torch.float64)
+    results = []
+    for split in (True, False):
+        neck.split_maps = split
+        neck.zero_grad()
+        fused = neck(features, sentence, torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
+        fused.square().mean().backward()
+        results.append([fused, *(parameter.grad for parameter in neck.parameters())])
+    assert results[0][0].shape == (3, 6, *sizes[1])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)

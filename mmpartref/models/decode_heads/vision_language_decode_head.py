@@ -25,6 +25,7 @@ class VisionLanguageDecodeHead(BaseModule):
         num_heads: attention heads of each.
         feedforward_channels: hidden width of their feed-forward parts.
         dropout: rate in the decoder.
+        low_resolution: compute what is linear before upsampling; see ``DynamicProjector``.
         loss: config of the loss on the logits.
         init_cfg: mmengine's initialisation config.
     """
@@ -38,6 +39,7 @@ class VisionLanguageDecodeHead(BaseModule):
                  num_heads: int = 8,
                  feedforward_channels: int = 2048,
                  dropout: float = 0.1,
+                 low_resolution: bool = True,
                  loss: dict,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -46,7 +48,7 @@ class VisionLanguageDecodeHead(BaseModule):
         self.sentence_channels = sentence_channels
         self.decoder = VisionLanguageDecoder(num_layers, in_channels, word_channels, num_heads, feedforward_channels,
                                              dropout)
-        self.projector = DynamicProjector(in_channels, sentence_channels)
+        self.projector = DynamicProjector(in_channels, sentence_channels, low_resolution)
         self.loss_module = MODELS.build(loss)
 
     def forward(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmpartref.models.layers.conv_layers import conv_bn_relu
+from mmpartref.models.layers.upsampled_conv import conv3x3_of_upsampled
 
 
 class DynamicProjector(nn.Module):
@@ -15,11 +16,15 @@ class DynamicProjector(nn.Module):
     Args:
         channels: width C of the incoming map; the last maps have C / 2.
         sentence_channels: width E of the sentence.
+        low_resolution: do what is linear before the upsampling and in the kernel (see ``upsampled_conv`` and
+            ``compare``), a third of the operations. False computes layer by layer, as published; the results differ by
+            rounding.
     """
     kernel_size = 3
 
-    def __init__(self, channels: int, sentence_channels: int) -> None:
+    def __init__(self, channels: int, sentence_channels: int, low_resolution: bool = True) -> None:
         super().__init__()
+        self.low_resolution = low_resolution
         self.pixel_channels = channels // 2
         self.conv1 = conv_bn_relu(channels, channels, 3)
         self.conv2 = conv_bn_relu(channels, self.pixel_channels, 3)
@@ -28,13 +33,48 @@ class DynamicProjector(nn.Module):
 
     def forward(self, x: torch.Tensor, sentence: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """Map pixels (M, C, H/16, W/16) and sentences (M, E) to logits (M, 1, *size); ``size`` is (H/4, W/4)."""
-        x = F.interpolate(x, size=(size[0] // 2, size[1] // 2), mode='bilinear', align_corners=False)
-        x = self.conv1(x)  # (M, C, H/8, W/8)
-        x = F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-        x = self.conv3(self.conv2(x))  # (M, C/2, H/4, W/4)
-        return self.dynamic_conv(x, self.kernel(sentence))
+        if not self.low_resolution:
+            return self._layer_by_layer(x, sentence, size)
+        x = self._upsample_and_convolve(self.conv1, x, (size[0] // 2, size[1] // 2))  # (M, C, H/8, W/8)
+        x = self._upsample_and_convolve(self.conv2, x, size)  # (M, C/2, H/4, W/4)
+        return self.compare(x, self.kernel(sentence))
 
-    def dynamic_conv(self, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    def _layer_by_layer(self, x: torch.Tensor, sentence: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        x = F.interpolate(x, size=(size[0] // 2, size[1] // 2), mode='bilinear', align_corners=False)
+        x = F.interpolate(self.conv1(x), size=size, mode='bilinear', align_corners=False)
+        x = self.conv3(self.conv2(x))
+        parameters = self.kernel(sentence)
+        kernel = parameters[:, :-1].unflatten(1, (self.pixel_channels, -1))
+        return self.dynamic_conv(x, kernel, kernel.new_zeros(len(x), self.kernel_size**2), parameters[:, -1])
+
+    @staticmethod
+    def _upsample_and_convolve(layers: nn.Sequential, x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+        convolution = layers[0]
+        assert isinstance(convolution, nn.Conv2d)
+        return layers[1:](conv3x3_of_upsampled(x, convolution.weight, size))
+
+    def compare(self, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """Apply ``conv3`` and then each row's own kernel.
+
+        Both are linear, so ``conv3`` goes into the kernel instead of into every pixel: with W and b its weight and
+        bias, ``kernel * (W x + b) = (kernel W) * x + kernel * b``. The last term is constant where the kernel lies
+        inside the map, and lacks the taps outside it at the border, as ``dynamic_conv``'s padding does.
+
+        Args:
+            x: (M, C/2, H/4, W/4), before ``conv3``.
+            parameters: (M, C/2 * 9 + 1), kernel then bias.
+
+        Returns:
+            (M, 1, H/4, W/4).
+        """
+        assert self.conv3.bias is not None
+        kernel = parameters[:, :-1].unflatten(1, (self.pixel_channels, -1))  # (M, C/2, 9)
+        through = self.conv3.weight[:, :, 0, 0].T @ kernel  # (M, C/2, 9)
+        constant = self.conv3.bias @ kernel  # (M, 9)
+        return self.dynamic_conv(x, through, constant, parameters[:, -1])
+
+    def dynamic_conv(self, x: torch.Tensor, kernel: torch.Tensor, constant: torch.Tensor,
+                     bias: torch.Tensor) -> torch.Tensor:
         """Convolve each row with its own kernel.
 
         A matrix product gives what each of the nine taps contributes, and ``fold`` adds them up where they belong:
@@ -42,16 +82,16 @@ class DynamicProjector(nn.Module):
 
         Args:
             x: (M, C/2, H/4, W/4).
-            parameters: (M, C/2 * 9 + 1), kernel then bias.
+            kernel: (M, C/2, 9).
+            constant: (M, 9), what each tap adds to its contribution.
+            bias: (M,).
 
         Returns:
             (M, 1, H/4, W/4).
         """
         rows, channels, height, width = x.shape
-        taps = self.kernel_size**2
-        kernel = parameters[:, :-1].reshape(rows, channels, taps)
-        bias = parameters[:, -1].reshape(rows, 1, 1, 1)
-        # ``fold`` scatters tap d of pixel p to p + d - 1; the convolution gathers from p + d - 1: hence the flip.
-        contributions = torch.bmm(kernel.flip(2).transpose(1, 2), x.flatten(2))  # (M, 9, H/4 * W/4)
-        summed = F.fold(contributions, (height, width), self.kernel_size, padding=self.kernel_size // 2)
-        return summed + bias
+        pixels = x.permute(0, 2, 3, 1).reshape(rows, height * width, channels)
+        # ``fold`` scatters tap d of pixel p to p + d - 1; the convolution gathers from p + d - 1: hence the flips.
+        contributions = torch.baddbmm(constant.flip(1)[:, None], pixels, kernel.flip(2))  # (M, H/4 * W/4, 9)
+        summed = F.fold(contributions.transpose(1, 2), (height, width), self.kernel_size, padding=self.kernel_size // 2)
+        return summed + bias.view(rows, 1, 1, 1)

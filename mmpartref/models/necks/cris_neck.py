@@ -1,5 +1,8 @@
 """CRIS's cross-modal neck."""
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -25,6 +28,8 @@ class CRISNeck(BaseModule):
         in_channels: channels of (C3, C4, C5).
         sentence_channels: width E of the sentence; need not be C5's.
         out_channels: widths of the three fusion levels; the result has the middle one.
+        split_maps: apply 1x1 convolutions over several maps map by map (see ``_fuse``), a tenth of the operations per
+            expression less. False computes them side by side, as published; the results differ by rounding.
         init_cfg: mmengine's initialisation config.
     """
 
@@ -33,10 +38,12 @@ class CRISNeck(BaseModule):
                  in_channels: tuple[int, int, int] = (512, 1024, 1024),
                  sentence_channels: int = 1024,
                  out_channels: tuple[int, int, int] = (256, 512, 1024),
+                 split_maps: bool = True,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.in_channels = tuple(in_channels)
         self.sentence_channels = sentence_channels
+        self.split_maps = split_maps
         low, mid, high = out_channels
         self.out_channels = mid
         self.c3_conv = conv_bn_relu(in_channels[0], low, 3)
@@ -70,16 +77,43 @@ class CRISNeck(BaseModule):
         c3, c4, c5 = features
         size = (c4.size(2), c4.size(3))
 
-        # Text-free, once per photo, then one row per expression.
-        v3 = resize_to(self.c3_conv(c3), size)[image_index]  # (M, low, H/16, W/16)
-        v4 = self.c4_conv(c4)[image_index]  # (M, mid, H/16, W/16)
+        # Text-free, once per photo.
+        v3 = resize_to(self.c3_conv(c3), size)  # (N, low, H/16, W/16)
+        v4 = self.c4_conv(c4)  # (N, mid, H/16, W/16)
         v5 = self.c5_conv(c5)[image_index]  # (M, high, H/32, W/32)
 
         # BatchNorm takes its statistics over the M rows, as in the one-by-one form.
         state = self.sentence_norm(self.sentence_proj(sentence)[text_index])  # (M, high)
         f5 = self.fuse5(v5 * state[:, :, None, None])  # (M, high, H/32, W/32)
-        f4 = self.fuse4(torch.cat([v4, resize_to(f5, size)], dim=1))  # (M, mid, H/16, W/16)
-        f3 = self.fuse3(torch.cat([v3, f4], dim=1))  # (M, mid, H/16, W/16)
+        f4 = self._fuse(self.fuse4, [(v4, image_index), (f5, None)], size)  # (M, mid, H/16, W/16)
+        f3 = self._fuse(self.fuse3, [(v3, image_index), (f4, None)], size)  # (M, mid, H/16, W/16)
 
-        fused = torch.cat([self.out3_conv(f3), self.out4_conv(f4), resize_to(self.out5_conv(f5), size)], dim=1)
-        return self.out_conv(self.coord_conv(self.aggregate(fused)))  # (M, mid, H/16, W/16)
+        levels = [(self.out3_conv(f3), None), (self.out4_conv(f4), None), (self.out5_conv(f5), None)]
+        return self.out_conv(self.coord_conv(self._fuse(self.aggregate, levels, size)))  # (M, mid, H/16, W/16)
+
+    def _fuse(self, layers: nn.Sequential, maps: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
+              size: tuple[int, int]) -> torch.Tensor:
+        """Apply a 1x1 convolution to maps side by side, and the layers behind it.
+
+        ``W [a, b] = W_a a + W_b b``, so each map meets its own part of the weight before it is resized, and one that
+        does not know the text before it is repeated for every expression.
+
+        Args:
+            layers: convolution, BatchNorm, ReLU.
+            maps: each with the index that repeats it, (M,), or None where it has one row per expression already.
+            size: of the result.
+        """
+        convolution = layers[0]
+        assert isinstance(convolution, nn.Conv2d)
+        if not self.split_maps:
+            side_by_side = [resize_to(x, size) if index is None else resize_to(x, size)[index] for x, index in maps]
+            return layers(torch.cat(side_by_side, dim=1))
+        weights = convolution.weight.split([x.size(1) for x, _ in maps], dim=1)
+        total: torch.Tensor | None = None
+        for (x, index), weight in zip(maps, weights, strict=True):
+            # Averaging commutes with the product as well, but is better done first: it leaves fewer places.
+            shrinks = x.size(2) >= size[0] and x.size(3) >= size[1]
+            part = F.conv2d(resize_to(x, size), weight) if shrinks else resize_to(F.conv2d(x, weight), size)
+            part = part if index is None else part[index]
+            total = part if total is None else total + part
+        return layers[1:](total)
