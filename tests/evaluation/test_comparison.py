@@ -1,0 +1,235 @@
+import csv
+import io
+import runpy
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmpartref.evaluation.breakdown import by_instances, by_part, by_size, by_super_category, commonest
+from mmpartref.evaluation.comparison import read_comparison
+from mmpartref.evaluation.comparison_tables import Column, Estimate, Table, to_csv, to_latex, to_markdown
+from mmpartref.evaluation.dump import PredictionDump, read_dump
+from mmpartref.evaluation.predictions import PhotoPredictions, Prediction, as_text
+from mmpartref.evaluation.report import summarise
+
+TOOL = Path(__file__).parents[2] / 'tools/compare.py'
+PARTS = [('car', 'tire'), ('car', 'body'), ('bird', 'head')]
+HEADER = {'config': 'configs/cris.py', 'decode': 'aligned', 'device': 'CPU', 'parameters': 5_040_000,
+          'gflops_per_expression': 1.25, 'seconds_per_photo': 0.125}
+
+
+def box_rle(size: int, x: int, y: int, width: int, height: int) -> dict:
+    mask = np.zeros((size, size), dtype=np.uint8, order='F')
+    mask[y:y + height, x:x + width] = 1
+    return as_text(coco_mask.encode(mask))
+
+
+@pytest.fixture
+def write(tmp_path) -> Callable[..., str]:
+    """Write a dump of 12 photos whose predictions are the truth moved by up to ``shift`` pixels."""
+    def make(file: str, shift: int, seed: int = 0, **header: object) -> str:
+        rng = np.random.default_rng(seed)
+        photos = []
+        for img_id in range(12):
+            expressions = []
+            for number, (owner, part) in enumerate(PARTS):
+                side = (8, 40, 100)[(img_id + number) % 3]
+                count = 1 + img_id % 5
+                boxes = [(2 * each, 3, side, side) for each in range(count)]
+                moved = int(rng.integers(0, shift + 1))
+                expressions.append(Prediction(
+                    f'{img_id}:{number}', f'the {part} of the {owner}', part, owner, list(range(count)), 0.5,
+                    box_rle(128, moved, 3, side + 2 * (count - 1), side), [box_rle(128, *box) for box in boxes]))
+            photos.append(PhotoPredictions(img_id, f'{img_id}.jpg', (128, 128), expressions))
+        path = tmp_path / file
+        PredictionDump({**HEADER, **header}, photos).write(path)
+        return str(path)
+
+    return make
+
+
+@pytest.fixture
+def compare(monkeypatch, capsys) -> Callable[..., str]:
+    def run(*args: str) -> str:
+        monkeypatch.setattr(sys, 'argv', ['compare.py', *args])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return capsys.readouterr().out
+
+    return run
+
+
+# Groups.
+
+
+def test_breakdowns_hold_every_expression_once(write):
+    rows = read_dump(write('a.json', 0)).rows()
+    groups = {'super': by_super_category(rows), 'part': by_part(rows), 'size': by_size(rows),
+              'instances': by_instances(rows)}
+    assert {name: sum(map(len, each.values())) for name, each in groups.items()} == dict.fromkeys(groups, 36)
+    assert list(groups['super']) == ['bird', 'car']
+    assert list(groups['part']) == ['bird head', 'car body', 'car tire']
+    assert list(groups['instances']) == ['1', '2', '3', '4+']
+    assert [len(each) for each in groups['instances'].values()] == [9, 9, 6, 12]
+    assert list(groups['size']) == ['small', 'medium', 'large']
+    # The union counts: 8 x 8 and 16 x 8 are small, 40 x 40 to 48 x 40 medium, 100 x 100 large.
+    assert [len(each) for each in groups['size'].values()] == [12, 12, 12]
+
+
+def test_the_borders_of_size_are_cocos(write):
+    row = read_dump(write('a.json', 0)).rows()[0]
+    areas = {1023: 'small', 1024: 'medium', 9215: 'medium', 9216: 'large'}
+    for area, name in areas.items():
+        assert list(by_size([replace(row, score=replace(row.score, true_area=area))])) == [name]
+
+
+def test_the_commonest_keep_their_order():
+    assert commonest({'a': [1], 'b': [1, 2], 'c': [1, 2, 3], 'd': [1, 2]}, 2) == ['b', 'c']
+
+
+# Names and pairing.
+
+
+def test_names_come_from_header_config_file_and_path(write, tmp_path):
+    (tmp_path / 'sub').mkdir()
+    files = [write('a.json', 1, name='Ours'), write('b.json', 2, config='x/y.py'), write('c.json', 3, config='z/y.py'),
+             write('d.json', 3, config='', resolver='oracle'), write('sub/b.json', 1, config='y.py')]
+    names = [entry.name for entry in read_comparison(files).entries]
+    assert names == ['Ours', files[1], 'c', 'd (oracle)', files[4]]
+    named = read_comparison(files[:2], names=['one', 'two']).entries
+    assert [entry.name for entry in named] == ['one', 'two']
+    with pytest.raises(ValueError, match='2 dumps but 1 names'):
+        read_comparison(files[:2], names=['one'])
+    with pytest.raises(ValueError, match="called 'one'"):
+        read_comparison(files[:2], names=['one', 'one'])
+
+
+def changed(file: str, change: Callable[[PhotoPredictions], PhotoPredictions | None]) -> str:
+    dump = read_dump(file)
+    photos = [other for photo in dump.photos if (other := change(photo)) is not None]
+    PredictionDump(dump.header, photos).write(file + '.changed')
+    return file + '.changed'
+
+
+def test_dumps_of_other_questions_are_refused(write):
+    file = write('a.json', 1)
+    fewer = changed(file, lambda photo: None if photo.img_id == 3 else photo)
+    with pytest.raises(ValueError, match=r'lacks 3 refs of .* holds 0 .* e\.g\. 3:0; compare dumps of the same'):
+        read_comparison([file, fewer])
+    grown = changed(file, lambda photo: replace(photo, expressions=[
+        replace(each, truth=[box_rle(128, 0, 0, 9, 9)] * len(each.truth)) if each.ref_id == '5:1' else each
+        for each in photo.expressions]))
+    with pytest.raises(ValueError, match=r'disagree on the truth .* of 1 refs, e\.g\. 5:1'):
+        read_comparison([file, grown])
+    doubled = changed(file, lambda photo: replace(photo, expressions=[*photo.expressions, *photo.expressions]))
+    with pytest.raises(ValueError, match='holds the ref 0:0 twice'):
+        read_comparison([doubled])
+    with pytest.raises(ValueError, match='holds no expression'):
+        read_comparison([changed(file, lambda photo: None)])
+    # Annotations in another order are the same truth.
+    turned = changed(file, lambda photo: replace(photo, expressions=[
+        replace(each, truth=each.truth[::-1], ann_ids=each.ann_ids[::-1]) for each in photo.expressions]))
+    read_comparison([file, turned])
+
+
+# Rendering.
+
+TABLE = Table('A & B', [Column('name'), Column('mIoU', percent=True, interval=True), Column('n'), Column('s', 4)],
+              [['a|b_c', Estimate(0.5, 0.25, 0.75), 3, 0.12349], ['~', Estimate(1, 1, 1), 4, None]], ['Note.'],
+              ['decode aligned', ''])
+
+
+def test_markdown_is_padded_and_escaped():
+    assert to_markdown(TABLE).splitlines() == [
+        '### A & B', '',
+        '| name   |                    mIoU |   n |      s |',
+        '| ------ | ----------------------: | --: | -----: |',
+        '| a\\|b_c |    50.00 [25.00, 75.00] |   3 | 0.1235 |',
+        '| ~      | 100.00 [100.00, 100.00] |   4 |      - |',
+        '', '- Metrics in percent.', '- Note.', '- a|b_c: decode aligned']
+
+
+def test_csv_has_fractions_and_bounds_of_their_own():
+    head, first, second = csv.reader(io.StringIO(to_csv(TABLE)))
+    assert head == ['name', 'mIoU', 'mIoU_low', 'mIoU_high', 'n', 's', 'notes']
+    assert first == ['a|b_c', '0.5', '0.25', '0.75', '3', '0.12349', 'Note. decode aligned']
+    assert second[5] == '-'
+
+
+def test_latex_is_escaped():
+    text = to_latex(TABLE)
+    assert r'\caption{A \& B}' in text
+    assert r'a\textbar{}b\_c & 50.00 {[}25.00, 75.00] & 3' in text
+    assert r'\textasciitilde{} &' in text
+    assert text.count(r'\\') == 3
+
+
+# The tool.
+
+
+def test_one_run_gives_tables_and_pictures(write, compare, tmp_path):
+    files = [write('good.json', 2, name='good'), write('bad.json', 30, 1, name='bad $x$', resolver='oracle'),
+             write('odd.json', 10, 2, name='_odd', parameters=None)]
+    out = tmp_path / 'out'
+    shown = compare(*files, '--out', str(out), '--resamples', '40')
+    summary = summarise(read_dump(files[0]).rows())
+    (line, ) = [each for each in shown.splitlines() if each.startswith('| good ')][:1]
+    cells = [each.strip() for each in line.split('|')]
+    assert cells[2].startswith(f"{100 * summary['mIoU']:.2f} [")
+    assert cells[3:5] == [f"{100 * summary['cIoU']:.2f}", f"{100 * summary['P@0.5']:.2f}"]
+    assert cells[-4:-1] == ['5.04', '1.25', '0.1250']
+    assert 'bad $x$ (oracle)' in shown
+    assert 'good: decode aligned; device CPU' in shown
+    assert shown.count('\n### By ') == 4
+    # Three models, three pairs, three metrics.
+    significance = list(csv.DictReader((out / 'significance.csv').open()))
+    assert len(significance) == 9
+    assert float(significance[0]['difference']) > 0
+    main = list(csv.DictReader((out / 'table.csv').open()))
+    assert float(main[0]['mIoU']) == summary['mIoU']
+    assert main[2]['parameters (M)'] == '-'
+    breakdown = list(csv.DictReader((out / 'breakdown.csv').open()))
+    assert sum(int(each['n']) for each in breakdown if each['breakdown'] == 'part') == 3 * 36
+    assert (out / 'table.md').read_text().strip() == shown.strip()
+    assert (out / 'table.tex').read_text().count(r'\begin{tabular}') == 6
+    for name in ('miou', 'precision', 'miou_by_size', 'miou_by_super_category'):
+        picture = cv2.imread(str(out / f'{name}.png'))
+        assert picture.shape[1] >= 1000
+        assert picture.std() > 5
+        assert ElementTree.parse(out / f'{name}.svg').getroot().tag.endswith('svg')
+
+
+def test_twice_gives_the_same_files(write, compare, tmp_path):
+    files = [write('good.json', 2), write('bad.json', 30, 1)]
+    for folder in ('one', 'two'):
+        compare(*files, '--out', str(tmp_path / folder), '--resamples', '20')
+    names = sorted(each.name for each in (tmp_path / 'one').iterdir() if each.suffix != '.svg')
+    assert len(names) == 9
+    assert all((tmp_path / 'one' / name).read_bytes() == (tmp_path / 'two' / name).read_bytes() for name in names)
+
+
+def test_inclusive_counts_the_border(tmp_path, write, compare):
+    file = write('a.json', 0)
+    # Half of each mask: an IoU of exactly 0.5.
+    dump = read_dump(file)
+    photos = [replace(photo, expressions=[
+        replace(each, ann_ids=[1], truth=[box_rle(128, 0, 0, 8, 8)], pred=box_rle(128, 0, 0, 8, 4))
+        for each in photo.expressions]) for photo in dump.photos]
+    PredictionDump(dump.header, photos).write(file)
+    assert ',0.5,0.0,' in compare(file, '--format', 'csv')
+    assert ',0.5,1.0,' in compare(file, '--format', 'csv', '--inclusive')
+
+
+def test_bad_input_is_one_sentence(write, compare, tmp_path):
+    with pytest.raises(SystemExit, match=r'there is no dump .*nowhere.json'):
+        compare(str(tmp_path / 'nowhere.json'))
+    with pytest.raises(SystemExit, match="says parameters 'many' in its header"):
+        compare(write('a.json', 0, parameters='many'))
+    with pytest.raises(SystemExit, match='at least 1 resample'):
+        compare(write('a.json', 0), '--resamples', '0')
