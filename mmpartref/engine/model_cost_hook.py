@@ -76,6 +76,8 @@ class ModelCostHook(Hook):
         """Return the operations of one batch."""
         with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
             runner.model.test_step(copy.deepcopy(data_batch))
+        # What the model kept from this batch was computed by other kernels than the test's.
+        runner.model.train(runner.model.training)
         return counter.get_total_flops()
 
     @staticmethod

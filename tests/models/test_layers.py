@@ -79,10 +79,10 @@ def test_coordinates_run_from_minus_one_to_one():
 
 
 def test_sine_positions_by_hand():
-    one = sine_positions_1d(3, 4, torch.device('cpu'))
+    one = sine_positions_1d(3, 4, torch.device('cpu'), torch.float32)
     angle = torch.tensor([2.0, 2.0 / 100])
     torch.testing.assert_close(one[2], torch.stack([angle.sin(), angle.cos()], 1).flatten())
-    two = sine_positions_2d(2, 3, 8, torch.device('cpu')).reshape(2, 3, 8)
+    two = sine_positions_2d(2, 3, 8, torch.device('cpu'), torch.float32).reshape(2, 3, 8)
     torch.testing.assert_close(two[1, 2], torch.cat([one[2], one[1]]))
 
 

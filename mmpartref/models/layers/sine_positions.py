@@ -3,8 +3,11 @@ import math
 
 import torch
 
+from mmpartref.models.layers.cached_constants import cached_constant
 
-def sine_positions_1d(length: int, channels: int, device: torch.device) -> torch.Tensor:
+
+@cached_constant
+def sine_positions_1d(length: int, channels: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return (length, channels): sines at even channels, cosines at odd ones.
 
     Raises:
@@ -14,10 +17,12 @@ def sine_positions_1d(length: int, channels: int, device: torch.device) -> torch
         raise ValueError(f'sine positions need an even number of channels, got {channels}')
     frequency = torch.exp(torch.arange(0, channels, 2, dtype=torch.float32) * -(math.log(10000.0) / channels))
     angle = torch.arange(length, dtype=torch.float32)[:, None] * frequency  # (length, channels / 2)
-    return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).to(device)
+    return torch.stack([angle.sin(), angle.cos()], dim=2).flatten(1).to(device, dtype)
 
 
-def sine_positions_2d(height: int, width: int, channels: int, device: torch.device) -> torch.Tensor:
+@cached_constant
+def sine_positions_2d(height: int, width: int, channels: int, device: torch.device,
+                      dtype: torch.dtype) -> torch.Tensor:
     """Return (height * width, channels): the first half of the channels tells x, the second half y.
 
     Raises:
@@ -25,6 +30,6 @@ def sine_positions_2d(height: int, width: int, channels: int, device: torch.devi
     """
     if channels % 4:
         raise ValueError(f'two-dimensional sine positions need channels divisible by 4, got {channels}')
-    xs = sine_positions_1d(width, channels // 2, device).expand(height, width, -1)
-    ys = sine_positions_1d(height, channels // 2, device)[:, None].expand(height, width, -1)
+    xs = sine_positions_1d(width, channels // 2, device, dtype).expand(height, width, -1)
+    ys = sine_positions_1d(height, channels // 2, device, dtype)[:, None].expand(height, width, -1)
     return torch.cat([xs, ys], dim=2).flatten(0, 1)

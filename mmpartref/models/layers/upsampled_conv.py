@@ -9,25 +9,26 @@ The products W_d x run at the low resolution: a quarter of the multiplications f
 for all channels and separable, so it is two small banded matrices, one per axis; the zero padding of the convolution is
 a row of zeros in them. Exact but for rounding.
 """
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
+
+from mmpartref.models.layers.cached_constants import cached_constant
 
 # Below this many output places per input place the plain convolution is the cheaper one.
 WORTHWHILE = 1.5
 
 
-@lru_cache(maxsize=64)
+@cached_constant
 def shifted_upsampling(length: int, size: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Return (3, size, length): bilinear upsampling of a line, read one place before, at and one place after.
 
     Row i of tap d gives output place i + d - 1, zeros where that lies outside.
     """
-    upsampling = F.interpolate(torch.eye(length, dtype=dtype)[None], size=size, mode='linear', align_corners=False)[0].T
+    line = torch.eye(length, dtype=torch.float64)[None]
+    upsampling = F.interpolate(line, size=size, mode='linear', align_corners=False)[0].T
     outside = upsampling.new_zeros(1, length)
     before, after = torch.cat([outside, upsampling[:-1]]), torch.cat([upsampling[1:], outside])
-    return torch.stack([before, upsampling, after]).to(device)
+    return torch.stack([before, upsampling, after]).to(device, dtype)
 
 
 def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

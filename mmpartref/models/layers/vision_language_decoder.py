@@ -65,8 +65,8 @@ class VisionLanguageDecoder(nn.Module):
     def forward(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
         """Decode fused maps (M, C, H/16, W/16) with words (M, L, D) and their padding (M, L); same shape out."""
         channels, height, width = fused.shape[1:]
-        pixel_positions = sine_positions_2d(height, width, channels, fused.device).to(fused.dtype)
-        word_positions = sine_positions_1d(words.size(1), words.size(2), words.device).to(words.dtype)
+        pixel_positions = sine_positions_2d(height, width, channels, fused.device, fused.dtype)
+        word_positions = sine_positions_1d(words.size(1), words.size(2), words.device, words.dtype)
         pixels = fused.flatten(2).transpose(1, 2)  # (M, H/16 * W/16, C)
         for layer in self.layers:
             pixels = layer(pixels, words, pixel_positions, word_positions, padding)

@@ -8,6 +8,7 @@ from mmengine.model import BaseModel
 
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.models.segmentors.probability_masks import write_prediction
+from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -26,7 +27,8 @@ class ReferringSegmentor(BaseModel):
                           neck(features, sentence, image_index, text_index) -> (M, C, H/16, W/16)
                           decode_head(fused, words, padding, sentence) -> logits (M, 1, H/4, W/4)
 
-    Each photo passes the image encoder once and each distinct string the text encoder once.
+    Each photo passes the image encoder once and each distinct string the text encoder once; in ``predict`` a string's
+    features are also kept from batch to batch.
 
     Args:
         backbone: config of an image encoder ``(N, 3, H, W) -> (C3, C4, C5)`` with an attribute ``out_channels``.
@@ -39,6 +41,10 @@ class ReferringSegmentor(BaseModel):
         threshold: a pixel belongs to the mask when its probability is greater; None takes the decode's own.
         keep_candidates: also return the masks at the probabilities 0.05, 0.10, ... 0.95, for
             ``tools/evaluate.py --sweep``.
+        keep_text: keep text features across the batches of an evaluation, until a weight of the text encoder changes.
+        channels_last: run convolutions in channels-last memory, which most kernels prefer; the results differ by
+            rounding. Not in training on a CPU, where torch's BatchNorm sums such maps with three digits less.
+        compile: hand the network to ``torch.compile``: True, or its keyword arguments.
         size_divisor: photos are padded to a multiple of this many pixels inside the network; logits are cut back.
         init_cfg: mmengine's initialisation config.
 
@@ -57,6 +63,9 @@ class ReferringSegmentor(BaseModel):
                  threshold: float | None = None,
                  size_divisor: int = 32,
                  keep_candidates: bool = False,
+                 keep_text: bool = True,
+                 channels_last: bool = False,
+                 compile: bool | dict = False,  # noqa: A002 - torch's own word for it
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -67,6 +76,10 @@ class ReferringSegmentor(BaseModel):
         self.decode = get_decode(decode, threshold)
         self.size_divisor = size_divisor
         self.keep_candidates = keep_candidates
+        self.text_cache = TextFeatureCache() if keep_text else None
+        self.channels_last = channels_last
+        if compile:
+            self._network = torch.compile(self._network, **(compile if isinstance(compile, dict) else {}))
         self._check_channels()
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
         print_log(f"decode '{self.decode.name}': a pixel belongs to the mask above {self.decode.threshold}", 'current')
@@ -135,11 +148,23 @@ class ReferringSegmentor(BaseModel):
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
 
-        # Encode each photo and each distinct string once.
+        return self._network(images, *self._encode_text(tokens), image_index, text_index)
+
+    def _encode_text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return words (U, L, D), their padding (U, L) and sentence (U, E) of token rows (U, L)."""
+        keep = self.text_cache is not None and not (self.training or torch.is_grad_enabled() or
+                                                     torch.compiler.is_compiling())
+        words, sentence = self.text_cache.encode(self.text_encoder, tokens) if keep else self.text_encoder(tokens)
+        return words, self.text_encoder.padding_mask(tokens), sentence
+
+    def _network(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
+                 image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
+        """Return logits (M, 1, H/4, W/4) of photos (N, 3, H, W) and encoded strings."""
+        # Encode each photo once.
         padded = self._pad(images)
+        if self.channels_last and (padded.is_cuda or not self.training):
+            padded = padded.contiguous(memory_format=torch.channels_last)
         features = self.backbone(padded)  # (N, C, H/8, W/8), (N, C, H/16, W/16), (N, C, H/32, W/32)
-        words, sentence = self.text_encoder(tokens)  # (U, L, D), (U, E)
-        padding = self.text_encoder.padding_mask(tokens)  # (U, L)
 
         # Fuse, one row per expression.
         fused = self.neck(features, sentence, image_index, text_index)  # (M, C, H/16, W/16)
@@ -148,6 +173,12 @@ class ReferringSegmentor(BaseModel):
 
         height, width = (-(-side // LOGIT_STRIDE) for side in images.shape[2:])
         return logits[:, :, :height, :width]  # (M, 1, H/4, W/4)
+
+    def train(self, mode: bool = True) -> 'ReferringSegmentor':
+        """Switch between training and evaluation; forgets kept text features, since an EMA swaps weights then."""
+        if self.text_cache is not None:
+            self.text_cache.clear()
+        return super().train(mode)
 
     def _pad(self, maps: torch.Tensor) -> torch.Tensor:
         """Grow (.., H, W) with zeros at the right and the bottom; zero is the mean colour of a normalised photo."""
@@ -180,13 +211,14 @@ class ReferringSegmentor(BaseModel):
         The score is the mean probability inside the mask, 0 for an empty one. With ``keep_candidates`` also
         ``pred_candidates``: K pairs of levels (C,) and masks (C, h, w) bool.
         """
+        encoded = self._encode_text(tokens)
         for photos in self._equal_sized(inputs):
             images = torch.stack([inputs[photo] for photo in photos])
             rows = [torch.nonzero(image_index == photo)[:, 0] for photo in photos]
             local_index = torch.repeat_interleave(
                 torch.arange(len(photos), device=image_index.device),
                 torch.tensor([len(each) for each in rows], device=image_index.device))
-            logits = self.encode_decode(images, tokens, local_index, text_index[torch.cat(rows)])
+            logits = self._network(images, *encoded, local_index, text_index[torch.cat(rows)])
             probs = logits[:, 0].float().sigmoid().split([len(each) for each in rows])
             for photo, each in zip(photos, probs, strict=True):
                 self._write_prediction(data_samples[photo], each)
