@@ -14,6 +14,7 @@ from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.detector_categories_hook import META_KEY
 from mmpartref.engine.detector_config import require_operations, set_categories
+from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
 from mmpartref.registry import MODELS, SCOPE
 
 
@@ -24,6 +25,7 @@ class PartReferInferencer:
         config: path of a config, or a loaded one; its test pipeline prepares the photo.
         checkpoint: path of the weights; without one the model keeps its random weights, and says so.
         device: ``'cpu'``, ``'cuda'``, ...; by default CUDA where there is one.
+        fold: fold BatchNorm into the convolutions, see ``fold_batch_norms``.
 
     Raises:
         FileNotFoundError: config or checkpoint does not exist.
@@ -32,7 +34,7 @@ class PartReferInferencer:
     """
 
     def __init__(self, config: str | Path | Config, checkpoint: str | Path | None = None,
-                 device: str | None = None) -> None:
+                 device: str | None = None, *, fold: bool = False) -> None:
         if not isinstance(config, Config):
             if not Path(config).is_file():
                 raise FileNotFoundError(f'there is no config {config}')
@@ -53,6 +55,8 @@ class PartReferInferencer:
             with mmengine_checkpoints_allowed():
                 load_checkpoint(self.model, str(checkpoint), map_location='cpu', strict=True)
         self.model.to(self.device).eval()
+        if fold:
+            fold_batch_norms(self.model)
 
     @staticmethod
     def _read_categories(config: Config, checkpoint: str | Path) -> None:

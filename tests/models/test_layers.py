@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmpartref.models.layers.cached_constants import cached_constant
 from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, resize_to
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
 from mmpartref.models.layers.dynamic_projector import DynamicProjector
@@ -26,8 +27,9 @@ def test_convolving_before_upsampling_changes_nothing(shape, size):
     """Values and gradients, in double precision, at borders and at sizes that are no doubles too."""
     x = torch.randn(2, 6, *shape, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 6, 3, 3, dtype=torch.float64, requires_grad=True)
-    expected = F.conv2d(F.interpolate(x, size=size, mode='bilinear', align_corners=False), weight, padding=1)
-    found = conv3x3_of_upsampled(x, weight, size)
+    bias = torch.randn(4, dtype=torch.float64)
+    expected = F.conv2d(F.interpolate(x, size=size, mode='bilinear', align_corners=False), weight, bias, padding=1)
+    found = conv3x3_of_upsampled(x, weight, bias, size)
     torch.testing.assert_close(found, expected)
     upstream = torch.randn_like(expected)
     for one, other in zip(torch.autograd.grad(found, (x, weight), upstream),
@@ -84,6 +86,24 @@ def test_sine_positions_by_hand():
     torch.testing.assert_close(one[2], torch.stack([angle.sin(), angle.cos()], 1).flatten())
     two = sine_positions_2d(2, 3, 8, torch.device('cpu'), torch.float32).reshape(2, 3, 8)
     torch.testing.assert_close(two[1, 2], torch.cat([one[2], one[1]]))
+
+
+def test_a_table_first_asked_for_in_inference_mode_serves_training_too():
+    made = []
+
+    @cached_constant
+    def table(length: int, dtype: torch.dtype) -> torch.Tensor:
+        made.append(length)
+        return torch.arange(length, dtype=dtype) @ torch.eye(length, dtype=dtype)
+
+    with torch.inference_mode(), torch.autocast('cpu', dtype=torch.bfloat16):
+        first = table(5, torch.float32)
+    weight = torch.ones(5, requires_grad=True)
+    (weight * table(5, torch.float32)).sum().backward()
+    assert weight.grad.tolist() == [0, 1, 2, 3, 4]
+    assert table(5, torch.float32) is first
+    assert table(5, torch.float64).dtype == torch.float64
+    assert made == [5, 5]
 
 
 def test_dense_pool_is_multi_head_attention_of_every_position():

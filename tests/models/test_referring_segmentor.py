@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
@@ -93,6 +94,48 @@ def double_inputs(batch: dict) -> dict:
     for each in batch['data_samples']:
         each.gt_masks = each.gt_masks.double()
     return {**batch, 'inputs': batch['inputs'].double()}
+
+
+def encode(model: ReferringSegmentor, images: torch.Tensor) -> torch.Tensor:
+    tokens = model.text_encoder.tokenizer([*TEXTS, TEXTS[0]])
+    return model.encode_decode(images, tokens, torch.tensor([0, 0, 1, 1]))
+
+
+@torch.no_grad()
+def test_folded_batch_norms_and_channels_last_change_nothing(tiny_model_cfg):
+    model = build(tiny_model_cfg).eval()
+    images = torch.randn(2, 3, 64, 96)
+    expected = encode(model, images)
+    model.channels_last = True
+    seen = []
+    model.neck.c3_conv.register_forward_hook(lambda module, inputs, output: seen.append(
+        inputs[0].is_contiguous(memory_format=torch.channels_last)))
+    torch.testing.assert_close(encode(model, images), expected, rtol=1e-4, atol=1e-5)
+    assert seen == [True]
+    with pytest.raises(ValueError, match='evaluation only'):
+        fold_batch_norms(model.train())
+    assert fold_batch_norms(model.eval()) > 20
+    # What is left stands behind no convolution.
+    assert [name for name, module in model.named_modules() if isinstance(module, torch.nn.BatchNorm2d)] == [
+        'neck.fuse5.0']
+    torch.testing.assert_close(encode(model, images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_compiled_network_trains_and_answers_like_the_plain_one(tiny_model_cfg):
+    """Traced by torch.compile, without its C++ compiler."""
+    tiny_model_cfg['decode_head']['dropout'] = 0.0
+    plain = build(tiny_model_cfg)
+    compiled = MODELS.build({**tiny_model_cfg, 'compile': {'backend': 'eager'}})
+    compiled.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    found = []
+    for model in (plain, compiled):
+        logits = encode(model.train(), images)
+        logits.square().mean().backward()
+        with torch.no_grad():
+            found.append([logits, *(each.grad for each in model.parameters()), encode(model.eval(), images)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_every_parameter_gets_a_gradient(tiny_model_cfg):

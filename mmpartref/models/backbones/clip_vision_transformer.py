@@ -86,7 +86,7 @@ class CLIPVisionTransformer(BaseModule):
             self.positional_embedding[:1],
             resize_positions(self.positional_embedding[1:], grid, size),
         ])
-        first = self.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
+        first = self.class_embedding.to(patches.dtype).expand(images.size(0), 1, -1)
         return self.ln_pre(torch.cat([first, patches], dim=1) + positions.to(patches.dtype)), size
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

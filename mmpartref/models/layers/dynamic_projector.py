@@ -45,13 +45,13 @@ class DynamicProjector(nn.Module):
         x = self.conv3(self.conv2(x))
         parameters = self.kernel(sentence)
         kernel = parameters[:, :-1].unflatten(1, (self.pixel_channels, -1))
-        return self.dynamic_conv(x, kernel, kernel.new_zeros(len(x), self.kernel_size**2), parameters[:, -1])
+        return self.dynamic_conv(x, kernel, kernel.new_zeros(x.size(0), self.kernel_size**2), parameters[:, -1])
 
     @staticmethod
     def _upsample_and_convolve(layers: nn.Sequential, x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         convolution = layers[0]
         assert isinstance(convolution, nn.Conv2d)
-        return layers[1:](conv3x3_of_upsampled(x, convolution.weight, size))
+        return layers[1:](conv3x3_of_upsampled(x, convolution.weight, convolution.bias, size))
 
     def compare(self, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         """Apply ``conv3`` and then each row's own kernel.

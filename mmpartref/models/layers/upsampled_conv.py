@@ -31,12 +31,13 @@ def shifted_upsampling(length: int, size: int, device: torch.device, dtype: torc
     return torch.stack([before, upsampling, after]).to(device, dtype)
 
 
-def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return ``conv2d(interpolate(x, size, bilinear, align_corners=False), weight, padding=1)``.
+def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+                         size: tuple[int, int]) -> torch.Tensor:
+    """Return ``conv2d(interpolate(x, size, bilinear, align_corners=False), weight, bias, padding=1)``.
 
     Args:
         x: (M, C, h, w); fastest in channels-last memory.
-        weight: (C', C, 3, 3).
+        weight: (C', C, 3, 3). bias: (C',).
         size: (H, W) of the upsampled map.
 
     Returns:
@@ -44,7 +45,7 @@ def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, size: tuple[int,
     """
     rows, channels, height, width = x.shape
     if size[0] * size[1] < WORTHWHILE * height * width:
-        return F.conv2d(F.interpolate(x, size=size, mode='bilinear', align_corners=False), weight, padding=1)
+        return F.conv2d(F.interpolate(x, size=size, mode='bilinear', align_corners=False), weight, bias, padding=1)
     out_channels = weight.size(0)
     places = x.permute(0, 2, 3, 1).reshape(-1, channels)  # (M h w, C)
     taps_y = shifted_upsampling(height, size[0], x.device, x.dtype)  # (3, H, h)
@@ -58,4 +59,5 @@ def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, size: tuple[int,
         down = tap_y @ across  # (M, H, W C')
         total = down if total is None else total + down
     assert total is not None
-    return total.view(rows, *size, out_channels).permute(0, 3, 1, 2)
+    total = total.view(rows, *size, out_channels)
+    return (total if bias is None else total + bias).permute(0, 3, 1, 2)

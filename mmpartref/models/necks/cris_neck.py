@@ -116,4 +116,6 @@ class CRISNeck(BaseModule):
             part = F.conv2d(resize_to(x, size), weight) if shrinks else resize_to(F.conv2d(x, weight), size)
             part = part if index is None else part[index]
             total = part if total is None else total + part
-        return layers[1:](total)
+        assert total is not None
+        # There is a bias once BatchNorm is folded.
+        return layers[1:](total if convolution.bias is None else total + convolution.bias.view(-1, 1, 1))

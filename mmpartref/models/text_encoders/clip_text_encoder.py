@@ -83,5 +83,5 @@ class CLIPTextEncoder(BaseModule):
 
         # [EOS] has the highest id of a row.
         last = tokens.argmax(dim=1)
-        state = words[torch.arange(len(tokens), device=tokens.device), last]  # (U, D)
+        state = words[torch.arange(tokens.size(0), device=tokens.device), last]  # (U, D)
         return words, state @ self.text_projection
