@@ -24,6 +24,8 @@ def cached_constant(make: Callable[P, torch.Tensor]) -> Callable[P, torch.Tensor
 
     @wraps(make)
     def table(*args: P.args, **kwargs: P.kwargs) -> torch.Tensor:
-        return make(*args, **kwargs) if torch.compiler.is_compiling() else kept(*args, **kwargs)
+        if torch.compiler.is_compiling():
+            return make(*args, **kwargs)
+        return kept(*args, **kwargs)  # type: ignore[arg-type]
 
     return table

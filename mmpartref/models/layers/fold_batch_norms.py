@@ -1,4 +1,6 @@
 """BatchNorm folded into the convolution before it, for inference."""
+import itertools
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -23,7 +25,7 @@ def fold_batch_norms(model: nn.Module) -> int:
         pairs = [(f'conv{name[2:]}', name) for name in children if name.startswith('bn')]
         if isinstance(module, nn.Sequential):
             names = list(children)
-            pairs = list(zip(names, names[1:], strict=False))
+            pairs = list(itertools.pairwise(names))
         for first, second in pairs:
             convolution, norm = children.get(first), children[second]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):

@@ -65,7 +65,7 @@ class ReferringSegmentor(BaseModel):
                  keep_candidates: bool = False,
                  keep_text: bool = True,
                  channels_last: bool = False,
-                 compile: bool | dict = False,  # noqa: A002 - torch's own word for it
+                 compile: bool | dict = False,
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -79,7 +79,8 @@ class ReferringSegmentor(BaseModel):
         self.text_cache = TextFeatureCache() if keep_text else None
         self.channels_last = channels_last
         if compile:
-            self._network = torch.compile(self._network, **(compile if isinstance(compile, dict) else {}))
+            options = compile if isinstance(compile, dict) else {}
+            self._network = torch.compile(self._network, **options)  # type: ignore[method-assign]
         self._check_channels()
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
         print_log(f"decode '{self.decode.name}': a pixel belongs to the mask above {self.decode.threshold}", 'current')
@@ -143,7 +144,7 @@ class ReferringSegmentor(BaseModel):
         Raises:
             ValueError: there is no expression.
         """
-        if len(image_index) == 0:
+        if image_index.numel() == 0:
             raise ValueError('encode_decode got no expression; a photo needs at least one')
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
@@ -152,9 +153,11 @@ class ReferringSegmentor(BaseModel):
 
     def _encode_text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return words (U, L, D), their padding (U, L) and sentence (U, E) of token rows (U, L)."""
-        keep = self.text_cache is not None and not (self.training or torch.is_grad_enabled() or
-                                                     torch.compiler.is_compiling())
-        words, sentence = self.text_cache.encode(self.text_encoder, tokens) if keep else self.text_encoder(tokens)
+        fresh = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if self.text_cache is None or fresh:
+            words, sentence = self.text_encoder(tokens)
+        else:
+            words, sentence = self.text_cache.encode(self.text_encoder, tokens)
         return words, self.text_encoder.padding_mask(tokens), sentence
 
     def _network(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,

@@ -1,0 +1,99 @@
+"""Time, memory and the machine's own ceiling."""
+import ctypes
+import gc
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+# Of the square matrices whose product is the ceiling: far larger than any cache.
+CEILING_SIDE = 3072
+CEILING_REPEATS = 5
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One case's cost.
+
+    Attributes:
+        seconds: median over the repeats. fastest: their minimum.
+        peak_mib: memory needed beyond what was held before, in the first run; on a CPU the growth of the process, None
+            where the system does not tell.
+    """
+    seconds: float
+    fastest: float
+    peak_mib: float | None
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def measure(cases: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Measured]:
+    """Run every case ``repeats`` times, in turns, after one run each that is not timed.
+
+    In turns, so that a machine that gets slower or busier does so for all of them alike.
+    """
+    peaks = {name: peak_memory(case, device) for name, case in cases.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(repeats):
+        for name in list(cases) if number % 2 == 0 else list(cases)[::-1]:
+            synchronize(device)
+            began = time.perf_counter()
+            cases[name]()
+            synchronize(device)
+            seconds[name].append(time.perf_counter() - began)
+    return {name: Measured(statistics.median(each), min(each), peaks[name]) for name, each in seconds.items()}
+
+
+def peak_memory(case: Callable[[], object], device: torch.device) -> float | None:
+    """Run once and return the MiB it needed beyond what was held before."""
+    gc.collect()
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        case()
+        synchronize(device)
+        return (torch.cuda.max_memory_allocated(device) - before) / MIB
+    clear = Path('/proc/self/clear_refs')
+    try:
+        # Linux: the mark of the highest resident size starts again.
+        clear.write_text('5')
+    except OSError:
+        case()
+        return None
+    # What earlier cases freed is given back first, or their memory would hide this one's.
+    ctypes.CDLL(None).malloc_trim(0)
+    held = _status('VmRSS')
+    clear.write_text('5')
+    case()
+    return max(0.0, _status('VmHWM') - held)
+
+
+def _status(key: str) -> float:
+    """Return an entry of /proc/self/status in MiB."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(f'{key}:'):
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def product_ceiling(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    """Return the best GFLOP/s of a large matrix product, the most any layer can hope for (2 per multiply-add)."""
+    one = torch.randn(CEILING_SIDE, CEILING_SIDE, device=device).to(dtype)
+    other = torch.randn(CEILING_SIDE, CEILING_SIDE, device=device).to(dtype)
+    best = float('inf')
+    for _ in range(CEILING_REPEATS):
+        synchronize(device)
+        began = time.perf_counter()
+        one @ other
+        synchronize(device)
+        best = min(best, time.perf_counter() - began)
+    return 2 * CEILING_SIDE**3 / best / 1e9

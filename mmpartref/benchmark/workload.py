@@ -1,0 +1,155 @@
+"""What is timed: an inference, a training step, and the model with single optimisations switched off."""
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmpartref.engine.model_cost_hook import plain_attention
+from mmpartref.evaluation.iou import encode_masks, score_rles
+from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
+from mmpartref.structures import ReferringDataSample
+
+# A PartImageNet photo's usual size, in pixels.
+PHOTO = (375, 500)
+PARTS = {
+    'image encoder': 'backbone',
+    'text encoder': 'text_encoder',
+    'neck': 'neck',
+    'decoder': 'decode_head.decoder',
+    'projector': 'decode_head.projector',
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Random photos (N, 3, H, W) with as many distinct expressions each.
+
+    Attributes:
+        tokens: (M, L). image_index: (M,). masks: (M, 1, H, W), 0 or 1.
+    """
+    images: torch.Tensor
+    tokens: torch.Tensor
+    image_index: torch.Tensor
+    masks: torch.Tensor
+
+    @property
+    def expressions(self) -> int:
+        return len(self.tokens)
+
+
+def make_batch(model: ReferringSegmentor, photos: int, per_photo: int, size: int) -> Batch:
+    """Draw a batch on the model's device; the words are PartImageNet's, the pixels noise."""
+    device = next(model.parameters()).device
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(photos, 3, size, size, generator=generator)
+    parts = ('head', 'body', 'foot', 'tail')
+    texts = [f'quadruped {number} {parts[number % len(parts)]}' for number in range(photos * per_photo)]
+    coarse = torch.rand(photos * per_photo, 1, 8, 8, generator=generator) > 0.7
+    masks = F.interpolate(coarse.float(), size=(size, size))
+    index = torch.arange(photos).repeat_interleave(per_photo)
+    return Batch(images.to(device), model.text_encoder.tokenizer(texts).to(device), index.to(device), masks.to(device))
+
+
+@torch.no_grad()
+def infer(model: ReferringSegmentor, batch: Batch, forget_text: bool = True) -> torch.Tensor:
+    """Return logits; with ``forget_text`` all expressions are new ones."""
+    if forget_text and model.text_cache is not None:
+        model.text_cache.clear()
+    return model.encode_decode(batch.images, batch.tokens, batch.image_index)
+
+
+@torch.no_grad()
+def infer_one_by_one(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
+    """Return logits with the photo encoded again for every expression, as the published code does."""
+    rows = torch.arange(batch.expressions, device=batch.tokens.device)
+    if model.text_cache is not None:
+        model.text_cache.clear()
+    return model.encode_decode(batch.images[batch.image_index], batch.tokens, rows)
+
+
+@torch.no_grad()
+def infer_published(published: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the published code's logits."""
+    return published(batch.images[batch.image_index], batch.tokens)
+
+
+def undo_and_score(model: ReferringSegmentor, batch: Batch) -> None:
+    """From probabilities to scored masks at the photo's size: all that evaluation does after the network.
+
+    On the batch's own masks: what an untrained network answers is noise, whose outlines are far longer.
+    """
+    size = batch.masks.size(2)
+    scale = size / max(PHOTO)
+    matrix = np.array([[scale, 0, 0], [0, scale, (size - PHOTO[0] * scale) / 2]])
+    probs = F.interpolate(batch.masks, scale_factor=1 / LOGIT_STRIDE, mode='area')[:, 0]
+    masks = model.decode.to_photo(probs, (size, size), matrix, PHOTO) > model.decode.threshold
+    for rle in encode_masks(masks.cpu().numpy()):
+        score_rles(rle, [rle])
+
+
+def training_step(model: nn.Module, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Forward, backward and one step of the optimiser."""
+    model.train()
+    optimizer.zero_grad(set_to_none=True)
+    loss().backward()
+    optimizer.step()
+
+
+def our_loss(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
+    """Return the training loss, targets made as in training."""
+    masks = (batch.masks[:, 0] * 255).to(torch.uint8)
+    counts = torch.bincount(batch.image_index).tolist()
+    samples = [ReferringDataSample(gt_masks=each) for each in masks.split(counts)]
+    losses = model(batch.images, samples, mode='loss', tokens=batch.tokens, image_index=batch.image_index)
+    return losses['loss_text_to_pixel']
+
+
+def published_loss(published: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return the published code's training loss."""
+    return published(batch.images[batch.image_index], batch.tokens, batch.masks)[2]
+
+
+def flops_by_part(model: ReferringSegmentor, run: Callable[[], object]) -> dict[str, int]:
+    """Return operations (2 per multiply-add) of each part and of all, in ``run``."""
+    with plain_attention(), FlopCounterMode(display=False, depth=4) as counter:
+        run()
+    counts = counter.get_flop_counts()
+    parts = {}
+    for part, path in PARTS.items():
+        # The counter begins a module's name with the class of the outermost module that was called.
+        first, *rest = path.split('.')
+        name = '.'.join([type(model.get_submodule(first)).__name__, *rest])
+        parts[part] = sum(counts.get(name, {}).values())
+    return {**parts, 'all': counter.get_total_flops()}
+
+
+# What is switched, where it is (module, attribute) and to what.
+SWITCHES: dict[str, tuple[str, str, bool]] = {
+    'projector at full resolution': ('decode_head.projector', 'low_resolution', False),
+    'neck over repeated maps': ('neck', 'split_maps', False),
+    'channels-last memory': ('', 'channels_last', True),
+}
+
+
+@contextmanager
+def switched(model: ReferringSegmentor, switch: str) -> Iterator[None]:
+    """Switch one of ``SWITCHES`` for a while."""
+    module, attribute, value = SWITCHES[switch]
+    owner = model.get_submodule(module)
+    before = getattr(owner, attribute)
+    setattr(owner, attribute, value)
+    try:
+        yield
+    finally:
+        setattr(owner, attribute, before)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Return the context of a precision; float32 is none."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)

@@ -1,0 +1,216 @@
+#!/usr/bin/env python
+"""Time the model on random photos: inference and training against the number of expressions per photo.
+
+Weights are random: time does not depend on them. With --reference the published code runs in turns with ours, on the
+same weights, photos and threads.
+"""
+import argparse
+import copy
+import json
+import os
+import platform
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import DictAction
+from mmengine.registry import DefaultScope
+
+from mmpartref.benchmark.clock import Measured, measure, product_ceiling
+from mmpartref.benchmark.published_cris import load_published
+from mmpartref.benchmark.workload import (
+    SWITCHES,
+    Batch,
+    autocast,
+    flops_by_part,
+    infer,
+    infer_one_by_one,
+    infer_published,
+    make_batch,
+    our_loss,
+    published_loss,
+    switched,
+    training_step,
+    undo_and_score,
+)
+from mmpartref.engine.launch import load_config, one_sentence_errors
+from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
+from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.registry import MODELS, SCOPE
+
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+SECTIONS = ('inference', 'switches', 'training')
+Run = Callable[[], Any]
+Within = Callable[[Run], Run]
+Cases = dict[str, Run]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('config', nargs='?', default='configs/cris_r50_partimagenet.py')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='overrides (checked)')
+    parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS, help='what to time')
+    parser.add_argument('--size', type=int, default=416, help='side of the network input in pixels')
+    parser.add_argument('--expressions', type=int, nargs='+', default=[1, 2, 5, 10, 20], help='per photo')
+    parser.add_argument('--train-photos', type=int, default=4)
+    parser.add_argument('--train-expressions', type=int, default=5, help='per photo, for training and switches')
+    parser.add_argument('--precision', choices=DTYPES, default='fp32', help='autocast, on both sides')
+    parser.add_argument('--compile', action='store_true', help='time ours under torch.compile as well (minutes more)')
+    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--reference', metavar='DIR', help='a checkout of DerrickWang005/CRIS.pytorch')
+    parser.add_argument('--json', metavar='OUT', help='write everything to this file')
+    return parser.parse_args()
+
+
+def build(args: argparse.Namespace) -> ReferringSegmentor:
+    cfg = load_config(args.config, args.cfg_options)
+    for part in (cfg.model, cfg.model.backbone, cfg.model.text_encoder):
+        part.init_cfg = None
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return MODELS.build(cfg.model).to(args.device).eval()
+
+
+def inference(args: argparse.Namespace, model: ReferringSegmentor, published: torch.nn.Module | None,
+              within: Within) -> list[dict[str, Any]]:
+    rows = []
+    compiled = copy.copy(model)
+    if args.compile:
+        compiled._network = torch.compile(model._network)  # type: ignore[method-assign]
+    for count in args.expressions:
+        batch = make_batch(model, 1, count, args.size)
+        cases: Cases = {'ours': within(partial(infer, model, batch)),
+                        'ours, expressions seen before': within(partial(infer, model, batch, False)),
+                        'masks at the photo, scored': partial(undo_and_score, model, batch)}
+        if args.compile:
+            cases['ours, compiled'] = within(partial(infer, compiled, batch))
+        if published is not None:
+            cases['published'] = within(partial(infer_published, published, batch))
+        flops = flops_by_part(model, cases['ours'])['all']
+        rows += records('inference', cases, measure(cases, args.repeats, torch.device(args.device)), batch, flops)
+    return rows
+
+
+def switches(args: argparse.Namespace, model: ReferringSegmentor,
+             within: Within) -> list[dict[str, Any]]:
+    batch = make_batch(model, 1, args.train_expressions, args.size)
+    folded = copy.deepcopy(model)
+    fold_batch_norms(folded)
+
+    def run_switched(name: str) -> None:
+        with switched(model, name):
+            infer(model, batch)
+
+    cases: Cases = {'ours': within(partial(infer, model, batch)),
+                    'photo encoded per expression': within(partial(infer_one_by_one, model, batch)),
+                    'BatchNorm folded': within(partial(infer, folded, batch)),
+                    **{name: within(partial(run_switched, name)) for name in SWITCHES}}
+    if args.precision == 'fp32':
+        cases['bf16 autocast'] = autocasting(args, 'bf16')(partial(infer, model, batch))
+    rows = records('switches', cases, measure(cases, args.repeats, torch.device(args.device)), batch)
+    exact = infer(model, batch)
+    for row in rows:
+        if row['case'] == 'bf16 autocast':
+            with autocast(torch.device(args.device), torch.bfloat16):
+                row['same_pixels'] = agreement(model, exact, infer(model, batch))
+    return rows
+
+
+def agreement(model: ReferringSegmentor, one: torch.Tensor, other: torch.Tensor) -> float:
+    """Return the share of pixels on the same side of the threshold."""
+    inside = [each.float().sigmoid() > model.decode.threshold for each in (one, other)]
+    return float((inside[0] == inside[1]).float().mean())
+
+
+def training(args: argparse.Namespace, model: ReferringSegmentor, published: torch.nn.Module | None,
+             within: Within) -> list[dict[str, Any]]:
+    batch = make_batch(model, args.train_photos, args.train_expressions, args.size)
+    fused = torch.optim.Adam(model.parameters(), lr=1e-6, fused=True)
+    cases: Cases = {'ours': partial(training_step, model, within(partial(our_loss, model, batch)), fused)}
+    if published is not None:
+        # As its train.py makes it.
+        adam = torch.optim.Adam(published.parameters(), lr=1e-6)
+        cases['published'] = partial(training_step, published, within(partial(published_loss, published, batch)), adam)
+    flops = flops_by_part(model, cases['ours'])['all']
+    return records('training', cases, measure(cases, args.repeats, torch.device(args.device)), batch, flops)
+
+
+def records(section: str, cases: Cases, measured: dict[str, Measured], batch: Batch,
+            flops: int | None = None) -> list[dict[str, Any]]:
+    rows = []
+    for name in cases:
+        row = {'section': section, 'case': name, 'photos': len(batch.images), 'expressions': batch.expressions,
+               'seconds': measured[name].seconds, 'fastest': measured[name].fastest,
+               'seconds_per_expression': measured[name].seconds / batch.expressions,
+               'peak_mib': measured[name].peak_mib}
+        if 'published' in measured:
+            row['times_as_fast_as_published'] = measured['published'].seconds / measured[name].seconds
+        if flops is not None and name == 'ours':
+            row['gflops'] = flops / 1e9
+        rows.append(row)
+    return rows
+
+
+def autocasting(args: argparse.Namespace, name: str) -> Within:
+    def wrap(run: Run) -> Run:
+        def inside() -> Any:
+            with autocast(torch.device(args.device), DTYPES[name]):
+                return run()
+
+        return inside
+
+    return wrap
+
+
+def show(rows: list[dict[str, Any]], ceiling: float) -> None:
+    head = ('section', 'case', 'expressions', 'seconds', 'per expression', 'peak MiB', 'x published', 'of ceiling')
+    print('| ' + ' | '.join(head) + ' |\n|' + '---|' * len(head))
+    for row in rows:
+        ratio = row.get('times_as_fast_as_published')
+        share = row['gflops'] / row['seconds'] / ceiling if 'gflops' in row else None
+        peak = row['peak_mib']
+        cells = [row['section'], row['case'], str(row['expressions']), f"{row['seconds']:.4f}",
+                 f"{row['seconds_per_expression']:.4f}", '-' if peak is None else f'{peak:.0f}',
+                 '-' if ratio is None else f'{ratio:.2f}', '-' if share is None else f'{share:.0%}']
+        print('| ' + ' | '.join(cells) + ' |')
+        if 'same_pixels' in row:
+            print(f"\n{row['case']}: {row['same_pixels']:.4%} of the pixels on the same side of the threshold\n")
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    device = torch.device(args.device)
+    with one_sentence_errors():
+        model = build(args)
+        published = load_published(args.reference, model) if args.reference else None
+    ceiling = product_ceiling(device, DTYPES[args.precision])
+    cpu = f'{platform.machine()}, {args.threads} threads'
+    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu
+    machine = {'device': name, 'torch': torch.__version__, 'precision': args.precision, 'size': args.size,
+               'config': os.path.basename(args.config), 'ceiling_gflops_per_second': ceiling}
+    print(', '.join(f'{key} {value}' for key, value in machine.items()))
+    batches = {count: make_batch(model, 1, count, args.size) for count in args.expressions}
+    parts = {count: flops_by_part(model, partial(infer, model, batch)) for count, batch in batches.items()}
+    for count, counted in parts.items():
+        print(f'{count} expressions, GFLOP: ' + ', '.join(f'{part} {each / 1e9:.1f}' for part, each in counted.items()))
+    within = autocasting(args, args.precision)
+    rows: list[dict[str, Any]] = []
+    if 'inference' in args.only:
+        rows += inference(args, model, published, within)
+    if 'switches' in args.only:
+        rows += switches(args, model, within)
+    if 'training' in args.only:
+        rows += training(args, model, published, within)
+    show(rows, ceiling)
+    if args.json:
+        gflops = {count: {part: each / 1e9 for part, each in counted.items()} for count, counted in parts.items()}
+        Path(args.json).write_text(json.dumps({'machine': machine, 'gflops': gflops, 'rows': rows}, indent=1))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,82 @@
+#!/usr/bin/env python
+"""Write the inference graph of a config and a checkpoint as ONNX or torch.export's .pt2; see docs/export.md."""
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmpartref.apis.export import (
+    OPSETS,
+    ExportError,
+    check_suffix,
+    export_onnx,
+    export_pt2,
+    require,
+)
+from mmpartref.apis.exported import TOLERANCE, compare_with_eager
+from mmpartref.apis.segmentor_config import letterbox_of, load_segmentor
+from mmpartref.engine.launch import load_config, one_sentence_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help="checkpoint file, or 'none' for untrained weights, e.g. to measure time")
+    parser.add_argument('out', help='file to write, .onnx or .pt2')
+    parser.add_argument('--size', nargs=2, type=int, action='append', metavar=('H', 'W'),
+                        help="network input; default: the size of the config's test pipeline. Given several times, one "
+                        'file each is written, with _HxW in its name')
+    parser.add_argument('--opset', type=int, help=f'version of ONNX operators, {OPSETS[0]} (default) to {OPSETS[1]}')
+    parser.add_argument('--check', action='store_true', help='run each file and the model on the same random input; '
+                        f'exit with 1 where they differ by more than {TOLERANCE} standard deviations')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='overrides, e.g. model.threshold=0.4 (checked)')
+    return parser.parse_args()
+
+
+def export(args: argparse.Namespace) -> bool:
+    """Write the files; return whether every one that was checked agrees with the model."""
+    onnx = check_suffix(args.out) == '.onnx'
+    if onnx:
+        require('onnx', 'onnxscript', *(['onnxruntime'] if args.check else []))
+    elif args.opset is not None:
+        raise ExportError(f'--opset is for .onnx, but {args.out} is to be written')
+    cfg = load_config(args.config, args.cfg_options)
+    sizes = [(height, width) for height, width in args.size or []]
+    if not sizes:
+        letterbox = letterbox_of(cfg)
+        if letterbox is None:
+            raise ExportError(f'the test pipeline of {args.config} has no Letterbox that tells the size; give --size')
+        sizes = [letterbox.size]
+    model = load_segmentor(cfg, None if args.checkpoint == 'none' else args.checkpoint)
+    agree = True
+    for size in sizes:
+        out = Path(args.out)
+        if len(sizes) > 1:
+            out = out.with_name(f'{out.stem}_{size[0]}x{size[1]}{out.suffix}')
+        if onnx:
+            export_onnx(model, out, size, opset=args.opset or OPSETS[0], config=cfg)
+        else:
+            export_pt2(model, out, size, config=cfg)
+        print(f'{size[0]} x {size[1]}, {out.stat().st_size / 2**20:.1f} MiB -> {out}')
+        if args.check:
+            for counts, difference in compare_with_eager(model, out, size).items():
+                print('N={}, M={}, U={}: '.format(*counts) + f'differs by {difference:.1e} standard deviations')
+                agree &= difference <= TOLERANCE
+    return agree
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        agree = export(args)
+    except ExportError as error:
+        raise SystemExit(str(error)) from None
+    if not agree:
+        print(f'above {TOLERANCE}: this is more than rounding')
+        raise SystemExit(1)
+
+
+if __name__ == '__main__':
+    with one_sentence_errors():
+        main()
