@@ -21,6 +21,7 @@ from mmengine.registry import DefaultScope
 from mmpartref.benchmark.clock import Measured, measure, product_ceiling
 from mmpartref.benchmark.published_cris import load_published
 from mmpartref.benchmark.workload import (
+    EVERYWHERE,
     SWITCHES,
     Batch,
     autocast,
@@ -90,7 +91,7 @@ def inference(args: argparse.Namespace, model: ReferringSegmentor, published: to
             cases['ours, compiled'] = within(partial(infer, compiled, batch))
         if published is not None:
             cases['published'] = within(partial(infer_published, published, batch))
-        flops = flops_by_part(model, cases['ours'])['all']
+        flops = flops_by_part(model, cases['ours'], everywhere=False)['all']
         rows += records('inference', cases, measure(cases, args.repeats, torch.device(args.device)), batch, flops)
     return rows
 
@@ -108,7 +109,7 @@ def switches(args: argparse.Namespace, model: ReferringSegmentor,
     cases: Cases = {'ours': within(partial(infer, model, batch)),
                     'photo encoded per expression': within(partial(infer_one_by_one, model, batch)),
                     'BatchNorm folded': within(partial(infer, folded, batch)),
-                    **{name: within(partial(run_switched, name)) for name in SWITCHES}}
+                    **{name: within(partial(run_switched, name)) for name in (*SWITCHES, EVERYWHERE)}}
     if args.precision == 'fp32':
         cases['bf16 autocast'] = autocasting(args, 'bf16')(partial(infer, model, batch))
     rows = records('switches', cases, measure(cases, args.repeats, torch.device(args.device)), batch)
@@ -135,7 +136,7 @@ def training(args: argparse.Namespace, model: ReferringSegmentor, published: tor
         # As its train.py makes it.
         adam = torch.optim.Adam(published.parameters(), lr=1e-6)
         cases['published'] = partial(training_step, published, within(partial(published_loss, published, batch)), adam)
-    flops = flops_by_part(model, cases['ours'])['all']
+    flops = flops_by_part(model, cases['ours'], everywhere=False)['all']
     return records('training', cases, measure(cases, args.repeats, torch.device(args.device)), batch, flops)
 
 

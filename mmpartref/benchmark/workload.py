@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmpartref.engine.model_cost_hook import plain_attention
 from mmpartref.evaluation.iou import encode_masks, score_rles
+from mmpartref.models.layers.cpu_inference import computed_as_everywhere
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
 from mmpartref.structures import ReferringDataSample
@@ -115,9 +116,13 @@ def published_loss(published: nn.Module, batch: Batch) -> torch.Tensor:
     return published(batch.images[batch.image_index], batch.tokens, batch.masks)[2]
 
 
-def flops_by_part(model: ReferringSegmentor, run: Callable[[], object]) -> dict[str, int]:
-    """Return operations (2 per multiply-add) of each part and of all, in ``run``."""
-    with plain_attention(), FlopCounterMode(display=False, depth=4) as counter:
+def flops_by_part(model: ReferringSegmentor, run: Callable[[], object], everywhere: bool = True) -> dict[str, int]:
+    """Return operations (2 per multiply-add) of each part and of all, in ``run``.
+
+    ``everywhere`` counts the same on every device; False counts what this one does instead.
+    """
+    ways = computed_as_everywhere() if everywhere else nullcontext()
+    with plain_attention(), ways, FlopCounterMode(display=False, depth=4) as counter:
         run()
     counts = counter.get_flop_counts()
     parts = {}
@@ -135,11 +140,16 @@ SWITCHES: dict[str, tuple[str, str, bool]] = {
     'neck over repeated maps': ('neck', 'split_maps', False),
     'channels-last memory': ('', 'channels_last', True),
 }
+EVERYWHERE = "none of the CPU's own ways"
 
 
 @contextmanager
 def switched(model: ReferringSegmentor, switch: str) -> Iterator[None]:
-    """Switch one of ``SWITCHES`` for a while."""
+    """Switch one of ``SWITCHES``, or ``EVERYWHERE``, for a while."""
+    if switch == EVERYWHERE:
+        with computed_as_everywhere():
+            yield
+        return
     module, attribute, value = SWITCHES[switch]
     owner = model.get_submodule(module)
     before = getattr(owner, attribute)

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmpartref.evaluation.referring_dump import ReferringDump
+from mmpartref.models.layers.cpu_inference import computed_as_everywhere
 from mmpartref.registry import HOOKS
 
 
@@ -32,7 +33,8 @@ class ModelCostHook(Hook):
     """Put the model's size, operations and time into the header of the dump that the test writes.
 
     ``parameters`` counts all of them. ``gflops_per_expression`` counts multiplications and additions (2 per
-    multiply-add) of matrix products, convolutions and attention in one batch, the first, divided by its expressions;
+    multiply-add) of matrix products, convolutions (the same on every device) and attention in one
+    batch, the first, divided by its expressions;
     a detector's other operations (RoIAlign, NMS) are not counted. ``seconds_per_photo`` is the mean over all photos of
     the time from the batch to the masks at the photos' own size, loading and scoring apart; the first batch is run once
     before for the count, so that nothing warms up inside the measurement.
@@ -74,7 +76,7 @@ class ModelCostHook(Hook):
     @staticmethod
     def count(runner: Runner, data_batch: dict) -> int:
         """Return the operations of one batch."""
-        with plain_attention(), FlopCounterMode(display=False) as counter, torch.no_grad():
+        with plain_attention(), computed_as_everywhere(), FlopCounterMode(display=False) as counter, torch.no_grad():
             runner.model.test_step(copy.deepcopy(data_batch))
         # What the model kept from this batch was computed by other kernels than the test's.
         runner.model.train(runner.model.training)

@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from mmpartref.models.layers.cached_constants import cached_constant
 from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, resize_to
+from mmpartref.models.layers.cpu_inference import computed_as_everywhere
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
 from mmpartref.models.layers.dynamic_projector import DynamicProjector
 from mmpartref.models.layers.sine_positions import sine_positions_1d, sine_positions_2d
@@ -35,6 +36,22 @@ def test_convolving_before_upsampling_changes_nothing(shape, size):
     for one, other in zip(torch.autograd.grad(found, (x, weight), upstream),
                           torch.autograd.grad(expected, (x, weight), upstream), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(('shape', 'size'), [((5, 7), (10, 14)), ((1, 3), (2, 6)), ((20, 9), (40, 19))])
+def test_the_cpus_way_to_convolve_before_upsampling_changes_nothing(shape, size):
+    x, weight, bias = torch.randn(3, 6, *shape), torch.randn(4, 6, 3, 3), torch.randn(4)
+    expected = F.conv2d(F.interpolate(x, size=size, mode='bilinear', align_corners=False), weight, bias, padding=1)
+    with torch.no_grad():
+        found = conv3x3_of_upsampled(x, weight, bias, size)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        assert all(torch.equal(conv3x3_of_upsampled(x[row:row + 1], weight, bias, size)[0], found[row])
+                   for row in range(3))
+        with computed_as_everywhere():
+            torch.testing.assert_close(conv3x3_of_upsampled(x, weight, bias, size), expected, rtol=1e-4, atol=1e-5)
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            torch.testing.assert_close(
+                conv3x3_of_upsampled(x, weight, bias, size), expected, rtol=.1, atol=.2, check_dtype=False)
 
 
 @pytest.mark.parametrize('training', [False, True])

@@ -3,12 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmpartref.models.layers.conv3x3 import Conv3x3
+
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
     """A bias-free convolution that keeps the map's size, BatchNorm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
-        nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+    convolution = Conv3x3(in_channels, out_channels) if kernel_size == 3 else nn.Conv2d(
+        in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 class RowBatchNorm1d(nn.BatchNorm1d):

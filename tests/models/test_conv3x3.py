@@ -1,0 +1,152 @@
+import copy
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.optim.swa_utils import AveragedModel
+
+from mmpartref.models.layers import conv3x3
+from mmpartref.models.layers.conv3x3 import Conv3x3, transform_kernel, winograd
+from mmpartref.models.layers.cpu_inference import computed_as_everywhere
+from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
+
+EXACT = {'rtol': 1e-5, 'atol': 1e-5}
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[int]:
+    """Let narrow layers be fast too; one entry per map that was."""
+    seen = []
+
+    def counting(x, kernel):
+        seen.append(len(x))
+        return winograd(x, kernel)
+
+    monkeypatch.setattr(conv3x3, 'LEAST_CHANNELS', 1)
+    monkeypatch.setattr(conv3x3, 'winograd', counting)
+    return seen
+
+
+@pytest.mark.parametrize('shape', [(1, 3, 1, 1),
+                                   (2, 3, 2, 2), (2, 5, 3, 4), (1, 4, 13, 13), (3, 2, 8, 5), (0, 3, 4, 4)])
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_it_is_the_convolution(shape, channels_last):
+    x = torch.randn(shape, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
+    weight = torch.randn(6, shape[1], 3, 3, dtype=torch.float64)
+    before = x.clone()
+    kernel = transform_kernel(weight)
+    # The tables are float32, and exact there: their entries are 0, 1 and -1.
+    found = winograd(x.float(), kernel.float())
+    torch.testing.assert_close(found, F.conv2d(x, weight, padding=1).float(), rtol=1e-4, atol=1e-4)
+    assert torch.equal(x, before)
+
+
+def test_it_rounds_no_worse_than_the_direct_sum():
+    x, weight = torch.randn(1, 256, 13, 13), torch.randn(128, 256, 3, 3) / 48
+    exact = F.conv2d(x.double(), weight.double(), padding=1)
+    errors = [(each.double() - exact).square().mean().sqrt()
+              for each in (winograd(x, transform_kernel(weight)), F.conv2d(x, weight, padding=1))]
+    assert errors[0] < 1.5 * errors[1]
+
+
+def test_a_row_does_not_depend_on_the_others():
+    x, kernel = torch.randn(3, 8, 7, 6), transform_kernel(torch.randn(4, 8, 3, 3))
+    together = winograd(x, kernel)
+    assert all(torch.equal(winograd(x[row:row + 1], kernel)[0], together[row]) for row in range(3))
+
+
+@pytest.mark.parametrize('bias', [False, True])
+def test_inference_on_a_cpu_is_fast_and_nothing_else(calls, bias):
+    layer, x = Conv3x3(4, 5, bias=bias).eval(), torch.randn(2, 4, 6, 7)
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(x), expected)
+    with torch.no_grad(), computed_as_everywhere():
+        layer(x)
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        layer(x)
+    layer.fast = False
+    with torch.no_grad():
+        layer(x)
+    layer.fast = True
+    with torch.no_grad():
+        copy.deepcopy(layer).double()(x.double())
+    assert calls == []
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), expected, **EXACT)
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x), expected, **EXACT)
+    assert calls == [2, 2]
+
+
+def test_few_channels_are_not_worth_it():
+    with torch.no_grad():
+        assert not Conv3x3(conv3x3.LEAST_CHANNELS - 1, 256)._pays(torch.ones(1, conv3x3.LEAST_CHANNELS - 1, 2, 2))
+        assert Conv3x3(conv3x3.LEAST_CHANNELS, 256)._pays(torch.ones(1, conv3x3.LEAST_CHANNELS, 2, 2))
+
+
+def test_a_changed_weight_is_noticed(calls):
+    layer, x = Conv3x3(3, 4).eval(), torch.randn(1, 3, 5, 5)
+
+    def check():
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, padding=1), **EXACT)
+
+    check()
+    kept = layer._kernel
+    check()
+    assert layer._kernel is kept
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    check()
+    layer.load_state_dict(Conv3x3(3, 4).state_dict())
+    check()
+    layer.weight = torch.nn.Parameter(torch.randn(4, 3, 3, 3))
+    check()
+    # As mmengine's EMA swaps: past the version, and then the mode is set.
+    layer.weight.data.copy_(torch.randn(4, 3, 3, 3))
+    layer.eval()
+    check()
+    layer.to(torch.float64).to(torch.float32)
+    assert layer._kernel is None
+    check()
+    assert len(calls) == 7
+
+
+def test_copies_and_files_hold_the_weight_alone(calls):
+    layer, x = Conv3x3(3, 4).eval(), torch.randn(1, 3, 5, 5)
+    with torch.no_grad():
+        expected = layer(x)
+    assert set(layer.state_dict()) == {'weight'}
+    twin = copy.deepcopy(layer)
+    assert twin._kernel is None
+    assert AveragedModel(layer).module._kernel is None
+    file = io.BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    with torch.no_grad():
+        assert torch.equal(twin(x), expected)
+        assert torch.equal(torch.load(file, weights_only=False)(x), expected)
+
+
+def test_a_folded_norm_brings_its_bias(calls):
+    layers = torch.nn.Sequential(Conv3x3(3, 4), torch.nn.BatchNorm2d(4))
+    layers[1].running_mean.uniform_()
+    layers[1].weight.data.uniform_()
+    layers.eval()
+    x = torch.randn(1, 3, 6, 6)
+    expected = layers(x).detach()
+    assert fold_batch_norms(layers) == 1
+    assert isinstance(layers[0], Conv3x3)
+    with torch.no_grad():
+        torch.testing.assert_close(layers(x), expected, **EXACT)
+    assert calls == [1]
+
+
+def test_graphs_keep_the_convolution(calls):
+    layer = Conv3x3(3, 4).eval()
+    with torch.no_grad():
+        program = torch.export.export(layer, (torch.randn(1, 3, 5, 5), ))
+    assert calls == []
+    assert any('conv2d' in str(node.target) for node in program.graph.nodes)
