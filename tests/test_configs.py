@@ -55,7 +55,7 @@ def test_the_main_config_is_the_papers_protocol_and_a_list_of_bases():
     assert cfg.train_dataloader.batch_size == 64
     assert cfg.train_cfg.max_epochs == 10
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
-    assert cfg.optim_wrapper.optimizer == {'type': 'Adam', 'lr': 1e-4}
+    assert cfg.optim_wrapper.optimizer == {'type': 'Adam', 'lr': 1e-4, 'fused': True}
     assert cfg.sync_bn == 'torch'
     assert cfg.default_hooks.checkpoint.save_best == 'refer/mIoU'
     assert cfg.model.decode_head.num_heads == 8

@@ -3,7 +3,7 @@
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
-    optimizer=dict(type='Adam', lr=1e-4),
+    optimizer=dict(type='Adam', lr=1e-4, fused=True),
     paramwise_cfg=dict(
         custom_keys={
             'backbone': dict(lr_mult=0.1),

@@ -5,7 +5,7 @@ test_cfg = dict()
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01),
+    optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))
 param_scheduler = [
     dict(type='OneCycleLR', eta_max=2e-3, total_steps=7, pct_start=0.2, by_epoch=True, convert_to_iter_based=True)

@@ -1,0 +1,56 @@
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmpartref.benchmark.loader import time_loader, time_transforms
+from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.engine.launch import load_config
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def toyparts(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('toyparts')
+    make_toyparts(root, splits={'train': 5}, size=(96, 72), seed=1)
+    return root
+
+
+@pytest.fixture
+def dataloader(toyparts):
+    cfg = load_config(ROOT / 'configs/cris_tiny_toyparts.py', data_root=str(toyparts)).train_dataloader
+    cfg.batch_size = 6
+    return cfg
+
+
+def test_what_was_delivered_is_counted(dataloader):
+    found = time_loader(dataloader, workers=0, batches=2, warm_up=1)
+    assert found.photos >= 2
+    assert found.expressions >= found.photos
+    assert found.expressions_per_second == pytest.approx(found.expressions / found.seconds)
+    assert found.photos_per_second == pytest.approx(found.photos / found.seconds)
+    with pytest.raises(ValueError, match=r'1001 batches were asked for but the data set has \d+'):
+        time_loader(dataloader, workers=0, batches=1000, warm_up=1)
+
+
+def test_every_step_is_timed_and_the_config_stays(dataloader):
+    before = dataloader.to_dict()
+    steps = time_transforms(dataloader.dataset, 2)
+    assert list(steps) == ['entry', 'LoadImage', 'DrawExpressions', 'LoadReferringMasks', 'Letterbox',
+                           'PackReferringInputs']
+    assert all(seconds > 0 for seconds in steps.values())
+    assert dataloader.to_dict() == before
+
+
+def test_the_tool_prints_a_row_per_number_of_workers(monkeypatch, capsys, tmp_path, toyparts):
+    out = tmp_path / 'out.json'
+    monkeypatch.setattr(sys, 'argv', [
+        'benchmark_loader.py', str(ROOT / 'configs/cris_tiny_toyparts.py'), '--data-root', str(toyparts), '--workers',
+        '0', '1', '--batch-size', '4', '--batches', '1', '--warm-up', '1', '--json', str(out)])
+    runpy.run_path(str(ROOT / 'tools/benchmark_loader.py'), run_name='__main__')
+    shown = capsys.readouterr().out
+    assert '| LoadReferringMasks |' in shown
+    assert shown.index('\n| 0 |') < shown.index('\n| 1 |')
+    assert out.is_file()
