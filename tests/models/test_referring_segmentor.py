@@ -138,6 +138,27 @@ def test_the_compiled_network_trains_and_answers_like_the_plain_one(tiny_model_c
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize('asked', [1, 3, 4])
+def test_filled_up_rows_leave_no_trace_and_few_shapes(tiny_model_cfg, asked):
+    model = build(tiny_model_cfg).eval()
+    seen = []
+    model.neck.register_forward_hook(lambda module, inputs, output: seen.append([len(each) for each in inputs[1:]]))
+    images, tokens = torch.randn(2, 3, 64, 64), model.text_encoder.tokenizer((TEXTS * asked)[:asked])
+    index = torch.arange(asked) % 2
+    with torch.no_grad():
+        expected = model.encode_decode(images, tokens, index)
+        model.row_multiple = 4
+        torch.testing.assert_close(model.encode_decode(images, tokens, index), expected, rtol=1e-4, atol=1e-5)
+    assert seen[-1] == [4, 4, 4]
+    model.train().encode_decode(images, tokens, index)
+    assert seen[-1][1] == asked
+
+
+def test_a_row_multiple_of_nothing_is_refused(tiny_model_cfg):
+    with pytest.raises(ValueError, match='row_multiple=0 should be at least 1'):
+        MODELS.build({**tiny_model_cfg, 'row_multiple': 0})
+
+
 def test_every_parameter_gets_a_gradient(tiny_model_cfg):
     model = build(tiny_model_cfg).train()
     batch = prepare(model, [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)], [sample(TEXTS, masks=True)], True)

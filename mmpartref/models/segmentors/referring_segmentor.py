@@ -45,11 +45,14 @@ class ReferringSegmentor(BaseModel):
         channels_last: run convolutions in channels-last memory, which most kernels prefer; the results differ by
             rounding. Not in training on a CPU, where torch's BatchNorm sums such maps with three digits less.
         compile: hand the network to ``torch.compile``: True, or its keyword arguments.
+        row_multiple: in evaluation, fill up the expressions to a multiple of this with copies of the last, whose
+            results are dropped, so that a compiled network (``compile=dict(mode='reduce-overhead')`` records CUDA
+            graphs) meets few shapes.
         size_divisor: photos are padded to a multiple of this many pixels inside the network; logits are cut back.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: the parts' channels do not fit together.
+        ValueError: the parts' channels do not fit together, or ``row_multiple`` is not positive.
     """
 
     def __init__(self,
@@ -66,6 +69,7 @@ class ReferringSegmentor(BaseModel):
                  keep_text: bool = True,
                  channels_last: bool = False,
                  compile: bool | dict = False,
+                 row_multiple: int = 1,
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -78,6 +82,9 @@ class ReferringSegmentor(BaseModel):
         self.keep_candidates = keep_candidates
         self.text_cache = TextFeatureCache() if keep_text else None
         self.channels_last = channels_last
+        if row_multiple < 1:
+            raise ValueError(f'row_multiple={row_multiple} should be at least 1, which fills up nothing')
+        self.row_multiple = row_multiple
         if compile:
             options = compile if isinstance(compile, dict) else {}
             self._network = torch.compile(self._network, **options)  # type: ignore[method-assign]
@@ -149,7 +156,7 @@ class ReferringSegmentor(BaseModel):
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
 
-        return self._network(images, *self._encode_text(tokens), image_index, text_index)
+        return self._filled_up(images, *self._encode_text(tokens), image_index, text_index)
 
     def _encode_text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return words (U, L, D), their padding (U, L) and sentence (U, E) of token rows (U, L)."""
@@ -159,6 +166,19 @@ class ReferringSegmentor(BaseModel):
         else:
             words, sentence = self.text_cache.encode(self.text_encoder, tokens)
         return words, self.text_encoder.padding_mask(tokens), sentence
+
+    def _filled_up(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
+                   image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
+        """Run ``_network`` on a multiple of ``row_multiple`` expressions and return the logits of those asked for."""
+        count = len(image_index)
+        if self.training or self.row_multiple == 1:
+            return self._network(images, words, padding, sentence, image_index, text_index)
+        filled = torch.arange(count + -count % self.row_multiple, device=image_index.device).clamp(max=count - 1)
+        text = text_index[filled]
+        # One text row per expression: the number of distinct strings is no shape then.
+        logits = self._network(images, words[text], padding[text], sentence[text], image_index[filled],
+                               torch.arange(len(filled), device=image_index.device))
+        return logits[:count]
 
     def _network(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
                  image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
@@ -221,7 +241,7 @@ class ReferringSegmentor(BaseModel):
             local_index = torch.repeat_interleave(
                 torch.arange(len(photos), device=image_index.device),
                 torch.tensor([len(each) for each in rows], device=image_index.device))
-            logits = self._network(images, *encoded, local_index, text_index[torch.cat(rows)])
+            logits = self._filled_up(images, *encoded, local_index, text_index[torch.cat(rows)])
             probs = logits[:, 0].float().sigmoid().split([len(each) for each in rows])
             for photo, each in zip(photos, probs, strict=True):
                 self._write_prediction(data_samples[photo], each)
