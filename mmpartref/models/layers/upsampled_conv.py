@@ -78,7 +78,7 @@ def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tens
         size: (H, W) of the upsampled map.
 
     Returns:
-        (M, C', H, W), in channels-last memory.
+        (M, C', H, W), in channels-last memory but for training on a CPU.
     """
     channels, height, width = x.shape[1:]
     if size[0] * size[1] < WORTHWHILE * height * width:
@@ -86,7 +86,9 @@ def conv3x3_of_upsampled(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tens
     out_channels = weight.size(0)
     kernels = weight.permute(2, 1, 3, 0).reshape(3, channels, 3 * out_channels)  # one per row of taps
     total = (_row_by_row if is_cpu_inference(x, weight) else _all_rows)(x, kernels, size)
-    return (total if bias is None else total + bias).permute(0, 3, 1, 2)
+    maps = (total if bias is None else total + bias).permute(0, 3, 1, 2)
+    # On a CPU torch's BatchNorm trains on channels-last maps with two digits less.
+    return maps.contiguous() if torch.is_grad_enabled() and maps.device.type == 'cpu' else maps
 
 
 def _all_rows(x: torch.Tensor, kernels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
