@@ -58,6 +58,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train-photos', type=int, default=4)
     parser.add_argument('--train-expressions', type=int, default=5, help='per photo, for training and switches')
     parser.add_argument('--precision', choices=DTYPES, default='fp32', help='autocast, on both sides')
+    parser.add_argument('--bf16', action='store_true', help='time bf16 autocast among the switches as well; minutes on '
+                        'a CPU that has no such arithmetic')
     parser.add_argument('--compile', action='store_true', help='time ours under torch.compile as well (minutes more)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
@@ -110,7 +112,7 @@ def switches(args: argparse.Namespace, model: ReferringSegmentor,
                     'photo encoded per expression': within(partial(infer_one_by_one, model, batch)),
                     'BatchNorm folded': within(partial(infer, folded, batch)),
                     **{name: within(partial(run_switched, name)) for name in (*SWITCHES, EVERYWHERE)}}
-    if args.precision == 'fp32':
+    if args.bf16:
         cases['bf16 autocast'] = autocasting(args, 'bf16')(partial(infer, model, batch))
     rows = records('switches', cases, measure(cases, args.repeats, torch.device(args.device)), batch)
     exact = infer(model, batch)

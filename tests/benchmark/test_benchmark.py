@@ -112,7 +112,7 @@ def test_the_tool_times_all_sections(monkeypatch, capsys, tmp_path, checkout):
     monkeypatch.setattr(sys, 'argv', [
         'benchmark.py', str(ROOT / 'configs/cris_tiny_toyparts.py'), '--size', '64', '--repeats', '1', '--expressions',
         '1', '2', '--train-photos', '1', '--train-expressions', '2', '--threads', str(torch.get_num_threads()),
-        '--device', 'cpu', '--json', str(out), '--reference', str(checkout)])
+        '--device', 'cpu', '--json', str(out), '--reference', str(checkout), '--bf16'])
     runpy.run_path(str(ROOT / 'tools/benchmark.py'), run_name='__main__')
     shown = capsys.readouterr().out
     assert 'pixels on the same side of the threshold' in shown
