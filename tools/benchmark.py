@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import DictAction
 from mmengine.registry import DefaultScope
 
 from mmpartref.benchmark.clock import Measured, measure, product_ceiling
@@ -37,6 +36,7 @@ from mmpartref.benchmark.workload import (
     undo_and_score,
 )
 from mmpartref.engine.launch import load_config, one_sentence_errors
+from mmpartref.engine.options_action import OptionsAction
 from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import MODELS, SCOPE
@@ -51,7 +51,7 @@ Cases = dict[str, Run]
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('config', nargs='?', default='configs/cris_r50_partimagenet.py')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='overrides (checked)')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='overrides (checked)')
     parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS, help='what to time')
     parser.add_argument('--size', type=int, default=416, help='side of the network input in pixels')
     parser.add_argument('--expressions', type=int, nargs='+', default=[1, 2, 5, 10, 20], help='per photo')

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import cv2
 import torch
-from mmengine.config import DictAction
 
 from mmpartref.benchmark.loader import time_loader, time_transforms
 from mmpartref.engine.launch import load_config, one_sentence_errors
+from mmpartref.engine.options_action import OptionsAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('config', nargs='?', default='configs/cris_r50_partimagenet.py')
     parser.add_argument('--data-root', help="the data set's folder")
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='overrides (checked)')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='overrides (checked)')
     parser.add_argument('--workers', type=int, nargs='+', default=[0, 1, 2, 4])
     parser.add_argument('--batch-size', type=int, help="expressions per batch; default: the config's")
     parser.add_argument('--batches', type=int, default=8, help='timed')

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mmpartref.apis.export import (
     OPSETS,
     ExportError,
@@ -16,6 +14,7 @@ from mmpartref.apis.export import (
 from mmpartref.apis.exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.segmentor_config import letterbox_of, load_segmentor
 from mmpartref.engine.launch import load_config, one_sentence_errors
+from mmpartref.engine.options_action import OptionsAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--check', action='store_true', help='run each file and the model on the same random input; '
                         f'exit with 1 where they differ by more than {TOLERANCE} standard deviations')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='overrides, e.g. model.threshold=0.4 (checked)')
+        '--cfg-options', nargs='+', action=OptionsAction, help='overrides, e.g. model.threshold=0.4 (checked)')
     return parser.parse_args()
 
 

@@ -2,9 +2,8 @@
 """Score what needs no trained model, floors and ceilings, and write it as a dump of predictions."""
 import argparse
 
-from mmengine.config import DictAction
-
 from mmpartref.engine.launch import load_config
+from mmpartref.engine.options_action import OptionsAction
 from mmpartref.evaluation.reference_points import KINDS, reference_dump
 from mmpartref.evaluation.report import describe_header, format_table
 
@@ -19,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', help='data set folder, for every dataloader of the config')
     parser.add_argument('--split', choices=('test', 'val'), default='test', help='which dataloader of the config')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='overrides, e.g. model.threshold=0.4 (checked)')
+        '--cfg-options', nargs='+', action=OptionsAction, help='overrides, e.g. model.threshold=0.4 (checked)')
     return parser.parse_args()
 
 

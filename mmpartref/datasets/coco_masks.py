@@ -82,6 +82,8 @@ def check_ring(ring: Sequence[float], height: int, width: int) -> None:
         finite = math.isfinite(sum(ring))
     except TypeError:
         raise ValueError('a polygon ring holds something that is not a number; a ring is x, y, x, y, ...') from None
+    except OverflowError:  # an integer beyond the range of a float
+        finite = False
     if not finite or max(max(ring), -min(ring)) > FARTHEST * max(height, width):
         raise ValueError(f'a polygon ring has a coordinate far outside the photo of {height} x {width} pixels; '
                          'coordinates are x, y in pixels')
@@ -122,7 +124,24 @@ def rle_from_segmentation(segmentation: object, height: int, width: int) -> tupl
     raise ValueError(f'its segmentation is a {type(segmentation).__name__}; write polygons or an RLE')
 
 
-def decode_refs(refs: Sequence[dict]) -> np.ndarray:
-    """Return (K, h, w) uint8, 0 or 1: each ref's mask is the union of its annotations' ``rles``."""
-    rles = [ref['rles'][0] if len(ref['rles']) == 1 else coco_mask.merge(ref['rles']) for ref in refs]
+def decode_refs(refs: Sequence[dict], size: tuple[int, int] | None = None) -> np.ndarray:
+    """Return (K, h, w) uint8, 0 or 1: each ref's mask is the union of its annotations' ``rles``.
+
+    Args:
+        refs: a photo's; one without annotations gets an empty mask.
+        size: the photo's (h, w); needed where no ref has an annotation, which would tell it.
+
+    Raises:
+        ValueError: the size is needed and missing.
+    """
+    size = size or next((tuple(rle['size']) for ref in refs for rle in ref['rles']), None)
+    if size is None:
+        raise ValueError('none of these refs has an annotation, so that the size of their masks is unknown; give it')
+    rles = [_union(ref['rles'], size) for ref in refs]
     return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
+
+
+def _union(rles: list[dict], size: tuple[int, int]) -> dict:
+    if not rles:
+        return coco_mask.encode(np.zeros(size, dtype=np.uint8, order='F'))
+    return rles[0] if len(rles) == 1 else coco_mask.merge(rles)

@@ -19,6 +19,9 @@ class Category:
     name: str
     super_category: str | None
 
+# Run lengths are 32-bit numbers in pycocotools.
+MOST_PIXELS = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -30,12 +33,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One entry of ``images``, in pixels, with its parts in the order of the json."""
+    """One entry of ``images``, in pixels, with its parts in the order of the json.
+
+    ``left_out`` has the categories of annotations that were left out: something of that name is there.
+    """
     img_id: int | str
     file_name: str
     height: int
     width: int
     parts: list[Part] = field(default_factory=list)
+    left_out: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,9 @@ class CocoPartsReader:
             if record['height'] <= 0 or record['width'] <= 0:
                 self.refuse(f'image {img_id!r}', f"height {record['height']} and width {record['width']} should be "
                             'positive; write the photo\'s size in pixels')
+            if record['height'] * record['width'] > MOST_PIXELS:
+                self.refuse(f'image {img_id!r}', f"{record['height']} x {record['width']} pixels are more than COCO's "
+                            f'masks can count ({MOST_PIXELS:,}); write the photo\'s size in pixels')
             name = record['file_name']
             if '\\' in name:
                 name = name.replace('\\', '/')
@@ -187,6 +197,8 @@ class CocoPartsReader:
             part = self.read_part(record, photo)
             if part is not None:
                 photo.parts.append(part)
+            else:
+                photo.left_out.add(record['category_id'])
         self.statistics.annotations_in_json = len(annotations)
         self.statistics.photos_with_parts = sum(bool(photo.parts) for photo in photos.values())
         return CocoParts(list(photos.values()), categories, self.statistics)

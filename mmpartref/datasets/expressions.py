@@ -99,3 +99,22 @@ def render(template: str, name: PartName, class_name: str | None) -> str:
         raise ValueError(f'template {template!r} has no {{{empty[0]}}} to show for the category {name.part!r}: give '
                          "the category a 'supercategory' in the json, or use a template with {part} alone")
     return ' '.join(template.format(**values).split())
+
+
+class Wordings:
+    """Every template filled in, in their order; rendered once for each name and class.
+
+    Args:
+        templates: as ``check_templates`` returns them.
+    """
+
+    def __init__(self, templates: Sequence[str]) -> None:
+        self.templates = templates
+        self._rendered: dict[tuple[PartName, str | None], list[str]] = {}
+
+    def __call__(self, name: PartName, class_name: str | None) -> list[str]:
+        """Return the expressions that ask for a part."""
+        key = (name, class_name)
+        if key not in self._rendered:
+            self._rendered[key] = [render(template, name, class_name) for template in self.templates]
+        return self._rendered[key]

@@ -1,6 +1,6 @@
 """Any COCO part json as a referring data set."""
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from mmengine import fileio
@@ -9,8 +9,10 @@ from mmengine.logging import print_log
 
 from mmpartref.registry import DATASETS
 
-from .coco_parts import Category, CocoParts, Part, Photo, read_coco_parts
-from .expressions import DEFAULT_TEMPLATES, PartName, check_templates, name_categories, render, split_category
+from .absent_parts import AbsentPartSampler
+from .coco_parts import Category, CocoParts, Photo, read_coco_parts
+from .expressions import DEFAULT_TEMPLATES, PartName, Wordings, check_templates, name_categories, split_category
+from .part_entries import count_expressions_of, entries_of, photo_refs
 from .part_statistics import PartStatistics
 
 GROUP_BY = ('image', 'expression')
@@ -35,6 +37,11 @@ class PartReferDataset(BaseDataset):
         expressions     every template filled in, in the order of the templates
         ann_ids, rles   one per annotation; compressed COCO RLE at the photo's own size
 
+    With ``absent`` there are also refs of parts that are not in the photo, behind the others: ``ann_ids`` and ``rles``
+    are empty, ``category_id`` is None where there is no such category, and ``ref['absent']`` is the kind (see
+    ``AbsentPartSampler``; the other refs have no such key). They are drawn when an item is read, in training anew in
+    each epoch (``set_epoch``).
+
     What happens to the json's faults (each counted in ``statistics``):
 
     - crowd annotations and annotations of zero area (``area`` is 0, or the mask covers no pixel) are left out;
@@ -57,8 +64,12 @@ class PartReferDataset(BaseDataset):
             ``'separate'``: one ref per annotation.
         templates: format strings with the fields ``{super_category}``, ``{part}`` and ``{class_name}``; the last falls
             back to the super-category where no class is known.
+        absent: arguments of the ``AbsentPartSampler``, e.g. ``dict(number=1)``; None asks about no absent part.
+        protocol: what of the json a zero-shot or transfer protocol shows (``protocols.build_data_protocol``), e.g.
+            ``dict(name='partimagenet_parts_25_15', role='seen')``; what it leaves out is counted in ``statistics``.
         metainfo: entries that replace those read from the json: ``categories`` (one dict with ``id``, ``name`` as
-            written, ``part`` and ``super_category`` each), ``category_names`` and ``super_categories`` (distinct).
+            written, ``part`` and ``super_category`` each), ``category_names`` and ``super_categories`` (distinct), and
+            ``protocol`` where there is one (name, fold and role).
         indices: use the first n items (int) or these (sequence); ``statistics`` still describes the whole json.
         serialize_data, pipeline, test_mode, lazy_init, max_refetch: as in ``mmengine.dataset.BaseDataset``.
 
@@ -77,6 +88,8 @@ class PartReferDataset(BaseDataset):
                  group_by: Literal['image', 'expression'] = 'image',
                  instances: Literal['merged', 'separate'] = 'merged',
                  templates: Sequence[str] = DEFAULT_TEMPLATES,
+                 absent: Mapping[str, Any] | None = None,
+                 protocol: Mapping[str, Any] | None = None,
                  metainfo: Mapping | None = None,
                  indices: int | Sequence[int] | None = None,
                  serialize_data: bool = True,
@@ -94,6 +107,12 @@ class PartReferDataset(BaseDataset):
         self.group_by = group_by
         self.instances = instances
         self.templates = check_templates(templates)
+        self.absent = None if absent is None else AbsentPartSampler(**absent)
+        self.protocol = None
+        if protocol is not None:
+            # Not above: PartImageNet's protocols know the file names of its data set, which derives from this one.
+            from .protocols import build_data_protocol
+            self.protocol = build_data_protocol(protocol)
         self._statistics = PartStatistics()
         self._expression_counts = np.zeros(0, dtype=np.int64)
         super().__init__(
@@ -118,6 +137,15 @@ class PartReferDataset(BaseDataset):
         del photo, name
         return None
 
+    def photo_super_category(self, photo: Photo) -> str | None:
+        """Return a super-category that the photo is known to show, annotated or not, lower case, or None."""
+        del photo
+        return None
+
+    def possible_parts(self) -> list[tuple[str, str]]:
+        """Return combinations (super-category, part) that exist although the json has no category for them."""
+        return []
+
     def photo_resolver(self, parts: CocoParts) -> Callable[[str], str]:
         """Return the function from a file name of the json to the path below ``data_prefix['img']``."""
         del parts
@@ -134,74 +162,69 @@ class PartReferDataset(BaseDataset):
         """Read the json into entries; sets ``statistics`` and ``metainfo``, prints the summary."""
         parts = read_coco_parts(self.ann_file)
         names = name_categories(self.ann_file, parts.categories, self.name_category)
+        if self.protocol is not None:
+            self.protocol.apply(parts, names, self.ann_file, self.data_root)
         resolve = self.photo_resolver(parts)
-        texts: dict[tuple[PartName, str | None], list[str]] = {}
+        wordings = Wordings(self.templates)
+        if self.absent is not None:
+            self.absent.learn(parts, names, wordings, self.class_name, self.possible_parts())
         entries = []
         for photo in parts.photos:
-            refs = self._refs_of(photo, names, texts)
+            refs = photo_refs(photo, names, self.class_name, wordings, self.instances)
             head = {
                 'img_id': photo.img_id,
                 'img_path': fileio.join_path(self.data_prefix['img'], resolve(photo.file_name)),
                 'height': photo.height,
                 'width': photo.width
             }
-            if refs and self.group_by == 'image':
-                entries.append({**head, 'refs': refs})
-            else:
-                entries += [{**head, 'refs': [ref]} for ref in refs]
+            plan = None
+            if refs and self.absent is not None:
+                plan = self.absent.plan(photo, self.class_name, self.photo_super_category(photo))
+            entries += entries_of(head, refs, plan, self.group_by)
         if not entries:
             raise ValueError(f'{self.ann_file}: no annotated part is left:\n{parts.statistics.summary()}')
-        self._expression_counts = np.array([len(entry['refs']) for entry in entries], dtype=np.int64)
+        counts = np.array([count_expressions_of(entry) for entry in entries], dtype=np.int64)
+        self._expression_counts = counts.sum(axis=1)
         parts.statistics.items = len(entries)
-        parts.statistics.expressions = int(self._expression_counts.sum())
+        parts.statistics.expressions, parts.statistics.absent_expressions = counts.sum(axis=0).tolist()
         self._finish(parts, names)
         return entries
 
     def _finish(self, parts: CocoParts, names: Mapping[int, PartName]) -> None:
         """Note and print what was loaded."""
-        read = {
+        read: dict[str, Any] = {
             'categories': [{'id': key, 'name': parts.categories[key].name, **name._asdict()}
                            for key, name in names.items()],
             'category_names': [category.name for category in parts.categories.values()],
             'super_categories': list(dict.fromkeys(name.super_category for name in names.values())),
         }
+        if self.protocol is not None:
+            read['protocol'] = self.protocol.identity
         self._metainfo = {**read, **self._metainfo}
         self._statistics = parts.statistics
         self._statistics.notes += [
             f'wording      instances={self.instances!r}, group_by={self.group_by!r}, templates={list(self.templates)}',
             *self.describe(parts, names)
         ]
+        if self.absent is not None:
+            self._statistics.notes.append(f'absent       {self._statistics.absent_expressions:,} more expressions, of '
+                                          f'parts that are not there: {self.absent.describe()}')
         if self._indices is not None:
             shown = self._indices if isinstance(self._indices, int) else f'{len(self._indices)} chosen'
             self._statistics.notes.append(f'indices      {shown} of these items are used')
         print_log(f'{type(self).__name__} {self.ann_file}\n{self._statistics.summary()}', logger='current')
 
-    def _refs_of(self, photo: Photo, names: Mapping[int, PartName], texts: dict) -> list[dict]:
-        """Return the photo's refs in the order in which the json first mentions them."""
-        groups: dict[str, list[Part]] = {}
-        for part in photo.parts:
-            ref_id = f'{photo.img_id}:{part.category_id}'
-            if self.instances == 'separate':
-                ref_id = f'{ref_id}:{part.ann_id}'
-            groups.setdefault(ref_id, []).append(part)
-        refs = []
-        for ref_id, members in groups.items():
-            name = names[members[0].category_id]
-            class_name = self.class_name(photo, name)
-            key = (name, class_name)
-            if key not in texts:
-                texts[key] = [render(template, name, class_name) for template in self.templates]
-            refs.append({
-                'ref_id': ref_id,
-                'category_id': members[0].category_id,
-                'part': name.part,
-                'super_category': name.super_category,
-                'class_name': class_name,
-                'expressions': texts[key],
-                'ann_ids': [part.ann_id for part in members],
-                'rles': [part.rle for part in members]
-            })
-        return refs
+    # Absent parts.
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return an entry, with the absent parts of this epoch."""
+        entry = super().get_data_info(idx)
+        return entry if self.absent is None else self.absent.fill(entry)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch in which absent parts are drawn; ``DatasetEpochHook`` calls it in training."""
+        if self.absent is not None:
+            self.absent.set_epoch(epoch)
 
     # Counting without reading the entries again.
 
@@ -224,8 +247,8 @@ class PartReferDataset(BaseDataset):
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the category ids of an item, for mmengine's ``ClassBalancedDataset``."""
-        return [ref['category_id'] for ref in self.get_data_info(idx)['refs']]
+        """Return the ids of the categories that an item shows, for mmengine's ``ClassBalancedDataset``."""
+        return [ref['category_id'] for ref in self.get_data_info(idx)['refs'] if 'absent' not in ref]
 
     def _subset_counts(self, indices: int | Sequence[int]) -> np.ndarray:
         counts = self._expression_counts

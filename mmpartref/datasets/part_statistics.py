@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 class PartStatistics:
     """Counts over a whole ``ann_file``; nothing that is left out or mended goes uncounted.
 
-    ``annotations_in_json == parts_kept + crowd_left_out + zero_area_left_out + no_ring_left_out``.
+    ``annotations_in_json == parts_kept + crowd_left_out + zero_area_left_out + no_ring_left_out + protocol_left_out``.
 
     Attributes:
         photos_in_json: entries of ``images``.
@@ -16,9 +16,12 @@ class PartStatistics:
         crowd_left_out: annotations with ``iscrowd``.
         zero_area_left_out: annotations whose mask covers no pixel or whose ``area`` is 0.
         no_ring_left_out: annotations whose polygon has no ring of at least three points.
+        protocol_left_out: annotations that a protocol hides.
+        protocol_photos_left_out: photos that had parts, all of which a protocol hides.
         short_rings_discarded: polygon rings of fewer than three points, of dropped annotations and of kept ones.
         backslash_file_names: file names in which '\\' became '/'.
         expressions: referring expressions, one per ref (not times the templates).
+        absent_expressions: those of parts that are not there, where they are asked for; beside ``expressions``.
         items: length of the data set before ``indices``.
         notes: sentences of the data set at hand.
     """
@@ -29,9 +32,12 @@ class PartStatistics:
     crowd_left_out: int = 0
     zero_area_left_out: int = 0
     no_ring_left_out: int = 0
+    protocol_left_out: int = 0
+    protocol_photos_left_out: int = 0
     short_rings_discarded: int = 0
     backslash_file_names: int = 0
     expressions: int = 0
+    absent_expressions: int = 0
     items: int = 0
     notes: list[str] = field(default_factory=list)
 

@@ -9,7 +9,7 @@ from mmpartref.registry import DATASETS
 from .coco_parts import Category, CocoParts, Photo
 from .expressions import PartName, plain, split_category
 from .part_refer_dataset import PartReferDataset
-from .partimagenet_facts import CATEGORY_NAMES, PART_ALIASES, PARTS, Synset, load_synsets
+from .partimagenet_facts import CATEGORY_NAMES, PART_ALIASES, PARTS, UNLISTED_PARTS, Synset, load_synsets
 
 # Photos of each split as published; the Seg split shows all 158 classes in each, the OOD split's are disjoint.
 SEG_CLASSES = 158
@@ -98,6 +98,15 @@ class PartImageNetReferringDataset(PartReferDataset):
         if synset is None or plain(synset.super_category) != name.super_category:
             return None
         return plain(synset.class_name)
+
+    def photo_super_category(self, photo: Photo) -> str | None:
+        """Return the super-category of the photo's ImageNet class."""
+        synset = self.synset(photo.file_name)
+        return None if synset is None else plain(synset.super_category)
+
+    def possible_parts(self) -> list[tuple[str, str]]:
+        """Return what the 11 super-categories have beside the 40 categories."""
+        return [(plain(owner), part) for owner, parts in UNLISTED_PARTS.items() for part in parts]
 
     def photo_resolver(self, parts: CocoParts) -> Callable[[str], str]:
         """Look for the first photo where the json says, in its class folder, and without any folder.

@@ -57,6 +57,22 @@ SPOKEN_PARTS: dict[str, tuple[str, ...]] = {
     'fin': ('flipper', ),
     'mouth': ('opening', ),
 }
+# What an object of a super-category has, may have, or may be said to have, by the names of the parts above, although
+# PartImageNet has no such category: never to be called impossible. Beside the evident ones: saddles on camels, flippers
+# of turtles, wings of cars and tail fins, the fenders of boats, the neck and the foot of a bottle.
+UNLISTED_PARTS: dict[str, tuple[str, ...]] = {
+    'Quadruped': ('mouth', 'hand', 'seat'),
+    'Biped': ('mouth', ),
+    'Fish': ('mouth', ),
+    'Bird': ('mouth', ),
+    'Snake': ('tail', 'mouth'),
+    'Reptile': ('mouth', 'hand', 'fin'),
+    'Car': ('head', 'tail', 'seat', 'engine', 'wing', 'fin'),
+    'Bicycle': ('tail', 'side mirror', 'engine', 'wing', 'foot'),
+    'Boat': ('head', 'tail', 'seat', 'engine', 'fin', 'tire', 'foot', 'wing'),
+    'Aeroplane': ('fin', 'tire', 'seat', 'mouth', 'foot'),
+    'Bottle': ('head', 'foot'),
+}
 
 
 @dataclass(frozen=True)

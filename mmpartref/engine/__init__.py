@@ -3,6 +3,7 @@ from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.epoch_seed_hook import EpochSeedHook
 from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.model_cost_hook import ModelCostHook
+from mmpartref.engine.protocol_hook import ProtocolHook
 from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.strict_load_hook import StrictLoadHook
 from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
@@ -13,6 +14,7 @@ __all__ = [
     'EpochSeedHook',
     'GroupedOptimWrapperConstructor',
     'ModelCostHook',
+    'ProtocolHook',
     'ReferringVisualizationHook',
     'StrictLoadHook',
     'UniformFirstEpochLR',

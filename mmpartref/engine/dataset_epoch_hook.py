@@ -10,10 +10,12 @@ from mmpartref.registry import HOOKS
 
 
 def transforms_with_epoch(dataset: Dataset) -> Iterator[Any]:
-    """Yield the transforms that have ``set_epoch``, through mmengine's data set wrappers."""
+    """Yield the transforms that have ``set_epoch``, and a data set that has it, through mmengine's wrappers."""
     for inner in (*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)):
         if inner is not None:
             yield from transforms_with_epoch(inner)
+    if hasattr(dataset, 'set_epoch'):
+        yield dataset
     for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
         if hasattr(transform, 'set_epoch'):
             yield transform
@@ -21,9 +23,10 @@ def transforms_with_epoch(dataset: Dataset) -> Iterator[Any]:
 
 @HOOKS.register_module()
 class DatasetEpochHook(Hook):
-    """Call ``set_epoch`` of every transform of the training data that has it, before each epoch.
+    """Call ``set_epoch`` of the training data and of its transforms that have it, before each epoch.
 
-    Needed by ``DrawExpressions``, which otherwise draws the same wordings in every epoch.
+    Needed by ``DrawExpressions``, which otherwise draws the same wordings in every epoch, and by a data set that asks
+    about absent parts.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -8,14 +8,16 @@ from typing import Any
 
 import torch
 import torch.distributed as torch_dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from mmpartref.datasets.absent_parts import AbsentPartSampler
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
+from mmpartref.engine.options_action import OptionsAction
 from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.key_report import WeightsError
@@ -38,7 +40,7 @@ def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespac
     parser.add_argument('--work-dir', help='where logs and checkpoints go; default work_dirs/<config name>')
     parser.add_argument('--data-root', help='data set folder, for every dataloader of the config')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='overrides, e.g. test_dataloader.batch_size=2 (checked)')
+        '--cfg-options', nargs='+', action=OptionsAction, help='overrides, e.g. test_dataloader.batch_size=2 (checked)')
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='job launcher')
     # torch.distributed.launch passes one spelling or the other, depending on its version.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -191,6 +193,8 @@ def dump_header(cfg: Config) -> dict[str, Any]:
         'checkpoint': cfg.load_from,
         'ann_file': cfg.test_dataloader.dataset.get('ann_file'),
     }
+    if cfg.test_dataloader.dataset.get('absent') is not None:
+        header['absent'] = AbsentPartSampler(**cfg.test_dataloader.dataset.absent).describe()
     if model.get('type') == 'ReferringDetector':
         for key, default in (('resolver', 'text'), ('rule', 'union'), ('targets', 'parts'), ('score_threshold', 0.5)):
             header[key] = model.get(key, default)

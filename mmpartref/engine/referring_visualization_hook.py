@@ -62,5 +62,5 @@ class ReferringVisualizationHook(Hook):
         if not is_main_process():  # whose visualiser is the only one that writes
             return
         image = mmcv.imfrombytes(fileio.get(sample.img_path), channel_order='rgb')
-        truth = decode_refs(sample.refs).astype(bool)
+        truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)
         runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)

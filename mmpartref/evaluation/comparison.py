@@ -59,12 +59,16 @@ def read_comparison(paths: Sequence[str | Path], *, names: Sequence[str] | None 
 def truth_by_ref(dump: PredictionDump, file: str) -> dict[str, tuple]:
     """Return what is true of each ref: photo, super-category, part and the annotations' masks, in any order.
 
+    Parts that are not there are passed over, as in ``PredictionDump.rows``: reference points do not answer them.
+
     Raises:
         ValueError: there is no ref, or one occurs twice, so that predictions cannot be paired.
     """
     truths: dict[str, tuple] = {}
     for photo in dump.photos:
         for each in photo.expressions:
+            if each.absent is not None:
+                continue
             if each.ref_id in truths:
                 raise ValueError(f'{file} holds the ref {each.ref_id} twice, so that it cannot be paired with another '
                                  'dump; ask for each ref once')

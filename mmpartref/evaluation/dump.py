@@ -9,7 +9,8 @@ The file is JSON with one photo per line::
     ...]}
 
 An expression may also have ``"candidates": [{"score", "mask": RLE}, ...]`` (``tools/test.py --dump FILE
---candidates``).
+--candidates``), ``"presence"``, the model's word from 0 to 1 on whether the part is there, and, where it is not,
+``"absent"``, the kind of its absence, and no truth.
 
 RLEs are COCO's compressed ones, ``counts`` as a string; ``pycocotools.mask.decode`` takes them as they are.
 """
@@ -27,6 +28,7 @@ from mmengine.utils import ProgressBar
 from mmpartref.datasets.coco_masks import rle_from_rle
 
 from .predictions import Candidate, PhotoPredictions, Prediction, as_text
+from .presence import score_absent
 from .report import Row, score_photo
 
 FORMAT, VERSION = 'mmpartref-dump', 1
@@ -41,6 +43,7 @@ EXPRESSION_KEYS = {
     'pred': dict,
     'truth': list
 }
+OPTIONAL_KEYS = {'candidates': list, 'absent': str, 'presence': (int, float)}
 CANDIDATE_KEYS = {'score': (int, float), 'mask': dict}
 # How every damaged record is mended.
 AGAIN = 'write the dump again with tools/test.py --dump'
@@ -60,7 +63,7 @@ class PredictionDump:
     photos: list[PhotoPredictions]
 
     def rows(self) -> list[Row]:
-        """Score all expressions; draws a progress bar on a terminal."""
+        """Score all expressions of parts that are there; draws a progress bar on a terminal."""
         bar = None
         if len(self.photos) >= BAR_FROM and sys.stderr.isatty():
             bar = ProgressBar(len(self.photos), file=sys.stderr)
@@ -70,6 +73,10 @@ class PredictionDump:
             if bar is not None:
                 bar.update()
         return rows
+
+    def absent_rows(self) -> list[Row]:
+        """Score all expressions of parts that are not there."""
+        return [row for photo in self.photos for row in score_absent(photo)]
 
     def write(self, path: str | Path) -> None:
         """Write the file whole or not at all: under another name first, then renamed.
@@ -93,11 +100,12 @@ class PredictionDump:
 
 
 def as_record(photo: PhotoPredictions) -> dict[str, Any]:
-    """Return a photo as the file has it; candidates that were not asked for are left out."""
+    """Return a photo as the file has it, without what it may have and has not."""
     record = asdict(photo)
     for expression in record['expressions']:
-        if expression['candidates'] is None:
-            del expression['candidates']
+        for key in OPTIONAL_KEYS:
+            if expression[key] is None:
+                del expression[key]
     return record
 
 
@@ -178,14 +186,18 @@ def read_photo(record: object, where: str) -> PhotoPredictions:
 
 def read_expression(record: object, shape: list[int], where: str) -> Prediction:
     """Check one expression of a photo of ``shape`` (h, w)."""
-    has_candidates = isinstance(record, dict) and 'candidates' in record
-    fields = check_record(record, {**EXPRESSION_KEYS, **({'candidates': list} if has_candidates else {})}, where)
+    optional = {key: kind for key, kind in OPTIONAL_KEYS.items() if isinstance(record, dict) and key in record}
+    fields = check_record(record, {**EXPRESSION_KEYS, **optional}, where)
     where = f"{where} (ref_id {fields['ref_id']})"
     if len(fields['ann_ids']) != len(fields['truth']):
         raise ValueError(f"{where} has {len(fields['ann_ids'])} ann_ids but {len(fields['truth'])} masks in truth; "
                          f'{AGAIN}')
     if not math.isfinite(fields['score']):
         raise ValueError(f"{where}: score is {fields['score']}, not a finite number; {AGAIN}")
+    if not 0 <= fields.get('presence', 0) <= 1:
+        raise ValueError(f"{where}: presence is {fields['presence']}, not a number from 0 to 1; {AGAIN}")
+    if 'absent' in fields and fields['truth']:
+        raise ValueError(f"{where} is absent but has {len(fields['truth'])} masks in truth; {AGAIN}")
     rles = [fields['pred'], *fields['truth']]
     if not all(isinstance(rle, dict) for rle in rles):
         raise ValueError(f'{where}: a mask in truth is not an RLE with size and counts; {AGAIN}')
@@ -194,7 +206,7 @@ def read_expression(record: object, shape: list[int], where: str) -> Prediction:
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from None
     candidates = None
-    if has_candidates:
+    if 'candidates' in fields:
         candidates = [read_candidate(each, shape, f'{where}, candidate number {number}')
                       for number, each in enumerate(fields['candidates'])]
     return Prediction(**{**fields, 'pred': pred, 'truth': truth, 'candidates': candidates})

@@ -14,19 +14,28 @@ from pycocotools import mask as coco_mask
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pixels two masks share (``inter``) and pixels that belong to either (``union``)."""
+    """Pixels two masks share (``inter``) and pixels that belong to either (``union``).
+
+    ``if_empty`` is the IoU where both masks are empty: 1, since then nothing was missed or added, unless another rule
+    was chosen (see ``conventions``).
+    """
     inter: int
     union: int
+    if_empty: int = 1
 
     @property
     def iou(self) -> float:
-        """Intersection over union, 0 to 1; 1 where both masks are empty, since then nothing was missed or added."""
-        return self.inter / self.union if self.union else 1.0
+        """Intersection over union, 0 to 1."""
+        return self.inter / self.union if self.union else float(self.if_empty)
+
+    @property
+    def exact(self) -> Fraction:
+        """The same without rounding."""
+        return Fraction(self.inter, self.union) if self.union else Fraction(self.if_empty)
 
     def reaches(self, threshold: Fraction, *, strict: bool) -> bool:
         """Say whether the IoU is greater than ``threshold`` (``strict``) or at least as great, in exact arithmetic."""
-        exact = Fraction(self.inter, self.union) if self.union else Fraction(1)
-        return exact > threshold if strict else exact >= threshold
+        return self.exact > threshold if strict else self.exact >= threshold
 
 
 @dataclass(frozen=True)

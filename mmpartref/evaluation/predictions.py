@@ -34,6 +34,8 @@ class Prediction:
         pred: compressed COCO RLE of the predicted mask, ``counts`` as an ASCII string.
         truth: the same of each annotation, in the order of ``ann_ids``.
         candidates: best first; None where the model was not asked for them.
+        absent: the kind of a part that is not in the photo (``truth`` is empty then), None for one that is.
+        presence: the model's word on whether the part is there, 0 to 1; None where it gives none.
     """
     ref_id: str
     expression: str
@@ -44,6 +46,8 @@ class Prediction:
     pred: dict
     truth: list[dict]
     candidates: list[Candidate] | None = None
+    absent: str | None = None
+    presence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +103,34 @@ def read_sample(sample: Mapping[str, Any]) -> PhotoPredictions:
     encoded = encode_masks(masks)
     img_id = sample['img_id'] if isinstance(sample['img_id'], str) else int(sample['img_id'])
     height, width = (int(side) for side in sample['ori_shape'][:2])
-    candidates = sample.get('pred_candidates') or [None] * len(encoded)
+    columns = zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'],
+                  sample.get('pred_candidates') or [None] * len(encoded), checked_presence(sample, len(encoded), where),
+                  strict=True)
     expressions = [
-        read_expression(*each, (height, width), where)
-        for each in zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'], candidates, strict=True)
+        read_expression(ref, text, pred, score, candidates, (height, width), where, presence)
+        for ref, text, pred, score, candidates, presence in columns
     ]
     return PhotoPredictions(img_id, str(sample.get('img_path') or ''), (height, width), expressions)
+
+
+def checked_presence(sample: Mapping[str, Any], count: int, where: str) -> list[float] | list[None]:
+    """Return ``pred_presence`` as a list of K numbers, of None where the model gives none.
+
+    Raises:
+        ValueError: there are not K of them, or one is not between 0 and 1.
+    """
+    presence = sample.get('pred_presence')
+    if presence is None:
+        return [None] * count
+    values = [float(value) for value in presence]
+    if len(values) != count:
+        raise ValueError(f'{where} has {count} expressions but the model returned {len(values)} pred_presence; return '
+                         'one of each per expression')
+    wrong = [value for value in values if not 0 <= value <= 1]
+    if wrong:
+        raise ValueError(f'{where}: pred_presence is {wrong[0]}, not a number from 0 to 1; look for NaN in the '
+                         "model's outputs")
+    return values
 
 
 def read_candidates(candidates: tuple[torch.Tensor, torch.Tensor] | None) -> list[Candidate] | None:
@@ -117,7 +143,7 @@ def read_candidates(candidates: tuple[torch.Tensor, torch.Tensor] | None) -> lis
 
 def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
                     candidates: tuple[torch.Tensor, torch.Tensor] | None, size: tuple[int, int],
-                    where: str) -> Prediction:
+                    where: str, presence: float | None = None) -> Prediction:
     """Pair one ref, the words asked, with its predicted RLE; ``size`` is the photo's (h, w)."""
     if not math.isfinite(score):
         raise ValueError(f"{where}, ref {ref['ref_id']}: the model's score is {float(score)}, not a finite number; "
@@ -127,6 +153,10 @@ def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
         if tuple(rle['size']) != size:
             raise ValueError(f"{where}, ref {ref['ref_id']}: the photo is {size[0]} x {size[1]} pixels (height x "
                              f"width) but an annotation is {rle['size']}; correct the json")
+    absent = ref.get('absent')
+    if absent is not None and truth:
+        raise ValueError(f"{where}, ref {ref['ref_id']}: it is marked as absent ({absent!r}) but has {len(truth)} "
+                         'annotations; drop one of the two')
     return Prediction(
         ref_id=ref['ref_id'],
         expression=text,
@@ -136,4 +166,6 @@ def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
         score=float(score),
         pred=pred,
         truth=truth,
-        candidates=read_candidates(candidates))
+        candidates=read_candidates(candidates),
+        absent=absent,
+        presence=presence)

@@ -102,7 +102,9 @@ def build_dataset(config: Mapping[str, Any], where: str) -> PartReferDataset:
         raise ValueError(f'{where}: reference points go photo by photo, but indices count single expressions where '
                          "group_by='expression'; drop one of the two")
     with DefaultScope.overwrite_default_scope(SCOPE):
-        dataset = DATASETS.build({**config, 'group_by': 'image', 'pipeline': []})
+        # What is not there has no mask to compare with.
+        asked = {key: value for key, value in config.items() if key != 'absent'}
+        dataset = DATASETS.build({**asked, 'group_by': 'image', 'pipeline': []})
     if not isinstance(dataset, PartReferDataset):
         raise ValueError(f'{where}: its dataset is a {type(dataset).__name__}; reference points need a '
                          'PartReferDataset or one derived from it, without a wrapper')

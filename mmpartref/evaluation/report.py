@@ -4,12 +4,13 @@ Every sum of floats is rounded once (``math.fsum``) and everything else is integ
 on the order of the photos: one process, several, or a dump read again give the same digits.
 """
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import fsum
 
+from .conventions import EmptyRule, check_empty_rule, describe_conventions, under_rule
 from .iou import ExpressionScore, Overlap, score_rles
-from .predictions import PhotoPredictions
+from .predictions import PhotoPredictions, Prediction
 
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 TABLE_THRESHOLD = Fraction(1, 2)
@@ -18,13 +19,19 @@ GROUP_COLUMNS = ('n', 'mIoU', 'P@0.5')
 
 @dataclass(frozen=True)
 class Row:
-    """One scored expression."""
+    """One scored expression.
+
+    ``absent`` is the kind of a part that is not there, None for one that is; ``presence`` the model's word on it, 0 to
+    1, None where it gave none.
+    """
     img_id: int | str
     ref_id: str
     expression: str
     part: str
     super_category: str
     score: ExpressionScore
+    absent: str | None = None
+    presence: float | None = None
 
     @property
     def category(self) -> tuple[str, str]:
@@ -33,11 +40,14 @@ class Row:
 
 
 def score_photo(photo: PhotoPredictions) -> list[Row]:
-    """Score a photo's expressions."""
-    return [
-        Row(photo.img_id, each.ref_id, each.expression, each.part, each.super_category,
-            score_rles(each.pred, each.truth)) for each in photo.expressions
-    ]
+    """Score a photo's expressions of parts that are there; ``presence.score_absent`` scores the others."""
+    return [score_one(photo, each) for each in photo.expressions if each.absent is None]
+
+
+def score_one(photo: PhotoPredictions, each: Prediction) -> Row:
+    """Score one expression of a photo."""
+    return Row(photo.img_id, each.ref_id, each.expression, each.part, each.super_category,
+               score_rles(each.pred, each.truth), each.absent, each.presence)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -47,7 +57,8 @@ def mean(values: Sequence[float]) -> float:
 
 def cumulative_iou(overlaps: Sequence[Overlap]) -> float:
     """Return all intersections over all unions."""
-    return Overlap(sum(each.inter for each in overlaps), sum(each.union for each in overlaps)).iou
+    return Overlap(sum(each.inter for each in overlaps), sum(each.union for each in overlaps),
+                   min((each.if_empty for each in overlaps), default=1)).iou
 
 
 def precision(overlaps: Sequence[Overlap], threshold: Fraction, strict: bool) -> float:
@@ -81,15 +92,32 @@ def macro_iou(rows: Sequence[Row], by_part: bool) -> float:
     return mean([mean([row.score.overlap.iou for row in group]) for group in group_rows(rows, by_part).values()])
 
 
+def under_empty_rule(rows: Sequence[Row], empty: EmptyRule) -> list[Row]:
+    """Return the rows as the rule counts them: where prediction and truth are both empty, ``'skip'`` leaves them out.
+
+    Raises:
+        ValueError: there is no such rule, or nothing is left.
+    """
+    check_empty_rule(empty)
+    scores = [(row, under_rule(row.score, empty)) for row in rows]
+    kept = [replace(row, score=score) for row, score in scores if score is not None]
+    if rows and not kept:
+        raise ValueError(f"empty='skip' leaves no expression to score: prediction and truth are both empty in all "
+                         f"{len(rows)}; choose 'one' or 'zero', or check the data set")
+    return kept
+
+
 def summarise(rows: Sequence[Row],
               *,
               precision_thresholds: Sequence[float] = PRECISION_THRESHOLDS,
-              strict: bool = True) -> dict[str, float]:
+              strict: bool = True,
+              empty: EmptyRule = 'one') -> dict[str, float]:
     """Return all metrics, fractions between 0 and 1; ``ReferringSegMetric`` says what each one is.
 
     Raises:
-        ValueError: there is no row, no annotation, or a threshold outside 0 to 1.
+        ValueError: there is no row, no annotation, a threshold outside 0 to 1, or no such rule for empty masks.
     """
+    asked, rows = rows, under_empty_rule(rows, empty)
     overlaps = [row.score.overlap for row in rows]
     annotations = [overlap for row in rows for overlap in row.score.per_annotation]
     if not overlaps or not annotations:
@@ -106,6 +134,7 @@ def summarise(rows: Sequence[Row],
         **{f'ann_P@{name}': precision(annotations, value, strict) for name, value in thresholds.items()},
         'expressions': len(overlaps),
         'annotated_parts': len(annotations),
+        **({'skipped': len(asked) - len(rows)} if empty == 'skip' else {}),
     }
 
 
@@ -119,43 +148,47 @@ def format_table(rows: Sequence[Row],
                  *,
                  precision_thresholds: Sequence[float] = PRECISION_THRESHOLDS,
                  strict: bool = True,
+                 empty: EmptyRule = 'one',
                  note: str = '',
                  by_part: bool = False) -> str:
     """Return a table to read, in percent: both countings of the whole, then super-categories, then parts if asked.
 
-    ``note`` becomes the first line; say there which model and decode made the masks. Raises as ``summarise``.
+    The first line says what Precision@X counts and what became of empty masks. ``note`` goes above it; say there which
+    model and decode made the masks. Raises as ``summarise``.
     """
-    summary = summarise(rows, precision_thresholds=precision_thresholds, strict=strict)
+    summary = summarise(rows, precision_thresholds=precision_thresholds, strict=strict, empty=empty)
+    both_empty = sum(not row.score.overlap.union for row in rows)
+    rows = under_empty_rule(rows, empty)
     names = [f'P@{name}' for name in exact_thresholds(precision_thresholds)]
     whole = [
         ['', 'n', 'mIoU', 'cIoU', *names],
         _whole_cells(summary, 'per expression', 'expressions', '', names),
         _whole_cells(summary, 'per annotated part', 'annotated_parts', 'ann_', names),
     ]
-    sign = '>' if strict else '>='
     blocks = [
         *([note] if note else []),
-        f'Precision@X counts IoU {sign} X; figures in percent',
-        _align(whole),
-        _align([['super-category', *GROUP_COLUMNS],
-                *_group_lines(rows, strict, by_part=False),
-                ['macro mean', '', _percent(summary['mIoU_super']), '']]),
+        describe_conventions(strict, empty, both_empty),
+        align(whole),
+        align([['super-category', *GROUP_COLUMNS],
+               *_group_lines(rows, strict, by_part=False),
+               ['macro mean', '', percent(summary['mIoU_super']), '']]),
     ]
     if by_part:
-        blocks.append(_align([['part', *GROUP_COLUMNS],
-                              *_group_lines(rows, strict, by_part=True),
-                              ['macro mean', '', _percent(summary['mIoU_part']), '']]))
+        blocks.append(align([['part', *GROUP_COLUMNS],
+                             *_group_lines(rows, strict, by_part=True),
+                             ['macro mean', '', percent(summary['mIoU_part']), '']]))
     else:
-        blocks.append(f"macro mean over parts: mIoU {_percent(summary['mIoU_part'])}")
+        blocks.append(f"macro mean over parts: mIoU {percent(summary['mIoU_part'])}")
     return '\n'.join(blocks)
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """Return a fraction as percent, two decimals."""
     return f'{100 * value:.2f}'
 
 
 def _whole_cells(summary: Mapping[str, float], title: str, count: str, prefix: str, names: list[str]) -> list[str]:
-    return [title, str(int(summary[count])), *(_percent(summary[prefix + name]) for name in ('mIoU', 'cIoU', *names))]
+    return [title, str(int(summary[count])), *(percent(summary[prefix + name]) for name in ('mIoU', 'cIoU', *names))]
 
 
 def _group_lines(rows: Sequence[Row], strict: bool, by_part: bool) -> list[list[str]]:
@@ -163,13 +196,13 @@ def _group_lines(rows: Sequence[Row], strict: bool, by_part: bool) -> list[list[
     for name, group in group_rows(rows, by_part).items():
         overlaps = [row.score.overlap for row in group]
         lines.append([' '.join(filter(None, name)) or '(none)', str(len(group)),
-                      _percent(mean([overlap.iou for overlap in overlaps])),
-                      _percent(precision(overlaps, TABLE_THRESHOLD, strict))])
+                      percent(mean([overlap.iou for overlap in overlaps])),
+                      percent(precision(overlaps, TABLE_THRESHOLD, strict))])
     return lines
 
 
-def _align(cells: list[list[str]]) -> str:
-    """Set the first column flush left and the others flush right."""
+def align(cells: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as a table; set the first column flush left and the others flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     return '\n'.join('  ' + '  '.join([line[0].ljust(widths[0]),
                                        *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))])

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pycocotools import mask as coco_mask
 
+from .conventions import EmptyRule
 from .dump import PredictionDump
 from .predictions import Candidate, Prediction, as_text
 from .report import score_photo, summarise
@@ -54,7 +55,8 @@ def sweep(dump: PredictionDump,
           thresholds: Sequence[float] = THRESHOLDS,
           *,
           rule: Literal['union', 'top1'] = 'union',
-          strict: bool = True) -> dict[float, dict[str, float]]:
+          strict: bool = True,
+          empty: EmptyRule = 'one') -> dict[float, dict[str, float]]:
     """Return all metrics at each threshold.
 
     Choose on a validation split and report on another: the best of many thresholds on the split at hand flatters.
@@ -65,7 +67,7 @@ def sweep(dump: PredictionDump,
     results = {}
     for threshold in thresholds:
         rows = [row for photo in dump_at(dump, threshold, rule).photos for row in score_photo(photo)]
-        results[threshold] = summarise(rows, strict=strict)
+        results[threshold] = summarise(rows, strict=strict, empty=empty)
     return results
 
 

@@ -13,8 +13,10 @@ class ReferringDataSample(BaseDataElement):
         expressions (list[str], K): what the model is asked.
         refs (list[dict], K): where each expression comes from; keys ``ref_id`` (str), ``category_id`` (int), ``part``,
             ``super_category`` (str), ``ann_ids`` (list[int]) and ``rles`` (one compressed COCO RLE per annotation, at
-            the photo's own size). Absent for a user's own photo.
+            the photo's own size); for a part that is not there also ``absent``, its kind, and then no ``rles``. No
+            ``refs`` for a user's own photo.
         gt_masks (uint8 tensor (K, H, W), 0..255): letterboxed training targets. Training only.
         pred_masks (bool tensor (K, h, w)), pred_scores (float tensor (K,)): written by the model's ``predict``.
+        pred_presence (float tensor (K,), 0 to 1): the model's word on whether the part is there at all.
         pred_candidates (list, K): pairs of scores (C,) and bool masks (C, h, w), where the model keeps them.
     """

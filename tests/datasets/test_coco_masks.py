@@ -94,6 +94,7 @@ def test_short_rings_never_reach_pycocotools(polygon: Any) -> None:
     ([[1, 2, 'x', 4, 5, 6]], 'not a number'),
     ([[1, 2, float('nan'), 4, 5, 6]], 'far outside'),
     ([[1, 2, 1e9, 4, 5, 6]], 'far outside'),
+    ([[1, 2, 10**400, 4, 5, 6]], 'far outside'),
     (None, 'NoneType'),
     ('abc', 'str'),
 ])

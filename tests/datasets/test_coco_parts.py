@@ -76,6 +76,7 @@ DAMAGES: dict[str, tuple[Callable[[dict], object], str]] = {
     'no height': (lambda d: d['images'][0].pop('height'), "image 1: the key 'height' is missing"),
     'height as text': (lambda d: d['images'][0].update(height='20'), "image 1: 'height' is '20', a str; write int"),
     'height 0': (lambda d: d['images'][0].update(height=0), 'image 1: height 0 and width 30 should be positive'),
+    'a size without bounds': (lambda d: d['images'][0].update(height=10**30), 'are more than COCO\'s masks can count'),
     'list as id': (lambda d: d['images'][0].update(id=[1]), r"image \[1\]: 'id' is .* a list; write int or str"),
     'record is a number': (lambda d: d['images'].append(7), r'images\[2\]: it is a int; write an object'),
     'empty name': (lambda d: d['categories'][0].update(name=' '), 'category 5: its name is empty'),

@@ -27,3 +27,14 @@ def test_after_the_letterbox_is_too_late() -> None:
     results = {'refs': [{'rles': [encode(rectangle(0, 2))]}], 'img_path': 'x.jpg', 'img': np.zeros((32, 32, 3))}
     with pytest.raises(ValueError, match=r'x\.jpg.*before Letterbox'):
         LoadReferringMasks()(results)
+
+
+def test_refs_without_annotations_get_empty_masks_of_the_photos_size() -> None:
+    absent = {'rles': []}
+    masks = LoadReferringMasks()({'refs': [absent, {'rles': [encode(rectangle(0, 2))]}], 'img_path': 'x'})['gt_masks']
+    np.testing.assert_array_equal(masks, 255 * np.stack([np.zeros_like(rectangle(0, 2)), rectangle(0, 2)]))
+    alone = LoadReferringMasks()({'refs': [absent], 'img_path': 'x', 'height': 8, 'width': 10})['gt_masks']
+    assert alone.shape == (1, 8, 10)
+    assert not alone.any()
+    with pytest.raises(ValueError, match='none of these refs has an annotation'):
+        LoadReferringMasks()({'refs': [absent], 'img_path': 'x'})

@@ -49,6 +49,16 @@ def test_two_items_of_one_photo_are_two_pictures(runner, tmp_path):
     assert len(list((tmp_path / 'out').iterdir())) == 2
 
 
+def test_a_part_that_is_not_there_has_an_empty_truth(runner, tmp_path):
+    absent = sample(tmp_path, 0)
+    absent.refs = [{'rles': [], 'absent': 'other'}]
+    hook = ReferringVisualizationHook(out_dir=str(tmp_path / 'out'))
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, outputs=[absent, sample(tmp_path, 1)])
+    pictures = [cv2.imread(str(file)) for file in sorted((tmp_path / 'out').iterdir())]
+    assert (pictures[0] != pictures[1]).any()
+
+
 def test_a_test_without_a_folder_draws_nothing(runner, tmp_path):
     hook = ReferringVisualizationHook()
     hook.before_test_epoch(runner)

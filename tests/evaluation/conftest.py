@@ -6,8 +6,13 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
+from mmpartref.evaluation.iou import encode_masks
+from mmpartref.evaluation.predictions import Prediction
 from mmpartref.structures import ReferringDataSample
 
+# Columns of a strip: first, and the one after the last.
+Run = tuple[int, int]
+STRIP = (1, 60)
 Box = tuple[int, int, int, int]
 
 
@@ -41,6 +46,27 @@ def make_sample(img_id: int, parts: Sequence[tuple[str, str, Sequence[Box], Sequ
 @pytest.fixture
 def sample_of() -> Callable[..., dict]:
     return make_sample
+
+
+def strip_rle(runs: Sequence[Run], size: tuple[int, int] = STRIP) -> dict:
+    mask = np.zeros(size, dtype=bool)
+    for start, stop in runs:
+        mask[:, start:stop] = True
+    return encode_masks(mask[None])[0]
+
+
+def make_prediction(part: str, truth: Sequence[Run], pred: Sequence[Run] = (), *, owner: str = 'bird',
+                    expression: str | None = None, ref_id: str | None = None, absent: str | None = None) -> Prediction:
+    """A prediction on a photo of one row and 60 columns, so that areas are lengths; one annotation per run."""
+    return Prediction(
+        ref_id=ref_id or f'1:{part}', expression=expression or f'{owner} {part}', part=part, super_category=owner,
+        ann_ids=list(range(len(truth))), score=0.5, pred=strip_rle(pred), truth=[strip_rle([run]) for run in truth],
+        absent=absent)
+
+
+@pytest.fixture
+def strip() -> Callable[..., Prediction]:
+    return make_prediction
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def test_predictions_have_the_photos_size_and_do_not_depend_on_company(model):
     assert found[0].pred_masks.dtype == torch.bool
     assert 0 < found[0].pred_masks.float().mean() < 1
     assert len(found[0].pred_candidates) == 2
+    torch.testing.assert_close(found[0].pred_presence, probs.amax(dim=(1, 2)))
     alone = model(images[:1], [sample(['bird wing'], (32, 48))], mode='predict')[0]
     assert torch.equal(alone.pred_masks[0], found[0].pred_masks[1])
 

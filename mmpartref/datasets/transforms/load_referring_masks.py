@@ -9,8 +9,8 @@ from mmpartref.registry import TRANSFORMS
 class LoadReferringMasks(BaseTransform):
     """Decode the refs' RLEs into ``gt_masks``, uint8 (K, h, w), 0 or 255.
 
-    A ref's mask is the union of its annotations. 255 instead of 1, so that the letterbox's interpolation keeps what
-    fraction of a pixel is covered.
+    A ref's mask is the union of its annotations, empty where it has none (an absent part). 255 instead of 1, so that
+    the letterbox's interpolation keeps what fraction of a pixel is covered.
 
     Raises:
         ValueError: the photo has been resized already; run this before ``Letterbox``.
@@ -18,7 +18,8 @@ class LoadReferringMasks(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_masks``."""
-        masks = decode_refs(results['refs'])  # (K, h, w)
+        size = (results['height'], results['width']) if 'height' in results else None
+        masks = decode_refs(results['refs'], size)  # (K, h, w)
         if 'img' in results and results['img'].shape[:2] != masks.shape[1:]:
             raise ValueError(f"{results['img_path']}: the masks are {masks.shape[1:]} but the image is "
                              f"{results['img'].shape[:2]} (height, width); put LoadReferringMasks before Letterbox")

@@ -1,3 +1,4 @@
+from mmpartref.models.decode_heads.presence_head import PresenceHead
 from mmpartref.models.decode_heads.vision_language_decode_head import VisionLanguageDecodeHead
 
-__all__ = ['VisionLanguageDecodeHead']
+__all__ = ['PresenceHead', 'VisionLanguageDecodeHead']

@@ -27,6 +27,8 @@ class VisionLanguageDecodeHead(BaseModule):
         dropout: rate in the decoder.
         low_resolution: compute what is linear before upsampling; see ``DynamicProjector``.
         loss: config of the loss on the logits.
+        presence_head: config of a head that tells whether the part is there at all (``PresenceHead``; the channels are
+            filled in); None has none, and no parameter that a published checkpoint lacks.
         init_cfg: mmengine's initialisation config.
     """
 
@@ -41,6 +43,7 @@ class VisionLanguageDecodeHead(BaseModule):
                  dropout: float = 0.1,
                  low_resolution: bool = True,
                  loss: dict,
+                 presence_head: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.in_channels = in_channels
@@ -50,6 +53,10 @@ class VisionLanguageDecodeHead(BaseModule):
                                              dropout)
         self.projector = DynamicProjector(in_channels, sentence_channels, low_resolution)
         self.loss_module = MODELS.build(loss)
+        self.presence_head = None
+        if presence_head is not None:
+            self.presence_head = MODELS.build(
+                {'in_channels': in_channels, 'sentence_channels': sentence_channels, **presence_head})
 
     def forward(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
                 size: tuple[int, int]) -> torch.Tensor:
@@ -62,6 +69,13 @@ class VisionLanguageDecodeHead(BaseModule):
         """
         decoded = self.decoder(fused, words, padding)
         return self.projector(decoded, sentence, size)
+
+    def with_presence(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
+                      size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what ``forward`` does, and the presence head's logits (M,)."""
+        assert self.presence_head is not None
+        decoded = self.decoder(fused, words, padding)
+        return self.projector(decoded, sentence, size), self.presence_head(decoded, sentence)
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return ``{'loss_text_to_pixel': scalar}`` for logits and targets (M, 1, H/4, W/4)."""

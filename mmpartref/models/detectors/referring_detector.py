@@ -102,13 +102,15 @@ class ReferringDetector(BaseModel):
     def predict(self, inputs: torch.Tensor, data_samples: list[ReferringDataSample]) -> list[ReferringDataSample]:
         """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
 
-        The score is the best chosen instance's, 0 where none is. With ``keep_candidates`` also ``pred_candidates``: K
-        pairs of scores (C,) and masks (C, h, w) bool, best first.
+        The score is the best chosen instance's, 0 where none is. ``pred_presence`` (K,) is the best instance's of the
+        expression's labels, chosen or not, 0 where the detector found none. With ``keep_candidates`` also
+        ``pred_candidates``: K pairs of scores (C,) and masks (C, h, w) bool, best first. ``pred_instances``, the
+        detector's own answer, is what ``heat_map`` reads.
         """
         from mmdet.structures import DetDataSample
         found = self.detector.predict(inputs, [DetDataSample(metainfo=each.metainfo) for each in data_samples])
         for sample, result in zip(data_samples, found, strict=True):
-            instances = result.pred_instances
+            sample.pred_instances = instances = result.pred_instances
             height, width = sample.ori_shape[:2]
             masks = torch.as_tensor(instances.masks).to(instances.scores.device, torch.bool).reshape(-1, height, width)
             order = instances.scores.argsort(descending=True, stable=True)
@@ -116,9 +118,26 @@ class ReferringDetector(BaseModel):
             answers = [self._answer(sample, index, labels, scores, masks) for index in range(len(sample.expressions))]
             sample.pred_masks = torch.stack([mask for mask, _, _ in answers])
             sample.pred_scores = torch.stack([score for _, score, _ in answers])
+            sample.pred_presence = torch.stack([best_score(candidates[0]) for _, _, candidates in answers])
             if self.keep_candidates:
                 sample.pred_candidates = [candidates for _, _, candidates in answers]
         return data_samples
+
+    @torch.no_grad()
+    def heat_map(self, sample: ReferringDataSample, index: int) -> torch.Tensor:
+        """Return (h, w) float32: the highest score of the instances of an expression's labels that cover a pixel.
+
+        0 where none does. The score threshold is not asked.
+        """
+        instances = sample.pred_instances
+        scores, labels = instances.scores, instances.labels
+        height, width = sample.ori_shape[:2]
+        masks = torch.as_tensor(instances.masks).to(scores.device, torch.bool).reshape(-1, height, width)
+        wanted = torch.tensor(self.labels_of(sample, index), device=labels.device, dtype=labels.dtype)
+        heat = torch.zeros(height, width, device=scores.device)
+        for number in torch.isin(labels, wanted).nonzero()[:, 0].tolist():
+            heat[masks[number]] = heat[masks[number]].clamp(min=scores[number])
+        return heat
 
     def _answer(self, sample: ReferringDataSample, index: int, labels: torch.Tensor, scores: torch.Tensor,
                 masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
@@ -130,7 +149,7 @@ class ReferringDetector(BaseModel):
         if self.rule == 'top1':
             chosen[1:] = False
         mask = candidates[1][chosen].any(dim=0)  # (h, w), empty where nothing is chosen
-        return mask, torch.cat([candidates[0][chosen], scores.new_zeros(1)]).max(), candidates
+        return mask, best_score(candidates[0][chosen]), candidates
 
     def labels_of(self, sample: ReferringDataSample, index: int) -> list[int]:
         """Return the detector's labels for an expression of a photo; none where it names nothing it knows.
@@ -152,3 +171,8 @@ class ReferringDetector(BaseModel):
         if self.targets == 'coco_objects':
             return coco_labels(owner)
         return [] if label is None else [label]
+
+
+def best_score(scores: torch.Tensor) -> torch.Tensor:
+    """Return the highest of (C,) scores, 0 where there is none."""
+    return torch.cat([scores, scores.new_zeros(1)]).max()

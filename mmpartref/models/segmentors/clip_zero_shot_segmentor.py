@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
-from mmpartref.models.segmentors.probability_masks import write_prediction
+from mmpartref.models.segmentors.probability_masks import heat_map, on_photo, write_prediction
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -111,12 +111,20 @@ class CLIPZeroShotSegmentor(BaseModel):
     @torch.no_grad()
     def predict(self, inputs: torch.Tensor | list[torch.Tensor],
                 data_samples: list[ReferringDataSample]) -> list[ReferringDataSample]:
-        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size."""
+        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
+
+        ``pred_presence`` (K,) is the highest probability of any place.
+        """
         for image, sample in zip(inputs, data_samples, strict=True):
             index = torch.zeros(len(sample.expressions), dtype=torch.long, device=image.device)
             probs = self.probabilities(image[None], sample.expressions, index)
+            sample.pred_presence = probs.amax(dim=(1, 2))
             size = (-(-image.size(1) // LOGIT_STRIDE), -(-image.size(2) // LOGIT_STRIDE))
             probs = F.interpolate(probs[:, None], size=size, mode='bilinear', align_corners=False)[:, 0]
-            on_photo = self.decode.to_photo(probs, sample.img_shape[:2], sample.letterbox_matrix, sample.ori_shape[:2])
-            write_prediction(sample, on_photo, self.decode.threshold, self.keep_candidates)
+            sample.pred_probabilities = probs
+            write_prediction(sample, on_photo(sample, probs, self.decode), self.decode.threshold, self.keep_candidates)
         return data_samples
+
+    def heat_map(self, sample: ReferringDataSample, index: int) -> torch.Tensor:
+        """Return (h, w) float32, 0 to 1, of one expression of a sample that ``predict`` has seen."""
+        return heat_map(sample, index, self.decode)

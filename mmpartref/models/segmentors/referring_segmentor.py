@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 
+from mmpartref.models.decode_heads.presence_head import are_present
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
-from mmpartref.models.segmentors.probability_masks import write_prediction
+from mmpartref.models.segmentors.probability_masks import heat_map, on_photo, write_prediction
 from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
@@ -26,6 +27,8 @@ class ReferringSegmentor(BaseModel):
                           text_encoder(tokens) -> words, sentence per distinct string
                           neck(features, sentence, image_index, text_index) -> (M, C, H/16, W/16)
                           decode_head(fused, words, padding, sentence) -> logits (M, 1, H/4, W/4)
+
+    Where the head has a presence head, ``with_presence`` of the same gives its logits (M,) as well.
 
     Each photo passes the image encoder once and each distinct string the text encoder once; in ``predict`` a string's
     features are also kept from batch to batch.
@@ -89,6 +92,7 @@ class ReferringSegmentor(BaseModel):
             options = compile if isinstance(compile, dict) else {}
             self._network = torch.compile(self._network, **options)  # type: ignore[method-assign]
         self._check_channels()
+        self.has_presence_head = getattr(self.decode_head, 'presence_head', None) is not None
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
         print_log(f"decode '{self.decode.name}': a pixel belongs to the mask above {self.decode.threshold}", 'current')
 
@@ -151,6 +155,11 @@ class ReferringSegmentor(BaseModel):
         Raises:
             ValueError: there is no expression.
         """
+        return self._encode_decode(images, tokens, image_index, text_index)[0]
+
+    def _encode_decode(self, images: torch.Tensor, tokens: torch.Tensor, image_index: torch.Tensor,
+                       text_index: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """As ``encode_decode``; returns also presence logits (M,), None without a presence head."""
         if image_index.numel() == 0:
             raise ValueError('encode_decode got no expression; a photo needs at least one')
         if text_index is None:
@@ -168,21 +177,21 @@ class ReferringSegmentor(BaseModel):
         return words, self.text_encoder.padding_mask(tokens), sentence
 
     def _filled_up(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
-                   image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
-        """Run ``_network`` on a multiple of ``row_multiple`` expressions and return the logits of those asked for."""
+                   image_index: torch.Tensor, text_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Run ``_network`` on a multiple of ``row_multiple`` expressions and return what was asked for."""
         count = len(image_index)
         if self.training or self.row_multiple == 1:
             return self._network(images, words, padding, sentence, image_index, text_index)
         filled = torch.arange(count + -count % self.row_multiple, device=image_index.device).clamp(max=count - 1)
         text = text_index[filled]
         # One text row per expression: the number of distinct strings is no shape then.
-        logits = self._network(images, words[text], padding[text], sentence[text], image_index[filled],
-                               torch.arange(len(filled), device=image_index.device))
-        return logits[:count]
+        logits, presence = self._network(images, words[text], padding[text], sentence[text], image_index[filled],
+                                         torch.arange(len(filled), device=image_index.device))
+        return logits[:count], None if presence is None else presence[:count]
 
     def _network(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
-                 image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
-        """Return logits (M, 1, H/4, W/4) of photos (N, 3, H, W) and encoded strings."""
+                 image_index: torch.Tensor, text_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return logits (M, 1, H/4, W/4) and presence logits (M,) or None for photos (N, 3, H, W) and their texts."""
         # Encode each photo once.
         padded = self._pad(images)
         if self.channels_last and (padded.is_cuda or not self.training):
@@ -192,10 +201,14 @@ class ReferringSegmentor(BaseModel):
         # Fuse, one row per expression.
         fused = self.neck(features, sentence, image_index, text_index)  # (M, C, H/16, W/16)
         size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
-        logits = self.decode_head(fused, words[text_index], padding[text_index], sentence[text_index], size)
+        texts = (words[text_index], padding[text_index], sentence[text_index])
+        if self.has_presence_head:
+            logits, presence = self.decode_head.with_presence(fused, *texts, size)
+        else:
+            logits, presence = self.decode_head(fused, *texts, size), None
 
         height, width = (-(-side // LOGIT_STRIDE) for side in images.shape[2:])
-        return logits[:, :, :height, :width]  # (M, 1, H/4, W/4)
+        return logits[:, :, :height, :width], presence  # (M, 1, H/4, W/4), (M,)
 
     def train(self, mode: bool = True) -> 'ReferringSegmentor':
         """Switch between training and evaluation; forgets kept text features, since an EMA swaps weights then."""
@@ -210,20 +223,30 @@ class ReferringSegmentor(BaseModel):
 
     def loss(self, inputs: torch.Tensor, data_samples: list[ReferringDataSample], tokens: torch.Tensor,
              image_index: torch.Tensor, text_index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the head's losses, and the batch's mean IoU at the logits' size for the log."""
-        logits = self.encode_decode(inputs, tokens, image_index, text_index)
+        """Return the head's losses, and the batch's mean IoU at the logits' size for the log.
+
+        An absent part's target is empty everywhere; with an empty prediction its IoU counts 1, as in gIoU.
+        """
+        presence = None
+        if self.has_presence_head:
+            logits, presence = self._encode_decode(inputs, tokens, image_index, text_index)
+        else:
+            logits = self.encode_decode(inputs, tokens, image_index, text_index)
         masks = torch.cat([sample.gt_masks for sample in data_samples])[:, None].float() / 255  # (M, 1, H, W)
         padded = self._pad(masks)
         size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
         target = self.decode.shrink_target(padded, size)[:, :, :logits.size(2), :logits.size(3)]
-        return {**self.decode_head.loss(logits, target), 'train_mIoU': self._batch_iou(logits.detach(), target)}
+        losses = self.decode_head.loss(logits, target)
+        if presence is not None:
+            losses['loss_presence'] = self.decode_head.presence_head.loss(presence, are_present(data_samples))
+        return {**losses, 'train_mIoU': self._batch_iou(logits.detach(), target)}
 
     def _batch_iou(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         predicted = logits.sigmoid() > self.decode.threshold
         wanted = target > self.decode.threshold
         inter = (predicted & wanted).sum(dim=(1, 2, 3))
         union = (predicted | wanted).sum(dim=(1, 2, 3))
-        return (inter / union.clamp(min=1)).mean()
+        return torch.where(union > 0, inter / union.clamp(min=1), 1.0).mean()
 
     @torch.no_grad()
     def predict(self, inputs: torch.Tensor | list[torch.Tensor], data_samples: list[ReferringDataSample],
@@ -231,8 +254,10 @@ class ReferringSegmentor(BaseModel):
                 text_index: torch.Tensor) -> list[ReferringDataSample]:
         """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
 
-        The score is the mean probability inside the mask, 0 for an empty one. With ``keep_candidates`` also
-        ``pred_candidates``: K pairs of levels (C,) and masks (C, h, w) bool.
+        The score is the mean probability inside the mask, 0 for an empty one. ``pred_presence`` (K,), 0 to 1: the
+        presence head's probability that the part is there; without such a head the highest probability of the map
+        (M, H/4, W/4), whatever its threshold. With ``keep_candidates`` also ``pred_candidates``: K pairs of levels
+        (C,) and masks (C, h, w) bool. ``pred_probabilities`` (K, H/4, W/4) is what ``heat_map`` reads.
         """
         encoded = self._encode_text(tokens)
         for photos in self._equal_sized(inputs):
@@ -241,10 +266,13 @@ class ReferringSegmentor(BaseModel):
             local_index = torch.repeat_interleave(
                 torch.arange(len(photos), device=image_index.device),
                 torch.tensor([len(each) for each in rows], device=image_index.device))
-            logits = self._filled_up(images, *encoded, local_index, text_index[torch.cat(rows)])
-            probs = logits[:, 0].float().sigmoid().split([len(each) for each in rows])
-            for photo, each in zip(photos, probs, strict=True):
+            logits, presence = self._filled_up(images, *encoded, local_index, text_index[torch.cat(rows)])
+            probs = logits[:, 0].float().sigmoid()  # (M, H/4, W/4)
+            likely = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
+            counts = [len(each) for each in rows]
+            for photo, each, there in zip(photos, probs.split(counts), likely.split(counts), strict=True):
                 self._write_prediction(data_samples[photo], each)
+                data_samples[photo].pred_presence = there
         return data_samples
 
     @staticmethod
@@ -256,5 +284,9 @@ class ReferringSegmentor(BaseModel):
         return list(groups.values())
 
     def _write_prediction(self, sample: ReferringDataSample, probs: torch.Tensor) -> None:
-        on_photo = self.decode.to_photo(probs, sample.img_shape[:2], sample.letterbox_matrix, sample.ori_shape[:2])
-        write_prediction(sample, on_photo, self.decode.threshold, self.keep_candidates)
+        sample.pred_probabilities = probs
+        write_prediction(sample, on_photo(sample, probs, self.decode), self.decode.threshold, self.keep_candidates)
+
+    def heat_map(self, sample: ReferringDataSample, index: int) -> torch.Tensor:
+        """Return (h, w) float32, 0 to 1, of one expression of a sample that ``predict`` has seen."""
+        return heat_map(sample, index, self.decode)

@@ -88,6 +88,13 @@ def test_coco_answers_with_the_whole_object(model_cfg, monkeypatch):
     assert columns(ask(model, ['car tire', 'jeep', 'bird wing', 'snake head'])) == [[1], [1], [], []]
 
 
+@pytest.mark.parametrize('threshold', [0.1, 0.95])
+def test_presence_is_the_best_instance_of_the_category_chosen_or_not(model_cfg, monkeypatch, threshold):
+    model = answering(build(model_cfg, score_threshold=threshold), monkeypatch)
+    sample = ask(model, ['car tire', 'car body', 'bird wing', 'bird tire', 'the moon'])
+    torch.testing.assert_close(sample.pred_presence, torch.tensor([.9, .6, .4, 0, 0]))
+
+
 def test_candidates_are_all_instances_of_the_label_best_first(model_cfg, monkeypatch):
     model = answering(build(model_cfg, keep_candidates=True), monkeypatch)
     sample = ask(model, ['car tire', 'the moon'])

@@ -1,0 +1,36 @@
+"""``--cfg-options`` as the user wrote them."""
+import argparse
+import ast
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import DictAction
+
+# What a Python literal begins with that mmengine would take apart by hand.
+BRACKETS = ('[', '(', '{')
+
+
+class OptionsAction(DictAction):
+    """mmengine's action for KEY=VALUE, except that a value written as a Python list, tuple or dict is one.
+
+    mmengine takes such values apart itself and drops every blank in them: ``templates=['{part} of {super_category}']``
+    would ask for ``carbodyofcar``. What is no literal (``[a,b]``, ``1,2``) is left to it.
+    """
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
+                 values: str | Sequence[Any] | None, option_string: str | None = None) -> None:
+        """Add the options to the namespace; ends the program where one has no ``=``."""
+        given = [values] if isinstance(values, str) else list(values or ())
+        for each in given:
+            if '=' not in each:
+                parser.error(f'{option_string} takes KEY=VALUE, got {each!r}; quote a value that has blanks')
+        for each in given:
+            key, value = each.split('=', maxsplit=1)
+            try:
+                literal = ast.literal_eval(value.strip()) if value.strip().startswith(BRACKETS) else None
+            except (ValueError, SyntaxError):
+                literal = None
+            if literal is None:
+                super().__call__(parser, namespace, [each], option_string)
+            else:
+                setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), key: literal})

@@ -1,0 +1,210 @@
+import importlib.util
+import json
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmpartref.evaluation.diagnosis import FITS, diagnose, fit_of, summarise_diagnosis
+from mmpartref.evaluation.diagnosis_tables import format_diagnosis
+from mmpartref.evaluation.dump import PredictionDump, read_dump
+from mmpartref.evaluation.iou import encode_masks
+from mmpartref.evaluation.landing import count_landing
+from mmpartref.evaluation.predictions import PhotoPredictions, Prediction, read_sample
+from mmpartref.evaluation.report import summarise
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def dump(strip) -> PredictionDump:
+    """A bird whose head collapses, a tail that is missed, a car with mirrors mixed up, and a part that is not there."""
+    bird = [strip('head', [(0, 10)], [(0, 40)]), strip('body', [(10, 40)], [(10, 40)]), strip('tail', [(40, 44)])]
+    car = [strip('left mirror', [(0, 4)], [(10, 14)], owner='car', ref_id='2:l'),
+           strip('right mirror', [(10, 14)], [(10, 15)], owner='car', ref_id='2:r'),
+           strip('wheel', [], [(50, 60)], owner='car', ref_id='2:w', absent='other'),
+           strip('door', [], [(50, 60)], owner='car', ref_id='2:d', absent='unannotated')]
+    return PredictionDump({'config': 'cris.py'}, [PhotoPredictions(1, 'a.jpg', (1, 60), bird),
+                                                  PhotoPredictions(2, 'b.jpg', (1, 60), car)])
+
+
+@pytest.fixture
+def random_dump(random_samples) -> PredictionDump:
+    return PredictionDump({}, [read_sample(sample) for sample in random_samples])
+
+
+def test_figures_counted_by_hand(dump):
+    found = summarise_diagnosis(diagnose(dump))
+    ious = [10 / 40, 1, 0, 0, 4 / 5]
+    figures = found['by_size']['all']
+    assert figures == pytest.approx({
+        'n': 5, 'mIoU': sum(ious) / 5, 'P@0.5': 2 / 5, 'boundary_mIoU': sum(ious) / 5,
+        'precision': (10 / 40 + 1 + 0 + 4 / 5) / 4, 'recall': (1 + 1 + 0 + 0 + 1) / 5, 'empty': 1 / 5,
+        'area_ratio': (40 + 30 + 0 + 4 + 5) / (10 + 30 + 4 + 4 + 4), 'with_siblings': 5, 'collapse': 1 / 5})
+    # All parts are small, so that there is no other size.
+    assert list(found['by_size']) == ['all', 'small']
+    assert found['by_size']['small'] == figures
+    assert {kind: row['all'] for kind, row in found['kinds'].items() if row['all']} == {
+        'good': .4, 'empty': .2, 'whole object': .2, 'sibling part': .2}
+    assert {fit: row['all'] for fit, row in found['fits'].items()} == {
+        'both': .4, 'over-segmented': .2, 'under-segmented': 0, 'neither': .2, 'empty': .2}
+    assert found['by_super_category']['bird']['collapse'] == pytest.approx(1 / 3)
+    assert found['by_super_category']['car']['collapse'] == 0
+    assert found['confusion']['bird']['head']['shares'] == {'body': .75, 'head': .25, 'tail': 0, 'background': 0}
+    assert found['confusion']['car']['left mirror']['shares']['right mirror'] == 1
+    assert found['left_right'] == {'expressions': 2, 'pairs': 2, 'own': .5, 'mirror': .5, 'tie': 0, 'both': 0}
+    assert found['absent'] == {'expressions': 1, 'invented': 1, 'doubtful': 1}
+
+
+def test_the_shares_add_up_and_good_is_precision_at_one_half(random_dump):
+    found = summarise_diagnosis(diagnose(random_dump))
+    scores = summarise(random_dump.rows())
+    assert found['by_size']['all']['mIoU'] == scores['mIoU']
+    assert found['by_size']['all']['P@0.5'] == scores['P@0.5'] == found['kinds']['good']['all']
+    for table in (found['kinds'], found['fits']):
+        assert sum(row['all'] for row in table.values()) == pytest.approx(1)
+    assert sum(each['n'] for each in found['by_super_category'].values()) == found['by_size']['all']['n']
+    for lines in found['confusion'].values():
+        for line in lines.values():
+            assert not line['shares'] or sum(line['shares'].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_no_order_changes_a_digit(random_dump, seed):
+    expected = summarise_diagnosis(diagnose(random_dump))
+    mix = random.Random(seed)
+    photos = [replace(photo, expressions=mix.sample(photo.expressions, len(photo.expressions)))
+              for photo in mix.sample(random_dump.photos, len(random_dump.photos))]
+    found = summarise_diagnosis(diagnose(replace(random_dump, photos=photos)))
+    assert found == expected
+    assert list(found['by_super_category']) == list(expected['by_super_category'])
+    assert format_diagnosis(found) == format_diagnosis(expected)
+
+
+def test_expressions_dumped_one_by_one_are_siblings_all_the_same(random_dump):
+    single = [replace(photo, expressions=[each]) for photo in random_dump.photos for each in photo.expressions]
+    assert len(single) > len(random_dump.photos)
+    random.Random(0).shuffle(single)
+    assert summarise_diagnosis(diagnose(replace(random_dump, photos=single))) == summarise_diagnosis(
+        diagnose(random_dump))
+
+
+def test_answering_with_the_whole_object_is_collapse(random_dump):
+    photos = []
+    for photo in random_dump.photos:
+        groups: dict[str, list[dict]] = {}
+        for each in photo.expressions:
+            groups.setdefault(each.super_category, []).extend(each.truth)
+        photos.append(replace(photo, expressions=[
+            replace(each, pred=encode_masks(coco_mask.decode(groups[each.super_category]).any(2)[None])[0])
+            for each in photo.expressions]))
+    figures = summarise_diagnosis(diagnose(replace(random_dump, photos=photos)))['by_size']['all']
+    assert figures['with_siblings'] > 5
+    assert figures['collapse'] == 1
+    truth = [replace(photo, expressions=[
+        replace(each, pred=encode_masks(coco_mask.decode(each.truth).any(2)[None])[0]) for each in photo.expressions
+    ]) for photo in random_dump.photos]
+    figures = summarise_diagnosis(diagnose(replace(random_dump, photos=truth)))['by_size']['all']
+    assert (figures['collapse'], figures['mIoU'], figures['boundary_mIoU'], figures['area_ratio']) == (0, 1, 1, 1)
+
+
+@pytest.mark.parametrize(('pred', 'expected'), [
+    ([(0, 10)], 'both'), ([(0, 5), (20, 25)], 'both'), ([(0, 5), (20, 26)], 'over-segmented'),
+    ([(0, 4), (20, 24)], 'under-segmented'), ([(0, 4), (20, 25)], 'neither'), ([], 'empty')])
+def test_how_a_mask_fits(strip, pred, expected):
+    assert expected in FITS
+    assert fit_of(count_landing(strip('head', [(0, 10)], pred), [])) == expected
+
+
+def test_the_boundary_is_that_of_the_union(strip):
+    # Two annotations side by side are one square: 20 x 20 pixels in a photo of 100 x 100, whose band is 3 wide.
+    masks = np.zeros((3, 100, 100), dtype=bool)
+    masks[0, 40:60, 40:60] = masks[1, 40:60, 40:50] = masks[2, 40:60, 50:60] = True
+    rles = encode_masks(masks)
+    asked = Prediction('1', 'bird foot', 'foot', 'bird', [1, 2], .5, rles[0], rles[1:])
+    found = diagnose(PredictionDump({}, [PhotoPredictions(1, '', (100, 100), [asked])]))[0]
+    assert (found.boundary.inter, found.boundary.union) == (204, 204)
+
+
+def test_sizes_go_by_cocos_borders(strip):
+    def square(side: int) -> Prediction:
+        mask = np.zeros((1, 100, 100), dtype=bool)
+        mask[0, :side, :side] = True
+        rle = encode_masks(mask)[0]
+        return Prediction(f'1:{side}', f'part {side}', str(side), 'thing', [side], .5, rle, [rle])
+
+    dump = PredictionDump({}, [PhotoPredictions(1, '', (100, 100), [square(31), square(32), square(96)])])
+    found = summarise_diagnosis(diagnose(dump))
+    assert {size: each['n'] for size, each in found['by_size'].items()} == {
+        'all': 3, 'small': 1, 'medium': 1, 'large': 1}
+    assert found['by_size']['large']['P@0.5'] == 1
+
+
+def test_the_text(dump):
+    text = format_diagnosis(summarise_diagnosis(diagnose(dump)))
+    lines = [line.split() for line in text.splitlines()]
+    assert 'P@0.5 counts IoU > 0.5; boundary band 2 %' in text
+    assert ['good', '40.00', '40.00'] in lines
+    assert not any(line[:1] == ['elsewhere'] for line in lines)
+    assert 'collapse to the whole object: 20.00 of the 5 expressions whose object shows other parts' in text
+    assert '2 expressions say left or right; the photo shows the counterpart of 2' in text
+    assert ('1 expressions name a part that the photo does not show, 1 more perhaps not; 1 of the 1 got a mask all the '
+            'same') in text
+    assert '2 super-categories with one part or fewer than 20 expressions' in text
+
+
+def test_the_text_where_there_is_little_to_say(strip):
+    one = PredictionDump({}, [PhotoPredictions(1, '', (1, 60), [strip('head', [(0, 10)])])])
+    summary = summarise_diagnosis(diagnose(one), strict=False)
+    text = format_diagnosis(summary)
+    assert 'P@0.5 counts IoU >= 0.5' in text
+    assert 'no expression says left or right' in text
+    assert 'no photo shows more than one part of an object' in text
+    assert 'every expression names a part that its photo shows' in text
+    assert summary['by_size']['all']['precision'] is None
+    nothing = PredictionDump({}, [PhotoPredictions(1, '', (1, 60), [strip('head', [], absent='other')])])
+    text = format_diagnosis(summarise_diagnosis(diagnose(nothing)))
+    assert '1 expressions name a part that the photo does not show; 0 of the 1 got' in text
+    with pytest.raises(ValueError, match='holds no expression'):
+        diagnose(PredictionDump({}, []))
+
+
+@pytest.fixture
+def tool(monkeypatch) -> Callable[..., None]:
+    spec = importlib.util.spec_from_file_location('diagnose', ROOT / 'tools/diagnose.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def call(*args: str) -> None:
+        monkeypatch.setattr(sys, 'argv', ['diagnose.py', *args])
+        module.main()
+    return call
+
+
+def test_the_tool(tool, dump, tmp_path, capsys):
+    files = [str(tmp_path / name) for name in ('dump.json', 'other.json', 'out.json')]
+    dump.write(files[0])
+    photos = [replace(photo, expressions=[replace(each, expression=f'the {each.expression}')
+                                          for each in photo.expressions]) for photo in dump.photos]
+    replace(dump, photos=photos).write(files[1])
+    tool(files[0], '--rephrased', files[1], '--json', files[2], '--inclusive')
+    shown = capsys.readouterr().out
+    assert shown.startswith('config cris.py\n\nP@0.5 counts IoU >= 0.5')
+    assert 'rephrasing: 5 refs in 2 wordings' in shown
+    found = json.loads(Path(files[2]).read_text())
+    rephrasing = found.pop('rephrasing')
+    assert found == summarise_diagnosis(diagnose(read_dump(files[0])), strict=False)
+    assert (rephrasing['agreement'], rephrasing['spread']) == (1, 0)
+
+
+def test_the_tool_ends_with_a_sentence(tool, dump, tmp_path):
+    dump.write(tmp_path / 'dump.json')
+    with pytest.raises(SystemExit, match=r'ask for every ref in the same words'):
+        tool(str(tmp_path / 'dump.json'), '--rephrased', str(tmp_path / 'dump.json'))
+    with pytest.raises(SystemExit, match='there is no dump'):
+        tool(str(tmp_path / 'none.json'))

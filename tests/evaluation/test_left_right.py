@@ -1,0 +1,71 @@
+import pytest
+
+from mmpartref.evaluation.iou import Overlap
+from mmpartref.evaluation.left_right import (
+    SideLanding,
+    format_left_right,
+    left_right_figures,
+    mirrored,
+    side_landing,
+)
+
+
+@pytest.mark.parametrize(('expression', 'expected'), [
+    ('car left mirror', 'car right mirror'),
+    ('the Right-hand door', 'the left-hand door'),
+    ('Car LEFT door', 'car right door'),
+    ('left of the right door', 'right of the left door'),
+    ('car mirror', None),
+    ('copyright leftover', None),
+])
+def test_whole_words_change_sides(expression, expected):
+    assert mirrored(expression) == expected
+
+
+@pytest.fixture
+def photo(strip):
+    """Left mirror 0 to 9, right mirror 20 to 29 in two annotations, a wheel of one side."""
+    def make(left=(), right=()):
+        return [strip('left mirror', [(0, 10)], left, owner='car', ref_id='l'),
+                strip('right mirror', [(20, 25), (25, 30)], right, owner='car', ref_id='r'),
+                strip('left wheel', [(40, 45)], [(40, 45)], owner='car'), strip('roof', [(50, 55)], owner='car')]
+    return make
+
+
+@pytest.mark.parametrize(('pred', 'own', 'mirror', 'both'), [
+    ([(0, 10)], (10, 10), (0, 20), False),
+    ([(20, 30)], (0, 20), (10, 10), False),
+    ([(0, 5), (20, 25)], (5, 15), (5, 15), True),
+    ([(0, 4), (20, 25)], (4, 15), (5, 14), False),
+    ([], (0, 10), (0, 10), False),
+])
+def test_overlaps_with_both_sides(photo, pred, own, mirror, both):
+    asked = photo(left=pred)
+    assert side_landing(asked[0], asked) == SideLanding(Overlap(*own), Overlap(*mirror), both)
+
+
+def test_only_pairs_are_looked_at(photo, strip):
+    asked = photo()
+    assert side_landing(asked[1], asked).own == Overlap(0, 10)
+    assert side_landing(asked[2], asked) is None
+    assert side_landing(asked[3], asked) is None
+    # A counterpart that the photo does not show is none.
+    absent = strip('right wheel', [], [(1, 2)], owner='car', absent='unannotated')
+    assert side_landing(asked[2], [*asked, absent]) is None
+    assert side_landing(absent, [*asked, absent]) is None
+
+
+def test_shares(photo):
+    preds = [[(0, 10)], [(0, 10), (20, 22)], [(20, 30)], []]
+    landings = [side_landing(asked[0], asked) for asked in map(photo, preds)]
+    figures = left_right_figures(7, landings)
+    assert figures == {'expressions': 7, 'pairs': 4, 'own': .5, 'mirror': .25, 'tie': .25, 'both': 0}
+    text = format_left_right(figures)
+    assert text.startswith('7 expressions say left or right; the photo shows the counterpart of 4\n')
+    assert 'other side better' in text
+    assert '25.00' in text
+
+
+def test_nothing_to_tell():
+    assert format_left_right(left_right_figures(0, [])) == 'no expression says left or right'
+    assert format_left_right(left_right_figures(2, [])).endswith('counterpart of 0')
