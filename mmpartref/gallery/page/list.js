@@ -1,0 +1,129 @@
+'use strict';
+// The cards: sorted, filtered, one page of them at a time.
+Gallery.list = (() => {
+  const {element, byId, css} = Gallery;
+  const PER_PAGE = 60;
+
+  function create(content, mode, entries, address) {
+    const filters = mode.filters(content);
+    const chosenBy = (filter, state, entry) => !state[filter.key] || filter.of(entry) === state[filter.key];
+
+    // The entries with the words and all filters but one.
+    function fitting(state, except) {
+      const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
+      return entries.filter((entry) => filters.every((filter) => filter === except || chosenBy(filter, state, entry))
+        && words.every((word) => entry.text.toLowerCase().includes(word)));
+    }
+
+    function select(state) {
+      const sort = mode.sorts[state.sort] || Object.values(mode.sorts)[0];
+      return fitting(state).sort((one, other) => sort.by(one) - sort.by(other) || one.number - other.number);
+    }
+
+    const pagesOf = (found) => Math.max(1, Math.ceil(found.length / PER_PAGE));
+    const pageOf = (state, found) => Math.min(pagesOf(found), Math.max(1, parseInt(state.page, 10) || 1));
+
+    // One option per value that occurs among what the other filters leave, with its count.
+    function options(filter, state) {
+      const among = fitting(state, filter);
+      const counts = new Map();
+      for (const entry of among) counts.set(filter.of(entry), (counts.get(filter.of(entry)) || 0) + 1);
+      const values = filter.values ? filter.values.filter((value) => counts.has(value)) : [...counts.keys()].sort();
+      // An address may ask for what does not occur: it stays visible, with a count of none.
+      if (state[filter.key] && !values.includes(state[filter.key])) values.push(state[filter.key]);
+      const named = (value) => (filter.names && filter.names[value]) || value || '(none)';
+      return [element('option', {value: ''}, `all (${among.length})`),
+              ...values.map((value) => element('option', {value, selected: value === state[filter.key]},
+                                               `${named(value)} (${counts.get(value) || 0})`))];
+    }
+
+    function field(label, control) {
+      control.id = `field-${control.name}`;
+      return element('div', {class: 'field'}, element('label', {for: control.id}, label), control);
+    }
+
+    function buildForm(change) {
+      const form = byId('filters');
+      const sort = element('select', {name: 'sort'}, ...Object.entries(mode.sorts).map(
+        ([value, {label}]) => element('option', {value}, Gallery.modes.withNames(label, content))));
+      form.append(field('Sort by', sort));
+      for (const filter of filters) form.append(field(filter.label, element('select', {name: filter.key})));
+      form.append(field('Words in the expression', element('input', {name: 'q', type: 'search', autocomplete: 'off'})));
+      form.append(element('button', {type: 'reset'}, 'Reset'));
+      form.addEventListener('submit', (event) => event.preventDefault());
+      form.addEventListener('change', ({target}) => {
+        if (target.name === 'q') return;
+        change({[target.name]: target.value, ...(target.name === 'super' ? {part: ''} : {}), page: '1'});
+      });
+      // Words count while they are typed.
+      byId('field-q').addEventListener('input', ({target}) => change({q: target.value, page: '1'}));
+      form.addEventListener('reset', (event) => {
+        event.preventDefault();
+        change({...address.defaults});
+      });
+    }
+
+    function fillForm(state) {
+      for (const filter of filters) byId(`field-${filter.key}`).replaceChildren(...options(filter, state));
+      byId('field-sort').value = state.sort in mode.sorts ? state.sort : Object.keys(mode.sorts)[0];
+      if (byId('field-q').value !== state.q) byId('field-q').value = state.q;
+      const active = filters.filter((filter) => state[filter.key]).length + (state.q ? 1 : 0);
+      byId('active').textContent = active ? `(${active} ${active === 1 ? 'filter' : 'filters'})` : '';
+    }
+
+    function card(entry, state) {
+      const [, height, width] = content.photos[entry.photo];
+      const bars = mode.bars().map((colour, place) => {
+        const bar = element('span', {class: 'share'});
+        bar.style.width = `${100 * entry.figures[place].iou}%`;
+        bar.style.background = css(content.colours[colour]);
+        return element('span', {class: 'meter', 'aria-hidden': 'true'}, bar);
+      });
+      const picture = element('img', {src: `${content.thumbs}/${entry.photo}_${entry.item}.jpg`, loading: 'lazy',
+                                      decoding: 'async', alt: mode.alt(entry), width, height});
+      const facts = mode.facts(entry).map((fact) => element('span', {class: 'fact'}, fact));
+      return element('li', {}, element('a', {class: 'card', id: `card-${entry.number}`,
+                                             href: address.hashOf({...state, open: entry.id})},
+                                       picture, ...bars, element('span', {class: 'text'}, entry.text),
+                                       element('span', {class: 'facts'}, ...facts)));
+    }
+
+    function pager(page, pages, change) {
+      const turn = (label, to) => {
+        const button = element('button', {type: 'button', disabled: to < 1 || to > pages || to === page}, label);
+        button.addEventListener('click', () => {
+          change({page: String(to)});
+          byId('cards').focus();
+          byId('status').scrollIntoView();
+        });
+        return button;
+      };
+      const number = element('input', {type: 'number', min: 1, max: pages, value: page, 'aria-label': 'Page'});
+      number.addEventListener('change', () => change({page: number.value}));
+      byId('pager').hidden = pages === 1;
+      byId('pager').replaceChildren(turn('First', 1), turn('Previous', page - 1), number, ` of ${pages} `,
+                                    turn('Next', page + 1), turn('Last', pages));
+    }
+
+    function render(state, found, change) {
+      const [page, pages] = [pageOf(state, found), pagesOf(found)];
+      const shown = found.slice((page - 1) * PER_PAGE, page * PER_PAGE);
+      fillForm(state);
+      byId('status').textContent = found.length
+        ? `${found.length} of ${entries.length} expressions: ${mode.describe(found, content)}.`
+        : `None of ${entries.length} expressions fits these filters.`;
+      byId('cards').start = (page - 1) * PER_PAGE + 1;
+      byId('cards').replaceChildren(...shown.map((entry) => card(entry, state)));
+      pager(page, pages, change);
+    }
+
+    function notFound(id) {
+      byId('status').append(` The card ${id} that the address asks for is not among them.`);
+    }
+
+    const pageWith = (found, entry) => String(Math.floor(found.indexOf(entry) / PER_PAGE) + 1);
+    return {filters, select, render, buildForm, notFound, pageWith};
+  }
+
+  return {create};
+})();

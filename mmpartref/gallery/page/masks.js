@@ -1,0 +1,99 @@
+'use strict';
+// Masks: compressed COCO run lengths, decoded to one byte per pixel, row by row.
+Gallery.masks = (() => {
+  const BITS = 5;
+
+  // Little-endian groups of 5 bits; bit 5 says that more follow, bit 4 of the last group is the sign. From the fourth
+  // length on each is the difference from the last but one.
+  function runLengths(counts) {
+    const lengths = [];
+    let place = 0;
+    while (place < counts.length) {
+      let value = 0;
+      let shift = 0;
+      let code;
+      do {
+        code = counts.charCodeAt(place++) - 48;
+        value |= (code & 31) << shift;
+        shift += BITS;
+      } while (code & 32);
+      if (code & 16 && shift < 32) value |= -1 << shift;
+      if (lengths.length > 2) value += lengths[lengths.length - 2];
+      lengths.push(value);
+    }
+    return lengths;
+  }
+
+  // Calls paint(first row, column, rows) for each vertical stretch of the mask.
+  function stretches(counts, height, paint) {
+    let at = 0;
+    runLengths(counts).forEach((length, number) => {
+      let left = number % 2 ? length : 0;
+      let from = at;
+      while (left > 0) {
+        const row = from % height;
+        const rows = Math.min(left, height - row);
+        paint(row, (from - row) / height, rows);
+        from += rows;
+        left -= rows;
+      }
+      at += length;
+    });
+  }
+
+  function decode(counts, height, width) {
+    const data = new Uint8Array(height * width);
+    stretches(counts, height, (row, column, rows) => {
+      for (let y = row; y < row + rows; y++) data[y * width + column] = 1;
+    });
+    return {data, height, width};
+  }
+
+  // The greatest score of the masks over each pixel; -1 where there is none.
+  function greatest(scored, height, width) {
+    const data = new Float32Array(height * width).fill(-1);
+    const rising = [...scored].sort((one, other) => one[0] - other[0]);
+    for (const [score, counts] of rising) {
+      stretches(counts, height, (row, column, rows) => {
+        for (let y = row; y < row + rows; y++) data[y * width + column] = score;
+      });
+    }
+    return {data, height, width, count: scored.length};
+  }
+
+  // The mask's own outermost pixels; the photo's border counts as inside.
+  function edge({data, height, width}) {
+    const found = new Uint8Array(data.length);
+    for (let place = 0; place < data.length; place++) {
+      const x = place % width;
+      found[place] = data[place] && ((x > 0 && !data[place - 1]) || (x < width - 1 && !data[place + 1])
+        || (place >= width && !data[place - width]) || (place < data.length - width && !data[place + width]));
+    }
+    return {data: found, height, width};
+  }
+
+  // The box around all masks with room around it, in the shape of the photo; null where all are empty.
+  function boxAround(masks, least) {
+    const {height, width} = masks[0];
+    let [left, top, right, bottom] = [width, height, -1, -1];
+    for (const {data} of masks) {
+      for (let place = 0; place < data.length; place++) {
+        if (!data[place]) continue;
+        const x = place % width;
+        const y = (place - x) / width;
+        left = Math.min(left, x);
+        right = Math.max(right, x);
+        top = Math.min(top, y);
+        bottom = Math.max(bottom, y);
+      }
+    }
+    if (right < 0) return null;
+    const share = Math.min(1, Math.max((right - left + 1) * 1.6 / width, (bottom - top + 1) * 1.6 / height,
+                                       least / Math.max(width, height)));
+    const [w, h] = [width * share, height * share];
+    const clamp = (value, most) => Math.max(0, Math.min(most, value));
+    return {x: clamp((left + right + 1 - w) / 2, width - w), y: clamp((top + bottom + 1 - h) / 2, height - h), w, h};
+  }
+
+  return {decode, greatest, edge, boxAround, runLengths};
+})();
