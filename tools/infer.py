@@ -1,45 +1,111 @@
 #!/usr/bin/env python
-"""Segment parts in a photo: writes one overlay and one mask per expression."""
+"""Segment parts in photos: a mask per expression or one map of all parts, overlays, heat maps, a COCO json.
+
+Exit codes: 0 all photos done, 1 some failed (they are listed), 2 nothing was done: the command line, the config or the
+checkpoint is at fault.
+"""
 import argparse
+import os
+import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from mmpartref.apis import PartReferInferencer
-from mmpartref.visualization.overlay import draw_overlay
+from mmpartref.apis.batch_run import Wanted, run
+from mmpartref.apis.coco_output import CocoOutput
+from mmpartref.apis.inferencer import check_expressions
+from mmpartref.apis.model_building import names_weights, read_config
+from mmpartref.apis.part_labels import parts_of
+from mmpartref.apis.photo_files import FoundPhoto, find_photos, protect
+from mmpartref.apis.photo_reading import MAX_PIXELS
+from mmpartref.engine.config_check import ConfigError
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('image', help='photo')
-    parser.add_argument('expressions', nargs='+', help='what to look for, e.g. "the tire of the car"')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('photo', help='photo, folder (with the folders inside), glob in quotes, or http(s) URL')
+    parser.add_argument('expressions', nargs='*', help='what to look for, e.g. "the tire of the car"')
+    parser.add_argument('--photos', nargs='+', default=[], help='more photos, folders, globs or URLs')
+    parser.add_argument('--expressions-file', help='a text file with one expression per line')
+    parser.add_argument('--parse', metavar='SUPER_CATEGORY',
+                        help='all parts of this kind of object as one map of labels, e.g. quadruped')
     parser.add_argument('--config', required=True, help='config file')
-    parser.add_argument('--checkpoint', required=True, help='checkpoint file')
-    parser.add_argument('--device', help="'cpu', 'cuda', ...; default: CUDA where there is one")
+    parser.add_argument('--checkpoint', help='checkpoint file; default: what init_cfg in the config names')
+    parser.add_argument('--device', default='auto', help="'cpu', 'cuda', ...; auto: CUDA where there is one")
+    parser.add_argument('--batch-size', type=int, default=1, help='photos that share a forward pass')
+    parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, help='larger photos are refused')
     parser.add_argument('--out-dir', default='outputs', help='where the pictures go')
+    parser.add_argument('--heat-maps', action='store_true', help='also write probabilities, 0 to 255')
+    parser.add_argument('--no-masks', action='store_true', help='do not write a mask per expression')
+    parser.add_argument('--no-overlays', action='store_true', help='do not write overlays')
+    parser.add_argument('--json', help='write all masks into this COCO json')
+    parser.add_argument('--on-error', choices=('raise', 'skip'), default='skip',
+                        help='stop at the first photo that cannot be read, or go on without it')
     return parser.parse_args()
 
 
-def main() -> None:
+def read_expressions(args: argparse.Namespace) -> list[str]:
+    """Return what is asked, each expression once.
+
+    Raises:
+        ValueError: nothing is, or --parse comes with expressions or heat maps, or an expression is a file.
+    """
+    expressions = list(args.expressions)
+    if args.expressions_file:
+        lines = Path(args.expressions_file).read_text(encoding='utf-8').splitlines()
+        expressions += [line.strip() for line in lines if line.strip()]
+    if args.parse:
+        if expressions or args.heat_maps or args.no_masks:
+            raise ValueError('--parse asks for the parts itself and writes one map: leave out expressions, --heat-maps '
+                             'and --no-masks')
+        return parts_of(args.parse)
+    files = [each for each in args.expressions if os.path.exists(each)]
+    if files:
+        raise ValueError(f'{files[0]!r} is a file, not an expression: put a glob in quotes, or name more photos after '
+                         '--photos')
+    if not expressions:
+        raise ValueError('nothing is asked: give expressions, --expressions-file or --parse')
+    return list(dict.fromkeys(check_expressions(expressions)))
+
+
+def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[FoundPhoto], Wanted, CocoOutput | None]:
+    """Check everything that can be checked before the first photo is read; the model comes last."""
+    wanted = Wanted(read_expressions(args), Path(args.out_dir), bool(args.parse), not args.no_masks,
+                    not args.no_overlays, args.heat_maps)
+    photos = find_photos([args.photo, *args.photos], args.out_dir)
+    inputs = [photo.source for photo in photos]
+    inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
+    outputs = [file for photo in photos for file in wanted.files(photo.stem)]
+    protect(outputs + ([Path(args.json)] if args.json else []), inputs)
+    if args.batch_size < 1:
+        raise ValueError(f'--batch-size {args.batch_size} should be at least 1')
+    wanted.out_dir.mkdir(parents=True, exist_ok=True)
+    config = read_config(args.config)
+    if args.checkpoint is None and not names_weights(config):
+        raise ConfigError(f'{args.config} names no weights of its own (init_cfg): give --checkpoint')
+    inferencer = PartReferInferencer(config, args.checkpoint, args.device, max_pixels=args.max_pixels)
+    info = {'description': 'predicted by mmpartref', 'config': args.config, 'checkpoint': args.checkpoint}
+    return inferencer, photos, wanted, CocoOutput(wanted.expressions, info) if args.json else None
+
+
+def main() -> int:
     args = parse_args()
-    inferencer = PartReferInferencer(args.config, args.checkpoint, args.device)
-    results = inferencer(args.image, args.expressions)
-    out_dir = Path(args.out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    stem = Path(args.image).stem
-    for number, result in enumerate(results):
-        mask_file = out_dir / f'{stem}_{number}.png'
-        cv2.imwrite(str(mask_file), result['mask'].astype(np.uint8) * 255)
-        share = result['mask'].mean()
-        print(f"{result['expression']}: score {result['score']:.3f}, {share:.1%} of the photo -> {mask_file}")
-    image = cv2.cvtColor(cv2.imread(args.image), cv2.COLOR_BGR2RGB)
-    overlay = draw_overlay(image, np.stack([result['mask'] for result in results]),
-                           [result['expression'] for result in results], [result['score'] for result in results])
-    overlay_file = out_dir / f'{stem}_overlay.png'
-    cv2.imwrite(str(overlay_file), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
-    print(f'overlay -> {overlay_file}')
+    try:
+        inferencer, photos, wanted, coco = prepare(args)
+    except (ValueError, ConfigError, OSError) as error:
+        print(f'infer.py: {error}', file=sys.stderr)
+        return 2
+    outcome = run(inferencer, photos, wanted, coco=coco, batch_size=args.batch_size, on_error=args.on_error)
+    if coco is not None:
+        coco.write(args.json)
+        print(f'{coco.empty_masks} empty masks have no annotation in {args.json}')
+    for photo, reason in outcome.failures:
+        print(f'failed: {photo}: {reason}', file=sys.stderr)
+    left = len(photos) - outcome.done - len(outcome.failures)
+    if outcome.failures:
+        print(f'{len(outcome.failures)} of {len(photos)} photos failed'
+              + (f', {left} were not looked at (--on-error raise)' if left else ''), file=sys.stderr)
+    return 1 if outcome.failures else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

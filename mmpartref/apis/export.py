@@ -51,7 +51,7 @@ class InferenceGraph(nn.Module):
 
     def forward(self, images: torch.Tensor, tokens: torch.Tensor, image_index: torch.Tensor,
                 text_index: torch.Tensor) -> torch.Tensor:
-        return self.model._network(images, *self.model._encode_text(tokens), image_index, text_index)
+        return self.model._network(images, *self.model._encode_text(tokens), image_index, text_index)[0]
 
 
 def describe(model: ReferringSegmentor, size: tuple[int, int], config: Config | None = None) -> dict[str, str]:

@@ -2,58 +2,166 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from PIL import Image
 
-from mmpartref.apis import PartReferInferencer
+from mmpartref.apis import PartReferInferencer, PhotoResults
+from mmpartref.engine.config_check import ConfigError
 
-
-@pytest.fixture
-def config(tiny_model_cfg) -> Config:
-    pipeline = [dict(type='LoadImage'), dict(type='Letterbox', size=64), dict(type='PackReferringInputs')]
-    return Config(dict(model=tiny_model_cfg, test_dataloader=dict(dataset=dict(pipeline=pipeline))))
+ASKED = ['car body', 'car side mirror']
 
 
-@pytest.fixture
-def photo() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+def same(one: PhotoResults, other: PhotoResults) -> bool:
+    return len(one) == len(other) and all(
+        a['expression'] == b['expression'] and a['score'] == b['score'] and np.array_equal(a['mask'], b['mask'])
+        for a, b in zip(one, other, strict=True))
 
 
-def test_masks_come_at_the_photos_size_in_the_order_asked(config, photo):
-    results = PartReferInferencer(config, device='cpu')(photo, ['car tire', 'bird head'])
-    assert [result['expression'] for result in results] == ['car tire', 'bird head']
+def test_masks_come_at_the_photos_size_in_the_order_asked(inferencer, photo):
+    results = inferencer(photo, ASKED)
+    assert [result['expression'] for result in results] == ASKED
     for result in results:
-        assert result['mask'].shape == (50, 70)
+        assert set(result) == {'expression', 'mask', 'score'}
+        assert result['mask'].shape == result.size == (50, 70)
         assert result['mask'].dtype == bool
-        assert 0 <= result['score'] <= 1
+        assert 0 < result['mask'].mean() < 1
+        assert 0 < result['score'] <= 1
+    assert same(inferencer(photo, ASKED[1]), [results[1]])
 
 
-def test_a_file_gives_what_its_array_gives(config, photo, tmp_path):
+def test_every_kind_of_photo_gives_the_same_answer(inferencer, photo, tmp_path):
     file = tmp_path / 'photo.png'
     cv2.imwrite(str(file), photo[:, :, ::-1])
-    inferencer = PartReferInferencer(config)
-    from_file, from_array = inferencer(file, 'car tire'), inferencer(photo, 'car tire')
-    assert np.array_equal(from_file[0]['mask'], from_array[0]['mask'])
-    assert from_file[0]['score'] == from_array[0]['score']
+    channels_first = torch.from_numpy(photo.copy()).permute(2, 0, 1)
+    expected = inferencer(photo, ASKED)
+    kinds = [file, str(file), Image.fromarray(photo), Image.open(file), photo.astype(np.uint16) * 257,
+             photo.astype(np.float64) / 255, channels_first, channels_first.to(torch.bfloat16) / 255,
+             inferencer.reader(file)]
+    answers = inferencer(kinds[:7] + kinds[8:], ASKED)
+    assert [same(answer, expected) for answer in answers] == [True] * 8
 
 
-def test_weights_come_from_the_checkpoint(config, photo, tmp_path):
-    first = PartReferInferencer(config)
-    torch.save({'state_dict': first.model.state_dict()}, tmp_path / 'weights.pth')
-    second = PartReferInferencer(config, tmp_path / 'weights.pth')
-    assert first(photo, 'car tire')[0]['score'] == second(photo, 'car tire')[0]['score']
-    torch.save({'state_dict': {'backbone.conv1.weight': torch.zeros(1)}}, tmp_path / 'other.pth')
-    with pytest.raises(RuntimeError, match=r'size mismatch|Missing'):
-        PartReferInferencer(config, tmp_path / 'other.pth')
+def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, photo):
+    plain, asked = cris(photo, ASKED), cris(photo, ASKED, heat_map=True)
+    assert same(plain, asked)
+    for result in asked:
+        heat = result['heat_map']
+        assert heat.shape == (50, 70)
+        assert heat.dtype == np.float32
+        assert 0 <= heat.min() < heat.max() <= 1
+        assert np.array_equal(heat > cris.model.decode.threshold, result.mask)
+        assert result.score == pytest.approx(heat[result.mask].mean(), abs=1e-5)
+    with pytest.raises(ValueError, match='heat_map=True'):
+        _ = plain[0].heat_map
 
 
-def test_bad_calls_are_told(config, photo, tmp_path):
-    with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
-        PartReferInferencer(config, tmp_path / 'none.pth')
-    with pytest.raises(FileNotFoundError, match='there is no config'):
-        PartReferInferencer(tmp_path / 'none.py')
-    inferencer = PartReferInferencer(config)
+def test_a_detectors_heat_map_is_the_best_instances_score(detector, photo):
+    body, unknown = detector(photo, ['car body', 'the moon'], heat_map=True)
+    assert body.heat_map.dtype == np.float32
+    # Nothing, instances below the threshold, instances above it.
+    assert len(np.unique(body.heat_map)) > 3
+    assert 0 < (body.heat_map >= detector.model.score_threshold).sum() < (body.heat_map > 0).sum()
+    assert np.array_equal(body.heat_map >= detector.model.score_threshold, body.mask)
+    assert body.score == pytest.approx(float(body.heat_map.max()))
+    assert unknown.score == 0
+    assert not unknown.mask.any()
+    assert not unknown.heat_map.any()
+
+
+def test_a_batch_gives_what_its_photos_give_alone(inferencer, photo):
+    photos = [photo, photo[:30], photo[:, ::-1]]
+    alone = [inferencer(each, ASKED, heat_map=True) for each in photos]
+    together = inferencer(photos, ASKED, batch_size=3, heat_map=True)
+    assert [each.size for each in together] == [(50, 70), (30, 70), (50, 70)]
+    for one, other in zip(alone, together, strict=True):
+        for a, b in zip(one, other, strict=True):
+            # Sums of other lengths are rounded otherwise, and a pixel on the threshold may fall.
+            np.testing.assert_allclose(a.heat_map, b.heat_map, atol=2e-5)
+            assert a.score == pytest.approx(b.score, abs=1e-4)
+            assert (a.mask != b.mask).mean() < 0.002
+    assert not same(together[0], together[2])
+
+
+def test_a_stream_reads_a_batch_at_a_time(cris, photo):
+    taken = []
+
+    def photos():
+        for number in range(5):
+            taken.append(number)
+            yield photo
+
+    stream = cris.stream(photos(), ASKED, batch_size=2)
+    assert taken == []
+    next(stream)
+    assert taken == [0, 1]
+    assert len(list(stream)) == 4
+
+
+def test_a_repeated_string_is_encoded_once(cris, photo):
+    before = cris.model.text_cache.encoded
+    cris(photo, ['a string of its own', 'a string of its own'])
+    cris(photo, ['a string of its own'])
+    assert cris.model.text_cache.encoded == before + 1
+
+
+def test_expressions_undone_in_turn_give_the_same(cris, photo, monkeypatch):
+    expected = cris(photo, ASKED, heat_map=True)
+    monkeypatch.setattr('mmpartref.models.segmentors.probability_masks.MOST_PIXELS', 1)
+    for one, other in zip(cris(photo, ASKED, heat_map=True), expected, strict=True):
+        np.testing.assert_allclose(one.heat_map, other.heat_map, atol=1e-6)
+        assert (one.mask != other.mask).mean() < 0.002
+
+
+def test_bad_calls_are_told(cris, photo, tmp_path):
     for expressions in ([], '', ['car', ' ']):
         with pytest.raises(ValueError, match='at least one expression, and none empty'):
-            inferencer(photo, expressions)
-    with pytest.raises(ValueError, match=r'RGB \(h, w, 3\) uint8'):
-        inferencer(photo[:, :, 0], 'car')
+            cris(photo, expressions)
+    with pytest.raises(ValueError, match='batch_size=0 should be at least 1'):
+        cris([photo], 'car', batch_size=0)
+    with pytest.raises(FileNotFoundError, match=r'there is no photo .*none\.jpg'):
+        cris(tmp_path / 'none.jpg', 'car')
+    with pytest.raises(TypeError, match='got a NoneType'):
+        cris(None, 'car')
+    with pytest.raises(ValueError, match='batch_size=-1'):
+        cris.parse_parts(photo, 'car', batch_size=-1)
+    with pytest.raises(ValueError, match='batch_size=0'):
+        cris(photo, 'car', batch_size=0)
+    assert cris([], 'car') == []
+
+
+def test_limits_are_the_inferencers_own(cris_config, photo):
+    small = PartReferInferencer(cris_config, device='cpu', max_pixels=3000)
+    with pytest.raises(ValueError, match='max_pixels=3,000'):
+        small(photo, 'car')
+
+
+def test_bad_models_are_told(cris_config, tmp_path):
+    with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
+        PartReferInferencer(cris_config, tmp_path / 'none.pth')
+    with pytest.raises(FileNotFoundError, match='there is no config'):
+        PartReferInferencer(tmp_path / 'none.py')
+    with pytest.raises(ValueError, match="device='warp' is none that torch knows"):
+        PartReferInferencer(cris_config, device='warp')
+    pipeline = cris_config.test_dataloader.dataset.pipeline
+    cris_config.test_dataloader.dataset.pipeline = [pipeline[0], dict(type='ConstantExpression', text='part'),
+                                                    *pipeline[1:]]
+    with pytest.raises(ConfigError, match='ConstantExpression needs annotations'):
+        PartReferInferencer(cris_config)
+    cris_config.test_dataloader.dataset.pipeline = pipeline[1:]
+    with pytest.raises(ConfigError, match='begins with Letterbox'):
+        PartReferInferencer(cris_config)
+    cris_config.test_dataloader = None
+    with pytest.raises(ConfigError, match=r'no test_dataloader\.dataset\.pipeline'):
+        PartReferInferencer(cris_config)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a CUDA device')
+def test_a_missing_gpu_is_told(cris_config):
+    with pytest.raises(ValueError, match='torch sees no CUDA device'):
+        PartReferInferencer(cris_config, device='cuda')
+    assert PartReferInferencer(cris_config, device='auto').device.type == 'cpu'
+
+
+def test_the_callers_config_stays_as_it_was(cris_config):
+    before = cris_config.to_dict()
+    PartReferInferencer(cris_config)
+    assert cris_config.to_dict() == before

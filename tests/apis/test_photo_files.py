@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+
+from mmpartref.apis.photo_files import find_photos, protect
+
+
+def make(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b'')
+
+
+def places(root: Path, *named: str, out_dir: str = 'outputs') -> dict[str, str]:
+    """What was found below root, and where its answers go."""
+    found = find_photos(named, root / out_dir)
+    return {str(Path(each.source).relative_to(root)) if each.source.startswith(str(root)) else each.source:
+            each.stem.as_posix() for each in found}
+
+
+def test_a_folder_keeps_its_shape_and_gives_photos_alone(tmp_path):
+    make(tmp_path, 'in/b.jpg', 'in/a.PNG', 'in/deep/er/a.jpeg', 'in/notes.txt', 'in/odd.name.webp', 'in/none')
+    assert places(tmp_path, str(tmp_path / 'in')) == {
+        'in/a.PNG': 'a', 'in/b.jpg': 'b', 'in/deep/er/a.jpeg': 'deep/er/a', 'in/odd.name.webp': 'odd.name'}
+
+
+def test_globs_take_what_fits_and_keep_its_place(tmp_path):
+    make(tmp_path, 'in/one/a.jpg', 'in/two/a.jpg', 'in/two/b.gif', 'in/x.jpg')
+    assert places(tmp_path, f'{tmp_path}/in/**/*.jpg') == {
+        'in/one/a.jpg': 'one/a', 'in/two/a.jpg': 'two/a', 'in/x.jpg': 'x'}
+    assert places(tmp_path, f'{tmp_path}/in/two/?.*') == {'in/two/a.jpg': 'a', 'in/two/b.gif': 'b'}
+    assert places(tmp_path, f'{tmp_path}/in/*') == {'in/x.jpg': 'x'}
+    # A file whose name looks like a glob is that file.
+    make(tmp_path, 'in/a[1].jpg')
+    assert places(tmp_path, f'{tmp_path}/in/a[1].jpg') == {'in/a[1].jpg': 'a[1]'}
+
+
+def test_no_two_photos_share_a_place(tmp_path):
+    make(tmp_path, 'left/a.jpg', 'right/a.jpg', 'right/a.png', 'right/b.jpg')
+    assert places(tmp_path, f'{tmp_path}/left/a.jpg', f'{tmp_path}/right/a.jpg') == {
+        'left/a.jpg': 'left/a', 'right/a.jpg': 'right/a'}
+    assert places(tmp_path, f'{tmp_path}/right') == {
+        'right/a.jpg': 'a_jpg', 'right/a.png': 'a_png', 'right/b.jpg': 'b'}
+    make(tmp_path, 'case/P.jpg', 'case/p.jpg', 'case/p_jpg.gif')
+    found = places(tmp_path, f'{tmp_path}/case')
+    assert found == {'case/P.jpg': 'P_jpg', 'case/p.jpg': 'p_jpg_2', 'case/p_jpg.gif': 'p_jpg_3'}
+    assert len({stem.lower() for stem in found.values()}) == 3
+
+
+def test_a_photo_named_twice_is_taken_once(tmp_path):
+    make(tmp_path, 'in/a.jpg')
+    (tmp_path / 'link.jpg').symlink_to(tmp_path / 'in/a.jpg')
+    named = (f'{tmp_path}/in/a.jpg', f'{tmp_path}/in', f'{tmp_path}/in/../in/a.jpg', f'{tmp_path}/link.jpg')
+    assert places(tmp_path, *named) == {'in/a.jpg': 'a'}
+
+
+def test_urls_get_names_that_are_files(tmp_path):
+    urls = ['https://example.org/photos/a%20dog.jpg?size=1', 'https://example.org/', 'http://example.org/..',
+            'http://example.org/%2e%2e%2fetc%2fpasswd', 'http://other.org/photos/a%20dog.jpg']
+    found = [each.stem.as_posix() for each in find_photos([*urls, urls[0]], tmp_path)]
+    assert found == ['a_dog_jpg', 'photo', 'photo_2', 'passwd', 'a_dog_jpg_2']
+
+
+def test_earlier_answers_are_no_photos(tmp_path):
+    make(tmp_path, 'in/a.jpg', 'in/out/a_0.png', 'in/outside/b.png')
+    expected = {'in/a.jpg': 'a', 'in/outside/b.png': 'outside/b'}
+    assert places(tmp_path, f'{tmp_path}/in', out_dir='in/out') == expected
+    assert places(tmp_path, f'{tmp_path}/in/**/*.*', out_dir='in/out') == expected
+    # Named itself, or below an output folder that holds the photos too, it is one.
+    assert places(tmp_path, f'{tmp_path}/in/out/a_0.png', out_dir='in/out') == {'in/out/a_0.png': 'a_0'}
+    assert len(places(tmp_path, f'{tmp_path}/in', out_dir='.')) == 3
+    with pytest.raises(ValueError, match='is the output folder: give another'):
+        places(tmp_path, f'{tmp_path}/in', out_dir='in')
+
+
+def test_what_leads_to_nothing_is_told(tmp_path):
+    make(tmp_path, 'in/notes.txt')
+    for named, message in ((f'{tmp_path}/none.jpg', r'no photo, folder or glob .*none\.jpg'),
+                           (f'{tmp_path}/in', 'the folder .* has no photo'),
+                           (f'{tmp_path}/*.jpg', r'the glob .*\*\.jpg. fits no file')):
+        with pytest.raises(FileNotFoundError, match=message):
+            find_photos([named], tmp_path / 'out')
+
+
+def test_inputs_are_protected(tmp_path):
+    make(tmp_path, 'a.jpg', 'a_0.png')
+    (tmp_path / 'link').symlink_to(tmp_path)
+    with pytest.raises(ValueError, match=r'a_0\.png is an input and would be overwritten'):
+        protect([tmp_path / 'b_0.png', tmp_path / 'link/a_0.png'], [tmp_path / 'a.jpg', str(tmp_path / 'a_0.png')])
+    protect([tmp_path / 'a_1.png'], [tmp_path / 'a_0.png'])

@@ -1,0 +1,134 @@
+import io
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmpartref.apis import PhotoReader
+from mmpartref.apis.photo_url import fetch_photo, is_url
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, 'PNG')
+    return file.getvalue()
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Photos and all that can be in their place."""
+
+    def do_GET(self) -> None:
+        if self.path in ('/photo.png', '/a%20photo.png', '/caf%C3%A9.png?size=1&x=%20'):
+            # The content type lies, as servers do.
+            self.answer(png(), 'text/plain')
+        elif self.path == '/moved':
+            self.redirect('/photo.png')
+        elif self.path == '/secret':
+            self.redirect('file:///etc/hostname')
+        elif self.path == '/ftp':
+            self.redirect('ftp://127.0.0.1:1/photo.png')
+        elif self.path == '/loop':
+            self.redirect('/loop')
+        elif self.path == '/page':
+            self.answer(b'<!doctype html><title>a page about photos</title>', 'image/png')
+        elif self.path == '/announced':
+            self.answer(png(), 'image/png', announced=10**9)
+        elif self.path == '/cut':
+            self.answer(png()[:100], 'image/png', announced=len(png()))
+        elif self.path == '/endless':
+            self.send_response(200)
+            self.end_headers()
+            self.pour()
+        else:
+            self.send_error(404)
+
+    def pour(self) -> None:
+        """Send without end, as long as somebody reads."""
+        try:
+            while True:
+                self.wfile.write(b'\x89PNG' * 1000)
+        except OSError:
+            self.close_connection = True
+
+    def answer(self, content: bytes, kind: str, announced: int | None = None) -> None:
+        self.send_response(200)
+        self.send_header('Content-Type', kind)
+        self.send_header('Content-Length', str(len(content) if announced is None else announced))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def redirect(self, where: str) -> None:
+        self.send_response(302)
+        self.send_header('Location', where)
+        self.send_header('Content-Length', '0')
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope='module')
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(('127.0.0.1', 0), Pages) as running:
+        running.daemon_threads = True
+        thread = threading.Thread(target=running.serve_forever, kwargs={'poll_interval': 0.01})
+        thread.start()
+        yield f'http://127.0.0.1:{running.server_port}'
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch) -> None:
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+
+
+@pytest.mark.parametrize('page', ['/photo.png', '/moved', '/a photo.png', '/café.png?size=1&x=%20'])
+def test_a_photo_is_known_by_its_bytes(server, page):
+    photo = PhotoReader()(server + page)
+    assert np.array_equal(photo.pixels, PIXELS)
+    assert photo.name == server + page
+
+
+@pytest.mark.parametrize(('page', 'error', 'message'), [
+    ('/page', ValueError, 'a web page'),
+    ('/none', ConnectionError, 'the server says 404'),
+    ('/secret', ConnectionError, 'was not fetched'),
+    ('/ftp', ConnectionError, 'was not fetched: unknown url type: ftp'),
+    ('/loop', ConnectionError, 'was not fetched'),
+    ('/cut', ConnectionError, 'was cut off after 100 of'),
+    ('/announced', ValueError, 'is larger than 1,000,000 bytes'),
+    ('/endless', ValueError, 'is larger than 1,000,000 bytes'),
+])
+def test_what_is_no_photo_is_told(server, page, error, message):
+    with pytest.raises(error, match=message) as caught:
+        PhotoReader(max_bytes=1_000_000)(server + page)
+    assert str(caught.value).startswith(server + page)
+
+
+def test_a_server_that_takes_too_long_is_left(server):
+    with pytest.raises(ConnectionError, match=r'not complete after 0\.05 seconds'):
+        fetch_photo(f'{server}/endless', max_bytes=10**12, timeout=0.05)
+
+
+def test_nobody_there_is_told(server):
+    # The port belongs to nobody: bound, and not listening.
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        with pytest.raises(ConnectionError, match=r'was not fetched: .*refused'):
+            fetch_photo(f'http://127.0.0.1:{taken.getsockname()[1]}/photo.png')
+
+
+def test_a_path_is_no_url():
+    assert is_url('https://example.org/a.jpg')
+    assert is_url('HTTP://example.org/a.jpg')
+    assert is_url('file:///a.jpg')
+    assert not is_url('folder/a.jpg')
+    assert not is_url('C:\\photos\\a.jpg')
+    assert not is_url('./odd://name.jpg')
