@@ -1,6 +1,8 @@
 """From a config file and a command line to a runner: what ``tools/train.py`` and ``tools/test.py`` share."""
 import argparse
+import linecache
 import os
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,16 +25,32 @@ from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.registry import SCOPE
 
+PACKAGE = Path(__file__).parents[1]
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 @contextmanager
 def one_sentence_errors() -> Iterator[None]:
-    """End the program with the message alone where it says all there is to say: no traceback through mmengine."""
+    """End the program with the message alone where it says all there is to say: no traceback through mmengine.
+
+    That is a missing file, and what this package refuses by a ``raise`` of its own. Errors from elsewhere, and those
+    that its code ran into, keep their traceback.
+    """
     try:
         yield
     except (ConfigError, WeightsError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from None
+    except (TypeError, ValueError) as error:
+        if is_refusal(error):
+            raise SystemExit(str(error)) from None
+        raise
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Say whether the error comes from a ``raise`` in this package."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    file = Path(frame.f_code.co_filename)
+    return file.is_relative_to(PACKAGE) and linecache.getline(str(file), line).lstrip().startswith('raise ')
 
 
 def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -1,6 +1,7 @@
 import pytest
 from mmengine.config import Config
 
+from mmpartref.datasets.transforms import Letterbox
 from mmpartref.engine.config_check import ConfigError
 from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, one_sentence_errors, skip_initial_weights
 from mmpartref.models.weights.key_report import WeightsError
@@ -99,5 +100,10 @@ def test_an_error_that_says_all_ends_with_its_sentence():
     with pytest.raises(SystemExit) as caught, one_sentence_errors():
         raise WeightsError('the checkpoint does not fit')
     assert caught.value.code == 'the checkpoint does not fit'
+    with pytest.raises(SystemExit, match=r'^Letterbox size=0 should be a positive integer'), one_sentence_errors():
+        Letterbox(size=0)
+    for ours_by_accident in (lambda: Letterbox(size=1).transform(None), lambda: int('x')):
+        with pytest.raises((TypeError, ValueError)), one_sentence_errors():
+            ours_by_accident()
     with pytest.raises(ZeroDivisionError), one_sentence_errors():
         1 / 0  # noqa: B018
