@@ -106,14 +106,13 @@ def openmim() -> None:
 
 
 def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path) -> None:
-    expected = [path.relative_to(source).as_posix() for path in (source / 'mmpartref').rglob('*.py')
-                if '.mim' not in path.parts]
-    expected += [path.relative_to(source).as_posix() for path in (source / 'mmpartref').rglob('*.csv')]
+    expected = [path.relative_to(source).as_posix() for path in (source / 'mmpartref').rglob('*')
+                if path.is_file() and not {'.mim', '__pycache__'} & set(path.parts)]
     for name in ('configs', 'tools'):
         expected += [f'mmpartref/.mim/{path.relative_to(source).as_posix()}' for path in (source / name).rglob('*.*')]
     expected.remove('mmpartref/.mim/tools/build_backend.py')
     assert 'mmpartref/.mim/configs/_base_/default_runtime.py' in expected
-    assert 'mmpartref/datasets/partimagenet_synsets.csv' in expected
+    assert {'mmpartref/datasets/partimagenet_synsets.csv', 'mmpartref/py.typed'} <= set(expected)
 
     packed = [name for name in members(wheel) if '.dist-info/' not in name]
     assert packed == sorted(expected)
