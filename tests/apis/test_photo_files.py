@@ -87,4 +87,6 @@ def test_inputs_are_protected(tmp_path):
     (tmp_path / 'link').symlink_to(tmp_path)
     with pytest.raises(ValueError, match=r'a_0\.png is an input and would be overwritten'):
         protect([tmp_path / 'b_0.png', tmp_path / 'link/a_0.png'], [tmp_path / 'a.jpg', str(tmp_path / 'a_0.png')])
+    with pytest.raises(ValueError, match='is an input'):
+        protect([tmp_path / 'a_0.png'], [tmp_path / 'link/a_0.png'])
     protect([tmp_path / 'a_1.png'], [tmp_path / 'a_0.png'])

@@ -75,6 +75,15 @@ def entry_of(masks: np.ndarray, part: str = 'tire') -> dict:
     return {'img_id': 1, 'img_path': '1.jpg', 'height': masks.shape[1], 'width': masks.shape[2], 'refs': refs}
 
 
+def test_what_is_not_there_has_no_reference_point(config):
+    photos = [((64, 64), [(1, (16, 16, 32, 32)), (2, (0, 0, 9, 9))]), ((64, 64), [(3, (8, 8, 20, 20))])]
+    for name in ('mean-mask', 'whole-object', 'decode-ceiling'):
+        plain = reference_dump(name, config(photos, photos))
+        asked = reference_dump(name, config(photos, photos, absent={'number': 2}))
+        assert asked.photos == plain.photos
+        assert ious(plain).keys() == {'1:1', '1:2', '2:3'}
+
+
 # Mean masks.
 
 
