@@ -1,6 +1,6 @@
 """Parameter groups that stay few."""
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -14,7 +14,13 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """mmengine's constructor with one group per distinct setting instead of one per parameter.
 
     mmengine's own makes 650 groups of CRIS, logs two lines for each, and the optimiser then steps them one by one.
-    Settings mean the same here, ``paramwise_cfg`` included.
+    Settings mean the same here, ``paramwise_cfg`` included. One is added, layer-wise rates::
+
+        paramwise_cfg=dict(layer_decay=dict(backbone=0.8, text_encoder=0.9))
+
+    multiplies the rate that a parameter has by ``0.8 ** (num_layers + 1 - depth)``: all of it behind the last layer,
+    less and less towards the stem. Depths are what the part's ``layer_id`` tells (see ``TunableEncoder``). Source: Clark
+    et al., "ELECTRA", ICLR 2020; for image encoders Bao et al., "BEiT", ICLR 2022.
     """
 
     def add_params(self,
@@ -34,6 +40,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             super().add_params(single, module, prefix, is_dcn_module)
         finally:
             logger.setLevel(level)
+        self.decay_by_depth(single, module)
         groups: dict[Hashable, dict] = {}
         for group in single:
             settings = {key: value for key, value in group.items() if key != 'params'}
@@ -44,3 +51,30 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             count = sum(parameter.numel() for parameter in group['params'])
             print_log(f"{len(group['params'])} tensors, {count / 1e6:.2f} M parameters: {shown}", 'current')
         params += groups.values()
+
+    def decay_by_depth(self, groups: list[dict], model: nn.Module) -> None:
+        """Multiply the rates in ``groups``, one per parameter, as ``layer_decay`` says.
+
+        Raises:
+            ValueError: a factor is not between 0 and 1, or a part is not there or does not tell its depths.
+        """
+        layer_decay = self.paramwise_cfg.get('layer_decay') or {}
+        if not isinstance(layer_decay, Mapping):
+            raise ValueError(f'paramwise_cfg.layer_decay={layer_decay!r} should name the parts it is for, e.g. '
+                             f'dict(backbone={layer_decay!r})')
+        scales: dict[int, float] = {}
+        parts = dict(model.named_modules())
+        for name, factor in layer_decay.items():
+            part = parts.get(name)
+            if part is None or not hasattr(part, 'layer_id'):
+                kind = 'is no part of the model' if part is None else f'is a {type(part).__name__}, which has no depths'
+                raise ValueError(f"paramwise_cfg.layer_decay: '{name}' {kind}; 'backbone' and 'text_encoder' have")
+            if not 0 < factor <= 1:
+                raise ValueError(f'paramwise_cfg.layer_decay: the factor of {name} is {factor}; it should be above 0 and '
+                                 'at most 1')
+            for each, parameter in part.named_parameters():
+                scales[id(parameter)] = factor**(part.num_layers + 1 - part.layer_id(each))
+        for group in groups:
+            scale = scales.get(id(group['params'][0]), 1.0)
+            if scale != 1.0:
+                group['lr'] = group.get('lr', self.base_lr) * scale

@@ -8,16 +8,16 @@ Shapes are written by letter in every docstring and comment of this package:
 
 A batch is N photos and M expressions; ``image_index`` (M,) says which photo each expression belongs to.
 """
-from mmpartref.models.backbones import CLIPResNet, CLIPVisionTransformer
+from mmpartref.models.backbones import CLIPResNet, CLIPVisionTransformer, SelectMaps, TimmBackbone
 from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.models.decode_heads import VisionLanguageDecodeHead
 from mmpartref.models.detectors import ReferringDetector
-from mmpartref.models.initializers import CLIPPretrainedInit, PretrainedInit
+from mmpartref.models.initializers import CLIPPretrainedInit, PackagePretrainedInit, PretrainedInit
 from mmpartref.models.losses import TextToPixelContrastiveLoss
 from mmpartref.models.necks import CRISNeck
 from mmpartref.models.segmentors import CLIPZeroShotSegmentor, ReferringSegmentor
-from mmpartref.models.text_encoders import CLIPTextEncoder
+from mmpartref.models.text_encoders import CLIPTextEncoder, OpenCLIPTextEncoder, SiglipTextEncoder
 
 __all__ = [
     'CLIPModel',
@@ -27,10 +27,15 @@ __all__ = [
     'CLIPVisionTransformer',
     'CLIPZeroShotSegmentor',
     'CRISNeck',
+    'OpenCLIPTextEncoder',
+    'PackagePretrainedInit',
     'PretrainedInit',
     'ReferringDataPreprocessor',
     'ReferringDetector',
     'ReferringSegmentor',
+    'SelectMaps',
+    'SiglipTextEncoder',
     'TextToPixelContrastiveLoss',
+    'TimmBackbone',
     'VisionLanguageDecodeHead',
 ]

@@ -2,11 +2,11 @@
 from collections import OrderedDict
 
 import torch
-from mmengine.model import BaseModule
 from torch import nn
 
 from mmpartref.models.layers.conv3x3 import Conv3x3
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
+from mmpartref.models.layers.tunable_encoder import TunableEncoder
 from mmpartref.registry import MODELS
 
 
@@ -43,7 +43,7 @@ class CLIPBottleneck(nn.Module):
 
 
 @MODELS.register_module()
-class CLIPResNet(BaseModule):
+class CLIPResNet(TunableEncoder):
     """CLIP's modified ResNet: three-convolution stem, anti-aliased strides, dense attention pool on C5.
 
     ::
@@ -58,6 +58,8 @@ class CLIPResNet(BaseModule):
         embed_channels: width of CLIP's embedding, the channels of C5; 1024 for RN50, 512 for RN101.
         num_heads: heads of the attention pool; CLIP uses width / 2.
         pretrain_grid: side of the pretrained position grid; CLIP's training resolution / 32.
+        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the stem, the four
+            stages and the attention pool.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
@@ -66,6 +68,8 @@ class CLIPResNet(BaseModule):
     """
     # Which half of a CLIP checkpoint fits this module.
     clip_tower = 'backbone'
+    new_parts = ('attnpool.connect.', )
+    num_layers = 4
 
     def __init__(self,
                  *,
@@ -74,6 +78,10 @@ class CLIPResNet(BaseModule):
                  embed_channels: int = 1024,
                  num_heads: int = 32,
                  pretrain_grid: int = 7,
+                 freeze: bool = False,
+                 frozen_stages: int = -1,
+                 lora: dict | None = None,
+                 adapter: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         half = width // 2
@@ -92,6 +100,13 @@ class CLIPResNet(BaseModule):
         self.attnpool = DenseAttentionPool(width * 32, embed_channels, num_heads, pretrain_grid)
         self.out_channels = (width * 8, width * 16, embed_channels)
         self.embed_channels = embed_channels
+        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+
+    def layer_id(self, name: str) -> int:
+        """Return 0 for the stem, 1 to 4 for the stages, 5 for the attention pool."""
+        if name.startswith('attnpool.'):
+            return self.num_layers + 1
+        return int(name[len('layer')]) if name.startswith('layer') else 0
 
     @staticmethod
     def _make_stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:

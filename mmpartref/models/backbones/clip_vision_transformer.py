@@ -2,16 +2,17 @@
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
 from torch import nn
 
 from mmpartref.models.layers.clip_transformer import CLIPTransformer
 from mmpartref.models.layers.position_tables import resize_positions
+from mmpartref.models.layers.simple_feature_pyramid import SimpleFeaturePyramid, whole_patches
+from mmpartref.models.layers.tunable_encoder import TunableEncoder
 from mmpartref.registry import MODELS
 
 
 @MODELS.register_module()
-class CLIPVisionTransformer(BaseModule):
+class CLIPVisionTransformer(TunableEncoder):
     """CLIP's ViT: patches, a class token, learned positions, pre-norm blocks.
 
     ::
@@ -21,9 +22,11 @@ class CLIPVisionTransformer(BaseModule):
             C4 = patch tokens after block out_layers[1]       (N, C, H/P, W/P)
             C5 = patch tokens after the last block, normed and projected like the class token  (N, E, H/P, W/P)
 
-    All three maps have the patches' stride; the neck brings them to the middle one's size. Positions are resized to
-    any input. Source: Radford et al. 2021, section 2.4 (the tower); the dense projection is that of Zhou et al.,
-    "Extract free dense labels from CLIP", ECCV 2022, without its change of the last block.
+    All three maps have the patches' stride; the neck brings them to the middle one's size. With ``pyramid_channels``
+    they are brought to strides of about 8, 16 and 32 first (``SimpleFeaturePyramid``). Photos are stretched to whole
+    patches and positions resized to any input. Source: Radford et al. 2021, section 2.4 (the tower); the dense
+    projection is that of Zhou et al., "Extract free dense labels from CLIP", ECCV 2022, without its change of the last
+    block.
 
     Args:
         patch_size: P, side of a patch in pixels.
@@ -34,6 +37,9 @@ class CLIPVisionTransformer(BaseModule):
         pretrain_grid: side of the pretrained position grid; CLIP's training resolution / P.
         out_layers: after how many blocks C3 and C4 are taken; default a third and two thirds of them.
         activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); the weights do not tell.
+        pyramid_channels: channels of each map of the pyramid; None has no pyramid.
+        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the embeddings, the
+            blocks and the projection.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
@@ -45,6 +51,7 @@ class CLIPVisionTransformer(BaseModule):
     """
     # Which half of a CLIP checkpoint fits this module.
     clip_tower = 'backbone'
+    new_parts = ('pyramid.', )
 
     def __init__(self,
                  *,
@@ -56,6 +63,11 @@ class CLIPVisionTransformer(BaseModule):
                  pretrain_grid: int = 14,
                  out_layers: Sequence[int] | None = None,
                  activation: str = 'quick_gelu',
+                 pyramid_channels: int | None = None,
+                 freeze: bool = False,
+                 frozen_stages: int = -1,
+                 lora: dict | None = None,
+                 adapter: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.out_layers = tuple(out_layers or (max(1, round(layers / 3)), max(1, round(layers * 2 / 3))))
@@ -72,13 +84,22 @@ class CLIPVisionTransformer(BaseModule):
         self.proj = nn.Parameter(torch.randn(width, embed_channels) * width**-0.5)
         self.out_channels = (width, width, embed_channels)
         self.embed_channels = embed_channels
+        self.num_layers = layers
+        self.pyramid = None
+        if pyramid_channels is not None:
+            self.pyramid = SimpleFeaturePyramid(self.out_channels, pyramid_channels, patch_size)
+            self.out_channels = (pyramid_channels, ) * 3
+        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+
+    def layer_id(self, name: str) -> int:
+        """Return 0 for the embeddings, then the number of the block, ``num_layers + 1`` for what follows."""
+        if name.startswith('transformer.resblocks.'):
+            return int(name.split('.')[2]) + 1
+        return self.num_layers + 1 if name.startswith(('ln_post', 'proj', 'pyramid')) else 0
 
     def tokenise(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-        """Return tokens (N, 1 + H/P * W/P, C), the class token first, and the patches' (rows, columns).
-
-        A photo whose sides are no multiples of P loses the pixels of the last, incomplete patch.
-        """
-        maps = self.conv1(images)  # (N, C, H/P, W/P)
+        """Return tokens (N, 1 + H/P * W/P, C), the class token first, and the patches' (rows, columns)."""
+        maps = self.conv1(whole_patches(images, self.patch_size))  # (N, C, H/P, W/P)
         size = (maps.size(2), maps.size(3))
         patches = maps.flatten(2).transpose(1, 2)
         grid = (self.pretrain_grid, self.pretrain_grid)
@@ -90,7 +111,7 @@ class CLIPVisionTransformer(BaseModule):
         return self.ln_pre(torch.cat([first, patches], dim=1) + positions.to(patches.dtype)), size
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode normalised photos (N, 3, H, W) to C3, C4 (N, C, H/P, W/P) and C5 (N, E, H/P, W/P)."""
+        """Encode normalised photos (N, 3, H, W) to C3, C4 (N, C, H/P, W/P) and C5 (N, E, H/P, W/P), or the pyramid."""
         x, size = self.tokenise(images)
         taken = []
         for depth, block in enumerate(self.transformer.resblocks, start=1):
@@ -98,7 +119,7 @@ class CLIPVisionTransformer(BaseModule):
             taken += [x[:, 1:]] * self.out_layers.count(depth)
         taken.append(self.ln_post(x[:, 1:]) @ self.proj)
         c3, c4, c5 = (tokens.transpose(1, 2).unflatten(2, size) for tokens in taken)
-        return c3, c4, c5
+        return (c3, c4, c5) if self.pyramid is None else self.pyramid((c3, c4, c5))
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""

@@ -5,13 +5,14 @@ from mmengine.model import update_init_info
 from torch import nn
 
 from mmpartref.models.layers.position_tables import resize_positions
+from mmpartref.models.layers.tunable_encoder import ADDED_PARTS
 from mmpartref.models.weights.archives import locate_clip
 from mmpartref.models.weights.clip_weights import read_clip
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError, compare_keys
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
-# Added by CRIS, so in no CLIP: stays as it was initialised.
-MAY_LACK = ('attnpool.connect.', )
+# In no CLIP: stay as they were initialised.
+MAY_LACK = ('attnpool.connect.', 'pyramid.', *ADDED_PARTS)
 
 
 @WEIGHT_INITIALIZERS.register_module(name='CLIPPretrained')

@@ -1,15 +1,15 @@
 """CLIP's text transformer, with word features as well as the sentence's."""
 import torch
-from mmengine.model import BaseModule
 from torch import nn
 
 from mmpartref.models.layers.clip_transformer import CLIPTransformer
+from mmpartref.models.layers.tunable_encoder import TunableEncoder
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import MODELS
 
 
 @MODELS.register_module()
-class CLIPTextEncoder(BaseModule):
+class CLIPTextEncoder(TunableEncoder):
     """CLIP's causal text transformer.
 
     ::
@@ -28,6 +28,8 @@ class CLIPTextEncoder(BaseModule):
         context_length: rows of the position table; 77 in every CLIP.
         vocab_size: rows of the token table.
         activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); the weights do not tell.
+        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the embeddings, the
+            blocks and the projection.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
@@ -47,6 +49,10 @@ class CLIPTextEncoder(BaseModule):
                  context_length: int = 77,
                  vocab_size: int = 49408,
                  activation: str = 'quick_gelu',
+                 freeze: bool = False,
+                 frozen_stages: int = -1,
+                 lora: dict | None = None,
+                 adapter: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if word_length > context_length:
@@ -63,6 +69,14 @@ class CLIPTextEncoder(BaseModule):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=width**-0.5)
+        self.num_layers = layers
+        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+
+    def layer_id(self, name: str) -> int:
+        """Return 0 for the embeddings, then the number of the block, ``num_layers + 1`` for what follows."""
+        if name.startswith('transformer.resblocks.'):
+            return int(name.split('.')[2]) + 1
+        return self.num_layers + 1 if name.startswith(('ln_final', 'text_projection')) else 0
 
     @staticmethod
     def padding_mask(tokens: torch.Tensor) -> torch.Tensor:

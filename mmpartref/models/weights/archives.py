@@ -12,6 +12,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
+from mmpartref.models.weights.state_files import expand_path
 
 # A folder that holds published weights under their own file names; looked into before anything is fetched.
 FOLDER_VARIABLE = 'MMPARTREF_WEIGHTS_DIR'
@@ -83,7 +84,7 @@ def locate_clip(checkpoint: str | Path) -> Path:
         WeightsError: what was found or fetched is not the published archive.
     """
     if str(checkpoint) not in CLIP_ARCHIVES:
-        path = Path(os.path.expandvars(str(checkpoint))).expanduser()
+        path = expand_path(checkpoint)
         if not path.is_file():
             raise MissingWeightsError(f'there is no CLIP checkpoint {path}; give the path of a file, or one of '
                                     f"{', '.join(CLIP_ARCHIVES)}")

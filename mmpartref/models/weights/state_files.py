@@ -1,5 +1,6 @@
 """Read tensors from files without running what the files say."""
 import io
+import os
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -13,6 +14,11 @@ from mmpartref.models.weights.key_report import MissingWeightsError, WeightsErro
 
 # Where training codes keep the weights inside a checkpoint.
 WRAPPERS = ('state_dict', 'model', 'module')
+
+
+def expand_path(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``$VARIABLES`` expanded."""
+    return Path(os.path.expandvars(str(path))).expanduser()
 
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
