@@ -8,6 +8,7 @@ from pycocotools import mask as coco_mask
 
 from .coco_masks import rle_from_segmentation
 from .part_statistics import PartStatistics
+from .referring import Referring, read_referring
 
 SECTIONS = ('images', 'annotations', 'categories')
 
@@ -35,7 +36,8 @@ class Part:
 class Photo:
     """One entry of ``images``, in pixels, with its parts in the order of the json.
 
-    ``left_out`` has the categories of annotations that were left out: something of that name is there.
+    ``left_out`` has the categories of annotations that were left out: something of that name is there. ``negatives``
+    are the ids of categories that the json says are not there (LVIS's ``neg_category_ids``).
     """
     img_id: int | str
     file_name: str
@@ -43,14 +45,21 @@ class Photo:
     width: int
     parts: list[Part] = field(default_factory=list)
     left_out: set[int] = field(default_factory=set)
+    negatives: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class CocoParts:
-    """A whole json: every photo (also those without parts), the categories by id, and what was left out."""
+    """A whole json: every photo (also those without parts), the categories by id, and what was left out.
+
+    ``referring`` has the expressions that the json brings along, by photo; None where it has no such list. ``source``
+    is the data set's name, where the json's ``info`` has one.
+    """
     photos: list[Photo]
     categories: dict[int, Category]
     statistics: PartStatistics
+    referring: dict[Any, list[Referring]] | None = None
+    source: str | None = None
 
 
 def read_json(ann_file: str) -> dict:
@@ -154,7 +163,10 @@ class CocoPartsReader:
             if '\\' in name:
                 name = name.replace('\\', '/')
                 self.statistics.backslash_file_names += 1
-            photos[img_id] = Photo(img_id, name, record['height'], record['width'])
+            negatives = record.get('neg_category_ids', [])
+            if not isinstance(negatives, list) or not all(isinstance(each, int) for each in negatives):
+                self.refuse(f'image {img_id!r}', f"'neg_category_ids' is {negatives!r}; write a list of category ids")
+            photos[img_id] = Photo(img_id, name, record['height'], record['width'], negatives=tuple(negatives))
         self.statistics.photos_in_json = len(photos)
         return photos
 
@@ -201,7 +213,14 @@ class CocoPartsReader:
                 photo.left_out.add(record['category_id'])
         self.statistics.annotations_in_json = len(annotations)
         self.statistics.photos_with_parts = sum(bool(photo.parts) for photo in photos.values())
-        return CocoParts(list(photos.values()), categories, self.statistics)
+        referring = None
+        if 'referring' in document:
+            image_of = {ann_id: record['image_id'] for ann_id, record in annotations.items()}
+            referring = read_referring(document['referring'], photos, image_of, self.refuse)
+        info = document.get('info')
+        source = info.get('source') if isinstance(info, dict) else None
+        return CocoParts(list(photos.values()), categories, self.statistics, referring,
+                         source if isinstance(source, str) else None)
 
 
 def read_coco_parts(ann_file: str) -> CocoParts:

@@ -1,4 +1,5 @@
 """Any COCO part json as a referring data set."""
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,11 +13,19 @@ from mmpartref.registry import DATASETS
 from .absent_parts import AbsentPartSampler
 from .coco_parts import Category, CocoParts, Photo, read_coco_parts
 from .expressions import DEFAULT_TEMPLATES, PartName, Wordings, check_templates, name_categories, split_category
-from .part_entries import count_expressions_of, entries_of, photo_refs
+from .part_entries import (
+    count_expressions_of,
+    entries_of,
+    negative_refs,
+    one_ref_per_wording,
+    photo_refs,
+    referring_refs,
+)
 from .part_statistics import PartStatistics
 
 GROUP_BY = ('image', 'expression')
 INSTANCES = ('merged', 'separate')
+WORDINGS = ('draw', 'each')
 
 
 @DATASETS.register_module()
@@ -42,6 +51,11 @@ class PartReferDataset(BaseDataset):
     ``AbsentPartSampler``; the other refs have no such key). They are drawn when an item is read, in training anew in
     each epoch (``set_epoch``).
 
+    A json with a list ``referring`` (``referring.read_referring``; ``tools/convert_dataset.py`` writes some) brings its
+    own expressions along: each record is a ref, ``ref_id`` its id, and no template is used. What its annotations are of
+    is said under ``referring_refs``; a record without annotations is a ref of the absent kind ``'no_target'``. Refs have
+    the key ``source``, the data set that they come from, where the json or the argument names it.
+
     What happens to the json's faults (each counted in ``statistics``):
 
     - crowd annotations and annotations of zero area (``area`` is 0, or the mask covers no pixel) are left out;
@@ -64,7 +78,12 @@ class PartReferDataset(BaseDataset):
             ``'separate'``: one ref per annotation.
         templates: format strings with the fields ``{super_category}``, ``{part}`` and ``{class_name}``; the last falls
             back to the super-category where no class is known.
+        wordings: ``'draw'``: a ref has all its wordings, of which ``DrawExpressions`` takes one in each epoch; without
+            it the first one is asked. ``'each'``: every wording is a ref of its own, as RefCOCO is evaluated.
         absent: arguments of the ``AbsentPartSampler``, e.g. ``dict(number=1)``; None asks about no absent part.
+        negatives: ask about up to so many of the categories that the json calls absent from a photo
+            (``neg_category_ids``, as LVIS and PACO have them), the same in every epoch; kind ``'no_target'``.
+        source: what expressions that the json gives no source of keep as theirs; default: its ``info['source']``.
         protocol: what of the json a zero-shot or transfer protocol shows (``protocols.build_data_protocol``), e.g.
             ``dict(name='partimagenet_parts_25_15', role='seen')``; what it leaves out is counted in ``statistics``.
         metainfo: entries that replace those read from the json: ``categories`` (one dict with ``id``, ``name`` as
@@ -88,7 +107,10 @@ class PartReferDataset(BaseDataset):
                  group_by: Literal['image', 'expression'] = 'image',
                  instances: Literal['merged', 'separate'] = 'merged',
                  templates: Sequence[str] = DEFAULT_TEMPLATES,
+                 wordings: Literal['draw', 'each'] = 'draw',
                  absent: Mapping[str, Any] | None = None,
+                 negatives: int = 0,
+                 source: str | None = None,
                  protocol: Mapping[str, Any] | None = None,
                  metainfo: Mapping | None = None,
                  indices: int | Sequence[int] | None = None,
@@ -101,12 +123,19 @@ class PartReferDataset(BaseDataset):
             raise ValueError(f'group_by={group_by!r} is unknown; choose one of {GROUP_BY}')
         if instances not in INSTANCES:
             raise ValueError(f'instances={instances!r} is unknown; choose one of {INSTANCES}')
+        if wordings not in WORDINGS:
+            raise ValueError(f'wordings={wordings!r} is unknown; choose one of {WORDINGS}')
+        if negatives < 0:
+            raise ValueError(f'negatives={negatives} should be the most absent categories asked about in a photo, or 0')
         prefix = dict(data_prefix) if data_prefix is not None else {'img': ''}
         if prefix.keys() != {'img'}:
             raise ValueError(f"data_prefix={prefix!r} should be dict(img='folder of the photos')")
         self.group_by = group_by
         self.instances = instances
         self.templates = check_templates(templates)
+        self.wordings = wordings
+        self.negatives = negatives
+        self.source = source
         self.absent = None if absent is None else AbsentPartSampler(**absent)
         self.protocol = None
         if protocol is not None:
@@ -166,11 +195,14 @@ class PartReferDataset(BaseDataset):
             self.protocol.apply(parts, names, self.ann_file, self.data_root)
         resolve = self.photo_resolver(parts)
         wordings = Wordings(self.templates)
+        left_out: Counter[str] = Counter()
+        if parts.referring is not None:
+            self._check_referring()
         if self.absent is not None:
             self.absent.learn(parts, names, wordings, self.class_name, self.possible_parts())
         entries = []
         for photo in parts.photos:
-            refs = photo_refs(photo, names, self.class_name, wordings, self.instances)
+            refs = self._refs_of(photo, parts, names, wordings, left_out)
             head = {
                 'img_id': photo.img_id,
                 'img_path': fileio.join_path(self.data_prefix['img'], resolve(photo.file_name)),
@@ -187,8 +219,35 @@ class PartReferDataset(BaseDataset):
         self._expression_counts = counts.sum(axis=1)
         parts.statistics.items = len(entries)
         parts.statistics.expressions, parts.statistics.absent_expressions = counts.sum(axis=0).tolist()
+        if parts.referring is not None:
+            records = sum(len(each) for each in parts.referring.values())
+            parts.statistics.notes.append(
+                f"referring    {records:,} records with expressions of their own, {left_out['records']:,} left out "
+                f"because none of their annotations is left, {left_out['annotations']:,} annotations missing from others")
         self._finish(parts, names)
         return entries
+
+    def _check_referring(self) -> None:
+        """Refuse what only makes sense where templates make the expressions."""
+        for argument, used in (('absent', self.absent is not None), ('negatives', self.negatives > 0),
+                               ("instances='separate'", self.instances == 'separate')):
+            if used:
+                raise ValueError(f"{self.ann_file} has expressions of its own ('referring'), which {argument} cannot "
+                                 'add to or divide; leave that argument out')
+
+    def _refs_of(self, photo: Photo, parts: CocoParts, names: Mapping[int, PartName], wordings: Wordings,
+                 left_out: Counter[str]) -> list[dict]:
+        """Return a photo's refs, none where it has no part and the json no expression for it."""
+        if parts.referring is not None:
+            refs = referring_refs(photo, parts.referring.get(photo.img_id, ()), names, left_out)
+        else:
+            refs = photo_refs(photo, names, self.class_name, wordings, self.instances)
+        if refs and self.negatives:
+            refs += negative_refs(photo, names, self.class_name, wordings, self.negatives)
+        source = self.source or parts.source
+        if source is not None:
+            refs = [{'source': source, **ref} for ref in refs]
+        return one_ref_per_wording(refs) if self.wordings == 'each' else refs
 
     def _finish(self, parts: CocoParts, names: Mapping[int, PartName]) -> None:
         """Note and print what was loaded."""
@@ -203,7 +262,7 @@ class PartReferDataset(BaseDataset):
         self._metainfo = {**read, **self._metainfo}
         self._statistics = parts.statistics
         self._statistics.notes += [
-            f'wording      instances={self.instances!r}, group_by={self.group_by!r}, templates={list(self.templates)}',
+            self._describe_wording(parts),
             *self.describe(parts, names)
         ]
         if self.absent is not None:
@@ -213,6 +272,12 @@ class PartReferDataset(BaseDataset):
             shown = self._indices if isinstance(self._indices, int) else f'{len(self._indices)} chosen'
             self._statistics.notes.append(f'indices      {shown} of these items are used')
         print_log(f'{type(self).__name__} {self.ann_file}\n{self._statistics.summary()}', logger='current')
+
+    def _describe_wording(self, parts: CocoParts) -> str:
+        how = f"group_by={self.group_by!r}, wordings={self.wordings!r}"
+        if parts.referring is not None:
+            return f"wording      the json's own; {how}"
+        return f'wording      instances={self.instances!r}, {how}, templates={list(self.templates)}'
 
     # Absent parts.
 
@@ -248,7 +313,8 @@ class PartReferDataset(BaseDataset):
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
         """Return the ids of the categories that an item shows, for mmengine's ``ClassBalancedDataset``."""
-        return [ref['category_id'] for ref in self.get_data_info(idx)['refs'] if 'absent' not in ref]
+        refs = self.get_data_info(idx)['refs']
+        return [ref['category_id'] for ref in refs if 'absent' not in ref and ref['category_id'] is not None]
 
     def _subset_counts(self, indices: int | Sequence[int]) -> np.ndarray:
         counts = self._expression_counts

@@ -78,7 +78,7 @@ UNTYPED_KEYS: dict[str, set[str]] = {
     'default_hooks': HOOK_NAMES,
     'paramwise_cfg': {
         'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'flat_decay_mult',
-        'bypass_duplicate', 'dcn_offset_lr_mult'
+        'bypass_duplicate', 'dcn_offset_lr_mult', 'layer_decay'
     },
 }
 OPTIM_WRAPPER_KEYS = parameter_names(DefaultOptimWrapperConstructor) | {'constructor', 'optimizer', 'clip_grad'}

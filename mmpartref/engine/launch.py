@@ -151,7 +151,7 @@ def skip_initial_weights(cfg: Config) -> None:
         return
     for node in nodes(cfg.model):
         init = node.get('init_cfg')
-        if isinstance(init, Mapping) and init.get('type') in ('CLIPPretrained', 'Pretrained'):
+        if isinstance(init, Mapping) and str(init.get('type')).endswith('Pretrained'):
             node.init_cfg = None  # type: ignore[attr-defined]
             print_log(f"{node.get('type')}: weights come from {found}, not from {init['checkpoint']}", 'current')
 
