@@ -53,8 +53,8 @@ class PartReferDataset(BaseDataset):
 
     A json with a list ``referring`` (``referring.read_referring``; ``tools/convert_dataset.py`` writes some) brings its
     own expressions along: each record is a ref, ``ref_id`` its id, and no template is used. What its annotations are of
-    is said under ``referring_refs``; a record without annotations is a ref of the absent kind ``'no_target'``. Refs have
-    the key ``source``, the data set that they come from, where the json or the argument names it.
+    is said under ``referring_refs``; a record without annotations is a ref of the absent kind ``'no_target'``. Refs
+    have the key ``source``, the data set that they come from, where the json or the argument names it.
 
     What happens to the json's faults (each counted in ``statistics``):
 
@@ -223,7 +223,8 @@ class PartReferDataset(BaseDataset):
             records = sum(len(each) for each in parts.referring.values())
             parts.statistics.notes.append(
                 f"referring    {records:,} records with expressions of their own, {left_out['records']:,} left out "
-                f"because none of their annotations is left, {left_out['annotations']:,} annotations missing from others")
+                f"because none of their annotations is left, {left_out['annotations']:,} annotations missing from "
+                'the others')
         self._finish(parts, names)
         return entries
 

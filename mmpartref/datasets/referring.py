@@ -46,24 +46,25 @@ def read_referring(records: object, photos: Collection, image_of: Mapping[int, A
             refuse(name, f"its image_id {record['image_id']!r} is not among the images; add that record to images or "
                    'drop this one')
         texts = record['expressions']
-        if not isinstance(texts, list) or not texts or not all(isinstance(each, str) and each.strip() for each in texts):
+        if not isinstance(texts, list) or not texts or any(not isinstance(each, str) or not each.strip()
+                                                           for each in texts):
             refuse(name, f"'expressions' is {texts!r}; write a list of at least one string, none of them blank")
         if not isinstance(record.get('source'), (str, type(None))):
             refuse(name, f"'source' is {record['source']!r}; write the name of a data set or leave it out")
-        _check_annotations(record, image_of, lambda problem, name=name: refuse(name, problem))
+        _check_annotations(name, record, image_of, refuse)
         found.setdefault(record['image_id'], []).append(
             Referring(ref_id, texts, list(dict.fromkeys(record['ann_ids'])), record.get('source')))
     return found
 
 
-def _check_annotations(record: Mapping[str, Any], image_of: Mapping[int, Any],
-                       refuse: Callable[[str], NoReturn]) -> None:
+def _check_annotations(name: str, record: Mapping[str, Any], image_of: Mapping[int, Any], refuse: Refuse) -> None:
     ann_ids = record['ann_ids']
     if not isinstance(ann_ids, list) or not all(isinstance(each, int) for each in ann_ids):
-        refuse(f"'ann_ids' is {ann_ids!r}; write a list of ids of annotations, an empty one where nothing is meant")
+        refuse(name, f"'ann_ids' is {ann_ids!r}; write a list of ids of annotations, an empty one where nothing is "
+                     'meant')
     for ann_id in ann_ids:
         if ann_id not in image_of:
-            refuse(f'its annotation {ann_id} is not among the annotations; add it or drop this record')
+            refuse(name, f'its annotation {ann_id} is not among the annotations; add it or drop this record')
         if image_of[ann_id] != record['image_id']:
-            refuse(f"its annotation {ann_id} is of photo {image_of[ann_id]!r}, not of its own, "
+            refuse(name, f"its annotation {ann_id} is of photo {image_of[ann_id]!r}, not of its own, "
                    f"{record['image_id']!r}; correct one of them")

@@ -19,8 +19,8 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg=dict(layer_decay=dict(backbone=0.8, text_encoder=0.9))
 
     multiplies the rate that a parameter has by ``0.8 ** (num_layers + 1 - depth)``: all of it behind the last layer,
-    less and less towards the stem. Depths are what the part's ``layer_id`` tells (see ``TunableEncoder``). Source: Clark
-    et al., "ELECTRA", ICLR 2020; for image encoders Bao et al., "BEiT", ICLR 2022.
+    less and less towards the stem. Depths are what the part's ``layer_id`` tells (see ``TunableEncoder``). Source:
+    Clark et al., "ELECTRA", ICLR 2020; for image encoders Bao et al., "BEiT", ICLR 2022.
     """
 
     def add_params(self,
@@ -70,11 +70,14 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 kind = 'is no part of the model' if part is None else f'is a {type(part).__name__}, which has no depths'
                 raise ValueError(f"paramwise_cfg.layer_decay: '{name}' {kind}; 'backbone' and 'text_encoder' have")
             if not 0 < factor <= 1:
-                raise ValueError(f'paramwise_cfg.layer_decay: the factor of {name} is {factor}; it should be above 0 and '
-                                 'at most 1')
+                raise ValueError(f'paramwise_cfg.layer_decay: the factor of {name} is {factor}; it should be above '
+                                 '0 and at most 1')
             for each, parameter in part.named_parameters():
                 scales[id(parameter)] = factor**(part.num_layers + 1 - part.layer_id(each))
         for group in groups:
             scale = scales.get(id(group['params'][0]), 1.0)
             if scale != 1.0:
-                group['lr'] = group.get('lr', self.base_lr) * scale
+                rate = group.get('lr', self.base_lr)
+                if rate is None:
+                    raise ValueError('paramwise_cfg.layer_decay multiplies a rate: give the optimizer its lr')
+                group['lr'] = rate * scale

@@ -46,9 +46,13 @@ def test_it_is_the_convolution(shape, channels_last):
 def test_it_rounds_no_worse_than_the_direct_sum():
     x, weight = torch.randn(1, 256, 13, 13), torch.randn(128, 256, 3, 3) / 48
     exact = F.conv2d(x.double(), weight.double(), padding=1)
+    # One product after the other: what F.conv2d adds first, and so how it rounds, depends on the processor.
+    direct = torch.zeros(128, 169)
+    for column, values in zip(weight.flatten(1).T, F.unfold(x, 3, padding=1)[0], strict=True):
+        direct += column[:, None] * values
     errors = [(each.double() - exact).square().mean().sqrt()
-              for each in (winograd(x, transform_kernel(weight)), F.conv2d(x, weight, padding=1))]
-    assert errors[0] < 1.5 * errors[1]
+              for each in (winograd(x, transform_kernel(weight)), direct.reshape(exact.shape))]
+    assert errors[0] < errors[1]
 
 
 def test_a_row_does_not_depend_on_the_others():

@@ -82,7 +82,8 @@ class TimmBackbone(TunableEncoder):
         if self.plain:
             self.pyramid = SimpleFeaturePyramid(self.out_channels, pyramid_channels, strides[0])
             self.out_channels = (pyramid_channels, ) * 3
-        self.mean, self.std = (tuple(255 * value for value in model.pretrained_cfg[key]) for key in ('mean', 'std'))
+        published: Any = model.pretrained_cfg
+        self.mean, self.std = (tuple(255 * value for value in published[key]) for key in ('mean', 'std'))
         self._depths = self._read_depths()
         self.num_layers = max(self._depths.values())
         self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)

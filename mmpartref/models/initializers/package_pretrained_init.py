@@ -1,4 +1,6 @@
 """Start an encoder of another package from that package's weights."""
+from typing import Any
+
 from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from torch import nn
@@ -38,7 +40,8 @@ class PackagePretrainedInit:
         if not hasattr(module, 'read_pretrained'):
             raise TypeError(f"init_cfg type='PackagePretrained' fits encoders of other packages, not a "
                             f'{type(module).__name__}')
-        given = module.read_pretrained(self.checkpoint)
+        reader: Any = module
+        given = reader.read_pretrained(self.checkpoint)
         wanted = module.state_dict()
         # As in PretrainedInit: older checkpoints have no such counter, and nothing here reads it.
         report = compare_keys(given, wanted, may_lack=('num_batches_tracked', 'pyramid.', *ADDED_PARTS))
@@ -48,8 +51,10 @@ class PackagePretrainedInit:
         kept = sorted({name.partition('.')[0] for name in wanted if name not in given})
         print_log(f'{type(module).__name__}: {len(given)} entries from {self.checkpoint}'
                   + (f'; {", ".join(kept)} partly or wholly as initialised' if kept else ''), 'current')
-        if hasattr(module, 'mean'):
-            print_log(f'trained on photos normalised with mean={rounded(module.mean)}, std={rounded(module.std)}: '
+        mean: Any = getattr(module, 'mean', None)
+        std: Any = getattr(module, 'std', None)
+        if mean is not None:
+            print_log(f'trained on photos normalised with mean={rounded(mean)}, std={rounded(std)}: '
                       'data_preprocessor should have the same', 'current')
         if hasattr(module, '_params_init_info'):
             update_init_info(module, f'PackagePretrained: {self.checkpoint}')

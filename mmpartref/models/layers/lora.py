@@ -45,7 +45,8 @@ def merge_lora(model: nn.Module) -> int:
     """
     merged = 0
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
+        for name, found in list(parent.named_children()):
+            child: Any = found
             if hasattr(child, 'lora_A') and hasattr(child, 'get_base_layer'):
                 child.merge(safe_merge=True)
                 setattr(parent, name, child.get_base_layer())

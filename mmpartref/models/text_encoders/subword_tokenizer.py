@@ -62,8 +62,8 @@ class SubwordTokenizer:
         self.length = length
         self._clean = CLEAN[clean]
         self._ids, find, self.size = read_vocabulary(path)
-        special = {token: find(token) for token in (eos, pad)}
-        missing = [token for token, number in special.items() if number is None]
+        special = {token: number for token in (eos, pad) if (number := find(token)) is not None}
+        missing = [token for token in (eos, pad) if token not in special]
         if missing:
             raise ValueError(f'{path} has no token {" or ".join(missing)}: give tokenizer.eos and tokenizer.pad as '
                              'they are called there')
