@@ -64,8 +64,33 @@ def test_the_main_config_is_the_papers_protocol_and_a_list_of_bases():
 
 
 def test_another_backbone_is_at_most_ten_lines():
-    for path in CONFIGS.glob('cris_r101*.py'):
+    paths = [path for pattern in ('cris_r101*', 'cris_r50x4*', 'cris_vit*') for path in CONFIGS.glob(f'{pattern}.py')]
+    assert len(paths) >= 5
+    for path in paths:
         assert len(path.read_text().splitlines()) <= 10
+
+
+@pytest.mark.parametrize('name', ['RN50x4', 'ViT-B/32', 'ViT-B/16', 'ViT-L/14'])
+def test_a_clip_backbones_config_has_the_sizes_of_its_weights(name):
+    """OpenAI's: side of the positions' grid, channels of the tower and of the words, the embedding, parameters."""
+    grid, width, words, embedding, parameters = {
+        'RN50x4': (9, 2560, 640, 640, 178_300_601),
+        'ViT-B/32': (7, 768, 512, 512, 151_277_313),
+        'ViT-B/16': (14, 768, 512, 512, 149_620_737),
+        'ViT-L/14': (16, 1024, 768, 768, 427_616_513),
+    }[name]
+    path = next(path for path in CRIS if f"checkpoint='{name}'" in path.read_text())
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        backbone, text = (MODELS.build({**cfg.model[part], 'init_cfg': None}) for part in ('backbone', 'text_encoder'))
+    assert cfg.model.backbone.init_cfg.checkpoint == cfg.model.text_encoder.init_cfg.checkpoint == name
+    table = next(value for key, value in backbone.named_parameters() if key.endswith('positional_embedding'))
+    assert table.shape == (grid**2 + 1, width)
+    assert (text.word_channels, text.sentence_channels, backbone.embed_channels) == (words, embedding, embedding)
+    # CLIP has a temperature besides; the convolution after the pool and the pyramid are not of CLIP.
+    own = sum(value.numel() for part in (backbone, text) for key, value in part.named_parameters()
+              if 'connect' not in key and not key.startswith('pyramid.'))
+    assert own + 1 == parameters
 
 
 def test_base_names_are_unique_so_that_mim_finds_a_config_by_its_name():
