@@ -111,11 +111,13 @@ def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path
     for name in ('configs', 'tools'):
         expected += [f'mmpartref/.mim/{path.relative_to(source).as_posix()}' for path in (source / name).rglob('*.*')]
     expected.remove('mmpartref/.mim/tools/build_backend.py')
+    expected.append('mmpartref/.mim/model-index.yml')
     assert 'mmpartref/.mim/configs/_base_/default_runtime.py' in expected
     assert {'mmpartref/datasets/partimagenet_synsets.csv', 'mmpartref/py.typed'} <= set(expected)
 
     packed = [name for name in members(wheel) if '.dist-info/' not in name]
     assert packed == sorted(expected)
+    assert {'LICENSE', 'NOTICE'} == {name.split('/')[-1] for name in members(wheel) if '.dist-info/licenses/' in name}
     assert {name.split('/')[0] for name in members(wheel)} == {'mmpartref', f'{wheel.name.split("-py3")[0]}.dist-info'}
 
 
