@@ -171,6 +171,13 @@ def test_mim_finds_tools_and_config(mode: str, source: Path, request: pytest.Fix
     assert not list(environment.empty.iterdir())
 
 
+@pytest.mark.usefixtures('openmim')
+@pytest.mark.parametrize('mode', ['from_wheel', 'editable'])
+def test_mim_search_lists_the_configs(mode: str, request: pytest.FixtureRequest) -> None:
+    environment: Environment = request.getfixturevalue(mode)
+    assert Path(CONFIG).stem in environment.run('-m', 'mim', 'search', 'mmpartref', '--valid-config')
+
+
 def test_editable_install_sees_a_new_config(editable: Environment, source: Path) -> None:
     """mmengine's ``mmpartref::`` and mim look for configs in this folder."""
     new = source / 'configs' / 'new_since_install.py'

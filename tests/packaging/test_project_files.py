@@ -67,9 +67,9 @@ def test_model_index_names_every_config_and_no_weights() -> None:
 
 
 def test_mim_reads_the_model_index() -> None:
-    search = pytest.importorskip('mim.commands.search', reason='needs the extra mim')
-    modelindex = pytest.importorskip('modelindex.load_model_index', reason='needs the extra mim')
-    table = search.convert2df(modelindex.load(str(CHECKOUT / 'mmpartref' / '.mim' / 'model-index.yml')))
+    from mim.commands.search import convert2df  # Of the extra `mim`.
+    from modelindex.load_model_index import load
+    table = convert2df(load(str(CHECKOUT / 'mmpartref' / '.mim' / 'model-index.yml')))
     assert len(table) == len(read('model-index.yml')['Models'])
     assert table.loc['cris_tiny_toyparts', 'toyparts test/miou'] == 57.0
 
