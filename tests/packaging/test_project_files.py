@@ -13,7 +13,7 @@ from mmpartref.version import __version__
 CHECKOUT = Path(__file__).parents[2]
 YAML_FILES = ('CITATION.cff', 'model-index.yml', '.pre-commit-config.yaml', '.github/ISSUE_TEMPLATE/bug_report.yml',
               '.github/ISSUE_TEMPLATE/feature_request.yml', '.github/ISSUE_TEMPLATE/config.yml')
-# Of https://www.apache.org/licenses/LICENSE-2.0.txt
+# Of the text as several installed packages (absl-py, onnx-ir, yapf) ship it.
 APACHE_MD5 = '3b83ef96387f14655fc854ddc3c6bd57'
 
 
