@@ -111,11 +111,13 @@ def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path
     for name in ('configs', 'tools'):
         expected += [f'mmpartref/.mim/{path.relative_to(source).as_posix()}' for path in (source / name).rglob('*.*')]
     expected.remove('mmpartref/.mim/tools/build_backend.py')
+    expected.append('mmpartref/.mim/model-index.yml')
     assert 'mmpartref/.mim/configs/_base_/default_runtime.py' in expected
     assert {'mmpartref/datasets/partimagenet_synsets.csv', 'mmpartref/py.typed'} <= set(expected)
 
     packed = [name for name in members(wheel) if '.dist-info/' not in name]
     assert packed == sorted(expected)
+    assert {'LICENSE', 'NOTICE'} == {name.split('/')[-1] for name in members(wheel) if '.dist-info/licenses/' in name}
     assert {name.split('/')[0] for name in members(wheel)} == {'mmpartref', f'{wheel.name.split("-py3")[0]}.dist-info'}
 
 
@@ -167,6 +169,13 @@ def test_mim_finds_tools_and_config(mode: str, source: Path, request: pytest.Fix
         assert str((package / '.mim' / 'configs' / config).resolve()) in shown
         assert '--cfg-options no_such_key:' in shown
     assert not list(environment.empty.iterdir())
+
+
+@pytest.mark.usefixtures('openmim')
+@pytest.mark.parametrize('mode', ['from_wheel', 'editable'])
+def test_mim_search_lists_the_configs(mode: str, request: pytest.FixtureRequest) -> None:
+    environment: Environment = request.getfixturevalue(mode)
+    assert Path(CONFIG).stem in environment.run('-m', 'mim', 'search', 'mmpartref', '--valid-config')
 
 
 def test_editable_install_sees_a_new_config(editable: Environment, source: Path) -> None:
