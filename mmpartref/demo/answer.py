@@ -3,6 +3,7 @@ import html
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -49,8 +50,8 @@ def answer(inferencer: PartReferInferencer, path: str | None, text: str, chosen:
         raise ValueError('There is no photo: drop one, or choose an example.')
     asked = expressions_of(text, chosen, limits)
     try:
-        photo = inferencer.reader(path)
-    except ValueError as error:
+        photo = inferencer.reader(Path(path))  # a Path is never an address
+    except (ValueError, FileNotFoundError) as error:
         # The file's own name here means nothing to whoever sent it.
         raise ValueError(str(error).replace(path, 'The photo')) from None
     results, seconds = PhotoResults(photo), []

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import partimagenet_categories
+from mmpartref.apis.photo_url import is_url
 from mmpartref.demo.answer import answer
 from mmpartref.demo.limits import Limits
 
@@ -58,9 +59,9 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
     def find(path: str | None, text: str | None, chosen: list[str] | None = None) -> tuple[Any, ...]:
         try:
             found = answer(inferencer, path, text or '', chosen or [], limits)
-        except ValueError as error:
+        except (ValueError, FileNotFoundError) as error:
             raise gradio.Error(str(error), print_exception=False) from None
-        return found.overlay, found.pictures, found.table
+        return found.overlay, found.table, found.pictures
 
     # What was uploaded is deleted within the hour.
     with gradio.Blocks(title='mmpartref', analytics_enabled=False, delete_cache=(600, 3600)) as page:
@@ -73,6 +74,7 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
                                      elem_id='photo', buttons=[])
                 # Gradio would open the file itself, before any limit; the inferencer's reader is the one to do it.
                 photo.preprocess = lambda payload: payload.path if payload else None
+                keep_off_the_network(photo)
                 text = gradio.Textbox(label='Expressions, one per line', lines=3, elem_id='expressions',
                                       placeholder='the tire of the car\ncar side mirror')
                 asked = [photo, text]
@@ -82,14 +84,26 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
                 button = gradio.Button('Find', variant='primary', elem_id='find')
             with gradio.Column():
                 shown = [gradio.Image(label='Masks', interactive=False, format='png', elem_id='overlay', buttons=[]),
+                         gradio.HTML(elem_id='table'),
                          gradio.Gallery(label='Each expression: mask, heat map', columns=2, format='png',
-                                        object_fit='contain', interactive=False, elem_id='pictures', buttons=[]),
-                         gradio.HTML(elem_id='table')]
+                                        object_fit='contain', interactive=False, elem_id='pictures', buttons=[])]
         if examples:
             gradio.Examples([[path, '\n'.join(expressions)] for path, expressions in examples], [photo, text],
                             cache_examples=False, label='Drawings')
         button.click(find, asked, shown, api_name='find', concurrency_limit=1)
     return page.queue(max_size=limits.max_waiting, default_concurrency_limit=1)
+
+
+def keep_off_the_network(component: Any) -> None:
+    """Refuse addresses in place of uploads, which Gradio would fetch for whoever sends one."""
+    gradio, fetch = import_gradio(), component.async_move_resource_to_block_cache
+
+    async def local_only(path: Any) -> Any:
+        if path is not None and is_url(str(path)):
+            raise gradio.Error('A photo has to be uploaded, not named by its address.', print_exception=False)
+        return await fetch(path)
+
+    component.async_move_resource_to_block_cache = local_only
 
 
 def serve(page: Any, host: str, port: int, limits: Limits, *, block: bool = True) -> str:

@@ -1,7 +1,10 @@
 """The demo: what it refuses, what its button does, and the page in a browser."""
+import json
 import os
 import socket
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +79,7 @@ def test_a_port_in_use_is_refused_before_anything_is_trained():
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         taken.listen()
-        with pytest.raises(ValueError, match='cannot listen on --host 127.0.0.1 --port .*Address already in use'):
+        with pytest.raises(ValueError, match=r'cannot listen on --host 127\.0\.0\.1 --port .*Address already in use'):
             check_arguments(parse_args(['--port', str(taken.getsockname()[1])]))
 
 
@@ -182,6 +185,40 @@ def test_page_in_a_browser(address, photo, browser, browser_errors, wait_for):
     assert len(loaded) > 10
     assert [each for each in loaded if not each.startswith((address, 'data:', 'blob:'))] == []
     assert browser_errors() == []
+
+
+def ask(address: str, path: str) -> str:
+    """Call the function behind the button as a program would; return the end of its events."""
+    data = [{'path': path, 'meta': {'_type': 'gradio.FileData'}}, 'car tire', []]
+    request = urllib.request.Request(f'{address}gradio_api/call/find', json.dumps({'data': data}).encode(),
+                                     {'Content-Type': 'application/json'})
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        event = json.load(reply)['event_id']
+    with urllib.request.urlopen(f'{address}gradio_api/call/find/{event}', timeout=10) as reply:
+        return reply.read().decode()
+
+
+def test_addresses_and_the_servers_own_files_are_no_uploads(address, photo):
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        server.listen()
+        server.setblocking(False)
+        assert 'has to be uploaded' in ask(address, f'http://127.0.0.1:{server.getsockname()[1]}/a.png')
+        with pytest.raises(BlockingIOError):  # nobody called
+            server.accept()
+    reply = ask(address, photo)
+    assert 'event: error' in reply
+    assert 'table' not in reply
+
+
+def test_a_file_beyond_the_limit_is_not_taken(address):
+    body = (b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n' +
+            bytes(Limits.max_bytes + 1) + b'\r\n--x--\r\n')
+    request = urllib.request.Request(f'{address}gradio_api/upload', body,
+                                     {'Content-Type': 'multipart/form-data; boundary=x'})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 413
 
 
 def test_page_without_a_toy_does_not_claim_one(inferencer):
