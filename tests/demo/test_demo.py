@@ -19,6 +19,7 @@ from mmpartref.demo.answer import answer
 from mmpartref.demo.limits import Limits, expressions_of
 from mmpartref.demo.page import TOY_NOTICE, build_page, part_names, serve
 from mmpartref.demo.toy_model import toy_config, toy_model
+from mmpartref.engine.detector_config import set_categories
 from mmpartref.models.segmentors.mask_decode import get_decode
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -131,6 +132,13 @@ def test_part_names(inferencer):
     other = Config.fromfile(toy_config())
     other.test_dataloader.dataset.type = 'CocoPartReferDataset'
     assert part_names(other, inferencer.model) == []
+
+
+def test_part_names_of_a_detector_are_its_own():
+    config = Config.fromfile(CONFIGS / 'mask_rcnn_tiny_toyparts.py')
+    set_categories(config, [{'name': f'Chair {part}', 'super_category': 'chair', 'part': part}
+                            for part in ('leg', 'back')], 'the test')
+    assert part_names(config, PartReferInferencer(config, device='cpu').model) == ['chair leg', 'chair back']
 
 
 def test_toy_model_is_trained_once(tmp_path, capfd):
