@@ -158,13 +158,14 @@ def test_the_training_loss_and_gradients_are_the_published_ones(dev):
     """BatchNorm in training mode, the image once per expression, as there.
 
     On the reference's own input: another in the seventh digit moves the loss by 2e-5, the published code's as well.
+    Processors round in that digit: on two of them it was off by 1e-5 or less, on a third by 2e-5.
     """
     model = load_published('r50', 'dev').train()
     masks = torch.from_numpy(np.unpackbits(dev['mask'], axis=-1)) * 255
     samples = [ReferringDataSample(gt_masks=mask[None]) for mask in masks]
     images, tokens = torch.from_numpy(dev['input']).expand(5, -1, -1, -1), torch.from_numpy(dev['tokens'])
     losses = model(images, samples, mode='loss', tokens=tokens, image_index=torch.arange(5))
-    assert losses['loss_text_to_pixel'].item() == pytest.approx(float(dev['loss']), rel=1e-5)
+    assert losses['loss_text_to_pixel'].item() == pytest.approx(float(dev['loss']), rel=5e-5)
     losses['loss_text_to_pixel'].backward()
     errors = gradient_errors(model, dev['grad_norm'])
     # A key's bias moves all scores alike, which softmax ignores: its gradient is rounding and nothing else.

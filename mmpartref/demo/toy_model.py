@@ -1,0 +1,99 @@
+"""The model that the demo starts with where none is given: a small CRIS trained on ToyParts, once."""
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.runner import find_latest_checkpoint
+
+from mmpartref.apis.model_building import spoken_part
+from mmpartref.datasets.expressions import split_category
+from mmpartref.datasets.toyparts import VERSION, make_toyparts
+from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
+from mmpartref.engine.launch import PACKAGE, build_runner, load_config
+
+NAME = 'cris_tiny_toyparts'
+SPLITS = {'train': 700, 'val': 100, 'test': 100}
+WEIGHTS = 'weights.pth'
+EXAMPLES, EXAMPLE_PARTS = 6, 3
+
+
+@dataclass(frozen=True)
+class ToyModel:
+    """Where the toy model's config and checkpoint are, and (photo, expressions) to try it on, of its test split."""
+    config: Path
+    checkpoint: Path
+    examples: list[tuple[str, list[str]]]
+
+
+def toy_config() -> Path:
+    """Return the config's path: beside the package in a checkout, inside it where it is installed.
+
+    Raises:
+        FileNotFoundError: it is in neither place.
+    """
+    places = [folder / 'configs' / f'{NAME}.py' for folder in (PACKAGE / '.mim', PACKAGE.parent)]
+    for place in places:
+        if place.is_file():
+            return place
+    raise FileNotFoundError(f'there is no {places[1]}, which the toy model is made with; give --config and '
+                            '--checkpoint')
+
+
+def cache_folder() -> Path:
+    """Return where this program keeps what it made: ``$XDG_CACHE_HOME/mmpartref/demo``, by default in ~/.cache."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmpartref' / 'demo'
+
+
+def toy_model(cache: Path, *, splits: Mapping[str, int] = SPLITS,
+              options: Mapping[str, object] | None = None) -> ToyModel:
+    """Return the toy model, trained now if no earlier call has.
+
+    Drawings and weights are made in a folder beside and moved when complete: one that was interrupted leaves nothing
+    that would be taken for a model.
+
+    Args:
+        cache: folder for all of them.
+        splits: scenes by split.
+        options: overrides of the config, as ``--cfg-options``.
+    """
+    config, folder = toy_config(), cache / f'{NAME}_v{VERSION}'
+    if not (folder / WEIGHTS).is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        print(f'training a toy model on drawings, once, into {folder}; takes minutes on a CPU', flush=True)
+        with tempfile.TemporaryDirectory(prefix='unfinished_', dir=cache) as unfinished:
+            made = Path(unfinished) / 'made'
+            make_toyparts(made / 'toyparts', splits=splits)
+            train(config, made, Path(unfinished) / 'run', options)
+            if not (folder / WEIGHTS).is_file():  # another process may have been first
+                shutil.rmtree(folder, ignore_errors=True)
+                made.replace(folder)
+    return ToyModel(config, folder / WEIGHTS, examples_of(folder / 'toyparts'))
+
+
+def train(config: Path, made: Path, run: Path, options: Mapping[str, object] | None) -> None:
+    """Train on ``made/toyparts`` and leave the last epoch's checkpoint in ``made``."""
+    cfg = load_config(config, options, data_root=str(made / 'toyparts'), work_dir=str(run))
+    cfg.randomness = {'seed': 0}
+    runner = build_runner(cfg)
+    with mmengine_checkpoints_allowed():
+        runner.train()
+    shutil.copy(find_latest_checkpoint(str(run)), made / WEIGHTS)
+
+
+def examples_of(toyparts: Path) -> list[tuple[str, list[str]]]:
+    """Return the first photos of the test split, each with expressions for parts it shows."""
+    coco = json.loads((toyparts / 'annotations' / 'test' / 'test.json').read_text(encoding='utf-8'))
+    spoken = {}
+    for category in coco['categories']:
+        name = split_category(category['name'], category['supercategory'])
+        spoken[category['id']] = f'{name.super_category} {spoken_part(name.part)}'
+    examples = []
+    for image in coco['images'][:EXAMPLES]:
+        shown = dict.fromkeys(spoken[each['category_id']] for each in coco['annotations']
+                              if each['image_id'] == image['id'])
+        examples.append((str(toyparts / 'images' / 'test' / image['file_name']), list(shown)[:EXAMPLE_PARTS]))
+    return examples
