@@ -1,0 +1,4 @@
+"""From the files of published referring and part data sets to the json that ``PartReferDataset`` reads."""
+from .refcoco import convert_refcoco
+
+__all__ = ['convert_refcoco']
