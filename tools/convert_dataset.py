@@ -6,8 +6,8 @@ Exit status: 0 written, 2 could not.
 import argparse
 import sys
 
-from mmpartref.datasets.converters import convert_refcoco
-from mmpartref.datasets.converters.standard_json import write_documents
+from mmpartref.datasets.converters import convert_grefcoco, convert_refcoco
+from mmpartref.datasets.converters.standard_json import Document, write_documents
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,15 +18,24 @@ def parse_args() -> argparse.Namespace:
         kind.add_argument('refs', help='the refs(SPLIT_BY).p')
         kind.add_argument('instances', help='the instances.json next to it')
         kind.add_argument('--split-by', choices=split_by, default=split_by[0], help='default: %(default)s')
+    kind = kinds.add_parser('grefcoco', help='grefs(unc).json and instances.json')
+    kind.add_argument('refs', help='the grefs(unc).json')
+    kind.add_argument('instances', help='the instances.json next to it')
     for kind in kinds.choices.values():
         kind.add_argument('--out', required=True, metavar='DIR', help='folder that the json files go to')
     return parser.parse_args()
 
 
+def convert(args: argparse.Namespace) -> tuple[dict[str, Document], list[str]]:
+    if args.kind == 'grefcoco':
+        return convert_grefcoco(args.refs, args.instances)
+    return convert_refcoco(args.refs, args.instances, args.kind, args.split_by)
+
+
 def main() -> None:
     args = parse_args()
     try:
-        documents, lines = convert_refcoco(args.refs, args.instances, args.kind, args.split_by)
+        documents, lines = convert(args)
         paths = write_documents(documents, args.out)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,5 @@
 """From the files of published referring and part data sets to the json that ``PartReferDataset`` reads."""
+from .grefcoco import convert_grefcoco
 from .refcoco import convert_refcoco
 
-__all__ = ['convert_refcoco']
+__all__ = ['convert_grefcoco', 'convert_refcoco']
