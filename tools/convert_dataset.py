@@ -5,8 +5,9 @@ Exit status: 0 written, 2 could not.
 """
 import argparse
 import sys
+from pathlib import Path
 
-from mmpartref.datasets.converters import convert_grefcoco, convert_refcoco
+from mmpartref.datasets.converters import convert_grefcoco, convert_paco, convert_refcoco
 from mmpartref.datasets.converters.standard_json import Document, write_documents
 
 
@@ -21,6 +22,8 @@ def parse_args() -> argparse.Namespace:
     kind = kinds.add_parser('grefcoco', help='grefs(unc).json and instances.json')
     kind.add_argument('refs', help='the grefs(unc).json')
     kind.add_argument('instances', help='the instances.json next to it')
+    kind = kinds.add_parser('paco', help='paco_lvis_v1_train.json and the like')
+    kind.add_argument('annotations', help='the json of one split')
     for kind in kinds.choices.values():
         kind.add_argument('--out', required=True, metavar='DIR', help='folder that the json files go to')
     return parser.parse_args()
@@ -29,6 +32,9 @@ def parse_args() -> argparse.Namespace:
 def convert(args: argparse.Namespace) -> tuple[dict[str, Document], list[str]]:
     if args.kind == 'grefcoco':
         return convert_grefcoco(args.refs, args.instances)
+    if args.kind == 'paco':
+        document, lines = convert_paco(args.annotations)
+        return {Path(args.annotations).stem: document}, lines
     return convert_refcoco(args.refs, args.instances, args.kind, args.split_by)
 
 
