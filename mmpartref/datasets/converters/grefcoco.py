@@ -1,0 +1,85 @@
+"""gRefCOCO as published: ``grefs(unc).json`` and ``instances.json``; a sentence may mean several things, or nothing.
+
+Paper: Liu et al., GRES: Generalized Referring Expression Segmentation (CVPR 2023). Format: henghuiding/gRefCOCO.
+"""
+import json
+from pathlib import Path
+from typing import Any
+
+from mmpartref.datasets.coco_parts import read_json
+
+from .standard_json import Document, by_id, check_record, field, sentences_of, split_document
+
+SPLITS = ('train', 'val', 'testA', 'testB')
+SOURCE = 'gRefCOCO'
+# The id of no annotation, which stands where a sentence means nothing.
+NOTHING = -1
+
+
+def read_grefs(path: str | Path) -> list[Any]:
+    """Return the list of refs in a ``grefs(unc).json``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds no list.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} is no file; download the data set's grefs(unc).json")
+    try:
+        refs = json.loads(Path(path).read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is not a complete json ({error}); download it again') from None
+    if not isinstance(refs, list) or not refs:
+        raise ValueError(f'{path} holds no list of refs; use the grefs(unc).json as it was published')
+    return refs
+
+
+def targets_of(ref: dict, where: str) -> list[int]:
+    """Return the ids of the annotations that a ref means; none where ``ann_id`` is empty or ``[-1]``.
+
+    Raises:
+        ValueError: ``ann_id`` is no list of ids, has -1 next to others, or contradicts ``no_target``.
+    """
+    ann_ids = field(ref, 'ann_id', list, where)
+    if not all(isinstance(each, int) and not isinstance(each, bool) for each in ann_ids):
+        raise ValueError(f"{where}: 'ann_id' is {ann_ids!r}, not a list of ids; use the file as it was published")
+    targets = [] if ann_ids == [NOTHING] else ann_ids
+    if NOTHING in targets:
+        raise ValueError(f"{where}: 'ann_id' is {ann_ids!r}, which means nothing and something; correct it")
+    if 'no_target' in ref and field(ref, 'no_target', bool, where) != (not targets):
+        raise ValueError(f"{where}: 'no_target' is {ref['no_target']} but 'ann_id' is {ann_ids!r}; correct one of them")
+    return targets
+
+
+def convert_grefcoco(refs_file: str | Path, instances_file: str | Path) -> tuple[dict[str, Document], list[str]]:
+    """Return the json of each split, and a line on each: refs, expressions, refs that mean nothing.
+
+    Args:
+        refs_file: ``grefs(unc).json``.
+        instances_file: the ``instances.json`` next to it.
+
+    Raises:
+        ValueError: a file is malformed.
+    """
+    document = read_json(str(instances_file))
+    images, annotations = (by_id(document, section, str(instances_file)) for section in ('images', 'annotations'))
+    splits: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    seen: set[int] = set()
+    for index, ref in enumerate(read_grefs(refs_file)):
+        where = f'{refs_file}: ref {index}'
+        record = {'id': field(ref, 'ref_id', int, where), 'image_id': field(ref, 'image_id', int, where),
+                  'ann_ids': targets_of(ref, where), 'expressions': sentences_of(ref, where)}
+        split = field(ref, 'split', str, where)
+        if split not in splits:
+            raise ValueError(f"{where} is of split {split!r}, but gRefCOCO has {', '.join(SPLITS)}; use the file as it "
+                             'was published')
+        if record['id'] in seen:
+            raise ValueError(f"{where} has the ref_id {record['id']} of another; use the file as it was published")
+        seen.add(record['id'])
+        check_record(record, images, annotations, where, str(instances_file))
+        splits[split].append(record)
+    lines = [f"{split:6} {len(records):,} refs, {sum(not record['ann_ids'] for record in records):,} of them mean "
+             f"nothing; {sum(len(record['expressions']) for record in records):,} expressions"
+             for split, records in splits.items()]
+    return {f'grefcoco_unc_{split}': split_document(SOURCE, records, images, annotations, document['categories'])
+            for split, records in splits.items() if records}, lines

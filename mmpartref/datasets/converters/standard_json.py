@@ -1,0 +1,108 @@
+"""What every converter needs: fields that are checked, and the json that comes out."""
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+Document = dict[str, Any]
+
+
+def field(record: object, key: str, kind: type, where: str) -> Any:
+    """Return ``record[key]``.
+
+    Args:
+        record: what should be a dict.
+        key: what it should have.
+        kind: of what type the value should be; a bool is no int.
+        where: names file and record in the complaint.
+
+    Raises:
+        ValueError: there is no such key, or its value is of another type.
+    """
+    if not isinstance(record, dict) or key not in record:
+        raise ValueError(f"{where} has no '{key}'; use the file as it was published")
+    value = record[key]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError(f"{where}: '{key}' is a {type(value).__name__}, not {kind.__name__}; use the file as it was "
+                         'published')
+    return value
+
+
+def by_id(document: Document, section: str, path: str) -> dict[int, dict]:
+    """Return a section's records by id.
+
+    Raises:
+        ValueError: a record has no id, or one that occurs twice.
+    """
+    records: dict[int, dict] = {}
+    for index, record in enumerate(document[section]):
+        key = field(record, 'id', int, f'{path}: {section}[{index}]')
+        if key in records:
+            raise ValueError(f'{path}: {section} has the id {key} twice; use the file as it was published')
+        records[key] = record
+    return records
+
+
+def sentences_of(ref: dict, where: str) -> list[str]:
+    """Return the texts ``sent`` of a ref of REFER's format, in their order.
+
+    Raises:
+        ValueError: there is none, or a blank one.
+    """
+    texts = [field(sentence, 'sent', str, f'{where}, sentences[{index}]')
+             for index, sentence in enumerate(field(ref, 'sentences', list, where))]
+    if not texts or not all(text.strip() for text in texts):
+        raise ValueError(f'{where} has a blank sentence or none; use the file as it was published')
+    return texts
+
+
+def split_document(source: str, records: list[dict], images: Mapping[int, dict], annotations: Mapping[int, dict],
+                   categories: list[dict]) -> Document:
+    """Return the json of one split: its records, their photos and their annotations, and every category."""
+    image_ids = dict.fromkeys(record['image_id'] for record in records)
+    ann_ids = dict.fromkeys(ann_id for record in records for ann_id in record['ann_ids'])
+    return {
+        'info': {'source': source},
+        'images': [images[image_id] for image_id in image_ids],
+        'annotations': [annotations[ann_id] for ann_id in ann_ids],
+        'categories': categories,
+        'referring': records,
+    }
+
+
+def check_record(record: dict, images: Mapping[int, dict], annotations: Mapping[int, dict], where: str,
+                 instances: str) -> None:
+    """Refuse a record whose photo or annotations are not in the instances, or do not belong together.
+
+    Raises:
+        ValueError: see above.
+    """
+    if record['image_id'] not in images:
+        raise ValueError(f"{where}: {instances} has no image {record['image_id']}; use the two files of one download")
+    for ann_id in record['ann_ids']:
+        if ann_id not in annotations:
+            raise ValueError(f'{where}: {instances} has no annotation {ann_id}; use the two files of one download')
+        if annotations[ann_id].get('image_id') != record['image_id']:
+            raise ValueError(f"{where}: annotation {ann_id} of {instances} is not of image {record['image_id']}; use "
+                             'the two files of one download')
+
+
+def write_documents(documents: Mapping[str, Document], folder: str | Path) -> list[Path]:
+    """Write each document as ``<name>.json`` into a folder, which is made; returns the paths.
+
+    Raises:
+        FileExistsError: one of them is there already; nothing is written.
+    """
+    paths = [Path(folder) / f'{name}.json' for name in documents]
+    refuse_existing(paths)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path, document in zip(paths, documents.values(), strict=True):
+        path.write_text(json.dumps(document), encoding='utf-8')
+    return paths
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Raise a FileExistsError if one of the paths is there."""
+    for path in paths:
+        if path.exists():
+            raise FileExistsError(f'{path} exists already; name another folder or remove it')

@@ -1,0 +1,74 @@
+"""PACO-LVIS: objects, parts and what is absent."""
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from mmpartref.datasets import PartReferDataset
+from mmpartref.datasets.converters import convert_paco
+from mmpartref.datasets.converters.standard_json import write_documents
+
+
+@pytest.fixture
+def paco(polygon: Callable) -> dict[str, Any]:
+    rle = coco_mask.encode(np.asfortranarray(np.eye(20, 30, dtype=np.uint8)))
+    rle['counts'] = rle['counts'].decode()
+    shapes = [(1, 1, polygon(0, 0, 20, 10), 1), (2, 10, polygon(2, 2, 4, 5), 1), (3, 11, rle, 1)]
+    return {
+        'images': [{'id': 7, 'file_name': 'train2017/7.jpg', 'height': 20, 'width': 30,
+                    'neg_category_ids': [2, 12], 'not_exhaustive_category_ids': []}],
+        'annotations': [{'id': key, 'image_id': 7, 'category_id': category, 'segmentation': shape, 'area': 20,
+                         'obj_ann_id': owner} for key, category, shape, owner in shapes],
+        'categories': [{'id': 1, 'name': 'car_(automobile)', 'supercategory': 'OBJECT'},
+                       {'id': 2, 'name': 'mug', 'supercategory': 'OBJECT'},
+                       {'id': 10, 'name': 'car_(automobile):wheel', 'supercategory': 'PART'},
+                       {'id': 11, 'name': 'car_(automobile):hood', 'supercategory': 'PART'},
+                       {'id': 12, 'name': 'car_(automobile):mirror', 'supercategory': 'PART'},
+                       {'id': 13, 'name': 'mug:handle', 'supercategory': 'PART'}],
+    }
+
+
+def convert(folder: Path, document: dict) -> tuple[dict, list[str]]:
+    (folder / 'paco.json').write_text(json.dumps(document))
+    return convert_paco(folder / 'paco.json')
+
+
+def test_parts_and_negatives_reach_the_data_set(tmp_path: Path, paco: dict) -> None:
+    document, lines = convert(tmp_path, paco)
+    assert lines == ['1 photos, 1 of them with parts; 2 absent categories of parts',
+                     '2 parts of 4 categories; 1 objects left out']
+    assert [part['obj_ann_id'] for part in document['annotations']] == [1, 1]
+    path, = write_documents({'train': document}, tmp_path / 'out')
+    refs = PartReferDataset(ann_file=str(path), negatives=9).get_data_info(0)['refs']
+    assert [(ref['super_category'], ref['part'], ref.get('absent'), ref['source']) for ref in refs] == [
+        ('car (automobile)', 'wheel', None, 'PACO-LVIS'), ('car (automobile)', 'hood', None, 'PACO-LVIS'),
+        ('car (automobile)', 'mirror', 'no_target', 'PACO-LVIS'), ('mug', 'handle', 'no_target', 'PACO-LVIS')]
+    assert [int(coco_mask.area(ref['rles'][0])) for ref in refs[:2]] == [20, 20]
+
+
+@pytest.mark.parametrize(('section', 'index', 'change', 'message'), [
+    ('categories', 0, {'supercategory': 'Car'}, "category 1: 'supercategory' is 'Car', not OBJECT or PART"),
+    ('categories', 2, {'name': 'wheel'}, "category 10: its name 'wheel' is not 'object:part'"),
+    ('images', 0, {'neg_category_ids': [99]}, 'image 7: its neg_category_ids has 99, which is no category'),
+    ('images', 0, {'neg_category_ids': None}, "image 7: 'neg_category_ids' is a NoneType, not list"),
+    ('annotations', 1, {'obj_ann_id': 9}, 'annotation 2: its obj_ann_id 9 is no annotation of its photo'),
+    ('annotations', 1, {'image_id': 8}, 'annotation 2: its obj_ann_id 1 is no annotation of its photo'),
+    ('annotations', 1, {'category_id': 99}, 'annotation 2: its category_id 99 is no category'),
+    ('annotations', 1, {'id': 1}, 'annotations has the id 1 twice'),
+])
+def test_faulty_records_are_refused(section: str, index: int, change: dict, message: str, tmp_path: Path,
+                                    paco: dict) -> None:
+    faulty = copy.deepcopy(paco)
+    faulty[section][index].update(change)
+    with pytest.raises(ValueError, match=message):
+        convert(tmp_path, faulty)
+
+
+def test_a_json_without_parts_is_refused(tmp_path: Path, paco: dict) -> None:
+    with pytest.raises(ValueError, match='has no category of parts'):
+        convert(tmp_path, paco | {'categories': paco['categories'][:2]})

@@ -1,0 +1,89 @@
+"""RefCOCO's pickle and instances.json."""
+import collections
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmpartref.datasets import PartReferDataset
+from mmpartref.datasets.converters import convert_refcoco
+from mmpartref.datasets.converters.standard_json import write_documents
+
+ROOT = Path(__file__).parents[2]
+
+
+def ref(ref_id: int, ann_id: int, image_id: int, split: str, *texts: str) -> dict[str, Any]:
+    return {'ref_id': ref_id, 'ann_id': ann_id, 'image_id': image_id, 'split': split, 'category_id': 5,
+            'file_name': f'photo{image_id}_{ann_id}.jpg', 'sent_ids': list(range(len(texts))),
+            'sentences': [{'sent_id': number, 'sent': text, 'raw': text.upper(), 'tokens': text.split()}
+                          for number, text in enumerate(texts)]}
+
+
+@pytest.fixture
+def files(tmp_path: Path, coco: dict) -> tuple[Path, Path]:
+    refs = [ref(1, 11, 1, 'train', 'left wheel', 'the wheel at left'), ref(2, 13, 1, 'train', 'right wheel'),
+            ref(3, 14, 2, 'testA', 'head')]
+    (tmp_path / 'refs(unc).p').write_bytes(pickle.dumps(refs, protocol=0))
+    (tmp_path / 'instances.json').write_text(json.dumps(coco))
+    return tmp_path / 'refs(unc).p', tmp_path / 'instances.json'
+
+
+def test_each_split_is_a_json_the_data_set_reads(files: tuple[Path, Path], tmp_path: Path) -> None:
+    documents, lines = convert_refcoco(*files, 'refcoco+', 'unc')
+    assert list(documents) == ['refcoco+_unc_train', 'refcoco+_unc_testA']
+    train, test = write_documents(documents, tmp_path / 'out')
+    assert lines[0] == 'train  2 refs, but 42,278 are published; 3 expressions'
+    refs = PartReferDataset(ann_file=str(train)).get_data_info(0)['refs']
+    assert [(each['ref_id'], each['ann_ids'], each['expressions'], each['source']) for each in refs] == [
+        ('1', [11], ['left wheel', 'the wheel at left'], 'RefCOCO+'), ('2', [13], ['right wheel'], 'RefCOCO+')]
+    assert PartReferDataset(ann_file=str(test)).get_data_info(0)['img_id'] == 2
+    with pytest.raises(FileExistsError, match='exists already'):
+        write_documents(documents, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'split': 'test'}, "ref 0 is of split 'test', but refcoco by unc has train, val, testA, testB"),
+    ({'ann_id': 99}, 'ref 0: .*instances.json has no annotation 99; use the two files of one download'),
+    ({'image_id': 2}, r'ref 0: annotation 11 of .* is not of image 2'),
+    ({'image_id': 9}, r'ref 0: .* has no image 9'),
+    ({'sentences': []}, 'ref 0 has a blank sentence or none'),
+    ({'sentences': [{'raw': 'x'}]}, r"ref 0, sentences\[0\] has no 'sent'"),
+    ({'ref_id': '1'}, "ref 0: 'ref_id' is a str, not int"),
+    ({'ref_id': 2}, 'ref 1 has the ref_id 2 of another'),
+])
+def test_faulty_refs_are_refused(change: dict, message: str, files: tuple[Path, Path]) -> None:
+    refs = pickle.loads(files[0].read_bytes())
+    refs[0].update(change)
+    files[0].write_bytes(pickle.dumps(refs))
+    with pytest.raises(ValueError, match=message):
+        convert_refcoco(*files, 'refcoco', 'unc')
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (pickle.dumps([collections.OrderedDict()]), r'not a whole pickle of plain values \(it asks for collections'),
+    (pickle.dumps([1, 2])[:-3], 'not a whole pickle of plain values'),
+    (pickle.dumps({}), 'holds no list of refs'),
+])
+def test_faulty_pickles_are_refused(content: bytes, message: str, files: tuple[Path, Path]) -> None:
+    files[0].write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        convert_refcoco(*files, 'refcoco', 'unc')
+
+
+def test_unknown_splits_are_refused(files: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match=r"refcoco has no splits by 'umd'; choose one of refcoco unc"):
+        convert_refcoco(*files, 'refcoco', 'umd')
+
+
+def test_the_tool_writes_and_refuses_in_one_sentence(files: tuple[Path, Path], tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / 'tools/convert_dataset.py'), 'refcoco', *map(str, files), '--out',
+               str(tmp_path / 'new')]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert f"wrote {tmp_path / 'new' / 'refcoco_unc_train.json'}" in done.stdout
+    again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert again.returncode == 2
+    assert again.stderr.count('\n') == 1
