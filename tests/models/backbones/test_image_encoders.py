@@ -31,7 +31,8 @@ def test_encoder_maps_and_gradients(name):
         for channels, stride in zip(encoder.out_channels, strides, strict=True)]
     sum(each.square().mean() for each in maps).backward()
     first = next(encoder.parameters())
-    assert first.grad is not None and first.grad.abs().sum() > 0
+    assert first.grad is not None
+    assert first.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize('name', ENCODERS)
@@ -41,10 +42,12 @@ def test_encoder_takes_odd_sizes_in_half_precision(name):
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         maps = encoder(torch.randn(1, 3, 75, 101))
     for each, channels, stride in zip(maps, encoder.out_channels, strides, strict=True):
-        assert each.size(1) == channels and each.isfinite().all()
+        assert each.size(1) == channels
+        assert each.isfinite().all()
         # A transformer's photos are stretched to whole patches first, by up to 15 pixels.
         slack = max(1, 15 / stride)
-        assert abs(each.size(2) - 75 / stride) <= slack and abs(each.size(3) - 101 / stride) <= slack
+        assert abs(each.size(2) - 75 / stride) <= slack
+        assert abs(each.size(3) - 101 / stride) <= slack
 
 
 def test_select_maps_refuses_wrong_channels():
