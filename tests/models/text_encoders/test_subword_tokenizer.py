@@ -1,0 +1,44 @@
+"""Rows of subword tokens with vocabularies made here."""
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
+
+WORDS = ('<pad>', '<eos>', '<unk>', 'the', 'tire', 'of', 'car')
+
+
+@pytest.fixture
+def file(tmp_path):
+    whole = Tokenizer(models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token='<unk>'))
+    whole.pre_tokenizer = pre_tokenizers.Whitespace()
+    whole.save(str(tmp_path / 'tokenizer.json'))
+    return str(tmp_path / 'tokenizer.json')
+
+
+def test_json_rows_end_are_padded_and_cut(file):
+    tokenizer = SubwordTokenizer(file, length=4)
+    assert tokenizer(['The  TIRE', 'the tire of the car']).tolist() == [[3, 4, 1, 0], [3, 4, 5, 1]]
+    assert tokenizer.size == len(WORDS)
+    assert tokenizer([]).shape == (0, 4)
+
+
+def test_canonicalize_drops_punctuation(file):
+    assert SubwordTokenizer(file, length=4, clean='canonicalize')(['The_tire!']).tolist() == [[3, 4, 1, 0]]
+
+
+def test_bad_files_and_settings_are_named(file, tmp_path):
+    with pytest.raises(FileNotFoundError, match='no tokenizer file'):
+        SubwordTokenizer(str(tmp_path / 'none.json'))
+    with pytest.raises(ValueError, match='has no token </s>'):
+        SubwordTokenizer(file, eos='</s>')
+    with pytest.raises(TypeError, match='must be a string'):
+        SubwordTokenizer(file)([3])
+    (tmp_path / 'bad.model').write_bytes(b'nothing')
+    with pytest.raises(ValueError, match='no sentencepiece model'):
+        SubwordTokenizer(str(tmp_path / 'bad.model'))
+
+
+def test_behind_end():
+    assert behind_end(torch.tensor([[3, 1, 1, 0], [3, 4, 5, 1]]), 1).tolist() == [[False, False, True, True],
+                                                                                 [False] * 4]
