@@ -6,6 +6,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    non_finite=dict(type='NonFiniteLossHook'),
     visualization=dict(type='ReferringVisualizationHook'))
 custom_hooks = [dict(type='EpochSeedHook'), dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
 

@@ -3,6 +3,7 @@ from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.epoch_seed_hook import EpochSeedHook
 from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.model_cost_hook import ModelCostHook
+from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
 from mmpartref.engine.protocol_hook import ProtocolHook
 from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.strict_load_hook import StrictLoadHook
@@ -14,6 +15,7 @@ __all__ = [
     'EpochSeedHook',
     'GroupedOptimWrapperConstructor',
     'ModelCostHook',
+    'NonFiniteLossHook',
     'ProtocolHook',
     'ReferringVisualizationHook',
     'StrictLoadHook',
