@@ -1,3 +1,4 @@
+from mmpartref.engine.atomic_checkpoint_hook import AtomicCheckpointHook
 from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.epoch_seed_hook import EpochSeedHook
@@ -10,6 +11,7 @@ from mmpartref.engine.strict_load_hook import StrictLoadHook
 from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
 
 __all__ = [
+    'AtomicCheckpointHook',
     'DatasetEpochHook',
     'DetectorCategoriesHook',
     'EpochSeedHook',
