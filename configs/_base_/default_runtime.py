@@ -4,8 +4,9 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
+    checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    non_finite=dict(type='NonFiniteLossHook'),
     visualization=dict(type='ReferringVisualizationHook'))
 custom_hooks = [dict(type='EpochSeedHook'), dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
 

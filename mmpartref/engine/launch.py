@@ -17,8 +17,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmpartref.datasets.absent_parts import AbsentPartSampler
+from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
+from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
 from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
@@ -38,7 +40,7 @@ def one_sentence_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (ConfigError, WeightsError, FileNotFoundError) as error:
+    except (ConfigError, WeightsError, NonFiniteLossError, CheckpointWriteError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from None
     except (TypeError, ValueError) as error:
         if is_refusal(error):

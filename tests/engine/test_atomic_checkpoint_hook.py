@@ -1,0 +1,55 @@
+import errno
+import os
+
+import pytest
+import torch
+from mmengine.dataset import DefaultSampler
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
+
+
+class Net(BaseModel):
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, inputs, mode='loss'):
+        return {'loss': self.layer(inputs[:, None]).sum()}
+
+
+def train(work_dir, epochs):
+    data = [{'inputs': torch.ones(())}] * 2
+    Runner(
+        Net(), str(work_dir), train_dataloader=DataLoader(data, 1, sampler=DefaultSampler(data)),
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1}}, default_scope='mmpartref',
+        default_hooks={'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}},
+        experiment_name=f'{work_dir.name}{epochs}{work_dir.parent.name}').train()
+
+
+def test_only_the_newest_is_kept_and_named(tmp_path):
+    train(tmp_path, 2)
+    assert [file.name for file in tmp_path.glob('*.pth*')] == ['epoch_2.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_2.pth')
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
+    sync, calls = os.fsync, []
+
+    def full(number: int) -> None:
+        calls.append(number)
+        # The first epoch's checkpoint and its name are synced; the second epoch's is not.
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        sync(number)
+
+    monkeypatch.setattr('os.fsync', full)
+    with pytest.raises(CheckpointWriteError, match=r'epoch_2\.pth: No space left'):
+        train(tmp_path, 2)
+    assert [file.name for file in tmp_path.glob('*.pth*')] == ['epoch_1.pth']
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
+    assert 'state_dict' in torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
