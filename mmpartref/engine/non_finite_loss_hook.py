@@ -42,7 +42,9 @@ class NonFiniteLossHook(Hook):
 
         def checked(losses: dict) -> tuple:
             total, log_vars = parse(losses)
-            bad = [name for name, value in log_vars.items() if not torch.isfinite(torch.as_tensor(value)).all()]
+            # As BaseModel.parse_losses tells losses from what is only logged.
+            bad = [name for name, value in log_vars.items()
+                   if 'loss' in name and not torch.isfinite(torch.as_tensor(value)).all()]
             flag = torch.tensor(float(bool(bad)))
             all_reduce(flag, op='max')
             if flag:
