@@ -1,5 +1,6 @@
 """The model that the demo starts with where none is given: a small CRIS trained on ToyParts, once."""
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -79,8 +80,14 @@ def train(config: Path, made: Path, run: Path, options: Mapping[str, object] | N
     cfg = load_config(config, options, data_root=str(made / 'toyparts'), work_dir=str(run))
     cfg.randomness = {'seed': 0}
     runner = build_runner(cfg)
-    with mmengine_checkpoints_allowed():
-        runner.train()
+    try:
+        with mmengine_checkpoints_allowed():
+            runner.train()
+    finally:
+        # mmengine's current logger stays the runner's, and would open its file again, in a folder that is gone.
+        for handler in [each for each in runner.logger.handlers if isinstance(each, logging.FileHandler)]:
+            runner.logger.removeHandler(handler)
+            handler.close()
     shutil.copy(find_latest_checkpoint(str(run)), made / WEIGHTS)
 
 

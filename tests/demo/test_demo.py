@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.logging import print_log
 import torch
 from mmengine.config import Config
 from PIL import Image
@@ -156,6 +157,8 @@ def test_toy_model_is_trained_once(tmp_path, capfd):
     assert len(first.examples) == 2
     found = PartReferInferencer(first.config, first.checkpoint, 'cpu')(*first.examples[0])
     assert [each.expression for each in found] == first.examples[0][1]
+    # The training's log went with its folder.
+    print_log('written after it', 'current')
 
 
 @pytest.fixture(scope='module')
