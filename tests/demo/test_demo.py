@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.logging import print_log
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from PIL import Image
 
 from mmpartref.apis import PartReferInferencer
