@@ -71,7 +71,7 @@ def test_records_without_an_annotation_left_are_counted(coco: dict, write: Write
     dataset = load(write(coco))
     assert [(ref['ref_id'], ref['ann_ids']) for ref in refs_of(dataset)] == [('some', [13])]
     assert '2 records with expressions of their own, 1 left out because none of their annotations is left, ' \
-        '1 annotations missing from others' in dataset.statistics.summary()
+        '1 annotations missing from the others' in dataset.statistics.summary()
 
 
 def test_each_wording_is_a_ref(coco: dict, write: Write) -> None:
