@@ -8,7 +8,7 @@ from typing import Any
 
 from mmpartref.datasets.coco_parts import read_json
 
-from .standard_json import Document, by_id, check_record, field, sentences_of, split_document
+from .standard_json import Document, by_id, field, split_document, split_records
 
 SPLITS = ('train', 'val', 'testA', 'testB')
 SOURCE = 'gRefCOCO'
@@ -63,21 +63,8 @@ def convert_grefcoco(refs_file: str | Path, instances_file: str | Path) -> tuple
     """
     document = read_json(str(instances_file))
     images, annotations = (by_id(document, section, str(instances_file)) for section in ('images', 'annotations'))
-    splits: dict[str, list[dict]] = {split: [] for split in SPLITS}
-    seen: set[int] = set()
-    for index, ref in enumerate(read_grefs(refs_file)):
-        where = f'{refs_file}: ref {index}'
-        record = {'id': field(ref, 'ref_id', int, where), 'image_id': field(ref, 'image_id', int, where),
-                  'ann_ids': targets_of(ref, where), 'expressions': sentences_of(ref, where)}
-        split = field(ref, 'split', str, where)
-        if split not in splits:
-            raise ValueError(f"{where} is of split {split!r}, but gRefCOCO has {', '.join(SPLITS)}; use the file as it "
-                             'was published')
-        if record['id'] in seen:
-            raise ValueError(f"{where} has the ref_id {record['id']} of another; use the file as it was published")
-        seen.add(record['id'])
-        check_record(record, images, annotations, where, str(instances_file))
-        splits[split].append(record)
+    splits = split_records(read_grefs(refs_file), SPLITS, targets_of, images, annotations, str(refs_file),
+                           str(instances_file), 'gRefCOCO', 'use the file as it was published')
     lines = [f"{split:6} {len(records):,} refs, {sum(not record['ann_ids'] for record in records):,} of them mean "
              f"nothing; {sum(len(record['expressions']) for record in records):,} expressions"
              for split, records in splits.items()]

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from mmpartref.datasets.coco_parts import read_json
 
-from .standard_json import Document, by_id, check_record, field, sentences_of, split_document
+from .standard_json import Document, by_id, field, split_document, split_records
 
 # Refs of each split as published, by data set and ``split_by``.
 KNOWN_REFS: dict[tuple[str, str], dict[str, int]] = {
@@ -62,29 +62,18 @@ def convert_refcoco(refs_file: str | Path, instances_file: str | Path, name: str
         ValueError: the two are no known pair, or a file is malformed.
     """
     if (name, split_by) not in KNOWN_REFS:
-        known = ', '.join(' '.join(pair) for pair in KNOWN_REFS)
-        raise ValueError(f'{name} has no splits by {split_by!r}; choose one of {known}')
+        pairs = ', '.join(' '.join(pair) for pair in KNOWN_REFS)
+        raise ValueError(f'{name} has no splits by {split_by!r}; choose one of {pairs}')
     document = read_json(str(instances_file))
     images, annotations = (by_id(document, section, str(instances_file)) for section in ('images', 'annotations'))
-    splits: dict[str, list[dict]] = {split: [] for split in KNOWN_REFS[name, split_by]}
-    seen: set[int] = set()
-    for index, ref in enumerate(read_refs(refs_file)):
-        where = f'{refs_file}: ref {index}'
-        record = {'id': field(ref, 'ref_id', int, where), 'image_id': field(ref, 'image_id', int, where),
-                  'ann_ids': [field(ref, 'ann_id', int, where)], 'expressions': sentences_of(ref, where)}
-        split = field(ref, 'split', str, where)
-        if split not in splits:
-            raise ValueError(f"{where} is of split {split!r}, but {name} by {split_by} has {', '.join(splits)}; give "
-                             'the data set and splits that the file is of')
-        if record['id'] in seen:
-            raise ValueError(f"{where} has the ref_id {record['id']} of another; use the file as it was published")
-        seen.add(record['id'])
-        check_record(record, images, annotations, where, str(instances_file))
-        splits[split].append(record)
+    known = KNOWN_REFS[name, split_by]
+    splits = split_records(read_refs(refs_file), known, lambda ref, where: [field(ref, 'ann_id', int, where)], images,
+                           annotations, str(refs_file), str(instances_file), f'{name} by {split_by}',
+                           'give the data set and splits that the file is of')
     documents = {f'{name}_{split_by}_{split}': split_document(SOURCES[name], records, images, annotations,
                                                               document['categories'])
                  for split, records in splits.items() if records}
-    return documents, compare_counts(splits, KNOWN_REFS[name, split_by])
+    return documents, compare_counts(splits, known)
 
 
 def compare_counts(splits: dict[str, list[dict]], known: dict[str, int]) -> list[str]:

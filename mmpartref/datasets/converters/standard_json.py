@@ -1,6 +1,6 @@
 """What every converter needs: fields that are checked, and the json that comes out."""
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,39 @@ def sentences_of(ref: dict, where: str) -> list[str]:
     if not texts or not all(text.strip() for text in texts):
         raise ValueError(f'{where} has a blank sentence or none; use the file as it was published')
     return texts
+
+
+def split_records(refs: Iterable[Any], names: Iterable[str], targets_of: Callable[[dict, str], list[int]],
+                  images: Mapping[int, dict], annotations: Mapping[int, dict], refs_file: str, instances_file: str,
+                  whose: str, remedy: str) -> dict[str, list[dict]]:
+    """Return the records of each split from refs of REFER's format.
+
+    Args:
+        refs: as published.
+        names: of the splits.
+        targets_of: returns the ids of the annotations that a ref means, from the ref and what names it.
+        images, annotations: the instances, by id.
+        refs_file, instances_file: for the complaints.
+        whose: whose splits they are, and remedy: what to do about a ref of another; for the complaint.
+
+    Raises:
+        ValueError: a ref is malformed, of no such split, or has the id of another.
+    """
+    splits: dict[str, list[dict]] = {name: [] for name in names}
+    seen: set[int] = set()
+    for index, ref in enumerate(refs):
+        where = f'{refs_file}: ref {index}'
+        record = {'id': field(ref, 'ref_id', int, where), 'image_id': field(ref, 'image_id', int, where),
+                  'ann_ids': targets_of(ref, where), 'expressions': sentences_of(ref, where)}
+        split = field(ref, 'split', str, where)
+        if split not in splits:
+            raise ValueError(f"{where} is of split {split!r}, but {whose} has {', '.join(splits)}; {remedy}")
+        if record['id'] in seen:
+            raise ValueError(f"{where} has the ref_id {record['id']} of another; use the file as it was published")
+        seen.add(record['id'])
+        check_record(record, images, annotations, where, instances_file)
+        splits[split].append(record)
+    return splits
 
 
 def split_document(source: str, records: list[dict], images: Mapping[int, dict], annotations: Mapping[int, dict],
