@@ -1,6 +1,6 @@
 """A real browser for tests: headless Chromium, one per session, driven by selenium.
 
-A folder's ``conftest.py`` loads this file and takes over the names in ``FIXTURES``; see ``tests/gallery/conftest.py``.
+``tests/conftest.py`` loads this file and takes over the names in ``FIXTURES``.
 Where Chromium, its driver or selenium is missing such tests are skipped, and fail where the environment says
 ``CI=true``: there, a skip would hide that nobody looked.
 """

@@ -1,8 +1,26 @@
-"""What several tests share: a CRIS small enough to train in a test."""
+"""What several tests share: a CRIS small enough to train in a test, and the browser."""
 import copy
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+
+
+def load_browser_fixture() -> ModuleType:
+    """Load browser_fixture.py; ``tests`` is no package."""
+    path = Path(__file__).with_name('browser_fixture.py')
+    spec = importlib.util.spec_from_file_location('browser_fixture', path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['browser_fixture'] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_browser = load_browser_fixture()
+globals().update({name: getattr(_browser, name) for name in _browser.FIXTURES})
 
 TINY_MODEL = {
     'type': 'ReferringSegmentor',

@@ -1,9 +1,6 @@
-"""Dumps and photos to make galleries of, and the browser to look at them."""
-import importlib.util
-import sys
+"""Dumps and photos to make galleries of."""
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -17,21 +14,6 @@ HEIGHT, WIDTH = 60, 80
 # Everything that could break out of a script, an attribute or a line.
 HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=2"> & \u2028 “tür”'
 Box = tuple[int, int, int, int]
-
-
-def load_browser_fixture() -> ModuleType:
-    """Load tests/browser_fixture.py, once for all folders that use it; ``tests`` is no package."""
-    if 'browser_fixture' not in sys.modules:
-        path = Path(__file__).parents[1] / 'browser_fixture.py'
-        spec = importlib.util.spec_from_file_location('browser_fixture', path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules['browser_fixture'] = module
-    return sys.modules['browser_fixture']
-
-
-_module = load_browser_fixture()
-globals().update({name: getattr(_module, name) for name in _module.FIXTURES})
 
 
 def box_mask(box: Box, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
