@@ -3,6 +3,8 @@ PYTHON ?= python3
 # Where pip's default build of torch carries CUDA and you want the CPU one, set PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL.
 TORCH ?= torch==2.13.0
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Processes that run tests, a core and up to 5 GiB of memory each.
+TEST_JOBS ?= 2
 
 DEMO_ENV := .venv/demo
 TEST_ENV := .venv/test
@@ -44,7 +46,7 @@ demo: $(DEMO_ENV)/ready
 	@echo '  $(DEMO_ENV)/bin/python tools/infer.py PHOTO "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
 test: $(TEST_ENV)/ready
-	$(TEST_ENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .
