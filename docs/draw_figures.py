@@ -109,11 +109,20 @@ def draw_expressions(scene: Scene) -> Figure:
     return figure
 
 
+def predict_wing(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Return prediction and truth of the bird's wing."""
+    truth = scene.truths['bird wing']
+    return alter(truth, right=9, down=-5, grow=2), truth
+
+
+def wing_overlap(scene: Scene) -> Overlap:
+    return score(*predict_wing(scene)).overlap
+
+
 def draw_iou(scene: Scene) -> Figure:
     """What intersection and union are."""
-    truth = scene.truths['bird wing']
-    prediction = alter(truth, right=9, down=-5, grow=2)
-    overlap = score(prediction, truth).overlap
+    prediction, truth = predict_wing(scene)
+    overlap = wing_overlap(scene)
     blank = np.zeros_like(truth)
     figure, axes = new_figure(9, 3, 1, 3)
     around = truth | prediction
@@ -176,6 +185,12 @@ def moved_overlaps(scenes: list[Scene]) -> list[Overlap]:
     return [score(alter(truth, right=6), truth).overlap for scene in scenes for truth in scene.truths.values()]
 
 
+def precisions(overlaps: list[Overlap]) -> dict[float, float]:
+    """Return Precision@X by X."""
+    return {threshold: precision(overlaps, exact, strict=True)
+            for threshold, exact in zip(THRESHOLDS, exact_thresholds(THRESHOLDS).values(), strict=True)}
+
+
 def draw_precision(scenes: list[Scene]) -> Figure:
     """From IoUs to Precision@X."""
     overlaps = moved_overlaps(scenes)
@@ -186,8 +201,7 @@ def draw_precision(scenes: list[Scene]) -> Figure:
     left.set_xlabel(f'the {len(values)} expressions, best first')
     left.set_ylabel('IoU')
     left.set_ylim(0, 1)
-    shares = {threshold: precision(overlaps, exact, strict=True)
-              for threshold, exact in zip(THRESHOLDS, exact_thresholds(THRESHOLDS).values(), strict=True)}
+    shares = precisions(overlaps)
     for threshold in THRESHOLDS:
         left.axhline(threshold, color='#999999', linewidth=0.8, linestyle='--')
     bars = right.bar([f'P@{threshold}' for threshold in shares], list(shares.values()), color='#56B4E9')
@@ -214,15 +228,20 @@ def find(scenes: list[Scene], *expressions: str) -> list[Scene]:
     return [scene for scene in scenes if all(expression in scene.truths for expression in expressions)]
 
 
+def choose(scenes: list[Scene]) -> tuple[Scene, list[Scene]]:
+    """Return the scene of a bird and a car, and two others with a car."""
+    street = find(scenes, 'car tire', 'bird wing')[0]
+    return street, [scene for scene in find(scenes, 'car body') if scene is not street][:2]
+
+
 def draw_all() -> dict[str, Figure]:
     """Return every picture by its name."""
     scenes = load_scenes()
-    street, = find(scenes, 'car tire', 'bird wing')[:1]
-    others = [scene for scene in find(scenes, 'car body') if scene is not street]
+    street, others = choose(scenes)
     return {
         'task_expressions': draw_expressions(street),
         'task_iou': draw_iou(street),
-        'task_means': draw_means([street, *others[:2]]),
+        'task_means': draw_means([street, *others]),
         'task_precision': draw_precision(scenes),
         'task_absent': draw_absent(find(scenes, 'snake body')[0]),
     }
