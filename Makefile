@@ -55,7 +55,7 @@ lint: $(TEST_ENV)/ready
 
 # Warnings are errors, and so is a reference to a class that has no page.
 docs: $(TEST_ENV)/ready
-	$(TEST_ENV)/bin/python -m sphinx -W --keep-going -q docs docs/_build/html
+	$(TEST_ENV)/bin/python -m sphinx -E -W --keep-going -q docs docs/_build/html
 	@echo 'open docs/_build/html/index.html'
 
 clean:

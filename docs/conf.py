@@ -31,6 +31,9 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_custom_sections = [('Data', 'params_style')]
 
+# Of code that does not say its language.
+highlight_language = 'none'
+
 html_theme = 'furo'
 html_title = f'mmpartref {release}'
 html_copy_source = False
@@ -40,7 +43,11 @@ html_math_renderer = 'mathml'
 
 def inline_math(writer: HTML5Translator, node: Element) -> None:
     """Write a formula as MathML, which browsers draw without a script."""
-    writer.body.append(tex2mathml(node.astext(), as_block=False))
+    formula = tex2mathml(node.astext(), as_block=False)
+    for brace in '{}':
+        # Those that TeX would not stretch either.
+        formula = formula.replace(f'<mo>{brace}</mo>', f'<mo stretchy="false">{brace}</mo>')
+    writer.body.append(formula)
     raise SkipNode
 
 

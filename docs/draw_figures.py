@@ -124,7 +124,7 @@ def draw_iou(scene: Scene) -> Figure:
     prediction, truth = predict_wing(scene)
     overlap = wing_overlap(scene)
     blank = np.zeros_like(truth)
-    figure, axes = new_figure(9, 3, 1, 3)
+    figure, axes = new_figure(9, 2.4, 1, 3)
     around = truth | prediction
     for panel, (masks, title) in zip(axes.flat, (
             ((blank, truth), f'truth: {truth.sum():,} pixels'),
