@@ -35,6 +35,8 @@ napoleon_custom_sections = [('Data', 'params_style')]
 highlight_language = 'none'
 
 html_theme = 'furo'
+html_static_path = ['_static']
+html_css_files = ['wide.css']
 html_title = f'mmpartref {release}'
 html_copy_source = False
 html_show_sphinx = False
