@@ -23,7 +23,8 @@ def convert_paco(ann_file: str | Path) -> tuple[Document, list[str]]:
 
     A category keeps its name, ``'car_(automobile):wheel'``, and says in words what it means: the part "wheel" of a
     "car" (see ``spoken_names``); ``object`` is the name of the object's category. Objects are left out. Of a photo's
-    ``neg_category_ids`` those of parts stay, and an object's become those of all its parts. ``obj_ann_id`` stays with each annotation: the object that the part is of.
+    ``neg_category_ids`` those of parts stay, and an object's become those of all its parts. ``obj_ann_id`` stays with
+    each annotation: the object that the part is of.
 
     Args:
         ann_file: ``paco_lvis_v1_train.json`` and the like.
