@@ -62,17 +62,28 @@ def category_records(names: Iterable[tuple[str, str, str]], first: int = 0) -> l
             for number, (name, owner, part) in enumerate(names, start=first)]
 
 
-def read_label_map(path: Path) -> np.ndarray:
-    """Return the labels (h, w) of a PNG or TIFF of one channel, 8 or 16 bits deep.
+def read_label_map(path: Path, size: tuple[int, int], whose: object, classes: int, ignored: int) -> np.ndarray:
+    """Return the labels (h, w) of a picture of one channel, 8 or 16 bits deep.
+
+    Args:
+        path: of the picture.
+        size: the photo's (height, width), and whose: what says so, for the complaint.
+        classes: labels are 0 to so many - 1, or ``ignored``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or has colours.
+        ValueError: it is damaged, has colours, another size or another label.
     """
     labels = _read(path)
     if labels.ndim != 2 or labels.dtype == bool:
         raise ValueError(f'{path} has shape {labels.shape} of {labels.dtype}, but a label map has one channel of '
                          'numbers; use the file as it was published')
+    if labels.shape != size:
+        raise ValueError(f'{path} is {labels.shape} (height, width), but {whose} says {size}; unpack both again')
+    known = (labels < classes) | (labels == ignored)
+    if not known.all():
+        raise ValueError(f'{path} has the label {int(labels[~known][0])}, but there are 0 to {classes - 1} and '
+                         f'{ignored}; use the file as it was published')
     return labels
 
 
