@@ -5,6 +5,7 @@ from .paco import convert_paco
 from .pascal_part import convert_pascal_part
 from .pascal_part_116 import convert_pascal_part_116
 from .refcoco import convert_refcoco
+from .spin import convert_spin
 
 __all__ = ['convert_ade20k_part_234', 'convert_grefcoco', 'convert_paco', 'convert_pascal_part',
-           'convert_pascal_part_116', 'convert_refcoco']
+           'convert_pascal_part_116', 'convert_refcoco', 'convert_spin']
