@@ -97,8 +97,8 @@ def test_every_label_has_its_name(tmp_path: Path, objects: dict) -> None:
 @pytest.mark.parametrize(('section', 'change', 'message'), [
     ('images', {'height': 9}, r'00000040\.png is \(8, 12\) \(height, width\), but .*image 40 says \(9, 12\)'),
     ('images', {'file_name': 'ADE_train_00000041.jpg'}, r'ADE_train_00000041\.png is no file'),
-    ('annotations', {'image_id': 41}, 'annotation 1: its image 41 or category 27 is missing'),
-    ('annotations', {'category_id': 1}, 'annotation 1: its image 40 or category 1 is missing'),
+    ('annotations', {'image_id': 41}, 'annotation 1: its image_id 41 is missing'),
+    ('annotations', {'category_id': 1}, 'annotation 1: its category_id 1 is missing'),
     ('annotations', {'segmentation': {'size': [1, 1], 'counts': [1]}}, r'annotation 1: its RLE has size \[1, 1\]'),
     ('annotations', {'part_category_id': 3}, "annotation 1: 'part_category_id' is 3, not a list of labels"),
     ('categories', {'name': None}, "category 27: 'name' is a NoneType, not str"),

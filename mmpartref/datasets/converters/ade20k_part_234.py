@@ -15,7 +15,7 @@ from mmpartref.datasets.coco_masks import rle_from_segmentation
 from mmpartref.datasets.coco_parts import read_json
 
 from .mask_document import MaskDocument, account, category_records, compare, read_label_map
-from .standard_json import Document, by_id, field
+from .standard_json import Document, by_id, check_pointers, field
 
 SOURCE = 'ADE20K-Part-234'
 # Folder of each split.
@@ -113,16 +113,13 @@ class _Converter:
         published = read_json(self.path)
         self.images = by_id(published, 'images', self.path)
         # ADE20K writes synonyms behind a name: "airplane, aeroplane, plane".
+        categories = by_id(published, 'categories', self.path)
         self.objects = {key: field(each, 'name', str, f'{self.path}: category {key}').partition(',')[0].strip()
-                        for key, each in by_id(published, 'categories', self.path).items()}
+                        for key, each in categories.items()}
         self.owned: dict[int, list[tuple[int, dict]]] = {key: [] for key in self.images}
         for key, record in by_id(published, 'annotations', self.path).items():
-            where = f'{self.path}: annotation {key}'
-            image_id, category_id = (field(record, name, int, where) for name in ('image_id', 'category_id'))
-            if image_id not in self.images or category_id not in self.objects:
-                raise ValueError(f"{where}: its image {image_id} or category {category_id} is missing; use the file as "
-                                 'it was published')
-            self.owned[image_id].append((key, record))
+            check_pointers(record, self.images, categories, f'{self.path}: annotation {key}')
+            self.owned[record['image_id']].append((key, record))
         names = category_names()
         self.labels_of: dict[str, list[int]] = {}
         for label, (_, owner, _) in enumerate(names):

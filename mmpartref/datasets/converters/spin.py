@@ -15,7 +15,7 @@ from mmpartref.datasets.expressions import plain
 from mmpartref.datasets.partimagenet_facts import PART_ALIASES
 
 from .mask_document import compare
-from .standard_json import Document, by_id, field
+from .standard_json import Document, by_id, check_pointers, field
 
 SOURCE = 'SPIN'
 SPLITS = ('train', 'val', 'test')
@@ -70,10 +70,7 @@ def read_level(path: Path, level: str) -> Document:
     images, annotations, categories = (by_id(published, section, where)
                                        for section in ('images', 'annotations', 'categories'))
     for key, record in annotations.items():
-        for name, known in (('image_id', images), ('category_id', categories)):
-            if field(record, name, int, f'{where}: annotation {key}') not in known:
-                raise ValueError(f'{where}: annotation {key}: its {name} {record[name]} is missing; use the file as it '
-                                 'was published')
+        check_pointers(record, images, categories, f'{where}: annotation {key}')
     for key, image in images.items():
         for side in ('height', 'width'):
             field(image, side, int, f'{where}: image {key}')

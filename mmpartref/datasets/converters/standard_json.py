@@ -43,6 +43,17 @@ def by_id(document: Document, section: str, path: str) -> dict[int, dict]:
     return records
 
 
+def check_pointers(annotation: dict, images: Mapping[int, dict], categories: Mapping[int, dict], where: str) -> None:
+    """Refuse an annotation whose photo or category is not there.
+
+    Raises:
+        ValueError: see above.
+    """
+    for key, known in (('image_id', images), ('category_id', categories)):
+        if field(annotation, key, int, where) not in known:
+            raise ValueError(f'{where}: its {key} {annotation[key]} is missing; use the file as it was published')
+
+
 def sentences_of(ref: dict, where: str) -> list[str]:
     """Return the texts ``sent`` of a ref of REFER's format, in their order.
 
