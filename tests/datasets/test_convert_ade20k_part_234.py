@@ -1,6 +1,7 @@
 """ADE20K-Part-234: objects in a json, parts in 16-bit label maps."""
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,13 @@ def test_unknown_labels_and_empty_folders_are_refused(tmp_path: Path, objects: d
     labels[0, 0] = 255
     with pytest.raises(ValueError, match='has the label 255, but there are 0 to 233 and 65535'):
         convert(tmp_path, objects, labels)
+
+
+def test_the_tool_writes_what_the_config_reads(tmp_path: Path, objects: dict, labels: np.ndarray,
+                                               convert_tool: Callable, build_config: Callable) -> None:
+    convert(tmp_path, objects, labels)
+    status, lines = convert_tool('ade20k_part_234', tmp_path, '--out', tmp_path / 'ade20k_part_234')
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/ade20k_part_234/ade20k_part_234_train.json')
+    dataset, = build_config('ade20k_part_234', tmp_path).values()
+    assert dataset.get_data_info(0)['img_path'].endswith('ADE20KPart234/images/training/ADE_train_00000040.jpg')
+    assert convert_tool('ade20k_part_234', tmp_path / 'nothing', '--out', tmp_path / 'other')[0] == 2

@@ -79,3 +79,21 @@ def test_faulty_records_are_refused(section: str, change: dict, message: str, tm
     instances[section][0].update(change)
     with pytest.raises(ValueError, match=message):
         convert(tmp_path, instances)
+
+
+@pytest.mark.parametrize(('kind', 'config', 'folder', 'stem'), [
+    ('coco', 'coco_objects', 'coco_objects', 'instances_val2017'),
+    ('objects365', 'objects365', 'objects365', 'zhiyuan_objv2_train')])
+def test_the_tool_writes_what_the_config_reads(kind: str, config: str, folder: str, stem: str, tmp_path: Path,
+                                               instances: dict, convert_tool: Callable, build_config: Callable) -> None:
+    path = tmp_path / f'{stem}.json'
+    path.write_text(json.dumps(instances))
+    status, lines = convert_tool(kind, path, '--out', tmp_path / folder)
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/{folder}/{stem}.json')
+    dataset, = build_config(config, tmp_path).values()
+    assert [ref['expressions'] for ref in dataset.get_data_info(0)['refs']] == [['car'], ['traffic light']]
+    for each in instances['annotations']:
+        del each['segmentation']
+    path.write_text(json.dumps(instances))
+    status, lines = convert_tool(kind, path, '--out', tmp_path / 'other')
+    assert (status, len(lines)) == (2, 1)

@@ -88,3 +88,17 @@ def test_faulty_records_are_refused(section: str, index: int, change: dict, mess
 def test_a_json_without_parts_is_refused(tmp_path: Path, paco: dict) -> None:
     with pytest.raises(ValueError, match='has no category of parts'):
         convert(tmp_path, paco | {'categories': paco['categories'][:2]})
+
+
+def test_the_tool_writes_what_the_config_reads(tmp_path: Path, paco: dict, convert_tool: Callable,
+                                               build_config: Callable) -> None:
+    path = tmp_path / 'paco_lvis_v1_train.json'
+    path.write_text(json.dumps(paco))
+    status, lines = convert_tool('paco', path, '--out', tmp_path / 'paco')
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/paco/paco_lvis_v1_train.json')
+    dataset, = build_config('paco_lvis', tmp_path).values()
+    assert dataset.get_data_info(0)['img_path'] == f'{tmp_path}/coco/train2017/7.jpg'
+    path.write_text('{')
+    status, lines = convert_tool('paco', path, '--out', tmp_path / 'other')
+    assert (status, len(lines)) == (2, 1)
+    assert 'is not a complete json' in lines[0]

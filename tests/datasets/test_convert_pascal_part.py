@@ -1,5 +1,6 @@
 """PASCAL-Part's .mat files."""
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,19 @@ def test_every_name_has_words_of_its_own() -> None:
     names = category_names()
     assert len(names) == len({(owner, part) for _, owner, part in names}) == 193
     assert ('pottedplant:pot', 'potted plant', 'pot') in names
+
+
+def test_the_tool_writes_what_the_config_reads(folder: Path, tmp_path: Path, convert_tool: Callable,
+                                               build_config: Callable) -> None:
+    (tmp_path / 'train.txt').write_text('2008_000002\n')
+    arguments = ('pascal_part', folder, '--photos', tmp_path / 'train.txt', '--out', tmp_path / 'pascal_part')
+    status, lines = convert_tool(*arguments)
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/pascal_part/pascal_part_train.json')
+    dataset, = build_config('pascal_part', tmp_path).values()
+    assert dataset.get_data_info(0)['img_path'] == f'{tmp_path}/VOCdevkit/VOC2010/JPEGImages/2008_000002.jpg'
+    (folder / '2008_000002.mat').write_bytes(b'MATLAB')
+    status, lines = convert_tool(*arguments[:-1], tmp_path / 'other')
+    assert (status, len(lines)) == (2, 1)
+    assert 'is no whole .mat' in lines[0]
+    assert convert_tool('pascal_part', folder / 'nothing', '--out', tmp_path / 'other') == (
+        2, [f'{folder}/nothing is no folder; unpack the whole archive'])

@@ -1,4 +1,5 @@
 """Pascal-Part-116's label maps."""
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,14 @@ def test_damaged_and_missing_files_are_refused(root: Path, tmp_path: Path) -> No
         convert_pascal_part_116(root)
     with pytest.raises(FileNotFoundError, match='has neither annotations_detectron2_part/train nor'):
         convert_pascal_part_116(tmp_path)
+
+
+def test_the_tool_writes_what_the_config_reads(root: Path, tmp_path: Path, convert_tool: Callable,
+                                               build_config: Callable) -> None:
+    status, lines = convert_tool('pascal_part_116', root, '--out', tmp_path / 'pascal_part_116')
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/pascal_part_116/pascal_part_116_train.json')
+    dataset, = build_config('pascal_part_116', tmp_path).values()
+    assert Path(dataset.get_data_info(0)['img_path']).is_file()
+    (root / PARTS / 'train' / '2008_000008.png').write_bytes(b'')
+    status, lines = convert_tool('pascal_part_116', root, '--out', tmp_path / 'other')
+    assert (status, len(lines)) == (2, 1)

@@ -1,5 +1,6 @@
 """RefCOCOm: sentences beside masks in black and white."""
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,13 @@ def test_a_cut_json_and_an_empty_folder_are_refused(root: Path) -> None:
     (root / 'annotations' / 'val.json').write_text('[{')
     with pytest.raises(ValueError, match=r'val\.json is not a complete json'):
         convert_refcocom(root)
+
+
+def test_the_tool_writes_what_the_config_reads(root: Path, convert_tool: Callable, build_config: Callable) -> None:
+    convert(root, [record(7, 'ear', 'left ear')])
+    status, lines = convert_tool('refcocom', root, '--out', root / 'refcocom')
+    assert (status, lines[-1]) == (0, f'wrote {root}/refcocom/refcocom_val_part_only.json')
+    dataset, = build_config('refcocom', root).values()
+    entry = dataset.get_data_info(0)
+    assert (len(entry['refs']), entry['img_path']) == (2, f'{root}/coco/train2014/{PHOTO}')
+    assert convert_tool('refcocom', root / 'masks', '--out', root / 'other')[0] == 2

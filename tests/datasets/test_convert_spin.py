@@ -102,8 +102,18 @@ def test_faulty_records_are_refused(name: str, change: Callable, message: str, t
 
 
 def test_missing_files_are_named(tmp_path: Path, spin: dict) -> None:
-    with pytest.raises(FileNotFoundError, match='has no spin_train_subparts.json or the like'):
+    with pytest.raises(FileNotFoundError, match='has no spin_train_subparts'):
         convert_spin(tmp_path)
     del spin['parts']
     with pytest.raises(FileNotFoundError, match=r'spin_val_parts\.json does not exist'):
         convert(tmp_path, spin)
+
+
+def test_the_tool_writes_what_the_config_reads(tmp_path: Path, spin: dict, convert_tool: Callable,
+                                               build_config: Callable) -> None:
+    convert(tmp_path, spin, 'train')
+    status, lines = convert_tool('spin', tmp_path, '--out', tmp_path / 'spin')
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/spin/spin_train_subparts.json')
+    dataset, = build_config('spin', tmp_path).values()
+    assert dataset.get_data_info(0)['img_path'] == f'{tmp_path}/PartImageNet/images/train/n02930766_37217.JPEG'
+    assert convert_tool('spin', tmp_path / 'spin' / 'no', '--out', tmp_path / 'other')[0] == 2
