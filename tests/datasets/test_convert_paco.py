@@ -41,7 +41,7 @@ def convert(folder: Path, document: dict) -> tuple[dict, list[str]]:
 def test_parts_and_negatives_reach_the_data_set(tmp_path: Path, paco: dict) -> None:
     document, lines = convert(tmp_path, paco)
     assert lines == ['1 photos, 1 of them with parts; 2 absent categories of parts',
-                     '2 parts of 4 categories; 1 objects left out',
+                     '2 parts written, 1 objects left out; 4 categories of parts, but 456 are published',
                      '1 objects are named without their gloss, 0 keep it, for another has the same name']
     assert [part['obj_ann_id'] for part in document['annotations']] == [1, 1]
     path, = write_documents({'train': document}, tmp_path / 'out')

@@ -10,9 +10,12 @@ from pathlib import Path
 from mmpartref.datasets.coco_parts import read_json
 from mmpartref.datasets.expressions import plain
 
+from .mask_document import compare
 from .standard_json import Document, by_id, field
 
 SOURCE = 'PACO-LVIS'
+# Of parts.
+KNOWN_CATEGORIES = 456
 OBJECT, PART = 'OBJECT', 'PART'
 # What LVIS writes behind a name that has several meanings: "car_(automobile)".
 GLOSS = re.compile(r'_?\([^()]*\)$')
@@ -47,7 +50,8 @@ def convert_paco(ann_file: str | Path) -> tuple[Document, list[str]]:
     shown = {part['image_id'] for part in annotations}
     negative = sum(len(image['neg_category_ids']) for image in images)
     lines = [f'{len(images):,} photos, {len(shown):,} of them with parts; {negative:,} absent categories of parts',
-             f'{len(annotations):,} parts of {len(categories):,} categories; {objects:,} objects left out',
+             f'{len(annotations):,} parts written, {objects:,} objects left out; '
+             + compare(len(categories), KNOWN_CATEGORIES, 'categories of parts'),
              describe_glosses(categories.values())]
     return {'info': {'source': SOURCE}, 'images': images, 'annotations': annotations,
             'categories': list(categories.values())}, lines

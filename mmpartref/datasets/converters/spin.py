@@ -20,6 +20,8 @@ from .standard_json import Document, by_id, check_pointers, field
 SOURCE = 'SPIN'
 SPLITS = ('train', 'val', 'test')
 LEVELS = ('wholes', 'parts', 'subparts')
+# Photos with sub-parts, and categories, as published.
+KNOWN_PHOTOS = {'train': 8828, 'val': 519, 'test': 1040}
 KNOWN_CATEGORIES = {'wholes': 158, 'parts': 40, 'subparts': 203}
 SUFFIX = '.JPEG'
 # What sub-parts call a part that PartImageNet calls otherwise.
@@ -54,6 +56,7 @@ def convert_spin(folder: str | Path) -> tuple[dict[str, Document], list[str]]:
                          f"{len(document['images']):,} photos, all written; "
                          + compare(len(document['categories']), KNOWN_CATEGORIES[level], 'categories'))
         lines += [f'{split}: {line}' for line in (
+            compare(len(levels['subparts']['images']), KNOWN_PHOTOS[split], 'photos with sub-parts'),
             describe_containment('subparts', levels['subparts'], levels['parts'], folder, split),
             describe_containment('parts', levels['parts'], levels['wholes'], folder, split))]
     return documents, lines
