@@ -14,8 +14,8 @@ from pycocotools import mask as coco_mask
 from mmpartref.datasets.coco_masks import rle_from_segmentation
 from mmpartref.datasets.coco_parts import read_json
 
-from .mask_document import MaskDocument, account, category_records, compare, read_label_map
-from .standard_json import Document, by_id, check_pointers, field
+from .mask_document import MaskDocument, category_records, read_label_map
+from .standard_json import Document, account, by_id, check_pointers, compare, field
 
 SOURCE = 'ADE20K-Part-234'
 # Folder of each split.

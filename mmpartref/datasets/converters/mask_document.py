@@ -1,5 +1,5 @@
 """From masks of pixels to the json that ``PartReferDataset`` reads."""
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -149,20 +149,3 @@ def files_of(folder: Path, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], 
         else:
             found[path.stem] = path
     return found, hidden
-
-
-def account(what: str, read: int, written: int, left_out: Mapping[str, int]) -> str:
-    """Return a line that says what became of everything that was read.
-
-    Raises:
-        RuntimeError: the numbers do not add up, which is a fault of the converter.
-    """
-    if read != written + sum(left_out.values()):
-        raise RuntimeError(f'{what}: {read} read, but {written} written and {dict(left_out)} left out')
-    reasons = ', '.join(f'{number:,} {reason}' for reason, number in left_out.items())
-    return f'{what}: {read:,} read, {written:,} written' + (f'; left out: {reasons}' if reasons else '')
-
-
-def compare(number: int, known: int, what: str) -> str:
-    """Return whether there are as many as published."""
-    return f'{number:,} {what}, ' + ('as published' if number == known else f'but {known:,} are published')

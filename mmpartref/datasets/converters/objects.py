@@ -9,8 +9,7 @@ from pathlib import Path
 from mmpartref.datasets.coco_parts import Category, read_json
 from mmpartref.datasets.expressions import name_categories, plain, split_category
 
-from .mask_document import account, compare
-from .standard_json import Document, by_id, check_pointers, field
+from .standard_json import Document, account, by_id, check_pointers, compare, field
 
 SOURCES = {'coco': 'COCO', 'objects365': 'Objects365'}
 KNOWN_CATEGORIES = {'coco': 80, 'objects365': 365}

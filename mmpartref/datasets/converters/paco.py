@@ -10,8 +10,7 @@ from pathlib import Path
 from mmpartref.datasets.coco_parts import read_json
 from mmpartref.datasets.expressions import plain
 
-from .mask_document import compare
-from .standard_json import Document, by_id, field
+from .standard_json import Document, by_id, compare, field
 
 SOURCE = 'PACO-LVIS'
 # Of parts.

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .mask_document import MaskDocument, account, category_records, compare, files_of
+from .mask_document import MaskDocument, category_records, files_of
 from .pascal_part_names import CLASSES, PARTS, category_names, part_key
-from .standard_json import Document, field
+from .standard_json import Document, account, compare, field
 
 SOURCE = 'PASCAL-Part'
 # Photos of trainval, which is all that was published.

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .mask_document import MaskDocument, account, category_records, compare, files_of, photo_size, read_label_map
+from .mask_document import MaskDocument, category_records, files_of, photo_size, read_label_map
 from .pascal_part_names import OBJECT_WORDS
-from .standard_json import Document
+from .standard_json import Document, account, compare
 
 SOURCE = 'Pascal-Part-116'
 SPLITS = ('train', 'val')

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .mask_document import MaskDocument, account, files_of, read_binary_mask
-from .standard_json import Document, field, sentences_of
+from .mask_document import MaskDocument, files_of, read_binary_mask
+from .standard_json import Document, account, field, sentences_of
 
 SOURCE = 'RefCOCOm'
 # A record's annotation has a mask, but no category that the files would explain.

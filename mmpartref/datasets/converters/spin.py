@@ -14,8 +14,7 @@ from mmpartref.datasets.coco_parts import read_json
 from mmpartref.datasets.expressions import plain
 from mmpartref.datasets.partimagenet_facts import PART_ALIASES
 
-from .mask_document import compare
-from .standard_json import Document, by_id, check_pointers, field
+from .standard_json import Document, by_id, check_pointers, compare, field
 
 SOURCE = 'SPIN'
 SPLITS = ('train', 'val', 'test')

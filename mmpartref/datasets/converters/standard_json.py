@@ -131,6 +131,23 @@ def check_record(record: dict, images: Mapping[int, dict], annotations: Mapping[
                              'the two files of one download')
 
 
+def account(what: str, read: int, written: int, left_out: Mapping[str, int]) -> str:
+    """Return a line that says what became of everything that was read.
+
+    Raises:
+        RuntimeError: the numbers do not add up, which is a fault of the converter.
+    """
+    if read != written + sum(left_out.values()):
+        raise RuntimeError(f'{what}: {read} read, but {written} written and {dict(left_out)} left out')
+    reasons = ', '.join(f'{number:,} {reason}' for reason, number in left_out.items())
+    return f'{what}: {read:,} read, {written:,} written' + (f'; left out: {reasons}' if reasons else '')
+
+
+def compare(number: int, known: int, what: str) -> str:
+    """Return whether there are as many as published."""
+    return f'{number:,} {what}, ' + ('as published' if number == known else f'but {known:,} are published')
+
+
 def write_documents(documents: Mapping[str, Document], folder: str | Path) -> list[Path]:
     """Write each document as ``<name>.json`` into a folder, which is made; returns the paths.
 

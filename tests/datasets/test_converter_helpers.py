@@ -1,4 +1,4 @@
-"""What the converters of masks share."""
+"""What the converters share."""
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +8,12 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.converters.mask_document import (
     MaskDocument,
-    account,
     category_records,
     files_of,
     read_binary_mask,
     read_label_map,
 )
+from mmpartref.datasets.converters.standard_json import account
 
 
 def test_a_mask_is_written_as_it_is_and_an_empty_one_is_not() -> None:
