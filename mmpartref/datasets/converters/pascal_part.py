@@ -47,8 +47,8 @@ def convert_pascal_part(folder: str | Path, names_file: str | Path | None = None
     """Return the json of the parts, and lines that count what was kept and left out.
 
     A category's name is the class and the abbreviation, ``'horse:lfuleg'``, and its words are "horse" and "left front
-    upper leg"; numbered parts (``wheel_1``, ``wheel_2``) are annotations of one category. Left and right are the
-    animal's or car's own. ``obj_ann_id`` numbers the object within its photo. Objects are left out.
+    upper leg"; numbered parts (``wheel_1``, ``wheel_2``) are annotations of one category. ``obj_ann_id`` numbers
+    the object within its photo. Objects are left out.
 
     Args:
         folder: ``Annotations_Part``.
