@@ -52,6 +52,11 @@ def test_parts_and_negatives_reach_the_data_set(tmp_path: Path, paco: dict) -> N
     assert [int(coco_mask.area(ref['rles'][0])) for ref in refs[:2]] == [20, 20]
 
 
+def test_an_absent_object_stands_for_all_its_parts(tmp_path: Path, paco: dict) -> None:
+    paco['images'].append({**paco['images'][0], 'id': 8, 'neg_category_ids': [1]})
+    assert convert(tmp_path, paco)[0]['images'][1]['neg_category_ids'] == [10, 11, 12]
+
+
 def test_a_gloss_is_spoken_only_where_it_tells_two_objects_apart(tmp_path: Path, paco: dict) -> None:
     bows = ['bow_(weapon)', 'bow_(decorative_ribbons)']
     for number, name in enumerate(bows, start=20):

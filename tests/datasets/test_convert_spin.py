@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_spin
+from mmpartref.datasets.converters.spin import parent_of, words_of
 from mmpartref.datasets.converters.standard_json import write_documents
 
 SIZE = (10, 12)
@@ -79,6 +80,15 @@ def test_three_levels_and_how_they_lie_in_one_another(tmp_path: Path, spin: dict
 def test_sub_parts_of_a_part_that_is_not_there_by_name_are_named(tmp_path: Path, spin: dict) -> None:
     spin['subparts']['categories'][0]['name'] = 'Quadruped-Nape-Hair'
     assert convert(tmp_path, spin)[1][4].endswith('; no part is called like that of Quadruped-Nape-Hair')
+
+
+@pytest.mark.parametrize(('name', 'parent'), [
+    ('Quadruped-Legs-Paw', 'Quadruped Foot'), ('Biped-Arm-Elbow', 'Biped Hand'), ('Fish-Torso-Gill', 'Fish Body'),
+    ('Car-Tire-Rim', 'Car Tier'), ('Car-Side_Mirror-Glass', 'Car Side Mirror'), ('Boat-Sail-Mast', 'Boat Sail')])
+def test_a_sub_part_knows_its_part_by_partimagenets_name(name: str, parent: str) -> None:
+    child, part = (words_of({'id': 1, 'name': each}, level, 'x') for each, level in ((name, 'subparts'),
+                                                                                    (parent, 'parts')))
+    assert parent_of(child) == (part['supercategory'], part['part'])
 
 
 def test_203_categories_are_said_to_be_as_published(tmp_path: Path, spin: dict) -> None:
