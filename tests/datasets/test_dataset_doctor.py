@@ -25,8 +25,8 @@ from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.datasets.coco_masks import rle_from_segmentation
 from mmpartref.datasets.doctor import CODES, Limits, examination, examine, photo_checks, repair
 from mmpartref.datasets.doctor.findings import Findings
-from mmpartref.datasets.doctor.map_checks import difference
 from mmpartref.datasets.doctor.json_checks import part_of
+from mmpartref.datasets.doctor.map_checks import difference
 from mmpartref.datasets.doctor.mask_checks import read_mask
 from mmpartref.datasets.doctor.mend_records import RecordMender
 from mmpartref.datasets.doctor.names import meaning_of
