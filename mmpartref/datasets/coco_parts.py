@@ -146,7 +146,7 @@ class CocoPartsReader:
             part = record.get('part')
             if part is not None and (not isinstance(part, str) or not part.strip()):
                 self.refuse(f'category {category_id}', f"'part' is {part!r}; write the part in words or leave it out")
-            categories[category_id] = Category(category_id, record['name'], owner, part)
+            categories[category_id] = Category(category_id, record['name'], owner, part=part)
         return categories
 
     def read_photos(self, records: list) -> dict[int | str, Photo]:

@@ -70,9 +70,11 @@ def test_three_levels_and_how_they_lie_in_one_another(tmp_path: Path, spin: dict
     assert [path.name for path in paths] == ['spin_val_wholes.json', 'spin_val_parts.json', 'spin_val_subparts.json']
     wholes, parts, subparts = (PartReferDataset(ann_file=str(path)).get_data_info(0) for path in paths)
     assert wholes['img_path'] == 'n02930766_37217.JPEG'
-    assert [[ref['expressions'] for ref in each['refs']] for each in (wholes, parts, subparts)] == [
-        [['golden retriever']], [['quadruped head'], ['quadruped body'], ['car tire']],
-        [['quadruped head eyes'], ['quadruped torso belly'], ['car side mirror lens'], ['car tire rim']]]
+    assert [[f"{ref['super_category']} {ref['part']}".strip() for ref in each['refs']]
+            for each in (wholes, parts, subparts)] == [
+        ['golden retriever'], ['quadruped head', 'quadruped body', 'car tire'],
+        ['quadruped head eyes', 'quadruped torso belly', 'car side mirror lens', 'car tire rim']]
+    assert [document['categories'][0]['level'] for document in documents.values()] == ['object', 'part', 'subpart']
     assert {ref['source'] for ref in subparts['refs']} == {'SPIN'}
     assert documents['spin_val_subparts']['categories'][0]['name'] == 'Quadruped-Head-Eyes'
 

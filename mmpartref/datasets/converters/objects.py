@@ -20,7 +20,8 @@ TOLERANCE = 0.02
 def convert_objects(ann_file: str | Path, name: str) -> tuple[Document, list[str]]:
     """Return the json of the objects, and lines that count what was kept and left out.
 
-    A category is asked for by its name alone, "car", without COCO's super-category ("vehicle"). Annotations without
+    A category is asked for by its name alone, "car", without COCO's super-category ("vehicle"), and says that its
+    ``level`` is that of objects. Annotations without
     ``segmentation`` are left out; crowds stay, for ``PartReferDataset`` counts and leaves them out.
 
     Args:
@@ -44,8 +45,8 @@ def convert_objects(ann_file: str | Path, name: str) -> tuple[Document, list[str
         what = 'polygons that are their boxes' if kept else 'boxes'
         raise ValueError(f"{path} has {what} and no masks; use a release of {SOURCES[name]} with 'segmentation'")
     words = [{'id': key, 'name': field(each, 'name', str, f'{path}: category {key}'), 'supercategory': '',
-              'part': plain(each['name'])} for key, each in categories.items()]
-    name_categories(path, {each['id']: Category(each['id'], each['name'], '', each['part']) for each in words},
+              'part': plain(each['name']), 'level': 'object'} for key, each in categories.items()]
+    name_categories(path, {each['id']: Category(each['id'], each['name'], '', part=each['part']) for each in words},
                     lambda category: split_category(category.name, category.super_category, category.part))
     crowds = sum(bool(record.get('iscrowd')) for record in kept)
     shown = {record['image_id'] for record in kept}

@@ -18,7 +18,8 @@ from .standard_json import Document, by_id, check_pointers, compare, field
 
 SOURCE = 'SPIN'
 SPLITS = ('train', 'val', 'test')
-LEVELS = ('wholes', 'parts', 'subparts')
+# The three files, and what a category of each is.
+LEVELS = {'wholes': 'object', 'parts': 'part', 'subparts': 'subpart'}
 # Photos with sub-parts, and categories, as published.
 KNOWN_PHOTOS = {'train': 8828, 'val': 519, 'test': 1040}
 KNOWN_CATEGORIES = {'wholes': 158, 'parts': 40, 'subparts': 203}
@@ -110,7 +111,8 @@ def words_of(category: dict, level: str, where: str) -> dict:
     if not part.strip():
         form = {'wholes': "an object's name", 'parts': "'Quadruped Head'", 'subparts': "'Quadruped-Head-Eyes'"}[level]
         raise ValueError(f'{where}: its name {name!r} is not like {form}; use the file as it was published')
-    return {'id': category['id'], 'name': name, 'supercategory': plain(owner), 'part': plain(part)}
+    return {'id': category['id'], 'name': name, 'supercategory': plain(owner), 'part': plain(part),
+            'level': LEVELS[level]}
 
 
 def check_photos(levels: dict[str, Document], folder: Path, split: str) -> None:
@@ -147,7 +149,7 @@ def describe_containment(level: str, children: Document, parents: Document, fold
     unknown = sorted({each['name'] for each in children['categories']
                       if level == 'subparts' and wanted[each['id']] not in kinds.values()})
     path = folder / f'spin_{split}_{level}.json'
-    above = folder / f"spin_{split}_{LEVELS[LEVELS.index(level) - 1]}.json"
+    above = folder / f"spin_{split}_{'parts' if level == 'subparts' else 'wholes'}.json"
     union = _unions(parents, kinds if level == 'subparts' else {}, above)
     sizes = {each['id']: (each['height'], each['width']) for each in children['images']}
     counts: Counter[str] = Counter()
