@@ -32,7 +32,7 @@ $(TEST_ENV)/ready: setup.cfg pyproject.toml
 	@echo 'installing mmcv with its compiled operations; without a wheel for this machine this takes minutes'
 	CFLAGS=-g0 MAX_JOBS=$(JOBS) $(TEST_ENV)/bin/pip install -q --no-build-isolation mmcv==2.1.0
 	$(TEST_ENV)/bin/python -c 'import mmcv.ops'
-	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,docs,dev]'
+	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,pascal,docs,dev]'
 	touch $@
 
 demo: $(DEMO_ENV)/ready

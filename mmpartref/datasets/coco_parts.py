@@ -15,10 +15,11 @@ SECTIONS = ('images', 'annotations', 'categories')
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category as the json writes it."""
+    """A category as the json writes it; ``part`` where it says in a word of its own what the name means."""
     category_id: int
     name: str
     super_category: str | None
+    part: str | None = None
 
 # Run lengths are 32-bit numbers in pycocotools.
 MOST_PIXELS = 2**31 - 1
@@ -142,7 +143,10 @@ class CocoPartsReader:
                 self.refuse(f'category {category_id}', 'its name is empty; name the part')
             if owner is not None and not isinstance(owner, str):
                 self.refuse(f'category {category_id}', f"'supercategory' is {owner!r}; write a string or leave it out")
-            categories[category_id] = Category(category_id, record['name'], owner)
+            part = record.get('part')
+            if part is not None and (not isinstance(part, str) or not part.strip()):
+                self.refuse(f'category {category_id}', f"'part' is {part!r}; write the part in words or leave it out")
+            categories[category_id] = Category(category_id, record['name'], owner, part=part)
         return categories
 
     def read_photos(self, records: list) -> dict[int | str, Photo]:

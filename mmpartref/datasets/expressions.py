@@ -25,21 +25,23 @@ def plain(text: str) -> str:
     return ' '.join(text.replace('_', ' ').lower().split())
 
 
-def split_category(name: str, super_category: str | None) -> PartName:
+def split_category(name: str, super_category: str | None, part: str | None = None) -> PartName:
     """Take a category's name apart.
 
-    The part is the name without its super-category in front ("Swivel Chair Back" of "Swivel Chair" -> "back",
-    "Computer Computer Case" of "Computer" -> "computer case"), or the whole name where it does not begin with it.
-    A super-category that says nothing (see ``UNHELPFUL_SUPER_CATEGORIES``) or only repeats the name is left out.
+    The part is ``part`` where the json gives it. Otherwise it is the name without its super-category in front ("Swivel
+    Chair Back" of "Swivel Chair" -> "back", "Computer Computer Case" of "Computer" -> "computer case"), or the whole
+    name where it does not begin with it. A super-category that says nothing (see ``UNHELPFUL_SUPER_CATEGORIES``) or
+    only repeats the name is left out.
     """
     whole, owner = plain(name), plain(super_category or '')
+    if part is not None:
+        return PartName('' if owner in UNHELPFUL_SUPER_CATEGORIES else owner, plain(part))
     if owner in UNHELPFUL_SUPER_CATEGORIES or owner == whole:
         return PartName('', whole)
     rest = whole.removeprefix(owner)
     if rest == whole or rest[0].isalnum():  # "carpet" does not begin with the word "car"
         return PartName(owner, whole)
-    part = rest.strip(' :./-')
-    return PartName(owner, part or whole)
+    return PartName(owner, rest.strip(' :./-') or whole)
 
 
 def name_categories(ann_file: str, categories: Mapping[int, Category],

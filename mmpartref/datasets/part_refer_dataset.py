@@ -67,7 +67,8 @@ class PartReferDataset(BaseDataset):
     - everything that would need guessing is refused: an RLE of another size than its photo, run lengths that do not
       fill it, ids that occur twice or point to nothing, missing keys, two categories of one meaning.
 
-    Names come from the json, never from ids: the part is the category's name without its super-category in front.
+    Names come from the json, never from ids: the part is the category's key ``part`` or, without one, its name without
+    its super-category in front.
 
     Args:
         ann_file: the json, relative to ``data_root``.
@@ -159,7 +160,7 @@ class PartReferDataset(BaseDataset):
 
     def name_category(self, category: Category) -> PartName:
         """Return what a category means."""
-        return split_category(category.name, category.super_category)
+        return split_category(category.name, category.super_category, category.part)
 
     def class_name(self, photo: Photo, name: PartName) -> str | None:
         """Return the class of the object that a part of this photo belongs to, lower case, or None."""
