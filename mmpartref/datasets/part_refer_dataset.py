@@ -84,6 +84,8 @@ class PartReferDataset(BaseDataset):
         negatives: ask about up to so many of the categories that the json calls absent from a photo
             (``neg_category_ids``, as LVIS and PACO have them), the same in every epoch; kind ``'no_target'``.
         source: what expressions that the json gives no source of keep as theirs; default: its ``info['source']``.
+        id_prefix: put in front of every ``img_id`` and ``ref_id``, e.g. ``'refcoco/'``, so that those of data sets that
+            are evaluated together differ.
         protocol: what of the json a zero-shot or transfer protocol shows (``protocols.build_data_protocol``), e.g.
             ``dict(name='partimagenet_parts_25_15', role='seen')``; what it leaves out is counted in ``statistics``.
         metainfo: entries that replace those read from the json: ``categories`` (one dict with ``id``, ``name`` as
@@ -111,6 +113,7 @@ class PartReferDataset(BaseDataset):
                  absent: Mapping[str, Any] | None = None,
                  negatives: int = 0,
                  source: str | None = None,
+                 id_prefix: str = '',
                  protocol: Mapping[str, Any] | None = None,
                  metainfo: Mapping | None = None,
                  indices: int | Sequence[int] | None = None,
@@ -136,6 +139,7 @@ class PartReferDataset(BaseDataset):
         self.wordings = wordings
         self.negatives = negatives
         self.source = source
+        self.id_prefix = id_prefix
         self.absent = None if absent is None else AbsentPartSampler(**absent)
         self.protocol = None
         if protocol is not None:
@@ -285,7 +289,12 @@ class PartReferDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Return an entry, with the absent parts of this epoch."""
         entry = super().get_data_info(idx)
-        return entry if self.absent is None else self.absent.fill(entry)
+        if self.absent is not None:
+            self.absent.fill(entry)
+        if self.id_prefix:
+            entry['img_id'] = f"{self.id_prefix}{entry['img_id']}"
+            entry['refs'] = [{**ref, 'ref_id': f"{self.id_prefix}{ref['ref_id']}"} for ref in entry['refs']]
+        return entry
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch in which absent parts are drawn; ``DatasetEpochHook`` calls it in training."""

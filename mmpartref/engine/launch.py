@@ -80,7 +80,8 @@ def load_config(path: str | Path,
     Args:
         path: the config file.
         options: what ``--cfg-options`` parsed, dotted path to value.
-        data_root: replaces ``dataset.data_root`` of every dataloader.
+        data_root: replaces ``dataset.data_root`` of every dataloader; of a mixture, the first set's and that of those
+            which share it.
         work_dir: replaces the config's; default ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
@@ -103,13 +104,24 @@ def load_config(path: str | Path,
     if data_root is not None:
         for name in DATALOADERS:
             if cfg.get(name):
-                cfg[name].dataset.data_root = data_root
+                set_data_root(cfg[name].dataset, data_root)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
     cfg.launcher = launcher
     return cfg
+
+
+def set_data_root(dataset: Any, data_root: str) -> None:
+    """Replace a data set's folder; of a mixture's sets, that of the first and of those in the same folder."""
+    sets = dataset.get('datasets') or [dataset]
+    shared = sets[0].get('data_root')
+    for each in sets:
+        if each.get('data_root') == shared:
+            each.data_root = data_root
+        else:
+            print_log(f"{each.get('ann_file')}: data_root stays {each.get('data_root')}", 'current')
 
 
 def fit_to_hardware(cfg: Config) -> None:
