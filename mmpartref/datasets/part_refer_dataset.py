@@ -23,6 +23,7 @@ from .part_entries import (
     referring_refs,
 )
 from .part_statistics import PartStatistics
+from .photo_labels import IDS, PhotoLabels
 
 GROUP_BY = ('image', 'expression')
 INSTANCES = ('merged', 'separate')
@@ -93,6 +94,9 @@ class PartReferDataset(BaseDataset):
         source: what expressions that the json gives no source of keep as theirs; default: its ``info['source']``.
         id_prefix: put in front of every ``img_id`` and ``ref_id``, e.g. ``'refcoco/'``, so that those of data sets that
             are evaluated together differ.
+        photo_labels: items also say which part categories the photo shows (``part_presence``), for a model with a
+            ``MultiLabelPresenceHead``. What is not annotated counts as not there, so the json has to annotate all parts
+            of its categories.
         protocol: what of the json a zero-shot or transfer protocol shows (``protocols.build_data_protocol``), e.g.
             ``dict(name='partimagenet_parts_25_15', role='seen')``; what it leaves out is counted in ``statistics``.
         metainfo: entries that replace those read from the json: ``categories`` (one dict with ``id``, ``name`` as
@@ -122,6 +126,7 @@ class PartReferDataset(BaseDataset):
                  negatives: int = 0,
                  source: str | None = None,
                  id_prefix: str = '',
+                 photo_labels: bool = False,
                  protocol: Mapping[str, Any] | None = None,
                  metainfo: Mapping | None = None,
                  indices: int | Sequence[int] | None = None,
@@ -150,6 +155,8 @@ class PartReferDataset(BaseDataset):
         self.negatives = negatives
         self.source = source
         self.id_prefix = id_prefix
+        self.photo_labels = photo_labels
+        self._labels: PhotoLabels | None = None
         self.absent = None if absent is None else AbsentPartSampler(**absent)
         self.protocol = None
         if protocol is not None:
@@ -214,6 +221,8 @@ class PartReferDataset(BaseDataset):
             self._check_referring()
         if self.absent is not None:
             self.absent.learn(parts, names, wordings, self.class_name, self.possible_parts())
+        if self.photo_labels:
+            self._labels = PhotoLabels(parts, names)
         entries = []
         for photo in parts.photos:
             refs = self._refs_of(photo, parts, names, wordings, left_out)
@@ -221,7 +230,8 @@ class PartReferDataset(BaseDataset):
                 'img_id': photo.img_id,
                 'img_path': fileio.join_path(self.data_prefix['img'], resolve(photo.file_name)),
                 'height': photo.height,
-                'width': photo.width
+                'width': photo.width,
+                **({IDS: PhotoLabels.ids_of(photo)} if self.photo_labels else {})
             }
             plan = None
             if refs and self.absent is not None:
@@ -313,6 +323,8 @@ class PartReferDataset(BaseDataset):
         entry = super().get_data_info(idx)
         if self.absent is not None:
             self.absent.fill(entry)
+        if self._labels is not None:
+            self._labels.fill(entry)
         if self.id_prefix:
             entry['img_id'] = f"{self.id_prefix}{entry['img_id']}"
             entry['refs'] = [{**ref, 'ref_id': f"{self.id_prefix}{ref['ref_id']}"} for ref in entry['refs']]

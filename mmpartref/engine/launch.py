@@ -20,6 +20,7 @@ from mmpartref.datasets.absent_parts import AbsentPartSampler
 from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
+from mmpartref.engine.fill_labels import fill_labels
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
 from mmpartref.engine.published_choices import choices_line, published_choices
@@ -174,11 +175,13 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner and check what only a built model can tell.
 
     Raises:
-        ConfigError: a custom key of the optimiser matches no parameter, or a detector's needs are not met.
+        ConfigError: a custom key of the optimiser matches no parameter, or a detector's or an auxiliary head's needs
+            are not met.
     """
     require_operations(cfg)
     fit_to_hardware(cfg)
     fill_categories(cfg)
+    fill_labels(cfg)
     skip_initial_weights(cfg)
     if cfg.model.get('type') == 'ReferringDetector':
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]
