@@ -15,11 +15,11 @@ SECTIONS = ('images', 'annotations', 'categories')
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category as the json writes it; ``level`` is 'object', 'part' or 'subpart'."""
+    """A category as the json writes it; ``level`` is 'object', 'part' or 'subpart', if said."""
     category_id: int
     name: str
     super_category: str | None
-    level: str = 'part'
+    level: str | None = None
 
 # Run lengths are 32-bit numbers in pycocotools.
 MOST_PIXELS = 2**31 - 1
@@ -143,8 +143,8 @@ class CocoPartsReader:
                 self.refuse(f'category {category_id}', 'its name is empty; name the part')
             if owner is not None and not isinstance(owner, str):
                 self.refuse(f'category {category_id}', f"'supercategory' is {owner!r}; write a string or leave it out")
-            level = record.get('level', 'part')
-            if level not in ('object', 'part', 'subpart'):
+            level = record.get('level')
+            if level not in (None, 'object', 'part', 'subpart'):
                 self.refuse(f'category {category_id}', f"'level' is {level!r}; write 'object', 'part' or 'subpart' or "
                             'leave it out')
             categories[category_id] = Category(category_id, record['name'], owner, level=level)

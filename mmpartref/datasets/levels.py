@@ -1,5 +1,6 @@
 """Objects, their parts and the parts' parts: what level an expression is of."""
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .coco_parts import Category, Part, Photo
@@ -13,6 +14,12 @@ OBJECT_TEMPLATES = ('the {super_category}', )
 def level_of(ref: Mapping[str, Any]) -> str:
     """Return a ref's level."""
     return ref.get('level', 'part')
+
+
+def fill_level(categories: dict[int, Category], level: str) -> None:
+    """Give the categories that do not say their level this one, in place."""
+    for key, category in categories.items():
+        categories[key] = replace(category, level=category.level or level)
 
 
 def count_levels_of(entry: Mapping[str, Any], slots: int) -> tuple[int, int, int]:

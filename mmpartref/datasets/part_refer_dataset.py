@@ -13,7 +13,16 @@ from mmpartref.registry import DATASETS
 from .absent_parts import AbsentPartSampler
 from .coco_parts import Category, CocoParts, Photo, read_coco_parts
 from .expressions import DEFAULT_TEMPLATES, PartName, Wordings, check_templates, name_categories, split_category
-from .levels import OBJECT_TEMPLATES, check_object_templates, count_levels_of, object_name, object_refs, set_levels
+from .levels import (
+    LEVELS,
+    OBJECT_TEMPLATES,
+    check_object_templates,
+    count_levels_of,
+    fill_level,
+    object_name,
+    object_refs,
+    set_levels,
+)
 from .part_entries import (
     count_expressions_of,
     entries_of,
@@ -86,6 +95,8 @@ class PartReferDataset(BaseDataset):
         objects: format strings with ``{super_category}`` and ``{class_name}``, e.g. ``['the {super_category}']``: ask
             about the whole object of each super-category in the photo as well, the union of its annotated parts. None
             does not; objects that the json annotates (categories with ``"level": "object"``) are asked about anyway.
+        level: ``'object'``, ``'part'`` or ``'subpart'``: what categories are whose record does not say it. ``'object'``
+            is for jsons of objects such as COCO's; ``objects`` then words them (default ``'the {super_category}'``).
         wordings: ``'draw'``: a ref has all its wordings, of which ``DrawExpressions`` takes one in each epoch; without
             it the first one is asked. ``'each'``: every wording is a ref of its own, as RefCOCO is evaluated.
         absent: arguments of the ``AbsentPartSampler``, e.g. ``dict(number=1)``; None asks about no absent part.
@@ -121,6 +132,7 @@ class PartReferDataset(BaseDataset):
                  instances: Literal['merged', 'separate'] = 'merged',
                  templates: Sequence[str] = DEFAULT_TEMPLATES,
                  objects: Sequence[str] | None = None,
+                 level: Literal['object', 'part', 'subpart'] = 'part',
                  wordings: Literal['draw', 'each'] = 'draw',
                  absent: Mapping[str, Any] | None = None,
                  negatives: int = 0,
@@ -139,6 +151,8 @@ class PartReferDataset(BaseDataset):
             raise ValueError(f'group_by={group_by!r} is unknown; choose one of {GROUP_BY}')
         if instances not in INSTANCES:
             raise ValueError(f'instances={instances!r} is unknown; choose one of {INSTANCES}')
+        if level not in LEVELS:
+            raise ValueError(f'level={level!r} is unknown; choose one of {LEVELS}')
         if wordings not in WORDINGS:
             raise ValueError(f'wordings={wordings!r} is unknown; choose one of {WORDINGS}')
         if negatives < 0:
@@ -151,6 +165,7 @@ class PartReferDataset(BaseDataset):
         self.templates = check_templates(templates)
         self.objects = None if objects is None else check_templates(objects)
         check_object_templates(self.objects or ())
+        self.level = level
         self.wordings = wordings
         self.negatives = negatives
         self.source = source
@@ -211,6 +226,7 @@ class PartReferDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the json into entries; sets ``statistics`` and ``metainfo``, prints the summary."""
         parts = read_coco_parts(self.ann_file)
+        fill_level(parts.categories, self.level)
         names = name_categories(self.ann_file, parts.categories, self._name_category)
         if self.protocol is not None:
             self.protocol.apply(parts, names, self.ann_file, self.data_root)

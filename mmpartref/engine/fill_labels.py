@@ -34,6 +34,6 @@ def fill_labels(cfg: Config) -> None:
             categories = CocoPartsReader(file).read_categories(read_json(file)['categories'])
             names = name_categories(file, categories, naming.name_category)
             labels.update(dict.fromkeys(label_of(*names[key]) for key, category in categories.items()
-                                        if category.level != 'object'))
+                                        if (category.level or each.get('level')) != 'object'))
     head.labels = list(labels)
     print_log(f'auxiliary head: {len(labels)} labels from {", ".join(files)}', 'current')

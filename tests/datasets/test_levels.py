@@ -80,6 +80,20 @@ def test_templates_that_no_object_can_fill_are_refused(settings: dict, message: 
         PartReferDataset(ann_file=write(coco), **settings)
 
 
+def test_a_json_of_objects_is_one_as_a_whole(coco: dict, write: Write) -> None:
+    coco['categories'] = [{'id': 5, 'name': 'bicycle', 'supercategory': 'vehicle'},
+                          {'id': 6, 'name': 'person', 'supercategory': 'person'},
+                          {'id': 9, 'name': 'Bird Head', 'supercategory': 'Bird', 'level': 'part'}]
+    dataset = PartReferDataset(ann_file=write(coco), level='object')
+    assert [(ref.get('level'), ref['super_category'], ref['part'], ref['expressions']) for ref in refs_of(dataset)] == [
+        ('object', 'bicycle', '', ['the bicycle']), ('object', 'person', '', ['the person']),
+        (None, 'bird', 'head', ['bird head'])]
+    worded = PartReferDataset(ann_file=write(coco), level='object', objects=['{super_category}'])
+    assert [ref['expressions'] for ref in refs_of(worded)] == [['bicycle'], ['person'], ['bird head'], ['bird']]
+    with pytest.raises(ValueError, match="level='whole' is unknown; choose one of"):
+        PartReferDataset(ann_file=write(coco), level='whole')
+
+
 def test_an_unknown_level_is_refused(coco: dict, write: Write) -> None:
     coco['categories'][0]['level'] = 'whole'
     with pytest.raises(ValueError, match="category 5: 'level' is 'whole'; write 'object', 'part' or 'subpart'"):
