@@ -53,12 +53,14 @@ def with_rims(document: dict) -> dict:
     images = {image['id']: image for image in document['images']}
     tires = {each['id'] for each in document['categories'] if each['name'].endswith(('Tier', 'Head'))}
     rim = {'id': 900, 'name': 'Car Rim Of The Tire', 'supercategory': 'Car', 'level': 'subpart'}
-    document['categories'].append(rim)
+    document['categories'] += [rim, {'id': 901, 'name': 'thing', 'supercategory': '', 'level': 'object'}]
     last = max(each['id'] for each in document['annotations'])
     document['annotations'] += [
         {'id': last + number, 'image_id': each['image_id'], 'category_id': 900,
          'segmentation': upper_half(as_rle(each, images[each['image_id']]))}
         for number, each in enumerate(document['annotations'], start=1) if each['category_id'] in tires]
+    document['annotations'] += [{**each, 'id': 10**6 + each['id'], 'category_id': 901}
+                                for each in document['annotations'][:len(document['annotations']):4]]
     return document
 
 
@@ -80,7 +82,7 @@ def folders(tmp_path_factory) -> Path:
         for split in ('train', 'val', 'testA'):
             write(f'{name}/{split}.json', refcoco(parts['train'], source))
     for split, document in parts.items():
-        write(f'spin/{split}.json', with_rims(document))
+        write(f'spin/{split}_levels.json', with_rims(document))
     owners = [{**each, 'supercategory': 'thing'} for each in parts['train']['categories']]
     write('coco/annotations/instances_train2017.json', {**parts['train'], 'categories': owners})
     for year in ('train2014', 'train2017'):
