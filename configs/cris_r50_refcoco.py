@@ -9,9 +9,9 @@ train_dataloader = dict(
         _delete_=True,
         type='MixedReferDataset',
         datasets=[
-            dict(ann_file='refcoco/train.json', pipeline=_base_.train_pipeline, **_folders),
-            dict(ann_file='refcoco+/train.json', pipeline=_base_.train_pipeline, **_folders),
-            dict(ann_file='refcocog/train.json', pipeline=_base_.train_pipeline, **_folders),
+            dict(ann_file='refcoco/refcoco_unc_train.json', pipeline=_base_.train_pipeline, **_folders),
+            dict(ann_file='refcoco+/refcoco+_unc_train.json', pipeline=_base_.train_pipeline, **_folders),
+            dict(ann_file='refcocog/refcocog_umd_train.json', pipeline=_base_.train_pipeline, **_folders),
         ]))
-val_dataloader = dict(dataset=dict(ann_file='refcoco/val.json', **_test))
-test_dataloader = dict(dataset=dict(ann_file='refcoco/testA.json', **_test))
+val_dataloader = dict(dataset=dict(ann_file='refcoco/refcoco_unc_val.json', **_test))
+test_dataloader = dict(dataset=dict(ann_file='refcoco/refcoco_unc_testA.json', **_test))

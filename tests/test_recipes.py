@@ -78,9 +78,10 @@ def folders(tmp_path_factory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document))
 
-    for name, source in (('refcoco', 'RefCOCO'), ('refcoco+', 'RefCOCO+'), ('refcocog', 'RefCOCOg')):
+    for name, by, source in (('refcoco', 'unc', 'RefCOCO'), ('refcoco+', 'unc', 'RefCOCO+'),
+                             ('refcocog', 'umd', 'RefCOCOg')):
         for split in ('train', 'val', 'testA'):
-            write(f'{name}/{split}.json', refcoco(parts['train'], source))
+            write(f'{name}/{name}_{by}_{split}.json', refcoco(parts['train'], source))
     for split, document in parts.items():
         write(f'spin/{split}_levels.json', with_rims(document))
     owners = [{**each, 'supercategory': 'thing'} for each in parts['train']['categories']]
@@ -133,7 +134,8 @@ def test_pretraining_on_refcoco_and_fine_tuning_on_parts(recipe):
     cfg = recipe('cris_r50_refcoco')
     first = train(cfg)
     assert [each['ann_file'] for each in first.train_dataloader.dataset.metainfo['mixed']] == [
-        f'data/{name}/train.json' for name in ('refcoco', 'refcoco+', 'refcocog')]
+        f'data/{name}/{name}_{by}_train.json'
+        for name, by in (('refcoco', 'unc'), ('refcoco+', 'unc'), ('refcocog', 'umd'))]
     checkpoint = Path(cfg.work_dir) / 'epoch_1.pth'
     assert str(checkpoint.with_name('epoch_10.pth')) == recipe('cris_r50_refcoco_partimagenet').load_from
 
