@@ -8,12 +8,17 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmpartref.engine.config_check import check_custom_keys, check_top_level
-from mmpartref.registry import DATA_SAMPLERS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmpartref.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))
 CRIS = [path for path in LEAVES if path.name.startswith('cris')]
 DATASET_BASES = sorted((CONFIGS / '_base_/datasets').glob('*.py'))
+
+
+def sets_of(loader):
+    """A loader's data set, or those that it mixes."""
+    return loader.dataset.get('datasets') or [loader.dataset]
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
@@ -26,12 +31,16 @@ def check_config(cfg):
     with DefaultScope.overwrite_default_scope('mmpartref'):
         loaders = [cfg[name] for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if cfg.get(name)]
         for loader in loaders:
-            for step in loader.dataset.pipeline:
-                TRANSFORMS.build(step)
+            for dataset in sets_of(loader):
+                assert DATASETS.get(dataset.type)
+                for step in dataset.pipeline:
+                    TRANSFORMS.build(step)
+            assert DATA_SAMPLERS.get(loader.sampler.type)
             assert not loader.get('batch_sampler') or DATA_SAMPLERS.get(loader.batch_sampler.type)
         for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
             assert HOOKS.get(hook['type']), hook
-        METRICS.build(cfg.test_evaluator)
+        for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+            METRICS.build(evaluator)
 
 
 @pytest.mark.parametrize('path', DATASET_BASES, ids=lambda path: path.stem)
@@ -64,8 +73,9 @@ def test_decode_and_letterbox_belong_together(path):
 
 def check_letterbox(cfg):
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        letterbox = next(step for step in cfg[name].dataset.pipeline if step['type'] == 'Letterbox')
-        assert letterbox.get('half_pixel', False) == (cfg.model.decode == 'aligned'), name
+        for dataset in sets_of(cfg[name]):
+            letterbox = next(step for step in dataset.pipeline if step['type'] == 'Letterbox')
+            assert letterbox.get('half_pixel', False) == (cfg.model.decode == 'aligned'), name
 
 
 def test_the_main_config_is_the_papers_protocol_and_a_list_of_bases():

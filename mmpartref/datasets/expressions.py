@@ -108,15 +108,19 @@ class Wordings:
 
     Args:
         templates: as ``check_templates`` returns them.
+        object_templates: those of a name without a part, which is a whole object's.
     """
 
-    def __init__(self, templates: Sequence[str]) -> None:
+    def __init__(self, templates: Sequence[str], object_templates: Sequence[str] = ()) -> None:
         self.templates = templates
+        self.object_templates = object_templates
         self._rendered: dict[tuple[PartName, str | None], list[str]] = {}
 
     def __call__(self, name: PartName, class_name: str | None) -> list[str]:
         """Return the expressions that ask for a part."""
         key = (name, class_name)
         if key not in self._rendered:
-            self._rendered[key] = [render(template, name, class_name) for template in self.templates]
+            self._rendered[key] = [
+                render(template, name, class_name)
+                for template in (self.templates if name.part else self.object_templates)]
         return self._rendered[key]
