@@ -1,7 +1,7 @@
 # CRIS on RefCOCO, RefCOCO+ and RefCOCOg together, each of their photos once an epoch: the first half of a recipe
 # (docs/recipes.md). Chosen by RefCOCO's val.
 _base_ = './cris_r50_aligned_partimagenet.py'
-_folders = dict(type='PartReferDataset', data_root='data/', data_prefix=dict(img='coco/train2014'))
+_folders = dict(type='PartReferDataset', data_root='data/', data_prefix=dict(img='coco/train2014'), level='object')
 _test = dict(_delete_=True, wordings='each', test_mode=True, pipeline=_base_.test_pipeline, **_folders)
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='MixtureSampler'),

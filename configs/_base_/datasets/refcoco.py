@@ -8,12 +8,14 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
+        level='object',
         ann_file='refcoco/refcoco_unc_train.json',
         data_prefix=dict(img='coco/train2014')))
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
+        level='object',
         ann_file='refcoco/refcoco_unc_val.json',
         data_prefix=dict(img='coco/train2014'),
         wordings='each'))
@@ -21,6 +23,7 @@ test_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
+        level='object',
         ann_file='refcoco/refcoco_unc_testA.json',
         data_prefix=dict(img='coco/train2014'),
         wordings='each'))

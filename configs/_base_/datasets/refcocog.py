@@ -8,12 +8,14 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
+        level='object',
         ann_file='refcocog/refcocog_umd_train.json',
         data_prefix=dict(img='coco/train2014')))
 val_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
+        level='object',
         ann_file='refcocog/refcocog_umd_val.json',
         data_prefix=dict(img='coco/train2014'),
         wordings='each'))
@@ -21,6 +23,7 @@ test_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
+        level='object',
         ann_file='refcocog/refcocog_umd_test.json',
         data_prefix=dict(img='coco/train2014'),
         wordings='each'))
