@@ -1,0 +1,88 @@
+"""What a checkpoint has to know besides mmengine's state for a run to go on bit for bit."""
+from typing import Any
+
+from mmengine.dist import get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from mmpartref.engine.random_streams import seed_step
+from mmpartref.engine.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
+from mmpartref.registry import HOOKS
+
+KEY = 'resumable_state'
+
+
+def sampler_of(runner: Runner) -> Any:
+    """Return the sampler of the training data's indices; torch keeps it in the batch sampler where that is our own."""
+    return getattr(runner.train_dataloader.batch_sampler, 'sampler', runner.train_dataloader.sampler)
+
+
+@HOOKS.register_module()
+class ResumableStateHook(Hook):
+    """Write the place in the epoch into each checkpoint and go on there.
+
+    Random numbers are not saved but derived: before each step every process seeds its generators from the run's seed,
+    the epoch, the batch and its rank. So nothing random crosses a step, a checkpoint needs nothing of the other ranks,
+    and any number of ranks can go on. mmengine saves the weights, the optimiser with its gradient scaler, the
+    schedules, the averaged weights and the logs.
+
+    A checkpoint from an epoch's end also notes whether that epoch has been validated.
+    """
+
+    def __init__(self) -> None:
+        self.batches_done = 0
+        self.validation_due = False
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Seed the step."""
+        seed_step(runner.seed, runner.epoch, batch_idx, get_rank())
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Count the batch; the checkpoint hook comes after this one."""
+        self.batches_done, self.validation_due = batch_idx + 1, False
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Note that the epoch is at its end and not validated."""
+        self.batches_done, self.validation_due = 0, True
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Note that it is."""
+        self.validation_due = False
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the place."""
+        checkpoint[KEY] = {
+            'batches_done': self.batches_done,
+            'batches': len(runner.train_dataloader),
+            'validation_due': self.validation_due,
+            'world_size': get_world_size(),
+            # Drawn anew by a run that was given no seed.
+            'sampler_seed': getattr(sampler_of(runner), 'seed', None),
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Go to the place, when a run is resumed; ranks or batches of another number keep the share of the epoch.
+
+        Raises:
+            ValueError: the loop cannot begin within an epoch, but the checkpoint is from within one.
+        """
+        state = checkpoint.get(KEY)
+        if state is None or not runner._resume:
+            return
+        if state['sampler_seed'] is not None:
+            sampler_of(runner).seed = state['sampler_seed']
+        loop, done, batches = runner.train_loop, state['batches_done'], state['batches']
+        if not isinstance(loop, ResumableEpochBasedTrainLoop):
+            if isinstance(loop, EpochBasedTrainLoop) and done:
+                raise ValueError(
+                    f'the checkpoint has {done} of {batches} batches of its epoch behind it, and {type(loop).__name__} '
+                    "begins epochs only at their start; set train_cfg=dict(type='ResumableEpochBasedTrainLoop', ...)")
+            return
+        now = len(runner.train_dataloader)
+        loop.start = done * now // batches
+        loop.validation_due = state['validation_due']
+        if (now, get_world_size()) != (batches, state['world_size']):
+            runner.logger.warning(
+                f"the checkpoint is of {state['world_size']} processes and {batches} batches an epoch, this run of "
+                f'{get_world_size()} and {now}: it goes on after batch {loop.start}, and will not be the same run bit '
+                'for bit')
