@@ -1,4 +1,5 @@
 """A run that is told to stop saves where it is."""
+import os
 import signal
 import threading
 import time
@@ -27,7 +28,10 @@ class PreemptedError(RuntimeError):
 
 
 class WorkerSignals:
-    """Start a data loading process that outlives the first signal, which a cluster sends to the whole group.
+    """Start a data loading process that leaves alone what a cluster sends to the whole group.
+
+    It ends on its parent's signal, as torch's do, and by torch's watch over the parent. Without ``sigwaitinfo``, which
+    tells who sent a signal (macOS has none), nothing is changed.
 
     Args:
         start: what else is to be done in the process, given its number.
@@ -38,15 +42,18 @@ class WorkerSignals:
 
     def __call__(self, worker_id: int) -> None:
         """Prepare the process."""
-        for number in SIGNALS:
-            signal.signal(number, overhear)
+        if hasattr(signal, 'sigwaitinfo'):
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            threading.Thread(target=obey_the_parent, daemon=True).start()
         if self.start is not None:
             self.start(worker_id)
 
 
-def overhear(number: int, frame: FrameType | None) -> None:
-    """Do nothing, once."""
-    signal.signal(number, signal.SIG_DFL)
+def obey_the_parent() -> None:
+    """Wait for the parent's signal and end the process."""
+    while signal.sigwaitinfo(SIGNALS).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 @HOOKS.register_module()
@@ -109,7 +116,7 @@ class PreemptionHook(Hook):
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop here if asked to."""
-        if self.before and self.in_step and self.agreed():
+        if self.before and self.in_step and runner.optim_wrapper.should_update() and self.agreed():
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     # It validates the averaged weights in the model's place.

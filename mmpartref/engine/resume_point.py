@@ -1,4 +1,5 @@
 """Which checkpoint a run goes on from, when the newest one may be damaged or missing."""
+import logging
 import pickle
 import zipfile
 from pathlib import Path
@@ -86,6 +87,6 @@ def choose_resume_point(cfg: Config) -> None:
         if good is None:
             return
         print_log(f'{last or Path(cfg.work_dir, POINTER)} {fault}: going on from the last good checkpoint, {good}',
-                  'current', level='WARNING')
+                  'current', level=logging.WARNING)
         last = good
     cfg.load_from = str(last)

@@ -2,6 +2,7 @@
 import multiprocessing
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,20 +29,21 @@ class ToyData(Dataset):
     """Eight items with noise from each generator; ``loaded`` lists what was loaded in this process."""
 
     metainfo: dict = {}
-    doomed: int | None = None
 
-    def __init__(self, length: int = 8) -> None:
-        self.length = length
+    def __init__(self, fault: str | None = None) -> None:
+        self.fault = fault
         self.loaded: list[int] = []
 
     def __len__(self) -> int:
-        return self.length
+        return 8
 
     def __getitem__(self, index: int) -> dict:
-        if index == self.doomed:
-            os.kill(os.getpid(), 9)
+        if self.fault and len(self.loaded) == 8:  # the second epoch begins
+            if self.fault == 'exception':
+                raise RuntimeError('no photo')
+            os.kill(os.getpid(), signal.SIGKILL)
         self.loaded.append(index)
-        noise = torch.rand(3) + random.random() + np.random.rand()
+        noise = torch.rand(3) + random.random() + np.random.rand()  # noqa: NPY002 - as transforms of others do
         return {'inputs': torch.full((3, ), index / 8) + noise.float()}
 
 
@@ -81,7 +83,8 @@ def start(work_dir: Path, *, resume: bool | str = False, workers: int = 0, check
         'default_scope': 'mmpartref', 'work_dir': str(work_dir), 'model': {'type': 'ToyNet'}, 'resume': bool(resume),
         'load_from': resume if isinstance(resume, str) else None,
         'experiment_name': f'{work_dir.parent.name}_{work_dir.name}_{len(list(work_dir.glob("*")))}_{random.random()}',
-        'train_dataloader': {**loader, 'batch_size': batch_size, 'sampler': {'type': 'DefaultSampler', 'shuffle': True}},
+        'train_dataloader': {
+            **loader, 'batch_size': batch_size, 'sampler': {'type': 'DefaultSampler', 'shuffle': True}},
         'val_dataloader': {**loader, 'batch_size': 4, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}},
         'val_evaluator': {'type': 'ToyMetric'}, 'val_cfg': {},
         'train_cfg': {'type': 'ResumableEpochBasedTrainLoop', 'max_epochs': 3},
@@ -158,6 +161,23 @@ def in_child(work: Callable[[], Any]) -> int:
     return process.exitcode
 
 
+def in_ranks(work: Callable[[int], Any], rendezvous: Path) -> list[int]:
+    """Run in two forked processes that make up a process group, and return their exit codes."""
+
+    def body(rank: int) -> None:
+        os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE='2')
+        torch.set_num_threads(1)
+        torch.distributed.init_process_group('gloo', init_method=f'file://{rendezvous}', rank=rank, world_size=2)
+        work(rank)
+
+    processes = [multiprocessing.get_context('fork').Process(target=body, args=(rank, )) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
 class At(Hook):
     """Do something after a training step, counted from 1 over the whole run."""
 
@@ -167,3 +187,14 @@ class At(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         if runner.iter + 1 == self.step:
             self.action()
+
+
+class Before(At):
+    """The same before a step."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter + 1 == self.step:
+            self.action()
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        """Nothing."""

@@ -136,7 +136,8 @@ def test_a_damaged_checkpoint_is_replaced_by_the_last_good_one_and_said_so(toy, 
     harm(tmp_path / 'iter_12.pth')
     toy.train(tmp_path, resume=True)
     fault = 'is not there' if harm is os.remove else 'is damaged'
-    assert re.search(rf'iter_12\.pth {fault}.*the last good checkpoint, {tmp_path}/iter_10\.pth', capsys.readouterr().out)
+    said = capsys.readouterr().out
+    assert re.search(rf'iter_12\.pth {fault}.*the last good checkpoint, {tmp_path}/iter_10\.pth', said)
     toy.assert_same_run(toy.last(tmp_path), whole)
 
 
