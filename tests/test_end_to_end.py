@@ -1,6 +1,7 @@
 """The tools on a few drawn scenes: train, kill, resume, test, dump, score again, two processes."""
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from mmengine.runner import Runner
 from mmpartref.datasets.toyparts import make_toyparts
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.preemption_hook import PreemptedError
 from mmpartref.evaluation.dump import read_dump
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +81,16 @@ def test_resuming_after_a_kill_continues_with_the_same_losses(config, toyparts, 
     with pytest.raises(Killed):
         runner.train()
 
-    resumed = train(config, toyparts, tmp_path / 'broken', resume=True)
+    # Then it is told to stop within the second epoch, and goes on there with a loading process.
+    cfg.resume, cfg.experiment_name = True, 'stopped'
+    runner = build_runner(cfg)
+    runner.hooks[-1].before_train_iter = lambda *args, **kwargs: signal.raise_signal(signal.SIGTERM)
+    with mmengine_checkpoints_allowed(), pytest.raises(PreemptedError):
+        runner.train()
+    stopped = runner.iter + 1
+    assert len(expected) // 2 < stopped < len(expected)
+
+    resumed = train(config, toyparts, tmp_path / 'broken', resume=True, **{'train_dataloader.num_workers': 1})
     again = [loss for epoch, loss in losses(tmp_path / 'broken') if epoch == 2]
     assert again[-len(expected) // 2:] == [loss for epoch, loss in expected if epoch == 2]
     for (name, one), (_, other) in zip(

@@ -53,7 +53,8 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         try:
             return self._run()
         except RuntimeError as error:
-            found = WORKER_DIED.search(str(error))
+            # The cause, where there is one, names the signal.
+            found = WORKER_DIED.search(str(error.__cause__)) or WORKER_DIED.search(str(error))
             if found is None:
                 raise
             checkpoint = last_checkpoint(self.runner.work_dir)
