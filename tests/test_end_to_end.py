@@ -144,6 +144,28 @@ def test_two_processes_train_one_model(config, toyparts, tmp_path):
     assert 'refer/mIoU' in done.stdout
 
 
+def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, toyparts, tmp_path):
+    script = tmp_path / 'preempted.py'
+    script.write_text('import os, runpy, subprocess, sys\n'
+                      'from mmpartref.engine import ResumableStateHook\n'
+                      'def before_train_iter(self, runner, **kwargs):\n'
+                      '    subprocess.run(["sh", "-c", f"trap : TERM; kill -TERM -{os.getpgrp()}"])\n'
+                      'ResumableStateHook.before_train_iter = before_train_iter\n'
+                      'sys.argv = sys.argv[1:]\n'
+                      "runpy.run_path(sys.argv[0], run_name='__main__')\n")
+    done = subprocess.run(
+        [sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts),
+         '--work-dir', str(tmp_path / 'run'), '--cfg-options', 'train_dataloader.num_workers=1',
+         'train_dataloader.persistent_workers=True'],
+        cwd=tmp_path, capture_output=True, text=True, check=False, start_new_session=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 75, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stderr.splitlines()[-1] == (
+        f'stopped by SIGTERM after iteration 1; the state is in {tmp_path}/run/interrupted.pth: the same command with '
+        '--resume goes on from there')
+    assert (tmp_path / 'run/last_checkpoint').read_text() == f'{tmp_path}/run/interrupted.pth'
+
+
 def test_cris_never_asks_for_compiled_operations(config, toyparts, tmp_path):
     """As on mmcv-lite, where ``mmcv.ops`` cannot be imported: train, validate and test with it blocked."""
     script = tmp_path / 'without_ops.py'

@@ -1,6 +1,7 @@
 """From a config file and a command line to a runner: what ``tools/train.py`` and ``tools/test.py`` share."""
 import argparse
 import linecache
+import multiprocessing
 import os
 import sys
 import traceback
@@ -54,6 +55,11 @@ def one_sentence_errors() -> Iterator[None]:
         if is_refusal(error):
             raise SystemExit(str(error)) from None
         raise
+    finally:
+        # At the end of an interrupted run torch would wait 5 seconds for each of its loading processes.
+        for process in multiprocessing.active_children():
+            if process.daemon:
+                process.terminate()
 
 
 def is_refusal(error: BaseException) -> bool:

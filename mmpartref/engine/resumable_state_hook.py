@@ -1,7 +1,7 @@
 """What a checkpoint has to know besides mmengine's state for a run to go on bit for bit."""
 from typing import Any
 
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -32,6 +32,17 @@ class ResumableStateHook(Hook):
     def __init__(self) -> None:
         self.batches_done = 0
         self.validation_due = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Make sure that all processes begin at the same place.
+
+        Raises:
+            ValueError: they do not, because not all of them see the checkpoint.
+        """
+        places = all_gather_object((runner.epoch, runner.iter))
+        if len(set(places)) > 1:
+            raise ValueError(f'the processes begin at different (epoch, iteration): {places}, by rank; the work dir has '
+                             'to be the same folder on all machines')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed the step."""

@@ -167,3 +167,13 @@ def test_nothing_good_left_is_an_error_not_a_new_start(toy, tmp_path):
         truncate(path)
     with pytest.raises(ConfigError, match='holds no good checkpoint'):
         toy.start(tmp_path, resume=True)
+
+
+def test_processes_that_do_not_all_see_the_checkpoint_do_not_start(toy, tmp_path):
+    toy.train(tmp_path / '0')
+
+    def work(rank: int) -> None:
+        with pytest.raises(ValueError, match=r'different \(epoch, iteration\): \[\(3, 12\), \(0, 0\)\]'):
+            toy.train(tmp_path / str(rank), launcher='pytorch', resume=rank == 0)
+
+    assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
