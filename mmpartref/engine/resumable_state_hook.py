@@ -41,8 +41,8 @@ class ResumableStateHook(Hook):
         """
         places = all_gather_object((runner.epoch, runner.iter))
         if len(set(places)) > 1:
-            raise ValueError(f'the processes begin at different (epoch, iteration): {places}, by rank; the work dir has '
-                             'to be the same folder on all machines')
+            raise ValueError(f'the processes begin at different (epoch, iteration): {places}, by rank; the work dir '
+                             'has to be the same folder on all machines')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seed the step."""
