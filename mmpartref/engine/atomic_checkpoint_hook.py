@@ -170,7 +170,8 @@ class AtomicCheckpointHook(CheckpointHook):
         # Without it mmengine does not note a best checkpoint that comes before the next regular one.
         self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         if is_main_process():
-            for path in sorted(Path(self.out_dir).glob('*.part')):
+            halves = [*Path(self.out_dir).glob('*.pth.part'), *Path(runner.work_dir).glob(f'{POINTER}.part')]
+            for path in sorted(halves):
                 path.unlink()
                 runner.logger.warning(f'removed {path}, which an earlier run had not written to its end')
 

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,8 @@ def in_ranks(work: Callable[[int], Any], rendezvous: Path) -> list[int]:
     def body(rank: int) -> None:
         os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE='2')
         torch.set_num_threads(1)
-        torch.distributed.init_process_group('gloo', init_method=f'file://{rendezvous}', rank=rank, world_size=2)
+        torch.distributed.init_process_group(
+            'gloo', init_method=f'file://{rendezvous}', rank=rank, world_size=2, timeout=timedelta(seconds=60))
         work(rank)
 
     processes = [multiprocessing.get_context('fork').Process(target=body, args=(rank, )) for rank in (0, 1)]

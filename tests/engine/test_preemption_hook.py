@@ -28,7 +28,7 @@ def whole(toy, tmp_path_factory):
 def test_it_stops_after_the_step_and_goes_on_as_if_nothing_had_been(toy, whole, tmp_path, number):
     before = signal.getsignal(number)
     with pytest.raises(PreemptedError, match=rf'stopped by {number.name} after iteration 5; .*{tmp_path}/interrupted'):
-        toy.train(tmp_path, hooks=[toy.At(4, lambda: None), toy.Before(5, lambda: ask(number))])
+        toy.train(tmp_path, hooks=[toy.Before(5, lambda: ask(number))])
     assert signal.getsignal(number) is before
     stopped = toy.last(tmp_path)
     assert (stopped['meta']['iter'], stopped['resumable_state']['batches_done']) == (5, 1)
@@ -93,6 +93,18 @@ def test_all_processes_stop_at_the_same_step_and_two_go_on_as_two(toy, tmp_path)
         lambda rank: toy.train(tmp_path / 'stopped', launcher='pytorch', resume=True), tmp_path / 'third')
     assert again == [0, 0]
     toy.assert_same_run(toy.last(tmp_path / 'stopped'), toy.last(tmp_path / 'whole'))
+
+
+def test_all_processes_break_off_the_validation(toy, tmp_path):
+    def work(rank: int) -> None:
+        hook = toy.At(0, ask)
+        if rank == 1:
+            hook.before_val_iter = lambda runner, **kwargs: ask()
+        with pytest.raises(PreemptedError, match='after iteration 2;'):
+            toy.train(tmp_path / 'run', launcher='pytorch', hooks=[hook])
+
+    assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
+    assert toy.last(tmp_path / 'run')['resumable_state']['validation_due']
 
 
 def test_a_launcher_that_passes_the_signal_on_does_not_kill(toy, tmp_path):

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.config_check import ConfigError
+from mmpartref.engine.launch import build_runner
 from mmpartref.engine.resume_point import choose_resume_point, damage, last_checkpoint
 
 
@@ -170,7 +171,7 @@ def test_nothing_good_left_is_an_error_not_a_new_start(toy, tmp_path):
     for path in tmp_path.glob('iter_*.pth'):
         truncate(path)
     with pytest.raises(ConfigError, match='holds no good checkpoint'):
-        toy.start(tmp_path, resume=True)
+        build_runner(Config({'work_dir': str(tmp_path), 'resume': True}))
 
 
 def test_processes_that_do_not_all_see_the_checkpoint_do_not_start(toy, tmp_path):

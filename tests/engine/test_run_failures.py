@@ -3,8 +3,10 @@ import errno
 import os
 
 import pytest
+from mmengine.config import Config
 
 from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError, check_work_dir
+from mmpartref.engine.launch import build_runner
 from mmpartref.engine.resumable_epoch_based_train_loop import DataWorkerError
 
 
@@ -77,9 +79,9 @@ def test_a_loading_process_that_dies_is_one_sentence_with_the_checkpoint(toy, tm
     assert toy.last(tmp_path)['meta']['iter'] == 4
 
 
-def test_a_work_dir_that_cannot_be_written_is_refused(tmp_path):
+def test_a_work_dir_that_cannot_be_written_is_refused_before_anything_is_built(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(CheckpointWriteError, match=r'into the work dir .*file/run: Not a directory; --work'):
-        check_work_dir(str(tmp_path / 'file/run'))
+        build_runner(Config({'work_dir': str(tmp_path / 'file/run')}))
     check_work_dir(str(tmp_path / 'new/run'))
     assert list((tmp_path / 'new/run').iterdir()) == []
