@@ -12,6 +12,7 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmpartref.engine.resumable_state_hook import ResumableStateHook
 from mmpartref.engine.resume_point import POINTER
 from mmpartref.registry import HOOKS
 
@@ -102,6 +103,9 @@ def whole_files(runner: Runner) -> Iterator[None]:
         write_whole(bytes(obj), str(filepath))
 
     def save_agreed(*args: Any, **kwargs: Any) -> None:
+        for hook in runner.hooks:
+            if isinstance(hook, ResumableStateHook):
+                hook.gather_buffers(runner)
         with main_process_decides():
             save(*args, **kwargs)
 

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import one_sentence_errors
@@ -79,20 +80,30 @@ def test_accumulated_gradients_are_not_cut_off(toy, tmp_path):
 
 
 def test_all_processes_stop_at_the_same_step_and_two_go_on_as_two(toy, tmp_path):
-    codes = toy.in_ranks(lambda rank: toy.train(tmp_path / 'whole', launcher='pytorch'), tmp_path / 'first')
-    assert codes == [0, 0]
+    """Each with its own BatchNorm statistics, of which the main process's alone are in the weights."""
 
-    def work(rank: int) -> None:
+    def train(name: str, **options):
+
+        def work(rank: int) -> None:
+            runner = toy.train(tmp_path / name, launcher='pytorch', **options)
+            torch.save(runner.model.module.state_dict(), tmp_path / f'{name}_{rank}.pt')
+
+        return work
+
+    assert toy.in_ranks(train('whole'), tmp_path / 'first') == [0, 0]
+
+    def stop(rank: int) -> None:
         hooks = [toy.Before(3, ask)] if rank == 1 else []
         sent = 'SIGTERM' if rank == 1 else "another process's signal"
         with pytest.raises(PreemptedError, match=f'stopped by {sent} after iteration 3;'):
             toy.train(tmp_path / 'stopped', launcher='pytorch', hooks=hooks)
 
-    assert toy.in_ranks(work, tmp_path / 'second') == [0, 0]
-    again = toy.in_ranks(
-        lambda rank: toy.train(tmp_path / 'stopped', launcher='pytorch', resume=True), tmp_path / 'third')
-    assert again == [0, 0]
+    assert toy.in_ranks(stop, tmp_path / 'second') == [0, 0]
+    assert toy.in_ranks(train('stopped', resume=True), tmp_path / 'third') == [0, 0]
     toy.assert_same_run(toy.last(tmp_path / 'stopped'), toy.last(tmp_path / 'whole'))
+    states = {name: torch.load(tmp_path / f'{name}.pt') for name in ('whole_0', 'whole_1', 'stopped_1')}
+    toy.assert_same(states['stopped_1'], states['whole_1'])
+    assert not torch.equal(states['whole_0']['layers.1.running_mean'], states['whole_1']['layers.1.running_mean'])
 
 
 def test_all_processes_break_off_the_validation(toy, tmp_path):
