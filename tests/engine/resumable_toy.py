@@ -27,16 +27,16 @@ STEPS = 12
 
 @DATASETS.register_module(force=True)
 class ToyData(Dataset):
-    """Eight items with noise from each generator; ``loaded`` lists what was loaded in this process."""
+    """Items with noise from each generator; ``loaded`` lists what was loaded in this process."""
 
     metainfo: dict = {}
 
-    def __init__(self, fault: str | None = None) -> None:
-        self.fault = fault
+    def __init__(self, fault: str | None = None, length: int = 8) -> None:
+        self.fault, self.length = fault, length
         self.loaded: list[int] = []
 
     def __len__(self) -> int:
-        return 8
+        return self.length
 
     def __getitem__(self, index: int) -> dict:
         if self.fault and len(self.loaded) == 8:  # the second epoch begins

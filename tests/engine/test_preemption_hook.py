@@ -118,6 +118,22 @@ def test_all_processes_break_off_the_validation(toy, tmp_path):
     assert toy.last(tmp_path / 'run')['resumable_state']['validation_due']
 
 
+def test_a_validation_of_unequal_shares_is_finished_first(toy, tmp_path):
+    """Process 0 has two batches, process 1 one: they cannot agree after each."""
+
+    def work(rank: int) -> None:
+        hook = toy.At(0, ask)
+        if rank == 1:
+            hook.before_val_iter = lambda runner, **kwargs: ask()
+        runner = toy.start(tmp_path / 'run', launcher='pytorch', hooks=[hook])
+        runner._val_dataloader['dataset']['length'] = 9
+        runner._val_dataloader['sampler']['round_up'] = False
+        with mmengine_checkpoints_allowed(), pytest.raises(PreemptedError, match='after iteration 3;'):
+            runner.train()
+
+    assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
+
+
 def test_a_launcher_that_passes_the_signal_on_does_not_kill(toy, tmp_path):
     def work(rank: int) -> None:
         with pytest.raises(PreemptedError):
