@@ -80,7 +80,7 @@ def test_it_trains_on_the_jsons_own_categories(trained, toyparts):
     assert [each.name for each in runner.model.vocabulary.categories] == [each['name'] for each in written]
     assert runner.train_dataloader.dataset.metainfo['classes'] == tuple(each['name'] for each in written)
     assert runner.model.detector.roi_head.bbox_head.num_classes == len(written)
-    assert type(runner.train_dataloader.dataset.dataset).__module__.startswith('mmdet.')
+    assert type(runner.train_dataloader.dataset.inner).__module__.startswith('mmdet.')
     assert (work_dir / 'epoch_2.pth').is_file()
     assert 0 <= runner.message_hub.get_scalar('val/refer/mIoU').current() <= 1
 

@@ -44,11 +44,11 @@ class SeededDataset(Dataset):
     data set's.
 
     Args:
-        dataset: a map-style data set.
+        inner: a map-style data set.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, inner: Dataset) -> None:
+        self.inner = inner
         self._place = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     def __setstate__(self, state: dict) -> None:
@@ -56,9 +56,10 @@ class SeededDataset(Dataset):
         self._place.share_memory_()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ('dataset', '_place'):
+        # Not while an object is being unpickled; nor a __getitems__, by which torch would pass by __getitem__.
+        if name in ('inner', '_place') or name.startswith('__'):
             raise AttributeError(name)
-        return getattr(self.dataset, name)
+        return getattr(self.inner, name)
 
     def set_place(self, seed: int, epoch: int) -> None:
         """Set the run's seed and the epoch of the items loaded from now on."""
@@ -66,13 +67,13 @@ class SeededDataset(Dataset):
 
     def __len__(self) -> int:
         """Items."""
-        return len(self.dataset)  # type: ignore[arg-type]
+        return len(self.inner)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Any:
         """Load an item."""
         seed, epoch = self._place.tolist()
         seed_sample(seed, epoch, index)
-        return self.dataset[index]
+        return self.inner[index]
 
 
 def make_resumable(loader: DataLoader) -> tuple[SeededDataset, ResumableBatchSampler]:
