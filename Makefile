@@ -3,6 +3,8 @@ PYTHON ?= python3
 # Where pip's default build of torch carries CUDA and you want the CPU one, set PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL.
 TORCH ?= torch==2.13.0
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Processes that run tests, a core and up to 5 GiB of memory each.
+TEST_JOBS ?= 2
 
 DEMO_ENV := .venv/demo
 TEST_ENV := .venv/test
@@ -10,11 +12,12 @@ BUILD_NEEDS := 'setuptools>=77,<81' wheel packaging ninja
 DEMO_DIR := work_dirs/cris_tiny_toyparts
 TOYPARTS := data/toyparts
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 help:
 	@echo 'make demo   draw ToyParts, train a small CRIS on it, evaluate it, write overlays (CPU, minutes)'
 	@echo 'make test   install everything with full mmcv (compiles it once, 8 minutes on 2 cores) and run every test'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make docs   the documentation as web pages, in docs/_build/html'
 	@echo 'make clean  remove the environments and the demo'"'"'s output'
 
 $(DEMO_ENV)/ready: setup.cfg pyproject.toml
@@ -29,7 +32,7 @@ $(TEST_ENV)/ready: setup.cfg pyproject.toml
 	@echo 'installing mmcv with its compiled operations; without a wheel for this machine this takes minutes'
 	CFLAGS=-g0 MAX_JOBS=$(JOBS) $(TEST_ENV)/bin/pip install -q --no-build-isolation mmcv==2.1.0
 	$(TEST_ENV)/bin/python -c 'import mmcv.ops'
-	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,dev]'
+	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,pascal,docs,dev]'
 	touch $@
 
 demo: $(DEMO_ENV)/ready
@@ -44,11 +47,16 @@ demo: $(DEMO_ENV)/ready
 	@echo '  $(DEMO_ENV)/bin/python tools/infer.py PHOTO "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
 test: $(TEST_ENV)/ready
-	$(TEST_ENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .
 	$(TEST_ENV)/bin/mypy
 
+# Warnings are errors, and so is a reference to a class that has no page.
+docs: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python -m sphinx -E -W --keep-going -q docs docs/_build/html
+	@echo 'open docs/_build/html/index.html'
+
 clean:
-	rm -rf .venv $(DEMO_DIR) $(TOYPARTS)
+	rm -rf .venv docs/_build $(DEMO_DIR) $(TOYPARTS)
