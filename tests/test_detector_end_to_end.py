@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from mmpartref.apis import PartReferInferencer
 from mmpartref.datasets.toyparts import make_toyparts
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.preemption_hook import PreemptedError
 from mmpartref.evaluation.dump import read_dump
 from mmpartref.models.weights.key_report import WeightsError
 
@@ -78,22 +80,19 @@ def test_it_trains_on_the_jsons_own_categories(trained, toyparts):
     assert [each.name for each in runner.model.vocabulary.categories] == [each['name'] for each in written]
     assert runner.train_dataloader.dataset.metainfo['classes'] == tuple(each['name'] for each in written)
     assert runner.model.detector.roi_head.bbox_head.num_classes == len(written)
-    assert type(runner.train_dataloader.dataset).__module__.startswith('mmdet.')
+    assert type(runner.train_dataloader.dataset.inner).__module__.startswith('mmdet.')
     assert (work_dir / 'epoch_2.pth').is_file()
     assert 0 <= runner.message_hub.get_scalar('val/refer/mIoU').current() <= 1
 
 
-def test_a_killed_run_resumes_to_the_same_weights(trained, config, toyparts, tmp_path):
-    class Killed(Exception):
-        pass
-
-    def kill(runner: Runner, *args: object, **kwargs: object) -> None:
+def test_a_run_stopped_within_an_epoch_resumes_to_the_same_weights(trained, config, toyparts, tmp_path):
+    def stop(runner: Runner, *args: object, **kwargs: object) -> None:
         if runner.epoch == 1:
-            raise Killed
+            signal.raise_signal(signal.SIGTERM)
 
     broken = start(config, toyparts, tmp_path / 'broken')
-    broken.hooks[-1].after_train_iter = kill
-    with pytest.raises(Killed):
+    broken.hooks[-1].before_train_iter = stop
+    with pytest.raises(PreemptedError, match='after iteration 3;'):
         broken.train()
     resumed = start(config, toyparts, tmp_path / 'broken', resume=True)
     with mmengine_checkpoints_allowed():

@@ -1,6 +1,7 @@
 """The tools on a few drawn scenes: train, kill, resume, test, dump, score again, two processes."""
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from mmengine.runner import Runner
 from mmpartref.datasets.toyparts import make_toyparts
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.preemption_hook import PreemptedError
 from mmpartref.evaluation.dump import read_dump
 
 ROOT = Path(__file__).parents[1]
@@ -79,7 +81,16 @@ def test_resuming_after_a_kill_continues_with_the_same_losses(config, toyparts, 
     with pytest.raises(Killed):
         runner.train()
 
-    resumed = train(config, toyparts, tmp_path / 'broken', resume=True)
+    # Then it is told to stop within the second epoch, and goes on there with a loading process.
+    cfg.resume, cfg.experiment_name = True, 'stopped'
+    runner = build_runner(cfg)
+    runner.hooks[-1].before_train_iter = lambda *args, **kwargs: signal.raise_signal(signal.SIGTERM)
+    with mmengine_checkpoints_allowed(), pytest.raises(PreemptedError):
+        runner.train()
+    stopped = runner.iter + 1
+    assert len(expected) // 2 < stopped < len(expected)
+
+    resumed = train(config, toyparts, tmp_path / 'broken', resume=True, **{'train_dataloader.num_workers': 1})
     again = [loss for epoch, loss in losses(tmp_path / 'broken') if epoch == 2]
     assert again[-len(expected) // 2:] == [loss for epoch, loss in expected if epoch == 2]
     for (name, one), (_, other) in zip(
@@ -131,6 +142,28 @@ def test_two_processes_train_one_model(config, toyparts, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / 'dist/epoch_1.pth').is_file()
     assert 'refer/mIoU' in done.stdout
+
+
+def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, toyparts, tmp_path):
+    script = tmp_path / 'preempted.py'
+    script.write_text('import os, runpy, subprocess, sys\n'
+                      'from mmpartref.engine import ResumableStateHook\n'
+                      'def before_train_iter(self, runner, **kwargs):\n'
+                      '    subprocess.run(["sh", "-c", f"trap : TERM; kill -TERM -{os.getpgrp()}"])\n'
+                      'ResumableStateHook.before_train_iter = before_train_iter\n'
+                      'sys.argv = sys.argv[1:]\n'
+                      "runpy.run_path(sys.argv[0], run_name='__main__')\n")
+    done = subprocess.run(
+        [sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts),
+         '--work-dir', str(tmp_path / 'run'), '--cfg-options', 'train_dataloader.num_workers=1',
+         'train_dataloader.persistent_workers=True'],
+        cwd=tmp_path, capture_output=True, text=True, check=False, start_new_session=True,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+    assert done.returncode == 75, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stderr.splitlines()[-1] == (
+        f'stopped by SIGTERM after iteration 1; the state is in {tmp_path}/run/interrupted.pth: the same command with '
+        '--resume goes on from there')
+    assert (tmp_path / 'run/last_checkpoint').read_text() == f'{tmp_path}/run/interrupted.pth'
 
 
 def test_cris_never_asks_for_compiled_operations(config, toyparts, tmp_path):

@@ -7,8 +7,10 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     non_finite=dict(type='NonFiniteLossHook'),
+    resumable_state=dict(type='ResumableStateHook'),
+    preemption=dict(type='PreemptionHook'),
     visualization=dict(type='ReferringVisualizationHook'))
-custom_hooks = [dict(type='EpochSeedHook'), dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
+custom_hooks = [dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -79,6 +79,7 @@ def train(config: Path, made: Path, run: Path, options: Mapping[str, object] | N
     """Train on ``made/toyparts`` and leave the last epoch's checkpoint in ``made``."""
     cfg = load_config(config, options, data_root=str(made / 'toyparts'), work_dir=str(run))
     cfg.randomness = {'seed': 0}
+    cfg.default_hooks.pop('preemption')  # an unfinished run is thrown away
     runner = build_runner(cfg)
     try:
         with mmengine_checkpoints_allowed():

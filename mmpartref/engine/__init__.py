@@ -1,12 +1,14 @@
 from mmpartref.engine.atomic_checkpoint_hook import AtomicCheckpointHook
 from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
-from mmpartref.engine.epoch_seed_hook import EpochSeedHook
 from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.model_cost_hook import ModelCostHook
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.engine.preemption_hook import PreemptionHook
 from mmpartref.engine.protocol_hook import ProtocolHook
 from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
+from mmpartref.engine.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
+from mmpartref.engine.resumable_state_hook import ResumableStateHook
 from mmpartref.engine.strict_load_hook import StrictLoadHook
 from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
 
@@ -14,12 +16,14 @@ __all__ = [
     'AtomicCheckpointHook',
     'DatasetEpochHook',
     'DetectorCategoriesHook',
-    'EpochSeedHook',
     'GroupedOptimWrapperConstructor',
     'ModelCostHook',
     'NonFiniteLossHook',
+    'PreemptionHook',
     'ProtocolHook',
     'ReferringVisualizationHook',
+    'ResumableEpochBasedTrainLoop',
+    'ResumableStateHook',
     'StrictLoadHook',
     'UniformFirstEpochLR',
 ]

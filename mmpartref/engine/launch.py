@@ -1,7 +1,9 @@
 """From a config file and a command line to a runner: what ``tools/train.py`` and ``tools/test.py`` share."""
 import argparse
 import linecache
+import multiprocessing
 import os
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,16 +16,19 @@ from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 from mmpartref.datasets.absent_parts import AbsentPartSampler
-from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
+from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError, check_work_dir
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.fill_labels import fill_labels
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
+from mmpartref.engine.preemption_hook import PREEMPTED, PreemptedError
 from mmpartref.engine.published_choices import choices_line, published_choices
+from mmpartref.engine.resumable_epoch_based_train_loop import DataWorkerError, use_resumable_loop
+from mmpartref.engine.resume_point import choose_resume_point
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.registry import SCOPE
@@ -37,16 +42,25 @@ def one_sentence_errors() -> Iterator[None]:
     """End the program with the message alone where it says all there is to say: no traceback through mmengine.
 
     That is a missing file, and what this package refuses by a ``raise`` of its own. Errors from elsewhere, and those
-    that its code ran into, keep their traceback.
+    that its code ran into, keep their traceback. A run that was told to stop ends with the code ``PREEMPTED``.
     """
     try:
         yield
-    except (ConfigError, WeightsError, NonFiniteLossError, CheckpointWriteError, FileNotFoundError) as error:
+    except PreemptedError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(PREEMPTED) from None
+    except (ConfigError, WeightsError, NonFiniteLossError, CheckpointWriteError, DataWorkerError,
+            FileNotFoundError) as error:
         raise SystemExit(str(error)) from None
     except (TypeError, ValueError) as error:
         if is_refusal(error):
             raise SystemExit(str(error)) from None
         raise
+    finally:
+        # At the end of an interrupted run torch would wait 5 seconds for each of its loading processes.
+        for process in multiprocessing.active_children():
+            if process.daemon:
+                process.terminate()
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -156,11 +170,9 @@ def fit_to_hardware(cfg: Config) -> None:
 def skip_initial_weights(cfg: Config) -> None:
     """Drop pretrained weights from the config where a checkpoint replaces them, so that nobody has to have them.
 
-    That is: a whole checkpoint is loaded first, or the run goes on from its own latest one.
+    That is: a whole checkpoint is loaded first, or the run goes on from one.
     """
     found = cfg.get('load_from')
-    if not found and cfg.get('resume') and find_latest_checkpoint(cfg.work_dir) is not None:
-        found = 'its latest checkpoint'
     partial = any(hook.get('may_lack') for hook in cfg.get('custom_hooks') or [])
     if not found or partial:
         return
@@ -175,9 +187,13 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner and check what only a built model can tell.
 
     Raises:
-        ConfigError: a custom key of the optimiser matches no parameter, or a detector's or an auxiliary head's needs
-            are not met.
+        CheckpointWriteError: nothing can be written into the work dir.
+        ConfigError: the checkpoint to resume is no good, a custom key of the optimiser matches no parameter, or a
+            detector's or an auxiliary head's needs are not met.
     """
+    check_work_dir(cfg.work_dir)
+    choose_resume_point(cfg)
+    use_resumable_loop(cfg)
     require_operations(cfg)
     fit_to_hardware(cfg)
     fill_categories(cfg)

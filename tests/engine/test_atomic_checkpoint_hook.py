@@ -42,8 +42,8 @@ def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(tmp_path, monkeypa
 
     def full(number: int) -> None:
         calls.append(number)
-        # The first epoch's checkpoint and its name are synced; the second epoch's is not.
-        if len(calls) == 3:
+        # The first epoch's checkpoint and its name are synced, each with its folder; the second epoch's is not.
+        if len(calls) == 5:
             raise OSError(errno.ENOSPC, 'No space left on device')
         sync(number)
 

@@ -1,3 +1,4 @@
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,8 @@ from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.transforms import ConstantExpression, DrawExpressions
 from mmpartref.engine import DatasetEpochHook
+from mmpartref.engine.dataset_epoch_hook import transforms_with_epoch
+from mmpartref.engine.resumable_data import SeededDataset
 from mmpartref.registry import HOOKS
 
 REFS = [{'ref_id': f'1:{index}', 'expressions': ['head', 'the head', 'a head']} for index in range(20)]
@@ -51,3 +54,10 @@ def test_data_without_such_transforms_is_left_alone() -> None:
 def test_config_finds_it() -> None:
     with DefaultScope.overwrite_default_scope('mmpartref'):
         assert isinstance(HOOKS.build({'type': 'DatasetEpochHook'}), DatasetEpochHook)
+
+
+def test_the_loaders_wrapper_is_seen_through_once() -> None:
+    dataset = Refs(pipeline=[DrawExpressions(seed=5)])
+    for wrapped in (SeededDataset(dataset), SeededDataset(RepeatDataset(dataset, times=2))):
+        assert list(transforms_with_epoch(wrapped)) == [dataset.pipeline.transforms[0]]
+        assert pickle.loads(pickle.dumps(wrapped)).metainfo == dataset.metainfo

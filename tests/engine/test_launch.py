@@ -92,8 +92,6 @@ def test_clips_archive_is_not_asked_for_where_a_checkpoint_replaces_it(tmp_path)
     hook = {'type': 'StrictLoadHook', 'may_lack': ['backbone.']}
     assert asked(with_clip(load_from='head.pth', custom_hooks=[hook])) == [True, True]
     assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [True, True]
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_1.pth'))
-    assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [False, False]
 
 
 def test_an_error_that_says_all_ends_with_its_sentence():

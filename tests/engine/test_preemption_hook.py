@@ -1,0 +1,149 @@
+"""Told to stop: the step is finished, the state saved, the run can go on."""
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
+from mmpartref.engine.launch import one_sentence_errors
+from mmpartref.engine.preemption_hook import PREEMPTED, PreemptedError
+
+ROOT = Path(__file__).parents[2]
+
+
+def ask(number: int = signal.SIGTERM) -> None:
+    signal.raise_signal(number)
+
+
+@pytest.fixture(scope='module')
+def whole(toy, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp('whole')
+    toy.train(work_dir)
+    return toy.last(work_dir)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_it_stops_after_the_step_and_goes_on_as_if_nothing_had_been(toy, whole, tmp_path, number):
+    before = signal.getsignal(number)
+    with pytest.raises(PreemptedError, match=rf'stopped by {number.name} after iteration 5; .*{tmp_path}/interrupted'):
+        toy.train(tmp_path, hooks=[toy.Before(5, lambda: ask(number))])
+    assert signal.getsignal(number) is before
+    stopped = toy.last(tmp_path)
+    assert (stopped['meta']['iter'], stopped['resumable_state']['batches_done']) == (5, 1)
+    toy.train(tmp_path, resume=True)
+    toy.assert_same_run(toy.last(tmp_path), whole)
+    assert not (tmp_path / 'interrupted.pth').exists()
+
+
+def test_a_validation_is_broken_off_and_made_up_for(toy, whole, tmp_path):
+    """The averaged weights, which it validates, are put back before saving."""
+    hook = toy.At(0, ask)
+    hook.before_val_iter = lambda runner, **kwargs: ask()
+    with pytest.raises(PreemptedError, match='after iteration 4'):
+        toy.train(tmp_path, hooks=[hook])
+    stopped = toy.last(tmp_path)
+    assert stopped['resumable_state']['validation_due']
+    assert not list(tmp_path.glob('best_*'))
+    toy.train(tmp_path, resume=True)
+    toy.assert_same_run(toy.last(tmp_path), whole)
+    assert len(list(tmp_path.glob('best_*'))) == 1
+
+
+def test_the_loading_processes_outlive_a_signal_to_the_whole_group(toy, whole, tmp_path):
+    def signal_group() -> None:
+        # From another process, as a cluster does.
+        subprocess.run(['sh', '-c', f"trap '' TERM; kill -TERM -{os.getpgrp()}"], check=True)
+
+    def work() -> None:
+        with pytest.raises(PreemptedError):
+            toy.train(tmp_path, workers=2, hooks=[toy.At(6, signal_group)])
+
+    assert toy.in_child(work) == 0
+    assert toy.last(tmp_path)['meta']['iter'] in (6, 7)
+    toy.train(tmp_path, resume=True)
+    toy.assert_same_run(toy.last(tmp_path), whole)
+
+
+def test_the_second_signal_kills_at_once(toy, tmp_path):
+    assert toy.in_child(lambda: toy.train(tmp_path, hooks=[toy.Before(5, ask), toy.Before(5, ask)])) == -signal.SIGTERM
+    assert toy.last(tmp_path)['meta']['iter'] == 4
+
+
+def test_accumulated_gradients_are_not_cut_off(toy, tmp_path):
+    runner = toy.start(tmp_path, hooks=[toy.Before(4, ask)])
+    runner.optim_wrapper['accumulative_counts'] = 3
+    with mmengine_checkpoints_allowed(), pytest.raises(PreemptedError, match='after iteration 6;'):
+        runner.train()
+
+
+def test_all_processes_stop_at_the_same_step_and_two_go_on_as_two(toy, tmp_path):
+    """Each with its own BatchNorm statistics, of which the main process's alone are in the weights."""
+
+    def train(name: str, **options):
+
+        def work(rank: int) -> None:
+            runner = toy.train(tmp_path / name, launcher='pytorch', **options)
+            torch.save(runner.model.module.state_dict(), tmp_path / f'{name}_{rank}.pt')
+
+        return work
+
+    assert toy.in_ranks(train('whole'), tmp_path / 'first') == [0, 0]
+
+    def stop(rank: int) -> None:
+        hooks = [toy.Before(3, ask)] if rank == 1 else []
+        sent = 'SIGTERM' if rank == 1 else "another process's signal"
+        with pytest.raises(PreemptedError, match=f'stopped by {sent} after iteration 3;'):
+            toy.train(tmp_path / 'stopped', launcher='pytorch', hooks=hooks)
+
+    assert toy.in_ranks(stop, tmp_path / 'second') == [0, 0]
+    assert toy.in_ranks(train('stopped', resume=True), tmp_path / 'third') == [0, 0]
+    toy.assert_same_run(toy.last(tmp_path / 'stopped'), toy.last(tmp_path / 'whole'))
+    states = {name: torch.load(tmp_path / f'{name}.pt') for name in ('whole_0', 'whole_1', 'stopped_1')}
+    toy.assert_same(states['stopped_1'], states['whole_1'])
+    assert not torch.equal(states['whole_0']['layers.1.running_mean'], states['whole_1']['layers.1.running_mean'])
+
+
+def test_all_processes_break_off_the_validation(toy, tmp_path):
+    def work(rank: int) -> None:
+        hook = toy.At(0, ask)
+        if rank == 1:
+            hook.before_val_iter = lambda runner, **kwargs: ask()
+        with pytest.raises(PreemptedError, match='after iteration 2;'):
+            toy.train(tmp_path / 'run', launcher='pytorch', hooks=[hook])
+
+    assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
+    assert toy.last(tmp_path / 'run')['resumable_state']['validation_due']
+
+
+def test_a_validation_of_unequal_shares_is_finished_first(toy, tmp_path):
+    """Process 0 has two batches, process 1 one: they cannot agree after each."""
+
+    def work(rank: int) -> None:
+        hook = toy.At(0, ask)
+        if rank == 1:
+            hook.before_val_iter = lambda runner, **kwargs: ask()
+        runner = toy.start(tmp_path / 'run', launcher='pytorch', hooks=[hook])
+        runner._val_dataloader['dataset']['length'] = 9
+        runner._val_dataloader['sampler']['round_up'] = False
+        with mmengine_checkpoints_allowed(), pytest.raises(PreemptedError, match='after iteration 3;'):
+            runner.train()
+
+    assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
+
+
+def test_a_launcher_that_passes_the_signal_on_does_not_kill(toy, tmp_path):
+    def work(rank: int) -> None:
+        with pytest.raises(PreemptedError):
+            toy.train(tmp_path / 'run', launcher='pytorch', hooks=[toy.Before(3, ask), toy.Before(3, ask)])
+
+    assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
+
+
+def test_the_tools_exit_code(capsys):
+    with pytest.raises(SystemExit) as caught, one_sentence_errors():
+        raise PreemptedError('stopped')
+    assert caught.value.code == PREEMPTED == 75
+    assert capsys.readouterr().err == 'stopped\n'
