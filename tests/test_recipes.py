@@ -44,7 +44,9 @@ def as_rle(annotation: dict, image: dict) -> dict:
 def refcoco(document: dict, source: str) -> dict:
     records = [{'id': number, 'image_id': each['image_id'], 'ann_ids': [each['id']], 'expressions': ['that', 'this']}
                for number, each in enumerate(document['annotations'][::3])]
-    return {**document, 'info': {'source': source}, 'referring': records}
+    objects = [{'id': each['id'], 'name': f'thing {each["id"]}', 'supercategory': 'things'}
+               for each in document['categories']]
+    return {**document, 'info': {'source': source}, 'categories': objects, 'referring': records}
 
 
 def with_rims(document: dict) -> dict:

@@ -74,6 +74,7 @@ def convert_tool(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int,
 
     def run(*arguments: object) -> tuple[int, list[str]]:
         status = 0
+        capsys.readouterr()  # what the test itself printed before
         try:
             module.main([str(each) for each in arguments])
         except SystemExit as done:
