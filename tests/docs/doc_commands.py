@@ -1,6 +1,7 @@
 """What a page's commands and code do here: run, or checked as far as it goes without running."""
 import ast
 import configparser
+import importlib
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from doc_rules import (
     NOT_CODE,
     OTHER_PACKAGES,
     OTHER_VARIABLES,
+    PAGE_DUMPS,
     PAGE_PLACEHOLDERS,
     PLACEHOLDERS,
     RUN_TOOLS,
@@ -26,6 +28,7 @@ from doc_rules import (
 )
 from doc_shell import OTHER_BLOCK, UNKNOWN, Answer, Command
 from doc_tools import ROOT, Refused, at, captured, parse, run_file
+from doc_world import copy_world, dump_for
 from packaging.requirements import InvalidRequirement, Requirement
 
 PYTHON = 'python'
@@ -35,8 +38,10 @@ PROGRAMS = (PYTHON, 'python3', *CHECKED_PROGRAMS)
 class Page:
     """Carries out one page and collects what is wrong, as ``page:line: why``."""
 
-    def __init__(self, name: str, blocks: Sequence[Block], world: Path) -> None:
-        self.name, self.blocks, self.world = name, blocks, world
+    def __init__(self, name: str, blocks: Sequence[Block], world: Path, folder: Path) -> None:
+        self.name, self.blocks = name, blocks
+        self.dumps = PAGE_DUMPS.get(name, 'test')
+        self.world = copy_world(world, folder, self.dumps)
         self.placeholders = {**PLACEHOLDERS, **PAGE_PLACEHOLDERS.get(name, {})}
         self.namespace: dict[str, Any] = {'__name__': '__main__'}
         self.failures: list[str] = []
@@ -191,17 +196,15 @@ class Page:
         """Put a small model's dump where a command that is only checked would have written its own."""
         target = getattr(args, 'dump', None)
         if isinstance(target, str) and not Path(target).exists():
-            shutil.copy(self.world / 'cris.json', target)
+            shutil.copy(dump_for(self.world, Path(target).name, self.dumps), target)
 
     def run_mim(self, command: Command) -> None:
         """Parse as mim does, and check what it would start."""
-        from mim.commands import test, train
         kind, *words = command.arguments
-        commands = {'train': train.cli, 'test': test.cli}
-        if kind not in commands:
-            raise Refused(f'mim {kind}: doc_commands.py knows {", ".join(commands)}')
+        if kind not in ('train', 'test'):
+            raise Refused(f'mim {kind}: doc_commands.py knows train and test')
         try:
-            context = commands[kind].make_context(kind, self.fill(words))
+            context = importlib.import_module(f'mim.commands.{kind}').cli.make_context(kind, self.fill(words))
         except Exception as error:
             raise Refused(f'mim {kind}: {getattr(error, "message", error)}') from error
         given = context.params
@@ -315,6 +318,6 @@ def check_requirement(text: str) -> None:
         raise Refused(f'{text}: neither setup.cfg nor doc_rules.py names {wanted.name}')
     for each in wanted.specifier:
         fits = [one for one in known if one.specifier.contains(each.version, prereleases=True)
-                or each in one.specifier]
+                or each in set(one.specifier)]
         if known and not fits:
             raise Refused(f'{text}: setup.cfg asks for {", ".join(str(one) for one in known)}')

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from doc_rules import ELSEWHERE
+from doc_rules import ELSEWHERE, NOT_BUILT
 from doc_tools import Refused
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -38,17 +38,14 @@ def check_config(path: str | Path, options: Mapping[str, Any] | None = None, dat
     try:
         cfg = load_config(path, options, data_root=data_root)
         with DefaultScope.overwrite_default_scope(SCOPE):
-            here = True
-            for name in DATALOADERS:
-                dataset = cfg[name].dataset
-                if dataset.get('data_root', '').rstrip('/') in ELSEWHERE:
-                    here = False
-                else:
-                    DATASETS.build(dataset)
-            METRICS.build(cfg.test_evaluator)
-            if here:
+            loaders = [cfg[name] for name in DATALOADERS if cfg.get(name)]
+            if not any(loader.dataset.data_root.rstrip('/') in ELSEWHERE for loader in loaders):
                 fill_categories(cfg)
-            check_custom_keys(build_on_meta(cfg.model), cfg.optim_wrapper)
+                for loader in loaders:
+                    DATASETS.build(loader.dataset)
+            METRICS.build(cfg.test_evaluator)
+            if not {node.get('type') for node in nodes(cfg.model)} & set(NOT_BUILT):
+                check_custom_keys(build_on_meta(cfg.model), cfg.get('optim_wrapper'))
     except Exception as error:
         raise Refused(f'{Path(path).name}: {type(error).__name__}: {error}') from error
     return cfg

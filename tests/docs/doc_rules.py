@@ -21,6 +21,11 @@ PLACEHOLDERS = {
 PAGE_PLACEHOLDERS = {
     'docs/absent_parts.md': {'CONFIG': 'configs/cris_tiny_toyparts_absent.py'},
 }
+# Dumps that are at hand: of the test split, of 'val', or of a model that was asked about absent parts.
+PAGE_DUMPS = {
+    'docs/absent_parts.md': 'absent',
+    'docs/benchmarks.md': 'val',
+}
 
 # Configs that train and predict in a second; all others are as large as published, start from CLIP's or COCO's weights
 # and are checked: read, with their options, their data sets read, their model built without memory.
@@ -93,3 +98,8 @@ OTHER_VARIABLES = {
 }
 # Data sets that a page names by an address of its own; those below data/ are here, ToyParts in their place.
 ELSEWHERE = ('/data/PartImageNet', )
+# Encoders that are not built here; everything else in their configs is checked.
+NOT_BUILT = {
+    'TimmBackbone': 'timm needs torchvision, which the test environment leaves out',
+    'OpenCLIPTextEncoder': 'open_clip needs torchvision, which the test environment leaves out',
+}

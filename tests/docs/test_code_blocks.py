@@ -6,7 +6,7 @@ from doc_commands import PROGRAMS, Page
 from doc_pages import Block, read_blocks
 from doc_shell import run_page
 from doc_tools import ROOT
-from doc_world import copy_world, make_world
+from doc_world import make_world
 
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
 
@@ -18,7 +18,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def carry_out(name: str, blocks: list[Block], world: Path, tmp_path: Path) -> list[str]:
     """Carry a page out in a folder of its own; return what is wrong with it."""
-    page = Page(name, blocks, copy_world(world, tmp_path / 'here'))
+    page = Page(name, blocks, world, tmp_path / 'here')
     scratch = tmp_path / 'shell'
     scratch.mkdir()
     said = run_page(blocks, page.world, PROGRAMS, scratch, page.answer)
