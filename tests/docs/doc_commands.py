@@ -211,7 +211,8 @@ class Page:
         if given['package'] != 'mmpartref':
             raise Refused(f"mim {kind} {given['package']}: this package is mmpartref")
         checkpoint = [given['checkpoint']] if kind == 'test' else []
-        self.tool(kind, [given['config'], *checkpoint, '--launcher', given['launcher'], *given['other_args']], run=False)
+        started = [given['config'], *checkpoint, '--launcher', given['launcher'], *given['other_args']]
+        self.tool(kind, started, run=False)
 
     def run_make(self, command: Command) -> None:
         done = subprocess.run([shutil.which('make') or 'make', '-n', '-C', str(ROOT), *command.arguments],

@@ -9,7 +9,7 @@ NOT_CODE = {
     '{eval-rst}': 'Sphinx: what autodoc writes',
 }
 
-# Words of a command that stand for something of the reader's, and what they are here. The checkpoint follows the config.
+# Words of a command that stand for something of the reader's, and what they are here. The checkpoint is the config's.
 PLACEHOLDERS = {
     'PHOTO': 'photo.jpg',
     'PHOTOS': 'data/flat',

@@ -72,13 +72,14 @@ def test_commands_are_run_and_code_sees_what_they_wrote(world: Path, tmp_path: P
 
 WRONG = [
     # What is wrong, the line it stands on, and words of the message.
-    ('```bash\npython tools/infer.py PHOTO "car tire" \\\n    --config CONFIG --chekpoint CHECKPOINT\n```', 2, '--chekpoint'),
+    ('```bash\npython tools/infer.py PHOTO "car tire" \\\n    --config CONFIG --chekpoint CHECKPOINT\n```', 2,
+     '--chekpoint'),
     ('```bash\n\npython tools/train.py configs/cris_r50_partimagenet.py --resum x y\n```', 3, 'unrecognized arguments'),
     ('```bash\npython tools/train.py configs/cris_r50_partimagenet.py --cfg-options train_cfg.epochs=1\n```', 2,
      "'epochs' is not a key"),
     ('```bash\npython tools/train.py configs/cris_r51_partimagenet.py\n```', 2, 'there is no config'),
     ('```bash\ntools/dist_train.sh configs/cris_r50_partimagenet.py 8 --amped\n```', 2, '--amped'),
-    ('```bash\nmim train mmpartref configs/cris_r50_partimagenet.py --data-rot data/PartImageNet\n```', 2, '--data-rot'),
+    ('```bash\nmim train mmpartref configs/cris_r50_partimagenet.py --data-rot DATA\n```', 2, '--data-rot'),
     ('```bash\nmim tran mmpartref configs/cris_r50_partimagenet.py\n```', 2, 'mim tran'),
     ("```bash\npip install '.[criss]'\n```", 2, 'no extra criss'),
     ('```bash\npip install mmcv==2.2.0\n```', 2, 'setup.cfg asks for mmcv'),
@@ -90,7 +91,8 @@ WRONG = [
     ('```bash\nmake test\necho $NOWHERE\n```', 3, 'NOWHERE'),
     ('```python\nx = 1\n\nmmpartref\n```', 4, 'NameError'),
     ('```python\nx = (1, 2\n```', 2, 'never closed'),
-    ("```python\n_base_ = './cris_r50_partimagenet.py'\nmodel = dict(neck=dict(in_channels=(1, 2, 3)))\n```", 1, 'channels'),
+    ("```python\n_base_ = './cris_r50_partimagenet.py'\nmodel = dict(neck=dict(in_channels=(1, 2, 3)))\n```", 1,
+     'channels'),
     ('```json\n{"a": 1,}\n```', 1, 'no json'),
     ('```\nno language\n```', 1, 'no language'),
     ('```perl\n```', 1, 'perl'),
