@@ -17,6 +17,7 @@ from doc_rules import (
     CHECKED_PROGRAMS,
     CHECKED_TOOLS,
     EXIT_CODES,
+    FEW_PHOTOS,
     NOT_CODE,
     OTHER_PACKAGES,
     OTHER_VARIABLES,
@@ -269,6 +270,8 @@ def is_config(tree: ast.Module) -> bool:
 def shorter(name: str, args: Any) -> list[str]:
     """Return the arguments that make a run of the tool short."""
     added = list(RUN_TOOLS[name])
+    if added and getattr(args, 'config', None):
+        added += FEW_PHOTOS.get(Path(args.config).name, ())
     # The photos that a command picks are too many for the small data set.
     added += [f'{key}=3' for key in getattr(args, 'cfg_options', None) or {} if key.endswith('.indices')]
     return added

@@ -30,7 +30,12 @@ PAGE_DUMPS = {
 # Configs that train and predict in a second; all others are as large as published, start from CLIP's or COCO's weights
 # and are checked: read, with their options, their data sets read, their model built without memory.
 SMALL_CONFIGS = ('cris_tiny_toyparts.py', 'cris_tiny_toyparts_absent.py', 'cris_tiny_toyparts_blind.py',
-                 'mask_rcnn_tiny_toyparts.py')
+                 'cris_tiny_lamps.py', 'mask_rcnn_tiny_toyparts.py')
+# Of these the first few photos do.
+FEW_PHOTOS = {
+    'cris_tiny_lamps.py': ('train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=4',
+                           'test_dataloader.dataset.indices=4'),
+}
 
 # tools/: arguments that make a run short. Tools with a config run where it is a small one.
 RUN_TOOLS = {
