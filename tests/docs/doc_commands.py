@@ -1,6 +1,5 @@
 """What a page's commands and code do here: run, or checked as far as it goes without running."""
 import ast
-import configparser
 import importlib
 import json
 import re
@@ -10,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from doc_code import is_config, run_code
 from doc_configs import check_config
+from doc_packages import check_requirement
 from doc_pages import Block
 from doc_rules import (
     CHECKED_MODULES,
@@ -19,7 +20,6 @@ from doc_rules import (
     EXIT_CODES,
     FEW_PHOTOS,
     NOT_CODE,
-    OTHER_PACKAGES,
     OTHER_VARIABLES,
     PAGE_DUMPS,
     PAGE_PLACEHOLDERS,
@@ -30,7 +30,6 @@ from doc_rules import (
 from doc_shell import OTHER_BLOCK, UNKNOWN, Answer, Command
 from doc_tools import ROOT, Refused, at, captured, parse, run_file
 from doc_world import copy_world, dump_for
-from packaging.requirements import InvalidRequirement, Requirement
 
 PYTHON = 'python'
 PROGRAMS = (PYTHON, 'python3', *CHECKED_PROGRAMS)
@@ -244,29 +243,6 @@ class Page:
             raise Refused('doc_commands.py knows pre-commit install')
 
 
-class CodeError(Exception):
-    """What a page's code raised, and the lines it passed."""
-
-    def __init__(self, error: Exception) -> None:
-        import traceback
-        super().__init__(f'{type(error).__name__}: {error}')
-        self.frames = traceback.extract_tb(error.__traceback__)
-
-
-def run_code(tree: ast.Module, where: str, namespace: dict[str, Any]) -> CodeError | None:
-    """Run code; return what it raised."""
-    try:
-        exec(compile(tree, where, 'exec'), namespace)
-    except Exception as error:
-        return CodeError(error)
-    return None
-
-
-def is_config(tree: ast.Module) -> bool:
-    """A config inherits: it sets ``_base_``."""
-    return any(isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '_base_' for node in tree.body)
-
-
 def shorter(name: str, args: Any) -> list[str]:
     """Return the arguments that make a run of the tool short."""
     added = list(RUN_TOOLS[name])
@@ -291,37 +267,3 @@ def occurs_in_sources(variable: str) -> bool:
     files = [ROOT / 'Makefile', *(path for folder in ('mmpartref', 'tools') for path in (ROOT / folder).rglob('*.*')
                                   if path.suffix in ('.py', '.sh'))]
     return any(re.search(rf'\b{variable}\b', path.read_text(encoding='utf-8')) for path in files)
-
-
-def read_setup() -> tuple[set[str], list[Requirement]]:
-    """Return the extras and everything that setup.cfg requires."""
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / 'setup.cfg')
-    extras = setup['options.extras_require']
-    lines = setup['options']['install_requires'].splitlines()
-    for extra in extras:
-        lines += extras[extra].splitlines()
-    return set(extras), [Requirement(line) for line in lines if line and not line.startswith('#')]
-
-
-def check_requirement(text: str) -> None:
-    """Refuse an extra that there is none of, an unknown package, and a version that setup.cfg does not take.
-
-    Raises:
-        Refused: as said.
-    """
-    extras, required = read_setup()
-    try:
-        wanted = Requirement(re.sub(r'^\.', 'mmpartref', text))
-    except InvalidRequirement as error:
-        raise Refused(f'pip install {text}: {error}') from error
-    if wanted.name == 'mmpartref' and wanted.extras - extras:
-        raise Refused(f'{text}: setup.cfg has no extra {", ".join(sorted(wanted.extras - extras))}')
-    known = [each for each in required if each.name == wanted.name]
-    if not known and wanted.name not in OTHER_PACKAGES:
-        raise Refused(f'{text}: neither setup.cfg nor doc_rules.py names {wanted.name}')
-    for each in wanted.specifier:
-        fits = [one for one in known if one.specifier.contains(each.version, prereleases=True)
-                or each in set(one.specifier)]
-        if known and not fits:
-            raise Refused(f'{text}: setup.cfg asks for {", ".join(str(one) for one in known)}')
