@@ -1,0 +1,269 @@
+"""What a page's commands and code do here: run, or checked as far as it goes without running."""
+import ast
+import importlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from doc_code import is_config, run_code
+from doc_configs import check_config
+from doc_packages import check_requirement
+from doc_pages import Block
+from doc_rules import (
+    CHECKED_MODULES,
+    CHECKED_PROGRAMS,
+    CHECKED_TOOLS,
+    EXIT_CODES,
+    FEW_PHOTOS,
+    NOT_CODE,
+    OTHER_VARIABLES,
+    PAGE_DUMPS,
+    PAGE_PLACEHOLDERS,
+    PLACEHOLDERS,
+    RUN_TOOLS,
+    SMALL_CONFIGS,
+)
+from doc_shell import OTHER_BLOCK, UNKNOWN, Answer, Command
+from doc_tools import ROOT, Refused, at, captured, parse, run_file
+from doc_world import copy_world, dump_for
+
+PYTHON = 'python'
+PROGRAMS = (PYTHON, 'python3', *CHECKED_PROGRAMS)
+
+
+class Page:
+    """Carries out one page and collects what is wrong, as ``page:line: why``."""
+
+    def __init__(self, name: str, blocks: Sequence[Block], world: Path, folder: Path) -> None:
+        self.name, self.blocks = name, blocks
+        self.dumps = PAGE_DUMPS.get(name, 'test')
+        self.world = copy_world(world, folder, self.dumps)
+        self.placeholders = {**PLACEHOLDERS, **PAGE_PLACEHOLDERS.get(name, {})}
+        self.namespace: dict[str, Any] = {'__name__': '__main__'}
+        self.failures: list[str] = []
+
+    def fail(self, line: int, why: object) -> None:
+        self.failures.append(f'{self.name}:{line}: {why}')
+
+    def answer(self, command: Command) -> Answer:
+        """Carry out a command; a failure is noted, and the page goes on."""
+        try:
+            if command.program == OTHER_BLOCK:
+                self.other_block(self.blocks[int(command.arguments[0])], command)
+                return 0, ''
+            self.check_variables(command.variables)
+            return 0, self.program(command)
+        except Refused as error:
+            self.fail(command.line, error)
+            return 1, ''
+
+    # Blocks that are not bash's.
+
+    def other_block(self, block: Block, command: Command) -> None:
+        if block.language in NOT_CODE:
+            return
+        if block.language == 'json':
+            try:
+                json.loads(block.text)
+            except ValueError as error:
+                raise Refused(f'no json: {error}') from error
+        elif block.language == 'python':
+            with at(command.folder, command.variables):
+                self.python(block)
+        else:
+            raise Refused(f'a block of {block.language or "no"} language: doc_rules.py does not say what becomes of it')
+
+    def python(self, block: Block) -> None:
+        """Run code in the page's namespace; read a config as one."""
+        where = str(ROOT / self.name)
+        try:
+            tree = ast.increment_lineno(ast.parse(block.text, where), block.line)
+        except SyntaxError as error:
+            self.fail(block.line + (error.lineno or 1), error.msg)
+            return
+        if is_config(tree):
+            self.config(block)
+            return
+        status, output, error = captured(lambda: run_code(tree, where, self.namespace))
+        if error is not None:
+            line = max((frame.lineno or 0 for frame in error.frames if frame.filename == where), default=block.line)
+            self.fail(line, error)
+        elif status:
+            self.fail(block.line, f'ends with {status}: {output.strip()[-200:]}')
+
+    def config(self, block: Block) -> None:
+        """Write a config where its first line says, else among the others, and check it."""
+        named = re.match(r'# (\S+\.py)\n', block.text)
+        path = Path(named[1]) if named else Path('configs') / f'documented_{block.line}.py'
+        path.write_text(block.text, encoding='utf-8')
+        check_config(path)
+
+    # Programs.
+
+    def check_variables(self, variables: dict[str, str]) -> None:
+        for name in variables:
+            if name not in OTHER_VARIABLES and not occurs_in_sources(name):
+                raise Refused(f'nothing reads the environment variable {name}')
+
+    def program(self, command: Command) -> str:
+        program = 'python' if command.program == 'python3' else command.program.replace('-', '_')
+        carry_out: Callable[[Command], str | None] | None = getattr(self, f'run_{program}', None)
+        if carry_out is None:
+            what = command.arguments[0] if command.program == UNKNOWN else command.program
+            raise Refused(f'{what}: doc_rules.py does not say what becomes of it')
+        with at(command.folder, command.variables):
+            return carry_out(command) or ''
+
+    def run_python(self, command: Command) -> str:
+        first, *rest = command.arguments
+        if first == '-m':
+            return self.module(rest[0], rest[1:], command)
+        if first == '-c':
+            tree = ast.parse(rest[0])
+            _, output, error = captured(lambda: run_code(tree, '<string>', {'__name__': '__main__'}))
+            if error is not None:
+                raise Refused(error)
+            return output
+        path = Path(first)
+        if path.parent == Path('tools') or (command.folder / path).parent == self.world / 'tools':
+            return self.tool(path.stem, rest)
+        if not path.is_file():
+            raise Refused(f'there is no {first}')
+        return run_file(path, rest)
+
+    def module(self, name: str, arguments: list[str], command: Command) -> str:
+        if name not in CHECKED_MODULES:
+            raise Refused(f'python -m {name}: doc_rules.py does not say what becomes of it')
+        if name == 'torch.distributed.run':
+            from torch.distributed.run import get_args_parser
+            status, output, args = captured(lambda: get_args_parser().parse_args(arguments))
+            if status:
+                raise Refused(output.strip().splitlines()[-1])
+            self.tool(Path(args.training_script).stem, args.training_script_args, run=False)
+        elif name == 'mmpartref.demo':
+            from mmpartref.demo.__main__ import check_arguments, parse_args
+            status, output, args = captured(lambda: parse_args(self.fill(arguments)))
+            if status:
+                raise Refused(output.strip().splitlines()[-1])
+            try:
+                check_arguments(args)
+            except (ValueError, OSError) as error:
+                raise Refused(error) from error
+        elif name == 'pytest':
+            for each in arguments:
+                if not each.startswith('-') and not (ROOT / each.split('::')[0]).exists():
+                    raise Refused(f'there is no {each}')
+        elif name == 'venv':
+            activate = Path(arguments[-1]) / 'bin/activate'
+            activate.parent.mkdir(parents=True, exist_ok=True)
+            activate.touch()
+        return ''
+
+    def fill(self, words: Sequence[str]) -> list[str]:
+        """Put the world's files for the placeholders; the checkpoint is the config's that stands before or after it."""
+        filled = [word if word == 'CHECKPOINT' else self.placeholders.get(word, word) for word in words]
+        config = next((Path(word).stem for word in filled if Path(word).name in SMALL_CONFIGS),
+                      Path(self.placeholders['CONFIG']).stem)
+        if not (self.world / self.placeholders['CHECKPOINT'].format(config=config)).exists():
+            config = Path(PLACEHOLDERS['CONFIG']).stem
+        return [self.placeholders['CHECKPOINT'].format(config=config) if word == 'CHECKPOINT' else word
+                for word in filled]
+
+    def tool(self, name: str, words: Sequence[str], run: bool = True) -> str:
+        """Parse, check and, where the tables say so, run one of tools/."""
+        if name not in RUN_TOOLS and name not in CHECKED_TOOLS:
+            raise Refused(f'tools/{name}.py: doc_rules.py does not say what becomes of it')
+        words = self.fill(words)
+        args = parse(name, words)
+        small = True
+        if getattr(args, 'config', None):
+            small = Path(args.config).name in SMALL_CONFIGS
+            if not (small and run and name in RUN_TOOLS):
+                check_config(args.config, getattr(args, 'cfg_options', None), getattr(args, 'data_root', None))
+        if not run or name in CHECKED_TOOLS or not small:
+            self.stand_in(args)
+            return ''
+        output = run_file(ROOT / 'tools' / f'{name}.py', [*words, *shorter(name, args)], EXIT_CODES.get(name, (0, )))
+        if name == 'train':
+            name_checkpoints(args)
+        return output
+
+    def stand_in(self, args: Any) -> None:
+        """Put a small model's dump where a command that is only checked would have written its own."""
+        target = getattr(args, 'dump', None)
+        if isinstance(target, str) and not Path(target).exists():
+            shutil.copy(dump_for(self.world, Path(target).name, self.dumps), target)
+
+    def run_mim(self, command: Command) -> None:
+        """Parse as mim does, and check what it would start."""
+        kind, *words = command.arguments
+        if kind not in ('train', 'test'):
+            raise Refused(f'mim {kind}: doc_commands.py knows train and test')
+        try:
+            context = importlib.import_module(f'mim.commands.{kind}').cli.make_context(kind, self.fill(words))
+        except Exception as error:
+            raise Refused(f'mim {kind}: {getattr(error, "message", error)}') from error
+        given = context.params
+        if given['package'] != 'mmpartref':
+            raise Refused(f"mim {kind} {given['package']}: this package is mmpartref")
+        checkpoint = [given['checkpoint']] if kind == 'test' else []
+        started = [given['config'], *checkpoint, '--launcher', given['launcher'], *given['other_args']]
+        self.tool(kind, started, run=False)
+
+    def run_make(self, command: Command) -> None:
+        done = subprocess.run([shutil.which('make') or 'make', '-n', '-C', str(ROOT), *command.arguments],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Refused(done.stderr.strip())
+
+    def run_pip(self, command: Command) -> None:
+        """Parse as pip does; extras are setup.cfg's, versions agree with it."""
+        from pip._internal.commands import create_command
+        name, *words = command.arguments
+        try:
+            status, output, parsed = captured(lambda: create_command(name).parser.parse_args(words))
+        except Exception as error:
+            raise Refused(f'pip {name}: {error}') from error
+        if status:
+            raise Refused(output.strip().splitlines()[-1])
+        options, requirements = parsed
+        for each in [*requirements, *getattr(options, 'editables', [])]:
+            check_requirement(each)
+
+    def run_git(self, command: Command) -> None:
+        if command.arguments[0] != 'clone':
+            raise Refused(f'git {command.arguments[0]}: doc_commands.py knows clone')
+
+    def run_pre_commit(self, command: Command) -> None:
+        if command.arguments != ['install']:
+            raise Refused('doc_commands.py knows pre-commit install')
+
+
+def shorter(name: str, args: Any) -> list[str]:
+    """Return the arguments that make a run of the tool short."""
+    added = list(RUN_TOOLS[name])
+    if added and getattr(args, 'config', None):
+        added += FEW_PHOTOS.get(Path(args.config).name, ())
+    # The photos that a command picks are too many for the small data set.
+    added += [f'{key}=3' for key in getattr(args, 'cfg_options', None) or {} if key.endswith('.indices')]
+    return added
+
+
+def name_checkpoints(args: Any) -> None:
+    """Give the checkpoints of a shortened training the names they would have."""
+    from mmpartref.engine.launch import load_config
+    cfg = load_config(args.config, args.cfg_options, work_dir=args.work_dir)
+    last = cfg.train_cfg.max_epochs
+    for path in Path(cfg.work_dir).glob('*epoch_1.pth'):
+        path.replace(path.with_name(path.name.replace('epoch_1.pth', f'epoch_{last}.pth')))
+
+
+def occurs_in_sources(variable: str) -> bool:
+    """Say whether the package, its tools or the Makefile read a variable."""
+    files = [ROOT / 'Makefile', *(path for folder in ('mmpartref', 'tools') for path in (ROOT / folder).rglob('*.*')
+                                  if path.suffix in ('.py', '.sh'))]
+    return any(re.search(rf'\b{variable}\b', path.read_text(encoding='utf-8')) for path in files)

@@ -1,0 +1,51 @@
+"""A documented config: read, its keys known, its data sets read, its model built without memory."""
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from doc_rules import ELSEWHERE, NOT_BUILT
+from doc_tools import Refused
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmpartref.engine.config_check import check_custom_keys
+from mmpartref.engine.detector_config import fill_categories, nodes
+from mmpartref.engine.launch import DATALOADERS, load_config
+from mmpartref.registry import DATASETS, METRICS, MODELS, SCOPE
+
+_built: dict[str, torch.nn.Module] = {}
+
+
+def build_on_meta(model: Config) -> torch.nn.Module:
+    """Build a model of any size in no memory, once per test run; weights are left out."""
+    for node in nodes(model):
+        if 'init_cfg' in node:
+            node.init_cfg = None
+    key = str(model)
+    if key not in _built:
+        with torch.device('meta'):
+            _built[key] = MODELS.build(model)
+    return _built[key]
+
+
+def check_config(path: str | Path, options: Mapping[str, Any] | None = None, data_root: str | None = None) -> Config:
+    """Do with a config all that needs neither weights nor a step of training.
+
+    Raises:
+        Refused: it is wrong.
+    """
+    try:
+        cfg = load_config(path, options, data_root=data_root)
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            loaders = [cfg[name] for name in DATALOADERS if cfg.get(name)]
+            if not any(loader.dataset.data_root.rstrip('/') in ELSEWHERE for loader in loaders):
+                fill_categories(cfg)
+                for loader in loaders:
+                    DATASETS.build(loader.dataset)
+            METRICS.build(cfg.test_evaluator)
+            if not {node.get('type') for node in nodes(cfg.model)} & set(NOT_BUILT):
+                check_custom_keys(build_on_meta(cfg.model), cfg.get('optim_wrapper'))
+    except Exception as error:
+        raise Refused(f'{Path(path).name}: {type(error).__name__}: {error}') from error
+    return cfg

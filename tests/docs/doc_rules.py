@@ -1,0 +1,110 @@
+"""What is run, what is only checked, and why: every decision of test_code_blocks.py, in tables.
+
+What no table names fails the test.
+"""
+# Fences. 'python', 'bash' and 'json' are carried out; these are not code, or not this test's.
+NOT_CODE = {
+    'text': 'output, or a folder as it looks',
+    '{toctree}': 'Sphinx: the contents of the site',
+    '{eval-rst}': 'Sphinx: what autodoc writes',
+}
+
+# Words of a command that stand for something of the reader's, and what they are here. The checkpoint is the config's.
+PLACEHOLDERS = {
+    'PHOTO': 'photo.jpg',
+    'PHOTOS': 'data/flat',
+    'DATA': 'data/flat',
+    'CONFIG': 'configs/cris_tiny_toyparts.py',
+    'CHECKPOINT': 'work_dirs/{config}/epoch_7.pth',
+}
+# Where a page's CONFIG is of another kind.
+PAGE_PLACEHOLDERS = {
+    'docs/absent_parts.md': {'CONFIG': 'configs/cris_tiny_toyparts_absent.py'},
+}
+# Dumps that are at hand: of the test split, of 'val', or of a model that was asked about absent parts.
+PAGE_DUMPS = {
+    'docs/absent_parts.md': 'absent',
+    'docs/benchmarks.md': 'val',
+}
+
+# Configs that train and predict in a second; all others are as large as published, start from CLIP's or COCO's weights
+# and are checked: read, with their options, their data sets read, their model built without memory.
+SMALL_CONFIGS = ('cris_tiny_toyparts.py', 'cris_tiny_toyparts_absent.py', 'cris_tiny_toyparts_blind.py',
+                 'cris_tiny_lamps.py', 'mask_rcnn_tiny_toyparts.py')
+# Of these the first few photos do.
+FEW_PHOTOS = {
+    'cris_tiny_lamps.py': ('train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=4',
+                           'test_dataloader.dataset.indices=4'),
+}
+
+# tools/: arguments that make a run short. Tools with a config run where it is a small one.
+RUN_TOOLS = {
+    'calibrate_presence': (),
+    'compare': ('--resamples', '50'),
+    'dataset_doctor': (),
+    'diagnose': (),
+    'evaluate': (),
+    'export': (),
+    'gallery': (),
+    'infer': (),
+    'make_toyparts': ('--train', '2', '--val', '1', '--test', '1'),
+    'reference_points': (),
+    'test': ('--cfg-options', 'test_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
+             'val_dataloader.persistent_workers=False'),
+    'train': ('--cfg-options', 'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.num_workers=0',
+              'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
+              'val_dataloader.persistent_workers=False'),
+}
+# Exit codes that are answers and not failures.
+EXIT_CODES = {'dataset_doctor': (0, 1)}
+CHECKED_TOOLS = {
+    'benchmark': 'minutes, and the published code',
+    'benchmark_index': 'minutes',
+    'benchmark_loader': 'loads as many batches as the command says, of a data set of that size',
+    'convert_clip': "a CLIP checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
+    'convert_cris': "a CRIS checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
+    'convert_dataset': "the downloads' own files; tests/datasets makes small ones",
+}
+
+# Python programs called with -m.
+CHECKED_MODULES = {
+    'mmpartref.demo': 'serves a page until it is stopped',
+    'pytest': 'the tests themselves',
+    'torch.distributed.run': 'several processes; what it starts is checked',
+    'venv': 'an environment of one’s own',
+}
+
+# Other programs.
+CHECKED_PROGRAMS = {
+    'git': 'fetches from elsewhere',
+    'make': 'makes environments; that the target exists is checked by a dry run',
+    'mim': 'starts the tools in processes of their own; what it starts is checked',
+    'pip': 'installs',
+    'pre-commit': 'writes a hook into the checkout',
+}
+# Of the shell: run as they are.
+NATIVE_PROGRAMS = ('bash', 'cat', 'cp', 'dirname', 'head', 'ls', 'mkdir', 'seq', 'sort', 'tail')
+
+# Packages that a page installs and setup.cfg does not name.
+OTHER_PACKAGES = {
+    'mmpartref': 'this one',
+    'ninja': 'compiles mmcv faster',
+    'packaging': 'mmcv asks for it when it is built',
+    'pre-commit': 'for contributors',
+}
+# Variables that other programs read. Those of this project have to occur in its sources.
+OTHER_VARIABLES = {
+    'CFLAGS': 'the compiler, for mmcv',
+    'CUDA_VISIBLE_DEVICES': 'CUDA',
+    'MAX_JOBS': 'torch, when mmcv is built',
+    'OMP_NUM_THREADS': 'OpenMP',
+    'PIP_EXTRA_INDEX_URL': 'pip',
+    'PIP_FIND_LINKS': 'pip',
+}
+# Data sets that a page names by an address of its own; those below data/ are here, ToyParts in their place.
+ELSEWHERE = ('/data/PartImageNet', )
+# Encoders that are not built here; everything else in their configs is checked.
+NOT_BUILT = {
+    'TimmBackbone': 'timm needs torchvision, which the test environment leaves out',
+    'OpenCLIPTextEncoder': 'open_clip needs torchvision, which the test environment leaves out',
+}

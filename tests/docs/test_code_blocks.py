@@ -1,0 +1,108 @@
+"""Every code block of the README and the documentation is carried out, or checked where doc_rules.py says why."""
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doc_commands import PROGRAMS, Page
+from doc_pages import Block, read_blocks
+from doc_shell import run_page
+from doc_tools import ROOT
+from doc_world import make_world
+
+PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield make_world(tmp_path_factory.mktemp('world'))
+    gc.unfreeze()
+
+
+def carry_out(name: str, blocks: list[Block], world: Path, tmp_path: Path) -> list[str]:
+    """Carry a page out in a folder of its own; return what is wrong with it."""
+    # mmengine collects garbage whenever it reads a data set: not among all that has been imported so far.
+    gc.freeze()
+    page = Page(name, blocks, world, tmp_path / 'here')
+    scratch = tmp_path / 'shell'
+    scratch.mkdir()
+    said = run_page(blocks, page.world, PROGRAMS, scratch, page.answer)
+    return page.failures + [f'{name}: {line}' for line in said.splitlines()]
+
+
+@pytest.mark.parametrize('path', PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_page(path: Path, world: Path, tmp_path: Path) -> None:
+    failures = carry_out(path.relative_to(ROOT).as_posix(), read_blocks(path), world, tmp_path)
+    assert not failures, '\n'.join(failures)
+
+
+GOOD = """```bash
+DIR=photos    # a comment
+python tools/infer.py PHOTO "car tire" \\
+    --config CONFIG --checkpoint CHECKPOINT --json found.json && cd $DIR
+```
+
+```python
+import json
+with open('../found.json') as file:
+    found = json.load(file)
+```
+
+```json
+{"a": 1}
+```
+
+```text
+anything
+```
+"""
+
+
+def carry_out_text(text: str, world: Path, tmp_path: Path) -> list[str]:
+    page = tmp_path / 'page.md'
+    page.write_text(text, encoding='utf-8')
+    return carry_out('page.md', read_blocks(page), world, tmp_path)
+
+
+def test_commands_are_run_and_code_sees_what_they_wrote(world: Path, tmp_path: Path) -> None:
+    failures = carry_out_text(GOOD, world, tmp_path)
+    assert failures == []
+    assert (tmp_path / 'here/found.json').is_file()
+
+
+WRONG = [
+    # What is wrong, the line it stands on, and words of the message.
+    ('```bash\npython tools/infer.py PHOTO "car tire" \\\n    --config CONFIG --chekpoint CHECKPOINT\n```', 2,
+     '--chekpoint'),
+    ('```bash\n\npython tools/train.py configs/cris_r50_partimagenet.py --resum x y\n```', 3, 'unrecognized arguments'),
+    ('```bash\npython tools/train.py configs/cris_r50_partimagenet.py --cfg-options train_cfg.epochs=1\n```', 2,
+     "'epochs' is not a key"),
+    ('```bash\npython tools/train.py configs/cris_r51_partimagenet.py\n```', 2, 'there is no config'),
+    ('```bash\ntools/dist_train.sh configs/cris_r50_partimagenet.py 8 --amped\n```', 2, '--amped'),
+    ('```bash\nmim train mmpartref configs/cris_r50_partimagenet.py --data-rot DATA\n```', 2, '--data-rot'),
+    ('```bash\nmim tran mmpartref configs/cris_r50_partimagenet.py\n```', 2, 'mim tran'),
+    ("```bash\npip install '.[criss]'\n```", 2, 'no extra criss'),
+    ('```bash\npip install mmcv==2.2.0\n```', 2, 'setup.cfg asks for mmcv'),
+    ('```bash\npip install --no-bild torch\n```', 2, '--no-bild'),
+    ('```bash\nmake everything\n```', 2, 'everything'),
+    ('```bash\nexport MMPARTREF_WEIGTHS_DIR=x; make test\n```', 2, 'MMPARTREF_WEIGTHS_DIR'),
+    ('```bash\nconda install mmpartref\n```', 2, 'conda'),
+    ('```bash\npython -m mmpartref.demo --prt 80\n```', 2, '--prt'),
+    ('```bash\nmake test\necho $NOWHERE\n```', 3, 'NOWHERE'),
+    ('```python\nx = 1\n\nmmpartref\n```', 4, 'NameError'),
+    ('```python\nx = (1, 2\n```', 2, 'never closed'),
+    ("```python\n_base_ = './cris_r50_partimagenet.py'\nmodel = dict(neck=dict(in_channels=(1, 2, 3)))\n```", 1,
+     'channels'),
+    ('```json\n{"a": 1,}\n```', 1, 'no json'),
+    ('```\nno language\n```', 1, 'no language'),
+    ('```perl\n```', 1, 'perl'),
+    ('    indented\n', 1, 'no language'),
+]
+
+
+@pytest.mark.parametrize(('text', 'line', 'words'), WRONG, ids=[words for _, _, words in WRONG])
+def test_what_is_wrong_is_named_with_its_line(text: str, line: int, words: str, world: Path, tmp_path: Path) -> None:
+    failures = carry_out_text(text, world, tmp_path)
+    assert len(failures) == 1
+    assert failures[0].startswith((f'page.md:{line}: ', f'page.md: bash: line {line}: '))
+    assert words in failures[0]
