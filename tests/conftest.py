@@ -70,3 +70,13 @@ def tiny_model_cfg() -> dict:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a CUDA device, leave out what is marked ``gpu``: the summary counts it as deselected."""
+    if torch.cuda.is_available():
+        return
+    left_out = [item for item in items if item.get_closest_marker('gpu')]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker('gpu')]
+        config.hook.pytest_deselected(items=left_out)

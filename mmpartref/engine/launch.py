@@ -128,7 +128,7 @@ def fit_to_hardware(cfg: Config) -> None:
     if cfg.launcher == 'none':
         return
     if cfg.pop('sync_bn', None):
-        print_log('no CUDA device: BatchNorm statistics are not shared between processes', 'current')
+        print_log('no CUDA device: each process has its own BatchNorm statistics, averaged after an epoch', 'current')
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'device_ids': None,
@@ -170,6 +170,9 @@ def build_runner(cfg: Config) -> Runner:
     skip_initial_weights(cfg)
     if cfg.model.get('type') == 'ReferringDetector':
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]
+    if cfg.launcher != 'none' and not cfg.get('sync_bn'):
+        # Else each process would validate with BatchNorm statistics of its own, and rank 0's alone be saved.
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'SyncBuffersHook'}]
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):
