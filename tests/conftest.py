@@ -1,4 +1,4 @@
-"""What several tests share: a CRIS small enough to train in a test, and the browser."""
+"""What several tests share: a CRIS small enough to train in a test, the browser, and no network."""
 import copy
 import importlib.util
 import sys
@@ -9,17 +9,20 @@ import pytest
 import torch
 
 
-def load_browser_fixture() -> ModuleType:
-    """Load browser_fixture.py; ``tests`` is no package."""
-    path = Path(__file__).with_name('browser_fixture.py')
-    spec = importlib.util.spec_from_file_location('browser_fixture', path)
+def load_beside(name: str) -> ModuleType:
+    """Load a file beside this one; ``tests`` is no package."""
+    path = Path(__file__).with_name(f'{name}.py')
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules['browser_fixture'] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-_browser = load_browser_fixture()
+_guard = load_beside('network_guard')
+_guard.shut()
+no_network = _guard.no_network
+_browser = load_beside('browser_fixture')
 globals().update({name: getattr(_browser, name) for name in _browser.FIXTURES})
 
 TINY_MODEL = {
