@@ -22,8 +22,8 @@ def load_beside(name: str) -> ModuleType:
 _guard = load_beside('network_guard')
 _guard.shut()
 no_network = _guard.no_network
-_browser = load_beside('browser_fixture')
-globals().update({name: getattr(_browser, name) for name in _browser.FIXTURES})
+for _module in map(load_beside, ('browser_fixture', 'ranks_fixture')):
+    globals().update({name: getattr(_module, name) for name in _module.FIXTURES})
 
 TINY_MODEL = {
     'type': 'ReferringSegmentor',

@@ -48,13 +48,13 @@ def _undone():
 
 
 @pytest.mark.usefixtures('_undone')
-def test_deterministic_mode_gives_the_same_bits_again(tiny_config, toyparts, tmp_path):
+def test_deterministic_mode_gives_the_same_bits_again(tiny_config, odd_toyparts, tmp_path):
     """In one process twice, and in another one by the tool."""
     # Dropout, drawn expressions and a worker: everything that draws.
     config = tiny_config('train_dataloader = dict(batch_size=6, num_workers=1)',
                          'model["decode_head"]["dropout"] = 0.1', 'train_cfg = dict(max_epochs=1, val_interval=5)')
     for name in ('first', 'second'):
-        cfg = load_config(config, data_root=str(toyparts), work_dir=str(tmp_path / name))
+        cfg = load_config(config, data_root=str(odd_toyparts), work_dir=str(tmp_path / name))
         cfg.randomness = {'seed': 0, 'deterministic': True}
         cfg.experiment_name = f'{tmp_path.name}_{name}'
         runner = build_runner(cfg)
@@ -63,8 +63,8 @@ def test_deterministic_mode_gives_the_same_bits_again(tiny_config, toyparts, tmp
         assert torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(False)
         torch.manual_seed(99)
-    run(str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts), '--work-dir', str(tmp_path / 'third'),
-        '--seed', '0', '--deterministic', folder=tmp_path)
+    run(str(ROOT / 'tools/train.py'), str(config), '--data-root', str(odd_toyparts), '--work-dir',
+        str(tmp_path / 'third'), '--seed', '0', '--deterministic', folder=tmp_path)
     with mmengine_checkpoints_allowed():
         first, second, third = (torch.load(tmp_path / name / 'epoch_1.pth', weights_only=True)['state_dict']
                                 for name in ('first', 'second', 'third'))
@@ -75,13 +75,13 @@ def test_deterministic_mode_gives_the_same_bits_again(tiny_config, toyparts, tmp
         assert torch.equal(value, third[name]), name
 
 
-def test_torchrun_starts_again_after_a_rank_died_and_the_run_goes_on(tiny_config, toyparts, tmp_path):
+def test_torchrun_starts_again_after_a_rank_died_and_the_run_goes_on(tiny_config, odd_toyparts, tmp_path):
     (tmp_path / 'kill_once.py').write_text(KILL_ONCE.format(marker=str(tmp_path / 'killed')))
     config = tiny_config("custom_imports = dict(imports=['kill_once'])",
-                         "custom_hooks = [dict(type='EpochSeedHook'), dict(type='DatasetEpochHook'),"
-                         " dict(type='KillOnce')]", 'train_cfg = dict(max_epochs=2, val_interval=5)')
+                         "default_hooks = dict(kill=dict(type='KillOnce'))",
+                         'train_cfg = dict(max_epochs=2, val_interval=5)')
     printed = run('-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2', '--max-restarts', '1',
-                  str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts), '--work-dir',
+                  str(ROOT / 'tools/train.py'), str(config), '--data-root', str(odd_toyparts), '--work-dir',
                   str(tmp_path / 'run'), '--launcher', 'pytorch', '--resume', folder=tmp_path)
     assert (tmp_path / 'killed').is_file()
     assert len(re.findall('Distributed training: True', printed)) == 2

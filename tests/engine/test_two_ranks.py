@@ -68,7 +68,7 @@ def train(config, toyparts, work_dir, digest):
 
 
 @pytest.mark.parametrize('kind', ['cris', 'presence head', 'mask_rcnn'])
-def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_two_ranks, tiny_config, toyparts,
+def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_two_ranks, tiny_config, odd_toyparts,
                                                                      tmp_path, digest):
     """Three photos on two ranks: the sampler repeats one, which must not count."""
     if kind == 'mask_rcnn':
@@ -76,7 +76,7 @@ def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_t
         config.write_text(MASK_RCNN)
     else:
         config = tiny_config(presence_head=kind == 'presence head')
-    answers = on_two_ranks(tmp_path / 'ranks', train, config, toyparts, tmp_path / 'two', digest)
+    answers = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two', digest)
     for answer in answers:
         assert isinstance(answer, dict), answer
         assert not answer['unused allowed']
@@ -86,7 +86,8 @@ def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_t
     one, other = answers
     assert one['weights'] == other['weights']
     assert one['metrics'] == other['metrics']
-    runner = runner_of(config, toyparts, tmp_path / 'one', launcher='none', load_from=str(tmp_path / 'two/epoch_1.pth'))
+    runner = runner_of(config, odd_toyparts, tmp_path / 'one', launcher='none',
+                       load_from=str(tmp_path / 'two/epoch_1.pth'))
     with mmengine_checkpoints_allowed():
         alone = runner.test()
     assert digest(runner.model) == one['weights']
@@ -203,9 +204,9 @@ def train_poisoned(config, toyparts, work_dir, digest):
         return runner.iter, guard.skipped, digest(runner.model.module)
 
 
-def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_ranks, tiny_config, toyparts,
+def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_ranks, tiny_config, odd_toyparts,
                                                                        tmp_path, digest):
-    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), toyparts, tmp_path / 'run', digest)
+    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), odd_toyparts, tmp_path / 'run', digest)
     assert isinstance(one, SystemExit)
     assert isinstance(other, SystemExit)
     assert str(one) == str(other)
@@ -213,11 +214,11 @@ def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_
     assert str(one).endswith('] (process 1)')
 
 
-def test_a_step_that_one_rank_skips_is_skipped_by_all(on_two_ranks, tiny_config, toyparts, tmp_path, digest):
+def test_a_step_that_one_rank_skips_is_skipped_by_all(on_two_ranks, tiny_config, odd_toyparts, tmp_path, digest):
     config = tiny_config("default_hooks = dict(non_finite=dict(on_nonfinite='skip'))",
                          "train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)",
                          'train_cfg = dict(max_epochs=1, val_interval=5)')
-    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, config, toyparts, tmp_path / 'run', digest)
+    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, config, odd_toyparts, tmp_path / 'run', digest)
     assert one == other
     steps, skipped, _ = one
     assert steps >= 3

@@ -1,4 +1,7 @@
-"""Two processes on gloo, forked so that nothing is imported again, and what they train on."""
+"""Two processes on gloo, forked so that nothing is imported again, and what they train on.
+
+``tests/conftest.py`` loads this file and takes over the names in ``FIXTURES``.
+"""
 import hashlib
 import multiprocessing
 import os
@@ -12,7 +15,8 @@ from torch import nn
 
 from mmpartref.datasets.toyparts import make_toyparts
 
-ROOT = Path(__file__).parents[2]
+FIXTURES = ('on_two_ranks', 'digest', 'odd_toyparts', 'tiny_config')
+ROOT = Path(__file__).parents[1]
 # Seconds after which a process that does not answer counts as hung.
 PATIENCE = 150
 
@@ -31,7 +35,7 @@ def _rank(rank: int, size: int, folder: Path, job: Callable, args: tuple, queue:
 
 
 def _on_two_ranks(folder: Path, job: Callable, *args: Any, method: str = 'fork') -> list[Any]:
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     queue = context.Queue()
     folder.mkdir(parents=True, exist_ok=True)
     processes = [context.Process(target=_rank, args=(rank, 2, folder, job, args, queue)) for rank in range(2)]
@@ -68,7 +72,7 @@ def digest() -> Callable[[nn.Module], str]:
 
 
 @pytest.fixture(scope='module')
-def toyparts(tmp_path_factory) -> Path:
+def odd_toyparts(tmp_path_factory) -> Path:
     """Drawn scenes, an odd number in every split."""
     root = tmp_path_factory.mktemp('data') / 'toyparts'
     make_toyparts(root, splits={'train': 5, 'val': 3, 'test': 3}, size=(96, 72), seed=1)
