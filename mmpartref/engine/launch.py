@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
@@ -22,6 +20,7 @@ from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
+from mmpartref.engine.process_group import join_processes, restarts
 from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.key_report import WeightsError
@@ -119,6 +118,8 @@ def fit_to_hardware(cfg: Config) -> None:
     the process group is then gloo's and made here, because mmengine selects a CUDA device first.
     """
     if torch.cuda.is_available():
+        if cfg.launcher == 'pytorch' and restarts():
+            join_processes(cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend', 'nccl'))
         return
     if cfg.get('optim_wrapper') and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
         cfg.optim_wrapper.type = 'OptimWrapper'
@@ -136,8 +137,8 @@ def fit_to_hardware(cfg: Config) -> None:
         **(cfg.get('model_wrapper_cfg') or {})
     }
     cfg.env_cfg = {**cfg.get('env_cfg', {}), 'dist_cfg': {'backend': 'gloo'}}
-    if cfg.launcher == 'pytorch' and not is_distributed():
-        torch_dist.init_process_group(backend='gloo')
+    if cfg.launcher == 'pytorch':
+        join_processes('gloo')
 
 
 def skip_initial_weights(cfg: Config) -> None:
