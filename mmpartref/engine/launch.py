@@ -18,9 +18,9 @@ from mmpartref.datasets.absent_parts import AbsentPartSampler
 from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
+from mmpartref.engine.distributed import join_processes, restarts
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
-from mmpartref.engine.process_group import join_processes, restarts
 from mmpartref.engine.published_choices import choices_line, published_choices
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.key_report import WeightsError

@@ -1,6 +1,6 @@
 import torch.distributed as torch_dist
 
-from mmpartref.engine.process_group import join_processes
+from mmpartref.engine.distributed import join_processes
 
 
 def test_a_start_after_a_restart_reads_no_keys_of_the_one_before(monkeypatch):
