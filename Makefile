@@ -12,12 +12,13 @@ BUILD_NEEDS := 'setuptools>=77,<81' wheel packaging ninja
 DEMO_DIR := work_dirs/cris_tiny_toyparts
 TOYPARTS := data/toyparts
 
-.PHONY: help demo test lint audit clean
+.PHONY: help demo test lint audit docs clean
 help:
 	@echo 'make demo   draw ToyParts, train a small CRIS on it, evaluate it, write overlays (CPU, minutes)'
 	@echo 'make test   install everything with full mmcv (compiles it once, 8 minutes on 2 cores) and run every test'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make audit  known vulnerabilities of the installed packages (pip-audit; asks api.osv.dev)'
+	@echo 'make docs   the documentation as web pages, in docs/_build/html'
 	@echo 'make clean  remove the environments and the demo'"'"'s output'
 
 $(DEMO_ENV)/ready: setup.cfg pyproject.toml
@@ -32,7 +33,7 @@ $(TEST_ENV)/ready: setup.cfg pyproject.toml
 	@echo 'installing mmcv with its compiled operations; without a wheel for this machine this takes minutes'
 	CFLAGS=-g0 MAX_JOBS=$(JOBS) $(TEST_ENV)/bin/pip install -q --no-build-isolation mmcv==2.1.0
 	$(TEST_ENV)/bin/python -c 'import mmcv.ops'
-	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,dev]'
+	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,pascal,docs,dev]'
 	touch $@
 
 demo: $(DEMO_ENV)/ready
@@ -56,5 +57,10 @@ lint: $(TEST_ENV)/ready
 audit: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/python .ci/audit.py $(AUDIT)
 
+# Warnings are errors, and so is a reference to a class that has no page.
+docs: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python -m sphinx -E -W --keep-going -q docs docs/_build/html
+	@echo 'open docs/_build/html/index.html'
+
 clean:
-	rm -rf .venv $(DEMO_DIR) $(TOYPARTS)
+	rm -rf .venv docs/_build $(DEMO_DIR) $(TOYPARTS)

@@ -8,26 +8,53 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmpartref.engine.config_check import check_custom_keys, check_top_level
-from mmpartref.registry import DATA_SAMPLERS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmpartref.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))
 CRIS = [path for path in LEAVES if path.name.startswith('cris')]
+DATASET_BASES = sorted((CONFIGS / '_base_/datasets').glob('*.py'))
+
+
+def sets_of(loader):
+    """A loader's data set, or those that it mixes."""
+    return loader.dataset.get('datasets') or [loader.dataset]
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda path: path.stem)
 def test_top_level_keys_and_parts_are_known(path):
-    cfg = Config.fromfile(path)
+    check_config(Config.fromfile(path))
+
+
+def check_config(cfg):
     check_top_level(cfg)
     with DefaultScope.overwrite_default_scope('mmpartref'):
         loaders = [cfg[name] for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if cfg.get(name)]
         for loader in loaders:
-            for step in loader.dataset.pipeline:
-                TRANSFORMS.build(step)
+            for dataset in sets_of(loader):
+                assert DATASETS.get(dataset.type)
+                for step in dataset.pipeline:
+                    TRANSFORMS.build(step)
+            assert DATA_SAMPLERS.get(loader.sampler.type)
             assert not loader.get('batch_sampler') or DATA_SAMPLERS.get(loader.batch_sampler.type)
         for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
             assert HOOKS.get(hook['type']), hook
-        METRICS.build(cfg.test_evaluator)
+        for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+            METRICS.build(evaluator)
+
+
+@pytest.mark.parametrize('path', DATASET_BASES, ids=lambda path: path.stem)
+def test_a_config_on_a_converted_data_set_is_a_list_of_bases(path, tmp_path):
+    bases = [CONFIGS / '_base_/cris_aligned.py', path, *(CONFIGS / f'_base_/{name}.py'
+                                                         for name in ('schedule', 'default_runtime'))]
+    (tmp_path / 'mine.py').write_text(f'_base_ = {[str(each) for each in bases]}')
+    cfg = Config.fromfile(tmp_path / 'mine.py')
+    check_config(cfg)
+    check_letterbox(cfg)
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = cfg[name].dataset
+        assert (dataset.type, dataset.data_root, dataset.get('test_mode', False)) == (
+            'PartReferDataset', 'data/', name != 'train_dataloader')
 
 
 @pytest.mark.parametrize('path', CRIS, ids=lambda path: path.stem)
@@ -41,10 +68,14 @@ def test_models_build_and_their_custom_keys_match(path):
 
 @pytest.mark.parametrize('path', CRIS, ids=lambda path: path.stem)
 def test_decode_and_letterbox_belong_together(path):
-    cfg = Config.fromfile(path)
+    check_letterbox(Config.fromfile(path))
+
+
+def check_letterbox(cfg):
     for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        letterbox = next(step for step in cfg[name].dataset.pipeline if step['type'] == 'Letterbox')
-        assert letterbox.get('half_pixel', False) == (cfg.model.decode == 'aligned'), name
+        for dataset in sets_of(cfg[name]):
+            letterbox = next(step for step in dataset.pipeline if step['type'] == 'Letterbox')
+            assert letterbox.get('half_pixel', False) == (cfg.model.decode == 'aligned'), name
 
 
 def test_the_main_config_is_the_papers_protocol_and_a_list_of_bases():

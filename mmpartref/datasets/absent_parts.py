@@ -110,7 +110,7 @@ class AbsentPartSampler:
                 found = class_name(photo, PartName(owner, ''))
                 if found is not None:
                     self._classes.setdefault(owner, []).append(found)
-        self._parts = sorted({names[key].part for key in self._frequency})
+        self._parts = sorted({names[key].part for key in self._frequency} - {''})
         self.possible |= {PartName(*pair) for pair in possible}
 
     def plan(self, photo: Photo, class_name: ClassName, super_category: str | None = None) -> dict[str, Any]:

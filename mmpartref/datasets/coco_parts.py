@@ -15,10 +15,15 @@ SECTIONS = ('images', 'annotations', 'categories')
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category as the json writes it."""
+    """A category as the json writes it.
+
+    ``part`` says in words what the name means, ``level`` is 'object', 'part' or 'subpart', where the json has them.
+    """
     category_id: int
     name: str
     super_category: str | None
+    part: str | None = None
+    level: str | None = None
 
 # Run lengths are 32-bit numbers in pycocotools.
 MOST_PIXELS = 2**31 - 1
@@ -142,7 +147,14 @@ class CocoPartsReader:
                 self.refuse(f'category {category_id}', 'its name is empty; name the part')
             if owner is not None and not isinstance(owner, str):
                 self.refuse(f'category {category_id}', f"'supercategory' is {owner!r}; write a string or leave it out")
-            categories[category_id] = Category(category_id, record['name'], owner)
+            part = record.get('part')
+            if part is not None and (not isinstance(part, str) or not part.strip()):
+                self.refuse(f'category {category_id}', f"'part' is {part!r}; write the part in words or leave it out")
+            level = record.get('level')
+            if level not in (None, 'object', 'part', 'subpart'):
+                self.refuse(f'category {category_id}', f"'level' is {level!r}; write 'object', 'part' or 'subpart' or "
+                            'leave it out')
+            categories[category_id] = Category(category_id, record['name'], owner, part=part, level=level)
         return categories
 
     def read_photos(self, records: list) -> dict[int | str, Photo]:

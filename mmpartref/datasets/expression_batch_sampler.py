@@ -39,8 +39,8 @@ class ExpressionBatchSampler(Sampler[list[int]]):
     In a config: ``train_dataloader=dict(batch_size=64, batch_sampler=dict(type='ExpressionBatchSampler'), ...)``.
 
     Args:
-        sampler: a finite sampler of item indices with ``dataset``, e.g. mmengine's ``DefaultSampler``; mmengine reaches
-            ``set_epoch`` through this attribute.
+        sampler: a finite sampler of item indices with ``dataset``, e.g. mmengine's ``DefaultSampler`` or
+            ``MixtureSampler``; mmengine reaches ``set_epoch`` through this attribute.
         batch_size: expressions per batch and rank.
 
     Raises:
@@ -60,7 +60,9 @@ class ExpressionBatchSampler(Sampler[list[int]]):
         ranks: int = getattr(sampler, 'world_size', 0) or getattr(sampler, 'num_replicas', 1)
         # Without rounding up the ranks' shares differ by one photo; the smallest share rules.
         photos = len(sampler) if getattr(sampler, 'round_up', True) else len(self.counts) // ranks
-        wanted = math.ceil(int(self.counts.sum()) / ranks / batch_size)
+        # A sampler that shows some items more often than others says how often.
+        draws = sampler.draws() if hasattr(sampler, 'draws') else 1
+        wanted = math.ceil(round(float((self.counts * draws).sum()), 6) / ranks / batch_size)
         self.num_batches = max(1, min(wanted, photos))
 
     def __len__(self) -> int:

@@ -25,21 +25,23 @@ def plain(text: str) -> str:
     return ' '.join(text.replace('_', ' ').lower().split())
 
 
-def split_category(name: str, super_category: str | None) -> PartName:
+def split_category(name: str, super_category: str | None, part: str | None = None) -> PartName:
     """Take a category's name apart.
 
-    The part is the name without its super-category in front ("Swivel Chair Back" of "Swivel Chair" -> "back",
-    "Computer Computer Case" of "Computer" -> "computer case"), or the whole name where it does not begin with it.
-    A super-category that says nothing (see ``UNHELPFUL_SUPER_CATEGORIES``) or only repeats the name is left out.
+    The part is ``part`` where the json gives it. Otherwise it is the name without its super-category in front ("Swivel
+    Chair Back" of "Swivel Chair" -> "back", "Computer Computer Case" of "Computer" -> "computer case"), or the whole
+    name where it does not begin with it. A super-category that says nothing (see ``UNHELPFUL_SUPER_CATEGORIES``) or
+    only repeats the name is left out.
     """
     whole, owner = plain(name), plain(super_category or '')
+    if part is not None:
+        return PartName('' if owner in UNHELPFUL_SUPER_CATEGORIES else owner, plain(part))
     if owner in UNHELPFUL_SUPER_CATEGORIES or owner == whole:
         return PartName('', whole)
     rest = whole.removeprefix(owner)
     if rest == whole or rest[0].isalnum():  # "carpet" does not begin with the word "car"
         return PartName(owner, whole)
-    part = rest.strip(' :./-')
-    return PartName(owner, part or whole)
+    return PartName(owner, rest.strip(' :./-') or whole)
 
 
 def name_categories(ann_file: str, categories: Mapping[int, Category],
@@ -106,15 +108,19 @@ class Wordings:
 
     Args:
         templates: as ``check_templates`` returns them.
+        object_templates: those of a name without a part, which is a whole object's.
     """
 
-    def __init__(self, templates: Sequence[str]) -> None:
+    def __init__(self, templates: Sequence[str], object_templates: Sequence[str] = ()) -> None:
         self.templates = templates
+        self.object_templates = object_templates
         self._rendered: dict[tuple[PartName, str | None], list[str]] = {}
 
     def __call__(self, name: PartName, class_name: str | None) -> list[str]:
         """Return the expressions that ask for a part."""
         key = (name, class_name)
         if key not in self._rendered:
-            self._rendered[key] = [render(template, name, class_name) for template in self.templates]
+            self._rendered[key] = [
+                render(template, name, class_name)
+                for template in (self.templates if name.part else self.object_templates)]
         return self._rendered[key]

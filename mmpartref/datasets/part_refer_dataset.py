@@ -13,6 +13,16 @@ from mmpartref.registry import DATASETS
 from .absent_parts import AbsentPartSampler
 from .coco_parts import Category, CocoParts, Photo, read_coco_parts
 from .expressions import DEFAULT_TEMPLATES, PartName, Wordings, check_templates, name_categories, split_category
+from .levels import (
+    LEVELS,
+    OBJECT_TEMPLATES,
+    check_object_templates,
+    count_levels_of,
+    fill_level,
+    object_name,
+    object_refs,
+    set_levels,
+)
 from .part_entries import (
     count_expressions_of,
     entries_of,
@@ -22,6 +32,7 @@ from .part_entries import (
     referring_refs,
 )
 from .part_statistics import PartStatistics
+from .photo_labels import IDS, PhotoLabels
 
 GROUP_BY = ('image', 'expression')
 INSTANCES = ('merged', 'separate')
@@ -45,6 +56,9 @@ class PartReferDataset(BaseDataset):
         class_name      lower case, or None
         expressions     every template filled in, in the order of the templates
         ann_ids, rles   one per annotation; compressed COCO RLE at the photo's own size
+        level           'object' or 'subpart'; not there where it is a part
+
+    Of an object (``objects``, or a category whose ``level`` is ``'object'``) ``part`` is ''.
 
     With ``absent`` there are also refs of parts that are not in the photo, behind the others: ``ann_ids`` and ``rles``
     are empty, ``category_id`` is None where there is no such category, and ``ref['absent']`` is the kind (see
@@ -67,7 +81,8 @@ class PartReferDataset(BaseDataset):
     - everything that would need guessing is refused: an RLE of another size than its photo, run lengths that do not
       fill it, ids that occur twice or point to nothing, missing keys, two categories of one meaning.
 
-    Names come from the json, never from ids: the part is the category's name without its super-category in front.
+    Names come from the json, never from ids: the part is the category's key ``part`` or, without one, its name without
+    its super-category in front.
 
     Args:
         ann_file: the json, relative to ``data_root``.
@@ -78,12 +93,22 @@ class PartReferDataset(BaseDataset):
             ``'separate'``: one ref per annotation.
         templates: format strings with the fields ``{super_category}``, ``{part}`` and ``{class_name}``; the last falls
             back to the super-category where no class is known.
+        objects: format strings with ``{super_category}`` and ``{class_name}``, e.g. ``['the {super_category}']``: ask
+            about the whole object of each super-category in the photo as well, the union of its annotated parts. None
+            does not; objects that the json annotates (categories with ``"level": "object"``) are asked about anyway.
+        level: ``'object'``, ``'part'`` or ``'subpart'``: what categories are whose record does not say it. ``'object'``
+            is for jsons of objects such as COCO's; ``objects`` then words them (default ``'the {super_category}'``).
         wordings: ``'draw'``: a ref has all its wordings, of which ``DrawExpressions`` takes one in each epoch; without
             it the first one is asked. ``'each'``: every wording is a ref of its own, as RefCOCO is evaluated.
         absent: arguments of the ``AbsentPartSampler``, e.g. ``dict(number=1)``; None asks about no absent part.
         negatives: ask about up to so many of the categories that the json calls absent from a photo
             (``neg_category_ids``, as LVIS and PACO have them), the same in every epoch; kind ``'no_target'``.
         source: what expressions that the json gives no source of keep as theirs; default: its ``info['source']``.
+        id_prefix: put in front of every ``img_id`` and ``ref_id``, e.g. ``'refcoco/'``, so that those of data sets that
+            are evaluated together differ.
+        photo_labels: items also say which part categories the photo shows (``part_presence``), for a model with a
+            ``MultiLabelPresenceHead``. What is not annotated counts as not there, so the json has to annotate all parts
+            of its categories.
         protocol: what of the json a zero-shot or transfer protocol shows (``protocols.build_data_protocol``), e.g.
             ``dict(name='partimagenet_parts_25_15', role='seen')``; what it leaves out is counted in ``statistics``.
         metainfo: entries that replace those read from the json: ``categories`` (one dict with ``id``, ``name`` as
@@ -107,10 +132,14 @@ class PartReferDataset(BaseDataset):
                  group_by: Literal['image', 'expression'] = 'image',
                  instances: Literal['merged', 'separate'] = 'merged',
                  templates: Sequence[str] = DEFAULT_TEMPLATES,
+                 objects: Sequence[str] | None = None,
+                 level: Literal['object', 'part', 'subpart'] = 'part',
                  wordings: Literal['draw', 'each'] = 'draw',
                  absent: Mapping[str, Any] | None = None,
                  negatives: int = 0,
                  source: str | None = None,
+                 id_prefix: str = '',
+                 photo_labels: bool = False,
                  protocol: Mapping[str, Any] | None = None,
                  metainfo: Mapping | None = None,
                  indices: int | Sequence[int] | None = None,
@@ -123,6 +152,8 @@ class PartReferDataset(BaseDataset):
             raise ValueError(f'group_by={group_by!r} is unknown; choose one of {GROUP_BY}')
         if instances not in INSTANCES:
             raise ValueError(f'instances={instances!r} is unknown; choose one of {INSTANCES}')
+        if level not in LEVELS:
+            raise ValueError(f'level={level!r} is unknown; choose one of {LEVELS}')
         if wordings not in WORDINGS:
             raise ValueError(f'wordings={wordings!r} is unknown; choose one of {WORDINGS}')
         if negatives < 0:
@@ -133,9 +164,15 @@ class PartReferDataset(BaseDataset):
         self.group_by = group_by
         self.instances = instances
         self.templates = check_templates(templates)
+        self.objects = None if objects is None else check_templates(objects)
+        check_object_templates(self.objects or ())
+        self.level = level
         self.wordings = wordings
         self.negatives = negatives
         self.source = source
+        self.id_prefix = id_prefix
+        self.photo_labels = photo_labels
+        self._labels: PhotoLabels | None = None
         self.absent = None if absent is None else AbsentPartSampler(**absent)
         self.protocol = None
         if protocol is not None:
@@ -143,7 +180,7 @@ class PartReferDataset(BaseDataset):
             from .protocols import build_data_protocol
             self.protocol = build_data_protocol(protocol)
         self._statistics = PartStatistics()
-        self._expression_counts = np.zeros(0, dtype=np.int64)
+        self._expression_counts = np.zeros((0, 3), dtype=np.int64)
         super().__init__(
             ann_file=ann_file, metainfo=metainfo, data_root=data_root, data_prefix=prefix, indices=indices,
             serialize_data=serialize_data, pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init,
@@ -159,7 +196,7 @@ class PartReferDataset(BaseDataset):
 
     def name_category(self, category: Category) -> PartName:
         """Return what a category means."""
-        return split_category(category.name, category.super_category)
+        return split_category(category.name, category.super_category, category.part)
 
     def class_name(self, photo: Photo, name: PartName) -> str | None:
         """Return the class of the object that a part of this photo belongs to, lower case, or None."""
@@ -190,16 +227,19 @@ class PartReferDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the json into entries; sets ``statistics`` and ``metainfo``, prints the summary."""
         parts = read_coco_parts(self.ann_file)
-        names = name_categories(self.ann_file, parts.categories, self.name_category)
+        fill_level(parts.categories, self.level)
+        names = name_categories(self.ann_file, parts.categories, self._name_category)
         if self.protocol is not None:
             self.protocol.apply(parts, names, self.ann_file, self.data_root)
         resolve = self.photo_resolver(parts)
-        wordings = Wordings(self.templates)
+        wordings = Wordings(self.templates, self.objects or OBJECT_TEMPLATES)
         left_out: Counter[str] = Counter()
         if parts.referring is not None:
             self._check_referring()
         if self.absent is not None:
             self.absent.learn(parts, names, wordings, self.class_name, self.possible_parts())
+        if self.photo_labels:
+            self._labels = PhotoLabels(parts, names)
         entries = []
         for photo in parts.photos:
             refs = self._refs_of(photo, parts, names, wordings, left_out)
@@ -207,7 +247,8 @@ class PartReferDataset(BaseDataset):
                 'img_id': photo.img_id,
                 'img_path': fileio.join_path(self.data_prefix['img'], resolve(photo.file_name)),
                 'height': photo.height,
-                'width': photo.width
+                'width': photo.width,
+                **({IDS: PhotoLabels.ids_of(photo)} if self.photo_labels else {})
             }
             plan = None
             if refs and self.absent is not None:
@@ -216,7 +257,10 @@ class PartReferDataset(BaseDataset):
         if not entries:
             raise ValueError(f'{self.ann_file}: no annotated part is left:\n{parts.statistics.summary()}')
         counts = np.array([count_expressions_of(entry) for entry in entries], dtype=np.int64)
-        self._expression_counts = counts.sum(axis=1)
+        self._expression_counts = np.array([
+            count_levels_of(entry, sum(pair) - len(entry['refs']))
+            for entry, pair in zip(entries, counts.tolist(), strict=True)
+        ], dtype=np.int64)  # (items, levels)
         parts.statistics.items = len(entries)
         parts.statistics.expressions, parts.statistics.absent_expressions = counts.sum(axis=0).tolist()
         if parts.referring is not None:
@@ -231,10 +275,15 @@ class PartReferDataset(BaseDataset):
     def _check_referring(self) -> None:
         """Refuse what only makes sense where templates make the expressions."""
         for argument, used in (('absent', self.absent is not None), ('negatives', self.negatives > 0),
-                               ("instances='separate'", self.instances == 'separate')):
+                               ("instances='separate'", self.instances == 'separate'),
+                               ('objects', self.objects is not None)):
             if used:
                 raise ValueError(f"{self.ann_file} has expressions of its own ('referring'), which {argument} cannot "
                                  'add to or divide; leave that argument out')
+
+    def _name_category(self, category: Category) -> PartName:
+        name = self.name_category(category)
+        return object_name(name) if category.level == 'object' else name
 
     def _refs_of(self, photo: Photo, parts: CocoParts, names: Mapping[int, PartName], wordings: Wordings,
                  left_out: Counter[str]) -> list[dict]:
@@ -243,6 +292,9 @@ class PartReferDataset(BaseDataset):
             refs = referring_refs(photo, parts.referring.get(photo.img_id, ()), names, left_out)
         else:
             refs = photo_refs(photo, names, self.class_name, wordings, self.instances)
+        set_levels(refs, photo, parts.categories)
+        if self.objects is not None:
+            refs += object_refs(photo, names, parts.categories, self.class_name, wordings)
         if refs and self.negatives:
             refs += negative_refs(photo, names, self.class_name, wordings, self.negatives)
         source = self.source or parts.source
@@ -278,14 +330,22 @@ class PartReferDataset(BaseDataset):
         how = f"group_by={self.group_by!r}, wordings={self.wordings!r}"
         if parts.referring is not None:
             return f"wording      the json's own; {how}"
-        return f'wording      instances={self.instances!r}, {how}, templates={list(self.templates)}'
+        objects = '' if self.objects is None else f', objects={list(self.objects)}'
+        return f'wording      instances={self.instances!r}, {how}, templates={list(self.templates)}{objects}'
 
     # Absent parts.
 
     def get_data_info(self, idx: int) -> dict:
         """Return an entry, with the absent parts of this epoch."""
         entry = super().get_data_info(idx)
-        return entry if self.absent is None else self.absent.fill(entry)
+        if self.absent is not None:
+            self.absent.fill(entry)
+        if self._labels is not None:
+            self._labels.fill(entry)
+        if self.id_prefix:
+            entry['img_id'] = f"{self.id_prefix}{entry['img_id']}"
+            entry['refs'] = [{**ref, 'ref_id': f"{self.id_prefix}{ref['ref_id']}"} for ref in entry['refs']]
+        return entry
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch in which absent parts are drawn; ``DatasetEpochHook`` calls it in training."""
@@ -304,12 +364,16 @@ class PartReferDataset(BaseDataset):
 
     @force_full_init
     def num_expressions(self) -> np.ndarray:
-        """Return (len(self),) int64: expressions per item, as many as leave the pipeline.
+        """Return (len(self),): expressions per item, as many as leave the pipeline.
 
-        A transform with ``max_expressions`` (``DrawExpressions``) caps them.
+        A transform with ``max_expressions`` (``DrawExpressions``) caps them; with ``DrawLevel`` it is the average.
         """
+        counts = self._expression_counts  # (items, levels)
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'expected_expressions'):
+                counts = transform.expected_expressions(counts)
         caps = [getattr(transform, 'max_expressions', None) for transform in self.pipeline.transforms]
-        return np.minimum(self._expression_counts, min([cap for cap in caps if cap], default=np.iinfo(np.int64).max))
+        return np.minimum(counts.sum(axis=1), min([cap for cap in caps if cap], default=np.iinfo(np.int64).max))
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:

@@ -88,7 +88,7 @@ class PartImageNetReferringDataset(PartReferDataset):
         known = self._names.get(plain(category.name))
         if known is not None:
             return known
-        name = split_category(category.name, category.super_category)
+        name = split_category(category.name, category.super_category, category.part)
         # "Head" of the super-category "Fish" is as good as "Fish Head".
         return self._names.get(' '.join(name), name)
 

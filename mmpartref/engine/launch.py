@@ -19,6 +19,7 @@ from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.distributed import join_processes, restarts
+from mmpartref.engine.fill_labels import fill_labels
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
 from mmpartref.engine.published_choices import choices_line, published_choices
@@ -79,7 +80,8 @@ def load_config(path: str | Path,
     Args:
         path: the config file.
         options: what ``--cfg-options`` parsed, dotted path to value.
-        data_root: replaces ``dataset.data_root`` of every dataloader.
+        data_root: replaces ``dataset.data_root`` of every dataloader; of a mixture, the first set's and that of those
+            which share it.
         work_dir: replaces the config's; default ``work_dirs/<name of the config>``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
@@ -102,13 +104,24 @@ def load_config(path: str | Path,
     if data_root is not None:
         for name in DATALOADERS:
             if cfg.get(name):
-                cfg[name].dataset.data_root = data_root
+                set_data_root(cfg[name].dataset, data_root)
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
     cfg.launcher = launcher
     return cfg
+
+
+def set_data_root(dataset: Any, data_root: str) -> None:
+    """Replace a data set's folder; of a mixture's sets, that of the first and of those in the same folder."""
+    sets = dataset.get('datasets') or [dataset]
+    shared = sets[0].get('data_root')
+    for each in sets:
+        if each.get('data_root') == shared:
+            each.data_root = data_root
+        else:
+            print_log(f"{each.get('ann_file')}: data_root stays {each.get('data_root')}", 'current')
 
 
 def fit_to_hardware(cfg: Config) -> None:
@@ -163,11 +176,13 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner and check what only a built model can tell.
 
     Raises:
-        ConfigError: a custom key of the optimiser matches no parameter, or a detector's needs are not met.
+        ConfigError: a custom key of the optimiser matches no parameter, or a detector's or an auxiliary head's needs
+            are not met.
     """
     require_operations(cfg)
     fit_to_hardware(cfg)
     fill_categories(cfg)
+    fill_labels(cfg)
     skip_initial_weights(cfg)
     if cfg.model.get('type') == 'ReferringDetector':
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]

@@ -10,7 +10,8 @@ The file is JSON with one photo per line::
 
 An expression may also have ``"candidates": [{"score", "mask": RLE}, ...]`` (``tools/test.py --dump FILE
 --candidates``), ``"presence"``, the model's word from 0 to 1 on whether the part is there, and, where it is not,
-``"absent"``, the kind of its absence, and no truth.
+``"absent"``, the kind of its absence, and no truth; ``"source"``, the data set that it comes from; and ``"level"``,
+``"object"`` or ``"subpart"`` where it names no part.
 
 RLEs are COCO's compressed ones, ``counts`` as a string; ``pycocotools.mask.decode`` takes them as they are.
 """
@@ -43,7 +44,7 @@ EXPRESSION_KEYS = {
     'pred': dict,
     'truth': list
 }
-OPTIONAL_KEYS = {'candidates': list, 'absent': str, 'presence': (int, float)}
+OPTIONAL_KEYS = {'candidates': list, 'absent': str, 'presence': (int, float), 'source': str, 'level': str}
 CANDIDATE_KEYS = {'score': (int, float), 'mask': dict}
 # How every damaged record is mended.
 AGAIN = 'write the dump again with tools/test.py --dump'

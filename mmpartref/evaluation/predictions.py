@@ -36,6 +36,8 @@ class Prediction:
         candidates: best first; None where the model was not asked for them.
         absent: the kind of a part that is not in the photo (``truth`` is empty then), None for one that is.
         presence: the model's word on whether the part is there, 0 to 1; None where it gives none.
+        source: the data set that the expression comes from, where that is known.
+        level: ``'object'`` or ``'subpart'``; None for a part.
     """
     ref_id: str
     expression: str
@@ -48,6 +50,8 @@ class Prediction:
     candidates: list[Candidate] | None = None
     absent: str | None = None
     presence: float | None = None
+    source: str | None = None
+    level: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,4 +172,6 @@ def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
         truth=truth,
         candidates=read_candidates(candidates),
         absent=absent,
-        presence=presence)
+        presence=presence,
+        source=ref.get('source'),
+        level=ref.get('level'))

@@ -32,6 +32,8 @@ class ReferringSegMetric(BaseMetric):
                      (``instances='merged'``) a perfect mask does not reach 1 here; with ``'separate'`` J = M and both
                      countings agree
         expressions, annotated_parts   M and J
+        mIoU_level_<level>, mIoU_source_<data set>     over the expressions of each level (object, part, subpart) and
+                     of each data set, where there are several. An object counts as one annotation, whatever its parts
         skipped      expressions left out; with empty='skip' only, and then not among M and J
 
     Expressions of parts that are not there (``ref['absent']``) count in none of these. Where there are any, the figures

@@ -22,7 +22,8 @@ class Row:
     """One scored expression.
 
     ``absent`` is the kind of a part that is not there, None for one that is; ``presence`` the model's word on it, 0 to
-    1, None where it gave none.
+    1, None where it gave none. ``source`` is the data set that the expression comes from, where known; ``level`` is
+    'object' or 'subpart', None for a part.
     """
     img_id: int | str
     ref_id: str
@@ -32,6 +33,8 @@ class Row:
     score: ExpressionScore
     absent: str | None = None
     presence: float | None = None
+    source: str | None = None
+    level: str | None = None
 
     @property
     def category(self) -> tuple[str, str]:
@@ -45,9 +48,21 @@ def score_photo(photo: PhotoPredictions) -> list[Row]:
 
 
 def score_one(photo: PhotoPredictions, each: Prediction) -> Row:
-    """Score one expression of a photo."""
-    return Row(photo.img_id, each.ref_id, each.expression, each.part, each.super_category,
-               score_rles(each.pred, each.truth), each.absent, each.presence)
+    """Score one expression of a photo; an object is one annotation, whatever its parts."""
+    score = score_rles(each.pred, each.truth)
+    if each.level == 'object':
+        score = replace(score, per_annotation=(score.overlap, ))
+    return Row(photo.img_id, each.ref_id, each.expression, each.part, each.super_category, score, each.absent,
+               each.presence, each.source, each.level)
+
+
+def side_groups(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """Group by level and by the data set that an expression comes from, where there is more than one of them."""
+    groups: dict[str, dict[str, list[Row]]] = {'level': {}, 'source': {}}
+    for row in rows:
+        groups['level'].setdefault(row.level or 'part', []).append(row)
+        groups['source'].setdefault(row.source or '(none)', []).append(row)
+    return {title: dict(sorted(each.items())) for title, each in groups.items() if len(each) > 1}
 
 
 def mean(values: Sequence[float]) -> float:
@@ -135,6 +150,8 @@ def summarise(rows: Sequence[Row],
         'expressions': len(overlaps),
         'annotated_parts': len(annotations),
         **({'skipped': len(asked) - len(rows)} if empty == 'skip' else {}),
+        **{f'mIoU_{title}_{name}': mean([row.score.overlap.iou for row in group])
+           for title, groups in side_groups(rows).items() for name, group in groups.items()},
     }
 
 
@@ -179,6 +196,9 @@ def format_table(rows: Sequence[Row],
                              ['macro mean', '', percent(summary['mIoU_part']), '']]))
     else:
         blocks.append(f"macro mean over parts: mIoU {percent(summary['mIoU_part'])}")
+    for title, groups in side_groups(rows).items():
+        blocks.append(align([[title, *GROUP_COLUMNS],
+                             *(_group_line(name, group, strict) for name, group in groups.items())]))
     return '\n'.join(blocks)
 
 
@@ -192,13 +212,14 @@ def _whole_cells(summary: Mapping[str, float], title: str, count: str, prefix: s
 
 
 def _group_lines(rows: Sequence[Row], strict: bool, by_part: bool) -> list[list[str]]:
-    lines = []
-    for name, group in group_rows(rows, by_part).items():
-        overlaps = [row.score.overlap for row in group]
-        lines.append([' '.join(filter(None, name)) or '(none)', str(len(group)),
-                      percent(mean([overlap.iou for overlap in overlaps])),
-                      percent(precision(overlaps, TABLE_THRESHOLD, strict))])
-    return lines
+    return [_group_line(' '.join(filter(None, name)) or '(none)', group, strict)
+            for name, group in group_rows(rows, by_part).items()]
+
+
+def _group_line(name: str, group: Sequence[Row], strict: bool) -> list[str]:
+    overlaps = [row.score.overlap for row in group]
+    return [name, str(len(group)), percent(mean([overlap.iou for overlap in overlaps])),
+            percent(precision(overlaps, TABLE_THRESHOLD, strict))]
 
 
 def align(cells: Sequence[Sequence[str]]) -> str:

@@ -1,6 +1,6 @@
 """The models of mmpartref.
 
-Shapes are written by letter in every docstring and comment of this package:
+Shapes are written by letter in every docstring and comment of this package::
 
     N photos              M expressions (rows)      U distinct strings among them
     L tokens of a string  D word width              E sentence width

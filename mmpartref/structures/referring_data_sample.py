@@ -18,5 +18,8 @@ class ReferringDataSample(BaseDataElement):
         gt_masks (uint8 tensor (K, H, W), 0..255): letterboxed training targets. Training only.
         pred_masks (bool tensor (K, h, w)), pred_scores (float tensor (K,)): written by the model's ``predict``.
         pred_presence (float tensor (K,), 0 to 1): the model's word on whether the part is there at all.
+        part_presence (dict[str, bool]): labels of part categories and whether the photo shows such a part, where the
+            data set is asked to tell (``photo_labels``).
+        pred_part_presence (dict[str, float], 0 to 1): the model's word on it.
         pred_candidates (list, K): pairs of scores (C,) and bool masks (C, h, w), where the model keeps them.
     """

@@ -1,4 +1,5 @@
-"""A COCO part json small enough to know by heart."""
+"""A COCO part json small enough to know by heart, and the converters' tool with the configs of what it writes."""
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
+from mmpartref.registry import DATASETS
+
+ROOT = Path(__file__).parents[2]
 HEIGHT, WIDTH = 20, 30
 
 
@@ -57,3 +63,36 @@ def write_photo(tmp_path: Path) -> Callable[..., str]:
         assert cv2.imwrite(str(path), pixels[..., ::-1])
         return str(path)
     return write_image
+
+
+@pytest.fixture
+def convert_tool(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str]]]:
+    """Run tools/convert_dataset.py here; returns the exit status and the lines that it printed."""
+    spec = importlib.util.spec_from_file_location('convert_dataset', ROOT / 'tools/convert_dataset.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments: object) -> tuple[int, list[str]]:
+        status = 0
+        try:
+            module.main([str(each) for each in arguments])
+        except SystemExit as done:
+            status = done.code
+        captured = capsys.readouterr()
+        return status, (captured.err if status else captured.out).splitlines()
+    return run
+
+
+@pytest.fixture
+def build_config() -> Callable[[str, Path], dict[str, Any]]:
+    """Build the data sets of configs/_base_/datasets/<name>.py whose json lies below a folder, by ``ann_file``."""
+    def build(name: str, data_root: Path) -> dict[str, Any]:
+        cfg = Config.fromfile(ROOT / 'configs/_base_/datasets' / f'{name}.py')
+        built = {}
+        with DefaultScope.overwrite_default_scope('mmpartref'):
+            for split in ('train', 'val', 'test'):
+                dataset = {**cfg[f'{split}_dataloader'].dataset, 'data_root': str(data_root)}
+                if (data_root / dataset['ann_file']).is_file():
+                    built[dataset['ann_file']] = DATASETS.build(dataset)
+        return built
+    return build

@@ -80,6 +80,7 @@ DAMAGES: dict[str, tuple[Callable[[dict], object], str]] = {
     'list as id': (lambda d: d['images'][0].update(id=[1]), r"image \[1\]: 'id' is .* a list; write int or str"),
     'record is a number': (lambda d: d['images'].append(7), r'images\[2\]: it is a int; write an object'),
     'empty name': (lambda d: d['categories'][0].update(name=' '), 'category 5: its name is empty'),
+    'part is blank': (lambda d: d['categories'][0].update(part=' '), "category 5: 'part' is ' '; write the part"),
     'super-category is a number': (lambda d: d['categories'][0].update(supercategory=3), 'category 5: .*supercategory'),
     'RLE of another size': (lambda d: d['annotations'][0].update(segmentation={'size': [30, 20], 'counts': [600]}),
                             r'annotation 11 of photo photo1.png: its RLE has size \[30, 20\] .* \[20, 30\]'),

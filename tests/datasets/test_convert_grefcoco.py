@@ -1,5 +1,6 @@
 """gRefCOCO: one sentence, several things or nothing."""
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,17 @@ def test_a_cut_json_is_refused(tmp_path: Path, coco: dict) -> None:
     (tmp_path / 'grefs(unc).json').write_text('[{"ref_id"')
     with pytest.raises(ValueError, match='not a complete json'):
         convert_grefcoco(tmp_path / 'grefs(unc).json', tmp_path / 'instances.json')
+
+
+def test_the_tool_writes_what_the_config_reads(tmp_path: Path, coco: dict, convert_tool: Callable,
+                                               build_config: Callable) -> None:
+    convert(tmp_path, coco, [ref(1, [11, 13]), ref(2, [-1]), ref(3, [12], split='train')])
+    arguments = ('grefcoco', tmp_path / 'grefs(unc).json', tmp_path / 'instances.json', '--out', tmp_path / 'grefcoco')
+    status, lines = convert_tool(*arguments)
+    assert status == 0
+    assert lines[-2:] == [f'wrote {tmp_path}/grefcoco/grefcoco_unc_train.json',
+                          f'wrote {tmp_path}/grefcoco/grefcoco_unc_val.json']
+    built = build_config('grefcoco', tmp_path)
+    assert [len(each.get_data_info(0)['refs']) for each in built.values()] == [1, 2]
+    status, lines = convert_tool(*arguments)
+    assert (status, len(lines)) == (2, 1)

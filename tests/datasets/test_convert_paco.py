@@ -41,19 +41,40 @@ def convert(folder: Path, document: dict) -> tuple[dict, list[str]]:
 def test_parts_and_negatives_reach_the_data_set(tmp_path: Path, paco: dict) -> None:
     document, lines = convert(tmp_path, paco)
     assert lines == ['1 photos, 1 of them with parts; 2 absent categories of parts',
-                     '2 parts of 4 categories; 1 objects left out']
+                     '2 parts written, 1 objects left out; 4 categories of parts, but 456 are published',
+                     '1 objects are named without their gloss, 0 keep it, for another has the same name']
     assert [part['obj_ann_id'] for part in document['annotations']] == [1, 1]
     path, = write_documents({'train': document}, tmp_path / 'out')
     refs = PartReferDataset(ann_file=str(path), negatives=9).get_data_info(0)['refs']
     assert [(ref['super_category'], ref['part'], ref.get('absent'), ref['source']) for ref in refs] == [
-        ('car (automobile)', 'wheel', None, 'PACO-LVIS'), ('car (automobile)', 'hood', None, 'PACO-LVIS'),
-        ('car (automobile)', 'mirror', 'no_target', 'PACO-LVIS'), ('mug', 'handle', 'no_target', 'PACO-LVIS')]
+        ('car', 'wheel', None, 'PACO-LVIS'), ('car', 'hood', None, 'PACO-LVIS'),
+        ('car', 'mirror', 'no_target', 'PACO-LVIS'), ('mug', 'handle', 'no_target', 'PACO-LVIS')]
     assert [int(coco_mask.area(ref['rles'][0])) for ref in refs[:2]] == [20, 20]
+
+
+def test_an_absent_object_stands_for_all_its_parts(tmp_path: Path, paco: dict) -> None:
+    paco['images'].append({**paco['images'][0], 'id': 8, 'neg_category_ids': [1]})
+    assert convert(tmp_path, paco)[0]['images'][1]['neg_category_ids'] == [10, 11, 12]
+
+
+def test_a_gloss_is_spoken_only_where_it_tells_two_objects_apart(tmp_path: Path, paco: dict) -> None:
+    bows = ['bow_(weapon)', 'bow_(decorative_ribbons)']
+    for number, name in enumerate(bows, start=20):
+        paco['categories'] += [{'id': number, 'name': name, 'supercategory': 'OBJECT'},
+                               {'id': number + 10, 'name': f'{name}:knot', 'supercategory': 'PART'}]
+    document, lines = convert(tmp_path, paco)
+    assert [(each['name'], each['supercategory'], each['part']) for each in document['categories'][-2:]] == [
+        ('bow_(weapon):knot', 'bow (weapon)', 'knot'),
+        ('bow_(decorative_ribbons):knot', 'bow (decorative ribbons)', 'knot')]
+    assert document['categories'][0]['name'] == 'car_(automobile):wheel'
+    assert lines[2] == ('1 objects are named without their gloss, 2 keep it, for another has the same name: '
+                        'bow (decorative ribbons), bow (weapon)')
 
 
 @pytest.mark.parametrize(('section', 'index', 'change', 'message'), [
     ('categories', 0, {'supercategory': 'Car'}, "category 1: 'supercategory' is 'Car', not OBJECT or PART"),
     ('categories', 2, {'name': 'wheel'}, "category 10: its name 'wheel' is not 'object:part'"),
+    ('categories', 2, {'name': 'lorry:wheel'}, "category 10: its object 'lorry' is no category"),
     ('images', 0, {'neg_category_ids': [99]}, 'image 7: its neg_category_ids has 99, which is no category'),
     ('images', 0, {'neg_category_ids': None}, "image 7: 'neg_category_ids' is a NoneType, not list"),
     ('annotations', 1, {'obj_ann_id': 9}, 'annotation 2: its obj_ann_id 9 is no annotation of its photo'),
@@ -72,3 +93,17 @@ def test_faulty_records_are_refused(section: str, index: int, change: dict, mess
 def test_a_json_without_parts_is_refused(tmp_path: Path, paco: dict) -> None:
     with pytest.raises(ValueError, match='has no category of parts'):
         convert(tmp_path, paco | {'categories': paco['categories'][:2]})
+
+
+def test_the_tool_writes_what_the_config_reads(tmp_path: Path, paco: dict, convert_tool: Callable,
+                                               build_config: Callable) -> None:
+    path = tmp_path / 'paco_lvis_v1_train.json'
+    path.write_text(json.dumps(paco))
+    status, lines = convert_tool('paco', path, '--out', tmp_path / 'paco')
+    assert (status, lines[-1]) == (0, f'wrote {tmp_path}/paco/paco_lvis_v1_train.json')
+    dataset, = build_config('paco_lvis', tmp_path).values()
+    assert dataset.get_data_info(0)['img_path'] == f'{tmp_path}/coco/train2017/7.jpg'
+    path.write_text('{')
+    status, lines = convert_tool('paco', path, '--out', tmp_path / 'other')
+    assert (status, len(lines)) == (2, 1)
+    assert 'is not a complete json' in lines[0]

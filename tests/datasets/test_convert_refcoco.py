@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,16 @@ def test_the_tool_writes_and_refuses_in_one_sentence(files: tuple[Path, Path], t
     again = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert again.returncode == 2
     assert again.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize(('kind', 'config', 'split_by'), [
+    ('refcoco', 'refcoco', 'unc'), ('refcoco+', 'refcoco_plus', 'unc'), ('refcocog', 'refcocog', 'umd')])
+def test_the_tool_writes_what_the_config_reads(kind: str, config: str, split_by: str, tmp_path: Path, coco: dict,
+                                               convert_tool: Callable, build_config: Callable) -> None:
+    refs = [ref(1, 11, 1, 'train', 'left wheel', 'the wheel at left'), ref(2, 14, 2, 'val', 'head', 'beak')]
+    (tmp_path / 'refs.p').write_bytes(pickle.dumps(refs))
+    (tmp_path / 'instances.json').write_text(json.dumps(coco))
+    status, _ = convert_tool(kind, tmp_path / 'refs.p', tmp_path / 'instances.json', '--split-by', split_by, '--out',
+                             tmp_path / kind)
+    train, val = build_config(config, tmp_path).values()
+    assert (status, len(train.get_data_info(0)['refs']), len(val.get_data_info(0)['refs'])) == (0, 1, 2)

@@ -25,9 +25,11 @@ from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.datasets.coco_masks import rle_from_segmentation
 from mmpartref.datasets.doctor import CODES, Limits, examination, examine, photo_checks, repair
 from mmpartref.datasets.doctor.findings import Findings
+from mmpartref.datasets.doctor.json_checks import part_of
 from mmpartref.datasets.doctor.map_checks import difference
 from mmpartref.datasets.doctor.mask_checks import read_mask
 from mmpartref.datasets.doctor.mend_records import RecordMender
+from mmpartref.datasets.doctor.names import meaning_of
 from mmpartref.datasets.doctor.part_counts import PartCounts
 from mmpartref.datasets.doctor.polygon_clip import clip_ring
 from mmpartref.datasets.doctor.split_checks import compare_counts, identify
@@ -958,3 +960,9 @@ def test_clipping_keeps_the_pixels_inside(ring: list[float]) -> None:
         after = coco_mask.decode(coco_mask.frPyObjects([clipped], height, width))[..., 0]
     differing = cv2.morphologyEx(before ^ after, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     assert not differing.any()
+
+
+@pytest.mark.parametrize(('part', 'meaning'), [('Knot', 'knot'), (3, 'bow (weapon):knot'), (' ', 'bow (weapon):knot')])
+def test_a_category_that_says_its_part_means_that(part: object, meaning: str) -> None:
+    record = {'name': 'bow_(weapon):knot', 'supercategory': 'ribbon', 'part': part}
+    assert meaning_of(record['name'], record['supercategory'], part_of(record)) == ('ribbon', meaning)

@@ -22,6 +22,11 @@ def test_part_is_the_name_without_its_super_category(name: str, owner: str | Non
     assert split_category(name, owner) == expected
 
 
+@pytest.mark.parametrize(('owner', 'expected'), [('car', ('car', 'wheel')), ('OBJECT', ('', 'wheel'))])
+def test_a_category_may_say_its_part_in_words(owner: str, expected: tuple[str, str]) -> None:
+    assert split_category('car_(automobile):wheel', owner, ' Wheel') == expected
+
+
 def test_template_fields() -> None:
     name = PartName('quadruped', 'head')
     assert render('the {part} of the {class_name}', name, 'golden retriever') == 'the head of the golden retriever'

@@ -1,5 +1,6 @@
 import pytest
 
+from mmpartref.evaluation.dump import PredictionDump, read_dump
 from mmpartref.evaluation.predictions import read_sample
 from mmpartref.evaluation.report import format_table, score_photo, summarise
 
@@ -47,3 +48,27 @@ def test_the_columns_line_up(rows):
 def test_nothing_to_score_is_an_error():
     with pytest.raises(ValueError, match='no annotated expression'):
         summarise([])
+
+
+def test_sources_and_levels_have_lines_of_their_own_and_an_object_is_one_annotation(sample_of, tmp_path):
+    sample = sample_of(1, [
+        ('bird', 'head', [(0, 2, 0, 10)], [(0, 1, 0, 10)]),
+        ('bird', '', [(5, 7, 0, 2), (5, 7, 6, 8)], [(5, 7, 0, 2), (5, 7, 6, 8)]),
+        ('fish', 'head', [(0, 2, 0, 4)], [(6, 8, 0, 2)]),
+    ])
+    plain = format_table(score_photo(read_sample(sample)))
+    assert 'source' not in plain
+    assert 'level' not in plain
+    for ref, more in zip(sample['refs'], ({'source': 'A'}, {'source': 'B', 'level': 'object'}, {}), strict=True):
+        ref.update(more)
+    PredictionDump({}, [read_sample(sample)]).write(tmp_path / 'dump.json')
+    rows = read_dump(tmp_path / 'dump.json').rows()
+    assert [(row.source, row.level) for row in rows] == [('A', None), ('B', 'object'), (None, None)]
+    summary = summarise(rows)
+    assert {key: value for key, value in summary.items() if key.startswith(('mIoU_level', 'mIoU_source'))} == {
+        'mIoU_level_object': 1.0, 'mIoU_level_part': 0.25, 'mIoU_source_A': 0.5, 'mIoU_source_B': 1.0,
+        'mIoU_source_(none)': 0.0}
+    assert (summary['annotated_parts'], summary['ann_mIoU']) == (3, 0.5)
+    table = format_table(rows)
+    assert cells(table, 'object') == ['1', '100.00', '100.00']
+    assert cells(table, 'A') == ['1', '50.00', '0.00']

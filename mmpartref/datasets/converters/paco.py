@@ -2,22 +2,31 @@
 
 Paper: Ramanathan et al., PACO: Parts and Attributes of Common Objects (CVPR 2023). Format: facebookresearch/paco.
 """
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmpartref.datasets.coco_parts import read_json
+from mmpartref.datasets.expressions import plain
 
-from .standard_json import Document, by_id, field
+from .standard_json import Document, by_id, compare, field
 
 SOURCE = 'PACO-LVIS'
+# Of parts.
+KNOWN_CATEGORIES = 456
 OBJECT, PART = 'OBJECT', 'PART'
+# What LVIS writes behind a name that has several meanings: "car_(automobile)".
+GLOSS = re.compile(r'_?\([^()]*\)$')
 
 
 def convert_paco(ann_file: str | Path) -> tuple[Document, list[str]]:
     """Return the json of the parts, and lines that count what was kept and left out.
 
-    Categories ``'car_(automobile):wheel'`` get ``'car_(automobile)'`` as super-category. Objects are left out. Of a
-    photo's ``neg_category_ids`` those of parts stay, and an object's become those of all its parts. ``obj_ann_id``
-    stays with each annotation: the object that the part is of.
+    A category keeps its name, ``'car_(automobile):wheel'``, and says in words what it means: the part "wheel" of a
+    "car" (see ``spoken_names``); ``object`` is the name of the object's category. Objects are left out. Of a photo's
+    ``neg_category_ids`` those of parts stay, and an object's become those of all its parts. ``obj_ann_id`` stays with
+    each annotation: the object that the part is of.
 
     Args:
         ann_file: ``paco_lvis_v1_train.json`` and the like.
@@ -31,7 +40,7 @@ def convert_paco(ann_file: str | Path) -> tuple[Document, list[str]]:
     categories = part_categories(published, path)
     parts_of: dict[str, list[int]] = {}
     for key, category in categories.items():
-        parts_of.setdefault(category['supercategory'], []).append(key)
+        parts_of.setdefault(category['object'], []).append(key)
     images = []
     for image in by_id(document, 'images', path).values():
         negatives = negatives_of(image, published, parts_of, f"{path}: image {image['id']}")
@@ -40,7 +49,9 @@ def convert_paco(ann_file: str | Path) -> tuple[Document, list[str]]:
     shown = {part['image_id'] for part in annotations}
     negative = sum(len(image['neg_category_ids']) for image in images)
     lines = [f'{len(images):,} photos, {len(shown):,} of them with parts; {negative:,} absent categories of parts',
-             f'{len(annotations):,} parts of {len(categories):,} categories; {objects:,} objects left out']
+             f'{len(annotations):,} parts written, {objects:,} objects left out; '
+             + compare(len(categories), KNOWN_CATEGORIES, 'categories of parts'),
+             describe_glosses(categories.values())]
     return {'info': {'source': SOURCE}, 'images': images, 'annotations': annotations,
             'categories': list(categories.values())}, lines
 
@@ -49,9 +60,11 @@ def part_categories(published: dict[int, dict], path: str) -> dict[int, dict]:
     """Return the categories of parts, by id, their objects as super-categories.
 
     Raises:
-        ValueError: a category is neither an object nor a part, or a part's name does not say of what.
+        ValueError: a category is neither an object nor a part, or a part's name does not say of which of the objects.
     """
     categories = {}
+    spoken = spoken_names(str(category.get('name')) for category in published.values()
+                          if category.get('supercategory') == OBJECT)
     for key, category in published.items():
         where = f'{path}: category {key}'
         name, kind = field(category, 'name', str, where), field(category, 'supercategory', str, where)
@@ -61,10 +74,32 @@ def part_categories(published: dict[int, dict], path: str) -> dict[int, dict]:
             owner, colon, part = name.partition(':')
             if not (owner.strip() and colon and part.strip()):
                 raise ValueError(f"{where}: its name {name!r} is not 'object:part'; use PACO's own json")
-            categories[key] = {'id': key, 'name': name, 'supercategory': owner}
+            if owner not in spoken:
+                raise ValueError(f"{where}: its object {owner!r} is no category; use PACO's own json")
+            categories[key] = {'id': key, 'name': name, 'supercategory': spoken[owner], 'part': plain(part),
+                               'object': owner}
     if not categories:
         raise ValueError(f"{path} has no category of parts ('supercategory': '{PART}'); use PACO's own json")
     return categories
+
+
+def spoken_names(names: Iterable[str]) -> dict[str, str]:
+    """Return each object's name in words: without LVIS's gloss unless two objects would then have the same name.
+
+    "car_(automobile)" is "car"; beside a "bow_(weapon)", "bow_(decorative_ribbons)" stays "bow (decorative ribbons)".
+    """
+    bare = {name: plain(GLOSS.sub('', name)) for name in names}
+    times = Counter(bare.values())
+    return {name: words if times[words] == 1 else plain(name) for name, words in bare.items()}
+
+
+def describe_glosses(categories: Iterable[dict]) -> str:
+    """Return a line that counts the objects whose words lost their gloss and those that keep it, by name."""
+    spoken = {category['object']: category['supercategory'] for category in categories}
+    glossed = [name for name in spoken if GLOSS.search(name)]
+    kept = sorted(spoken[name] for name in glossed if spoken[name] == plain(name))
+    return (f"{len(glossed) - len(kept)} objects are named without their gloss, {len(kept)} keep it, for another has "
+            f"the same name{': ' if kept else ''}{', '.join(kept)}")
 
 
 def negatives_of(image: dict, published: dict[int, dict], parts_of: dict[str, list[int]], where: str) -> list[int]:

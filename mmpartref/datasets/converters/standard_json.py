@@ -43,6 +43,17 @@ def by_id(document: Document, section: str, path: str) -> dict[int, dict]:
     return records
 
 
+def check_pointers(annotation: dict, images: Mapping[int, dict], categories: Mapping[int, dict], where: str) -> None:
+    """Refuse an annotation whose photo or category is not there.
+
+    Raises:
+        ValueError: see above.
+    """
+    for key, known in (('image_id', images), ('category_id', categories)):
+        if field(annotation, key, int, where) not in known:
+            raise ValueError(f'{where}: its {key} {annotation[key]} is missing; use the file as it was published')
+
+
 def sentences_of(ref: dict, where: str) -> list[str]:
     """Return the texts ``sent`` of a ref of REFER's format, in their order.
 
@@ -118,6 +129,23 @@ def check_record(record: dict, images: Mapping[int, dict], annotations: Mapping[
         if annotations[ann_id].get('image_id') != record['image_id']:
             raise ValueError(f"{where}: annotation {ann_id} of {instances} is not of image {record['image_id']}; use "
                              'the two files of one download')
+
+
+def account(what: str, read: int, written: int, left_out: Mapping[str, int]) -> str:
+    """Return a line that says what became of everything that was read.
+
+    Raises:
+        RuntimeError: the numbers do not add up, which is a fault of the converter.
+    """
+    if read != written + sum(left_out.values()):
+        raise RuntimeError(f'{what}: {read} read, but {written} written and {dict(left_out)} left out')
+    reasons = ', '.join(f'{number:,} {reason}' for reason, number in left_out.items())
+    return f'{what}: {read:,} read, {written:,} written' + (f'; left out: {reasons}' if reasons else '')
+
+
+def compare(number: int, known: int, what: str) -> str:
+    """Return whether there are as many as published."""
+    return f'{number:,} {what}, ' + ('as published' if number == known else f'but {known:,} are published')
 
 
 def write_documents(documents: Mapping[str, Document], folder: str | Path) -> list[Path]:

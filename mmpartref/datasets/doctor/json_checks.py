@@ -57,7 +57,8 @@ def read_split(notebook: Notebook) -> SplitRecords | None:
     images = sound_records(document['images'], 'images', IMAGE_KEYS, notebook)
     categories = sound_records(document['categories'], 'categories', CATEGORY_KEYS, notebook)
     annotations = sound_records(document['annotations'], 'annotations', ANNOTATION_KEYS, notebook)
-    meanings = {record['id']: meaning_of(record['name'], owner_of(record)) for record in categories}
+    meanings = {record['id']: meaning_of(record['name'], owner_of(record), part_of(record))
+                for record in categories}
     partimagenet = is_partimagenet(meanings.values(), (record['file_name'] for record in images))
     check_categories(categories, meanings, partimagenet, notebook)
     photos = check_images(images, notebook)
@@ -82,6 +83,12 @@ def owner_of(category: dict) -> str | None:
     """Return a category's super-category where it is a string."""
     owner = category.get('supercategory')
     return owner if isinstance(owner, str) else None
+
+
+def part_of(category: dict) -> str | None:
+    """Return what a category says that it means where that is a string."""
+    part = category.get('part')
+    return part if isinstance(part, str) and part.strip() else None
 
 
 def ids_of(records: list) -> set:

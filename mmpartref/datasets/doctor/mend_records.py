@@ -13,6 +13,7 @@ from .json_checks import (
     SINGULAR,
     ids_of,
     owner_of,
+    part_of,
     record_fault,
 )
 from .mask_checks import measure_faults, read_mask, ring_fault
@@ -103,7 +104,8 @@ class RecordMender:
     def rename_categories(self) -> None:
         """Give aliased categories of PartImageNet the name they are read as."""
         categories = self.sound('categories')
-        meanings = {id(record): meaning_of(record['name'], owner_of(record)) for record in categories}
+        meanings = {id(record): meaning_of(record['name'], owner_of(record), part_of(record))
+                    for record in categories}
         if not is_partimagenet(meanings.values(), (record['file_name'] for record in self.sound('images'))):
             return
         times = Counter(meanings.values())

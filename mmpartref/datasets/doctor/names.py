@@ -11,7 +11,7 @@ PARTIMAGENET_NAMES = partimagenet_names()
 MAP_LABELS = {PARTIMAGENET_NAMES[plain(name)]: label for label, name in enumerate(CATEGORY_NAMES)}
 
 
-def meaning_of(name: str, super_category: str | None) -> PartName:
+def meaning_of(name: str, super_category: str | None, part: str | None = None) -> PartName:
     """Return what a category means, as ``PartImageNetReferringDataset`` reads it.
 
     That agrees with ``PartReferDataset`` on all names but PartImageNet's own.
@@ -19,7 +19,7 @@ def meaning_of(name: str, super_category: str | None) -> PartName:
     known = PARTIMAGENET_NAMES.get(plain(name))
     if known is not None:
         return known
-    parts = split_category(name, super_category)
+    parts = split_category(name, super_category, part)
     return PARTIMAGENET_NAMES.get(' '.join(parts), parts)
 
 

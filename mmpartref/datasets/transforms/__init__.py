@@ -1,10 +1,12 @@
 from mmpartref.datasets.transforms.constant_expression import ConstantExpression
 from mmpartref.datasets.transforms.draw_expressions import DrawExpressions
+from mmpartref.datasets.transforms.draw_level import DrawLevel
 from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.datasets.transforms.load_image import LoadImage
 from mmpartref.datasets.transforms.load_referring_masks import LoadReferringMasks
 from mmpartref.datasets.transforms.pack_referring_inputs import PackReferringInputs
 
 __all__ = [
-    'ConstantExpression', 'DrawExpressions', 'Letterbox', 'LoadImage', 'LoadReferringMasks', 'PackReferringInputs'
+    'ConstantExpression', 'DrawExpressions', 'DrawLevel', 'Letterbox', 'LoadImage', 'LoadReferringMasks',
+    'PackReferringInputs'
 ]

@@ -30,6 +30,8 @@ class PackReferringInputs(BaseTransform):
         sample.expressions = self._expressions(results)
         if 'refs' in results:
             sample.refs = results['refs']
+        if 'part_presence' in results:
+            sample.part_presence = results['part_presence']
         if 'gt_masks' in results:
             sample.gt_masks = torch.from_numpy(np.ascontiguousarray(results['gt_masks']))  # (K, H, W)
         inputs = torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))  # (3, H, W)

@@ -60,7 +60,7 @@ class VisionLanguageDecodeHead(BaseModule):
 
     def forward(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
                 size: tuple[int, int]) -> torch.Tensor:
-        """Return logits (M, 1, *size).
+        """Return logits ``(M, 1, *size)``.
 
         Args:
             fused: (M, C, H/16, W/16), the neck's map.

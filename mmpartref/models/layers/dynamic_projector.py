@@ -32,7 +32,7 @@ class DynamicProjector(nn.Module):
         self.kernel = nn.Linear(sentence_channels, self.pixel_channels * self.kernel_size**2 + 1)
 
     def forward(self, x: torch.Tensor, sentence: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Map pixels (M, C, H/16, W/16) and sentences (M, E) to logits (M, 1, *size); ``size`` is (H/4, W/4)."""
+        """Map pixels (M, C, H/16, W/16) and sentences (M, E) to logits ``(M, 1, *size)``; ``size`` is (H/4, W/4)."""
         if not self.low_resolution:
             return self._layer_by_layer(x, sentence, size)
         x = self._upsample_and_convolve(self.conv1, x, (size[0] // 2, size[1] // 2))  # (M, C, H/8, W/8)

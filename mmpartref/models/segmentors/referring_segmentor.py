@@ -13,6 +13,9 @@ from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
+# Logits (M, 1, H/4, W/4); those of presence (M,) and of the photos' part labels (N, K), None without such a head.
+Answers = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+
 
 @MODELS.register_module()
 class ReferringSegmentor(BaseModel):
@@ -39,6 +42,9 @@ class ReferringSegmentor(BaseModel):
             ``sentence_channels``, ``tokenizer`` and ``padding_mask``.
         neck: config of the fusion neck.
         decode_head: config of the head, its loss included.
+        auxiliary_head: config of a head on the image encoder's last map that tells which parts the photo shows
+            (``MultiLabelPresenceHead``; its channels are filled in); None has none. In training alone unless it has
+            ``in_evaluation``.
         data_preprocessor: config of the ``ReferringDataPreprocessor``.
         decode: ``'cris'`` (as published) or ``'aligned'``; see ``mask_decode``.
         threshold: a pixel belongs to the mask when its probability is greater; None takes the decode's own.
@@ -64,6 +70,7 @@ class ReferringSegmentor(BaseModel):
                  text_encoder: dict,
                  neck: dict,
                  decode_head: dict,
+                 auxiliary_head: dict | None = None,
                  data_preprocessor: dict | None = None,
                  decode: str = 'cris',
                  threshold: float | None = None,
@@ -80,6 +87,9 @@ class ReferringSegmentor(BaseModel):
         self.text_encoder = MODELS.build(text_encoder)
         self.neck = MODELS.build(neck)
         self.decode_head = MODELS.build(decode_head)
+        self.auxiliary_head = None
+        if auxiliary_head is not None:
+            self.auxiliary_head = MODELS.build({'in_channels': self.backbone.out_channels[-1], **auxiliary_head})
         self.decode = get_decode(decode, threshold)
         self.size_divisor = size_divisor
         self.keep_candidates = keep_candidates
@@ -158,8 +168,8 @@ class ReferringSegmentor(BaseModel):
         return self._encode_decode(images, tokens, image_index, text_index)[0]
 
     def _encode_decode(self, images: torch.Tensor, tokens: torch.Tensor, image_index: torch.Tensor,
-                       text_index: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """As ``encode_decode``; returns also presence logits (M,), None without a presence head."""
+                       text_index: torch.Tensor | None) -> Answers:
+        """As ``encode_decode``; returns also what the other heads answer."""
         if image_index.numel() == 0:
             raise ValueError('encode_decode got no expression; a photo needs at least one')
         if text_index is None:
@@ -177,7 +187,7 @@ class ReferringSegmentor(BaseModel):
         return words, self.text_encoder.padding_mask(tokens), sentence
 
     def _filled_up(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
-                   image_index: torch.Tensor, text_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+                   image_index: torch.Tensor, text_index: torch.Tensor) -> Answers:
         """Run ``_network`` on a multiple of ``row_multiple`` expressions and return what was asked for."""
         count = len(image_index)
         if self.training or self.row_multiple == 1:
@@ -185,13 +195,14 @@ class ReferringSegmentor(BaseModel):
         filled = torch.arange(count + -count % self.row_multiple, device=image_index.device).clamp(max=count - 1)
         text = text_index[filled]
         # One text row per expression: the number of distinct strings is no shape then.
-        logits, presence = self._network(images, words[text], padding[text], sentence[text], image_index[filled],
-                                         torch.arange(len(filled), device=image_index.device))
-        return logits[:count], None if presence is None else presence[:count]
+        logits, presence, labels = self._network(images, words[text], padding[text], sentence[text],
+                                                 image_index[filled],
+                                                 torch.arange(len(filled), device=image_index.device))
+        return logits[:count], None if presence is None else presence[:count], labels
 
     def _network(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
-                 image_index: torch.Tensor, text_index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return logits (M, 1, H/4, W/4) and presence logits (M,) or None for photos (N, 3, H, W) and their texts."""
+                 image_index: torch.Tensor, text_index: torch.Tensor) -> Answers:
+        """Return the heads' answers for photos (N, 3, H, W) and their texts."""
         # Encode each photo once.
         padded = self._pad(images)
         if self.channels_last and (padded.is_cuda or not self.training):
@@ -207,8 +218,12 @@ class ReferringSegmentor(BaseModel):
         else:
             logits, presence = self.decode_head(fused, *texts, size), None
 
+        labels = None
+        if self.auxiliary_head is not None and (self.training or self.auxiliary_head.in_evaluation):
+            labels = self.auxiliary_head(features[-1])
+
         height, width = (-(-side // LOGIT_STRIDE) for side in images.shape[2:])
-        return logits[:, :, :height, :width], presence  # (M, 1, H/4, W/4), (M,)
+        return logits[:, :, :height, :width], presence, labels  # (M, 1, H/4, W/4), (M,), (N, K)
 
     def train(self, mode: bool = True) -> 'ReferringSegmentor':
         """Switch between training and evaluation; forgets kept text features, since an EMA swaps weights then."""
@@ -227,9 +242,9 @@ class ReferringSegmentor(BaseModel):
 
         An absent part's target is empty everywhere; with an empty prediction its IoU counts 1, as in gIoU.
         """
-        presence = None
-        if self.has_presence_head:
-            logits, presence = self._encode_decode(inputs, tokens, image_index, text_index)
+        presence = labels = None
+        if self.has_presence_head or self.auxiliary_head is not None:
+            logits, presence, labels = self._encode_decode(inputs, tokens, image_index, text_index)
         else:
             logits = self.encode_decode(inputs, tokens, image_index, text_index)
         masks = torch.cat([sample.gt_masks for sample in data_samples])[:, None].float() / 255  # (M, 1, H, W)
@@ -239,6 +254,8 @@ class ReferringSegmentor(BaseModel):
         losses = self.decode_head.loss(logits, target)
         if presence is not None:
             losses['loss_presence'] = self.decode_head.presence_head.loss(presence, are_present(data_samples))
+        if labels is not None and self.auxiliary_head is not None:
+            losses['loss_photo_labels'] = self.auxiliary_head.loss(labels, data_samples)
         return {**losses, 'train_mIoU': self._batch_iou(logits.detach(), target)}
 
     def _batch_iou(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -266,9 +283,11 @@ class ReferringSegmentor(BaseModel):
             local_index = torch.repeat_interleave(
                 torch.arange(len(photos), device=image_index.device),
                 torch.tensor([len(each) for each in rows], device=image_index.device))
-            logits, presence = self._filled_up(images, *encoded, local_index, text_index[torch.cat(rows)])
+            logits, presence, labels = self._filled_up(images, *encoded, local_index, text_index[torch.cat(rows)])
             probs = logits[:, 0].float().sigmoid()  # (M, H/4, W/4)
             likely = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
+            if labels is not None and self.auxiliary_head is not None:
+                self.auxiliary_head.write_prediction([data_samples[photo] for photo in photos], labels)
             counts = [len(each) for each in rows]
             for photo, each, there in zip(photos, probs.split(counts), likely.split(counts), strict=True):
                 self._write_prediction(data_samples[photo], each)

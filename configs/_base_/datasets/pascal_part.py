@@ -1,0 +1,24 @@
+# PASCAL-Part, whose test split is not published: val stands for it.
+# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+_base_ = '../partimagenet_refer_aligned.py'
+dataset_type = 'PartReferDataset'
+data_root = 'data/'
+
+train_dataloader = dict(
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='pascal_part/pascal_part_train.json',
+        data_prefix=dict(img='VOCdevkit/VOC2010/JPEGImages')))
+val_dataloader = dict(
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='pascal_part/pascal_part_val.json',
+        data_prefix=dict(img='VOCdevkit/VOC2010/JPEGImages')))
+test_dataloader = dict(
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='pascal_part/pascal_part_val.json',
+        data_prefix=dict(img='VOCdevkit/VOC2010/JPEGImages')))

@@ -1,0 +1,63 @@
+"""Sphinx configuration: the pages of this folder and the docstrings of the package. ``make docs`` builds them.
+
+Nothing is fetched, while building or by the built pages: no intersphinx, fonts of the system, formulae as MathML.
+"""
+from docutils.nodes import Element, SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+from mmpartref import __version__
+
+project = 'mmpartref'
+author = 'mmpartref contributors'
+project_copyright = author
+version = release = __version__
+
+extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+exclude_patterns = ['_build']
+nitpicky = True
+# What the annotations name in other packages: their documentation is elsewhere, and no inventory is fetched.
+nitpick_ignore_regex = [(r'py:.*', r'(?!mmpartref).*')]
+
+myst_enable_extensions = ['dollarmath', 'amsmath']
+# Anchors of headings as GitHub makes them, so that links work in both.
+myst_heading_anchors = 4
+
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'signature'
+autodoc_default_options = {'members': True, 'show-inheritance': True}
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [('Data', 'params_style')]
+
+# Of code that does not say its language.
+highlight_language = 'none'
+
+html_theme = 'furo'
+html_static_path = ['_static']
+html_css_files = ['wide.css']
+html_title = f'mmpartref {release}'
+html_copy_source = False
+html_show_sphinx = False
+html_math_renderer = 'mathml'
+
+
+def inline_math(writer: HTML5Translator, node: Element) -> None:
+    """Write a formula as MathML, which browsers draw without a script."""
+    formula = tex2mathml(node.astext(), as_block=False)
+    for brace in '{}':
+        # Those that TeX would not stretch either.
+        formula = formula.replace(f'<mo>{brace}</mo>', f'<mo stretchy="false">{brace}</mo>')
+    writer.body.append(formula)
+    raise SkipNode
+
+
+def block_math(writer: HTML5Translator, node: Element) -> None:
+    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_html_math_renderer('mathml', (inline_math, None), (block_math, None))
+    return {'parallel_read_safe': True, 'parallel_write_safe': True}

@@ -1,0 +1,96 @@
+"""Which parts are in the photo, whoever asks?"""
+from collections.abc import Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmpartref.datasets.photo_labels import partimagenet_labels
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+
+@MODELS.register_module()
+class MultiLabelPresenceHead(BaseModule):
+    """One logit per photo and part category: that the photo shows such a part. An auxiliary task of the image encoder.
+
+    ::
+
+        C5 (N, C, H/32, W/32) --mean over places--> (N, C) --Linear--> (N, K)
+
+    Each label is a part category of the data ("car tire"). The data set has to say which of its categories a photo
+    shows (``photo_labels=True``); labels that it does not annotate count in no loss, so that sets with different
+    categories can be mixed. The loss is the mean over the other entries (photos x labels) of all ranks.
+
+    Multi-label classification beside CLIP's features follows CLIP-Decoder (Ali and Khan, arXiv 2406.14830), which adds
+    a classification loss to CLIP's, L = alpha L_clip + beta L_c. What differs: its logits come from ML-Decoder's
+    attention, whose queries are CLIP's text features of the labels, so that it can be asked for unseen ones; here a
+    linear layer on the pooled map suffices, since the encoder is to learn from it and the answer is not needed.
+
+    Args:
+        in_channels: C, channels of the encoder's last map.
+        labels: the K labels, ``'<super-category> <part>'`` in lower case; ``'partimagenet'`` are its 40. Where a config
+            has none, ``tools/train.py`` takes those of the training json.
+        loss: config of the loss of each entry.
+        loss_weight: factor on the mean.
+        in_evaluation: answer in ``predict`` as well (``pred_part_presence``), for ``PartPresenceMetric``.
+        init_cfg: mmengine's initialisation config.
+
+    Raises:
+        ValueError: there is no label, or one occurs twice.
+    """
+
+    def __init__(self,
+                 *,
+                 in_channels: int,
+                 labels: Sequence[str] | str | None = None,
+                 loss: dict | None = None,
+                 loss_weight: float = 0.1,
+                 in_evaluation: bool = False,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if labels == 'partimagenet':
+            labels = partimagenet_labels()
+        if not labels or isinstance(labels, str) or len(set(labels)) < len(labels):
+            raise ValueError(f"MultiLabelPresenceHead labels={labels!r} should be 'partimagenet' or a list of labels, "
+                             'each once, as the config that training leaves in its work dir has them')
+        self.labels = list(labels)
+        self.loss_weight = loss_weight
+        self.in_evaluation = in_evaluation
+        self.classifier = nn.Linear(in_channels, len(self.labels))
+        self.loss_module = MODELS.build(loss or {'type': 'AsymmetricLoss'})
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, K) of the last map (N, C, H/32, W/32)."""
+        return self.classifier(features.mean(dim=(2, 3)))
+
+    def loss(self, logits: torch.Tensor, samples: Sequence[ReferringDataSample]) -> torch.Tensor:
+        """Return the scalar loss of logits (N, K); raises as ``targets``."""
+        present, known = self.targets(samples, logits.device)
+        entries = known.sum().float()
+        all_reduce(entries, op='mean')
+        # Entries without a truth stay in the graph, so that every parameter gets a gradient on every rank.
+        each = torch.where(known, self.loss_module(logits, present), logits.float() * 0)
+        return self.loss_weight * each.sum() / entries.clamp(min=torch.finfo(torch.float32).tiny)
+
+    def targets(self, samples: Sequence[ReferringDataSample],
+                device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (N, K) bool: which labels are there, and of which that is known.
+
+        Raises:
+            ValueError: a sample does not say which parts its photo shows.
+        """
+        for sample in samples:
+            if 'part_presence' not in sample:
+                raise ValueError(f"photo {sample.get('img_path')!r} comes without the parts that it shows, which an "
+                                 'auxiliary head learns; set photo_labels=True on the data set')
+        rows = [[sample.part_presence.get(label) for label in self.labels] for sample in samples]
+        present = torch.tensor([[bool(each) for each in row] for row in rows], device=device)
+        known = torch.tensor([[each is not None for each in row] for row in rows], device=device)
+        return present, known
+
+    def write_prediction(self, samples: Sequence[ReferringDataSample], logits: torch.Tensor) -> None:
+        """Write ``pred_part_presence``, the probability of each label, on each of N samples; logits are (N, K)."""
+        for sample, row in zip(samples, logits.float().sigmoid().tolist(), strict=True):
+            sample.pred_part_presence = dict(zip(self.labels, row, strict=True))

@@ -1,0 +1,85 @@
+"""Objects, parts and parts of parts in three jsons become one."""
+import copy
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmpartref.datasets import PartReferDataset
+from mmpartref.datasets.converters.join_levels import join_levels
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def files(coco: dict, tmp_path: Path, polygon: Callable) -> dict[str, str]:
+    """The shared fixture's parts; a whole car; a rim of the car's wheel."""
+    def write(level: str, document: dict) -> str:
+        path = tmp_path / f'{level}s.json'
+        path.write_text(json.dumps(document), encoding='utf-8')
+        return str(path)
+
+    def other(category: dict, box: list) -> dict:
+        document = copy.deepcopy(coco)
+        document['images'] = document['images'][:1]
+        document['categories'] = [{'id': 5, **category}]
+        document['annotations'] = [{'id': 11, 'image_id': 1, 'category_id': 5, 'segmentation': box}]
+        return document
+
+    return {
+        'part': write('part', coco),
+        'object': write('object', other({'name': 'sports car', 'supercategory': ''}, polygon(1, 1, 25, 15))),
+        'subpart': write('subpart', other({'name': 'Car-Wheel-Rim', 'supercategory': 'car wheel', 'part': 'rim'},
+                                          polygon(3, 11, 2, 2))),
+    }
+
+
+def test_one_json_asks_about_every_level(files: dict, tmp_path: Path) -> None:
+    document, lines = join_levels(files)
+    path = tmp_path / 'all.json'
+    path.write_text(json.dumps(document))
+    dataset = PartReferDataset(ann_file=str(path), templates=['the {part} of the {super_category}'])
+    assert len(dataset) == 2
+    assert [(ref.get('level'), ref['super_category'], ref['expressions'][0], len(ref['rles']))
+            for index in range(2) for ref in dataset.get_data_info(index)['refs']] == [
+        ('object', 'sports car', 'the sports car', 1),
+        (None, 'car', 'the wheel of the car', 2),
+        (None, 'car', 'the hood of the car', 1),
+        ('subpart', 'car', 'the rim of the wheel of the car', 1),
+        (None, 'bird', 'the head of the bird', 1)]
+    assert [line.split(',')[0] for line in lines] == [
+        'object: 1 annotations of 1 categories in 1 photos', 'part: 4 annotations of 3 categories in 2 photos',
+        'subpart: 1 annotations of 1 categories in 1 photos']
+    assert join_levels({'part': files['part']})[0]['categories'][0]['level'] == 'part'
+
+
+def test_files_that_do_not_belong_together_are_refused(files: dict) -> None:
+    with pytest.raises(ValueError, match="category 5: it is a part of 'car wheel', which is no part of an object"):
+        join_levels({'subpart': files['subpart']})
+    document = json.loads(Path(files['object']).read_text())
+    for key, value, message in (('height', 21, 'image 1 has another name or size than in the files before'),
+                                ('file_name', 'x.png', 'image 1 has another name')):
+        broken = copy.deepcopy(document)
+        broken['images'][0][key] = value
+        Path(files['object']).write_text(json.dumps(broken))
+        with pytest.raises(ValueError, match=message):
+            join_levels(files)
+    document['annotations'][0]['category_id'] = 77
+    Path(files['object']).write_text(json.dumps(document))
+    with pytest.raises(ValueError, match='annotation 11: its category_id 77 is not among the categories'):
+        join_levels(files)
+
+
+def test_the_tool_writes_it_once(files: dict, tmp_path: Path, monkeypatch, capsys) -> None:
+    out = tmp_path / 'new' / 'train.json'
+    monkeypatch.setattr(sys, 'argv', ['join_levels.py', *(word for level, path in files.items()
+                                                          for word in (f'--{level}s', path)), '--out', str(out)])
+    runpy.run_path(str(ROOT / 'tools/join_levels.py'), run_name='__main__')
+    assert json.loads(out.read_text()) == join_levels(files)[0]
+    assert f'2 photos -> {out}' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match='2'):
+        runpy.run_path(str(ROOT / 'tools/join_levels.py'), run_name='__main__')
+    assert 'exists already' in capsys.readouterr().err

@@ -1,0 +1,193 @@
+"""What the pages say of the package agrees with it: quoted sentences, numbers in pictures, a json, the Dockerfile."""
+import ast
+import configparser
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+
+from mmpartref.datasets import PartReferDataset
+
+CHECKOUT = Path(__file__).parents[2]
+DOCS = CHECKOUT / 'docs'
+DOCKERFILE = CHECKOUT / 'docker/Dockerfile'
+
+
+def read(name: str) -> str:
+    return (CHECKOUT / name).read_text(encoding='utf-8')
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return a page's code blocks of a language."""
+    return re.findall(rf'^```{language}\n(.*?)^```$', page, re.M | re.S)
+
+
+# Troubleshooting.
+
+OWN = '## This package\'s own sentences'
+LEAST_OF_A_SENTENCE = 25
+
+
+@cache
+def sentences() -> list[re.Pattern]:
+    """Return the package's longer strings as patterns; what is filled in may be anything."""
+    patterns = []
+    for path in (CHECKOUT / 'mmpartref').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                # A format string, filled in elsewhere.
+                parts = [part for text in re.split(r'\{\w+\}', node.value) for part in (None, text)][1:]
+            else:
+                continue
+            if sum(len(part) for part in parts if part) >= LEAST_OF_A_SENTENCE:
+                patterns.append(re.compile(''.join('.+' if part is None else re.escape(part) for part in parts)))
+    return patterns
+
+
+@pytest.mark.parametrize('quoted', blocks(read('docs/troubleshooting.md').split(OWN)[1], 'text'))
+def test_own_sentences_are_in_the_source(quoted: str) -> None:
+    # A file's name may stand before it, and lines are broken.
+    line = ' '.join(quoted.split())
+    assert any(pattern.fullmatch(text) for pattern in sentences() for text in (line, line.partition(' ')[2])), line
+
+
+# The task in pictures.
+
+@pytest.fixture(scope='module')
+def figures() -> ModuleType:
+    sys.path.insert(0, str(DOCS))
+    try:
+        import draw_figures
+    finally:
+        sys.path.remove(str(DOCS))
+    return draw_figures
+
+
+def test_numbers_of_the_task_page(figures: ModuleType) -> None:
+    page = read('docs/task.md')
+    scenes = figures.load_scenes()
+    street, others = figures.choose(scenes)
+    overlap = figures.wing_overlap(street)
+    assert f'{overlap.inter:,} / {overlap.union:,} = {overlap.iou:.2f}' in page
+    _, summary = figures.means(figures.mean_examples([street, *others]))
+    for name, value in summary.items():
+        assert re.search(rf'^\| `{name}` \|.*\| {value:.3f} \|$', page, re.M)
+    overlaps = figures.moved_overlaps(scenes)
+    shares = figures.precisions(overlaps)
+    assert f'all {len(overlaps)} expressions of {len(scenes)} scenes' in page
+    assert f'{100 * shares[0.5]:.1f} % still pass 0.5' in page
+    assert ('none passes 0.9' in page) == (shares[0.9] == 0)
+
+
+def test_pictures_are_those_of_the_script(figures: ModuleType) -> None:
+    names = re.findall(r'\(images/(task_\w+)\.png\)', read('docs/task.md'))
+    drawn = re.findall(r"'(task_\w+)':", Path(figures.__file__).read_text(encoding='utf-8'))
+    assert sorted(names) == sorted(drawn) == sorted(path.stem for path in (DOCS / 'images').glob('task_*.png'))
+    for name in names:
+        assert cv2.imread(str(DOCS / f'images/{name}.png')).std() > 20
+
+
+def test_altering_moves_grows_and_shrinks(figures: ModuleType) -> None:
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[5:10, 5:15] = True
+    assert (figures.alter(mask, right=3, down=2)[7:12, 8:18]).all()
+    assert figures.alter(mask, right=3, down=2).sum() == mask.sum()
+    assert figures.alter(mask, grow=-1).sum() < mask.sum() < figures.alter(mask, grow=1).sum()
+
+
+# A data set of one's own.
+
+def test_minimal_json_is_read_and_minimal(tmp_path: Path) -> None:
+    document = json.loads(blocks(read('docs/own_dataset.md'), 'json')[0])
+    path = tmp_path / 'train.json'
+
+    def expressions(changed: dict) -> list[str]:
+        path.write_text(json.dumps(changed), encoding='utf-8')
+        dataset = PartReferDataset(ann_file=str(path), pipeline=[])
+        return [ref['expressions'][0] for ref in dataset.get_data_info(0)['refs']]
+
+    assert expressions(document) == ['lamp shade', 'lamp stem']
+    for section, keys in (('images', ('id', 'file_name', 'height', 'width')), ('categories', ('id', 'name')),
+                          ('annotations', ('id', 'image_id', 'category_id', 'segmentation'))):
+        for key in keys:
+            broken = json.loads(json.dumps(document))
+            del broken[section][0][key]
+            with pytest.raises(ValueError, match=f"the key '{key}' is missing"):
+                expressions(broken)
+    # What the page says CRIS can do without.
+    for annotation in document['annotations']:
+        for key in ('iscrowd', 'area', 'bbox'):
+            del annotation[key]
+    assert expressions(document) == ['lamp shade', 'lamp stem']
+
+
+# The Dockerfile.
+
+@pytest.fixture(scope='module')
+def instructions() -> list[tuple[str, str]]:
+    """The Dockerfile's instructions with their arguments, comments and line ends taken out."""
+    lines = [line for line in DOCKERFILE.read_text(encoding='utf-8').splitlines() if not line.startswith('#')]
+    joined = re.sub(r'\\\n', ' ', '\n'.join(lines))
+    return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope='module')
+def setup() -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser()
+    parsed.read(CHECKOUT / 'setup.cfg')
+    return parsed
+
+
+def copied(instructions: list[tuple[str, str]]) -> set[str]:
+    return {source for name, words in instructions if name == 'COPY' for source in words.split()[:-1]}
+
+
+def test_copied_files_exist_and_suffice(instructions: list, setup: configparser.ConfigParser) -> None:
+    sources = copied(instructions)
+    assert all((CHECKOUT / source).exists() for source in sources)
+    needed = {'setup.cfg', 'pyproject.toml', *setup['metadata']['license_files'].split(),
+              setup['metadata']['long_description'].removeprefix('file: ')}
+    # The links by which mim finds configs and tools.
+    needed |= {path.resolve().relative_to(CHECKOUT).parts[0] for path in (CHECKOUT / 'mmpartref/.mim').iterdir()}
+    assert needed <= sources
+    ignored = (DOCKERFILE.with_name('Dockerfile.dockerignore')).read_text(encoding='utf-8').split()
+    assert {line[1:] for line in ignored if line.startswith('!')} == sources
+
+
+def test_versions_and_extras_are_those_of_the_project(instructions: list, setup: configparser.ConfigParser) -> None:
+    arguments = dict(words.split('=', maxsplit=1) for name, words in instructions if name == 'ARG' and '=' in words)
+    extras = setup['options.extras_require']
+    assert arguments['EXTRA'] in extras
+    assert f'TORCH ?= {arguments["TORCH"]}' in read('Makefile')
+    runs = ' '.join(words for name, words in instructions if name == 'RUN')
+    assert re.search(r'"\$EXTRA" = (\w+)', runs)[1] in extras
+    pinned = re.findall(r"(?:(?<=')|(?<= ))((?:mmcv|setuptools)[<>=][^' ]+)", runs)
+    assert sorted(pinned) == ['mmcv==2.1.0', 'setuptools>=77,<81']
+    assert set(pinned) <= set(extras['all'].split())
+
+
+def test_commands_are_shell(instructions: list) -> None:
+    for name, words in instructions:
+        if name == 'RUN':
+            assert subprocess.run(['sh', '-n', '-c', words], check=False).returncode == 0, words
+
+
+def test_documented_build_arguments_exist(instructions: list) -> None:
+    declared = {re.match(r'\w+', words)[0] for name, words in instructions if name == 'ARG'}
+    used = set(re.findall(r'--build-arg (\w+)=', read('docs/install.md')))
+    assert used
+    assert used <= declared
+
+
+def test_install_page_knows_every_extra(setup: configparser.ConfigParser) -> None:
+    page = read('docs/install.md')
+    assert not [extra for extra in setup['options.extras_require'] if f'`{extra}`' not in page]

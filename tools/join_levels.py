@@ -1,0 +1,38 @@
+#!/usr/bin/env python
+"""Join jsons of objects, parts and parts of parts of the same photos into one (docs/recipes.md).
+
+Exit status: 0 written, 2 could not.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+from mmpartref.datasets.converters.join_levels import join_levels
+from mmpartref.datasets.converters.standard_json import write_documents
+
+LEVELS = ('object', 'part', 'subpart')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for level in LEVELS:
+        parser.add_argument(f'--{level}s', help=f'json of the {level}s', required=level == 'part')
+    parser.add_argument('--out', required=True, help='json to write; must not exist')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    files = {level: getattr(args, f'{level}s') for level in LEVELS}
+    out = Path(args.out)
+    try:
+        document, lines = join_levels({level: path for level, path in files.items() if path})
+        path, = write_documents({out.stem: document}, out.parent)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    print('\n'.join([*lines, f'{len(document["images"]):,} photos -> {path}']))
+
+
+if __name__ == '__main__':
+    main()
