@@ -12,11 +12,12 @@ BUILD_NEEDS := 'setuptools>=77,<81' wheel packaging ninja
 DEMO_DIR := work_dirs/cris_tiny_toyparts
 TOYPARTS := data/toyparts
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test lint audit docs clean
 help:
 	@echo 'make demo   draw ToyParts, train a small CRIS on it, evaluate it, write overlays (CPU, minutes)'
 	@echo 'make test   install everything with full mmcv (compiles it once, 8 minutes on 2 cores) and run every test'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make audit  known vulnerabilities of the installed packages (pip-audit; asks api.osv.dev)'
 	@echo 'make docs   the documentation as web pages, in docs/_build/html'
 	@echo 'make clean  remove the environments and the demo'"'"'s output'
 
@@ -52,6 +53,9 @@ test: $(TEST_ENV)/ready
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .
 	$(TEST_ENV)/bin/mypy
+
+audit: $(TEST_ENV)/ready
+	$(TEST_ENV)/bin/python .ci/audit.py $(AUDIT)
 
 # Warnings are errors, and so is a reference to a class that has no page.
 docs: $(TEST_ENV)/ready

@@ -1,4 +1,4 @@
-"""What several tests share: a CRIS small enough to train in a test, and the browser."""
+"""What several tests share: a CRIS small enough to train in a test, the browser, and no network."""
 import copy
 import importlib.util
 import sys
@@ -9,18 +9,21 @@ import pytest
 import torch
 
 
-def load_browser_fixture() -> ModuleType:
-    """Load browser_fixture.py; ``tests`` is no package."""
-    path = Path(__file__).with_name('browser_fixture.py')
-    spec = importlib.util.spec_from_file_location('browser_fixture', path)
+def load_beside(name: str) -> ModuleType:
+    """Load a file beside this one; ``tests`` is no package."""
+    path = Path(__file__).with_name(f'{name}.py')
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules['browser_fixture'] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-_browser = load_browser_fixture()
-globals().update({name: getattr(_browser, name) for name in _browser.FIXTURES})
+_guard = load_beside('network_guard')
+_guard.shut()
+no_network = _guard.no_network
+for _module in map(load_beside, ('browser_fixture', 'ranks_fixture')):
+    globals().update({name: getattr(_module, name) for name in _module.FIXTURES})
 
 TINY_MODEL = {
     'type': 'ReferringSegmentor',
@@ -70,3 +73,13 @@ def tiny_model_cfg() -> dict:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a CUDA device, leave out what is marked ``gpu``: the summary counts it as deselected."""
+    if torch.cuda.is_available():
+        return
+    left_out = [item for item in items if item.get_closest_marker('gpu')]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker('gpu')]
+        config.hook.pytest_deselected(items=left_out)

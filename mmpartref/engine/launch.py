@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as torch_dist
 from mmengine.config import Config
-from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -22,6 +20,7 @@ from mmpartref.datasets.absent_parts import AbsentPartSampler
 from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError, check_work_dir
 from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
+from mmpartref.engine.distributed import join_processes, restarts
 from mmpartref.engine.fill_labels import fill_labels
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
@@ -146,6 +145,8 @@ def fit_to_hardware(cfg: Config) -> None:
     the process group is then gloo's and made here, because mmengine selects a CUDA device first.
     """
     if torch.cuda.is_available():
+        if cfg.launcher == 'pytorch' and restarts():
+            join_processes(cfg.get('env_cfg', {}).get('dist_cfg', {}).get('backend', 'nccl'))
         return
     if cfg.get('optim_wrapper') and cfg.optim_wrapper.get('type') == 'AmpOptimWrapper':
         cfg.optim_wrapper.type = 'OptimWrapper'
@@ -155,7 +156,7 @@ def fit_to_hardware(cfg: Config) -> None:
     if cfg.launcher == 'none':
         return
     if cfg.pop('sync_bn', None):
-        print_log('no CUDA device: BatchNorm statistics are not shared between processes', 'current')
+        print_log('no CUDA device: each process has its own BatchNorm statistics, averaged after an epoch', 'current')
     cfg.model_wrapper_cfg = {
         'type': 'MMDistributedDataParallel',
         'device_ids': None,
@@ -163,8 +164,8 @@ def fit_to_hardware(cfg: Config) -> None:
         **(cfg.get('model_wrapper_cfg') or {})
     }
     cfg.env_cfg = {**cfg.get('env_cfg', {}), 'dist_cfg': {'backend': 'gloo'}}
-    if cfg.launcher == 'pytorch' and not is_distributed():
-        torch_dist.init_process_group(backend='gloo')
+    if cfg.launcher == 'pytorch':
+        join_processes('gloo')
 
 
 def skip_initial_weights(cfg: Config) -> None:
@@ -201,6 +202,9 @@ def build_runner(cfg: Config) -> Runner:
     skip_initial_weights(cfg)
     if cfg.model.get('type') == 'ReferringDetector':
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]
+    if cfg.launcher != 'none' and not cfg.get('sync_bn'):
+        # Else each process would validate with BatchNorm statistics of its own, and rank 0's alone be saved.
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'SyncBuffersHook'}]
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):

@@ -232,6 +232,12 @@ def test_a_file_beyond_the_limit_is_not_taken(address):
     assert refused.value.code == 413
 
 
+def test_requests_wait_in_a_queue_of_limited_length_and_are_answered_one_by_one(inferencer):
+    page = build_page(inferencer, 'Model: mine', Limits(max_waiting=5))
+    assert page._queue.max_size == 5
+    assert {each.concurrency_limit for each in page.fns.values() if each.api_name == 'find'} == {1}
+
+
 def test_page_without_a_toy_does_not_claim_one(inferencer):
     page = build_page(inferencer, 'Model: mine', Limits())
     assert TOY_NOTICE not in str(page.config)

@@ -3,8 +3,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper
+from mmengine.optim import MultiStepLR, OptimWrapper
 
 from mmpartref.engine import NonFiniteLossHook
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
@@ -15,41 +16,117 @@ class Net(BaseModel):
     def __init__(self) -> None:
         super().__init__()
         self.norm = torch.nn.BatchNorm1d(2)
+        self.scale = torch.nn.Parameter(torch.ones(2))
 
     def forward(self, inputs, data_samples=None, mode='loss'):
-        return {'loss_mask': self.norm(inputs).pow(2).sum() + inputs.sum()}
+        # The root's slope at 0 is infinite while the loss is a number.
+        root = (inputs[:, 0] * self.scale[0] - 4).clamp(min=0).sqrt().sum()
+        return {'loss_mask': self.norm(inputs).pow(2).sum() + inputs.sum() + root}
 
 
-def run(hook, value):
-    model = Net()
-    runner = SimpleNamespace(model=model, iter=6, logger=logging.getLogger('t'))
-    hook.before_train(runner)
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    inputs = torch.tensor([[1., 2.], [value, 5.]])
-    data = {'inputs': inputs, 'data_samples': [{'img_path': 'a.jpg', 'expressions': ['the tire of the car']}]}
-    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
-    out = model.train_step(data, optim)
-    same = all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    hook.after_train(runner)
-    return out, same
+class Run:
+    """A runner's part in a training step: the hook before, some steps, the hook after."""
+
+    def __init__(self, hook, *, hooks=(), **optim):
+        self.hook, self.model = hook, Net()
+        self.optim = OptimWrapper(torch.optim.SGD(self.model.parameters(), lr=0.1), **optim)
+        self.runner = SimpleNamespace(model=self.model, optim_wrapper=self.optim, iter=6, hooks=hooks, _resume=False,
+                                      logger=logging.getLogger('t'))
+        for each in hooks:
+            each.before_run(self.runner)
+        hook.before_train(self.runner)
+
+    def step(self, *values):
+        data = {'inputs': torch.tensor([[1., 2.], [values[0], 5.]]),
+                'data_samples': [{'img_path': 'a.jpg', 'expressions': ['the tire of the car']}]}
+        out = self.model.train_step(data, self.optim)
+        for each in self.runner.hooks:
+            each.after_train_iter(self.runner, 0)
+        return out
+
+    def state(self):
+        return {k: v.clone() for k, v in self.model.state_dict().items()}
+
+
+def same(one, other):
+    return all(torch.equal(value, other[key]) for key, value in one.items())
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_batch():
-    with pytest.raises(NonFiniteLossError, match=r"iteration 7: .*loss_mask.* a\.jpg \['the tire of the car'\]"):
-        run(NonFiniteLossHook(), float('nan'))
+    run = Run(NonFiniteLossHook())
+    with pytest.raises(NonFiniteLossError,
+                       match=r"^iteration 7: loss.*loss_mask.* not finite .* a\.jpg \['the tire of the car'\]$"):
+        run.step(float('nan'))
 
 
-def test_a_skipped_step_changes_neither_weights_nor_statistics(caplog):
-    hook = NonFiniteLossHook('skip')
-    assert run(hook, float('inf')) == ({}, True)
-    assert hook.skipped == 1
+def test_a_gradient_that_is_no_number_ends_the_run_before_the_weights_change():
+    run = Run(NonFiniteLossHook(), clip_grad={'max_norm': 1.0})
+    before = run.state()
+    with pytest.raises(NonFiniteLossError, match=r"^iteration 7: the gradient of scale not finite .* a\.jpg "):
+        run.step(4.)
+    assert same(dict(run.model.named_parameters()), before)
+
+
+@pytest.mark.parametrize('value', [float('inf'), 4.])
+def test_a_skipped_step_changes_neither_weights_nor_statistics(caplog, value):
+    run = Run(NonFiniteLossHook('skip'))
+    before = run.state()
+    assert run.step(value) == {}
+    assert same(run.state(), before)
+    assert run.hook.skipped == 1
+    assert 'loss_mask' in run.step(3.)
+    assert torch.isfinite(run.model.scale).all()
+    assert not same(run.state(), before)
+    run.hook.after_train(run.runner)
     assert '1 steps were skipped' in caplog.text
 
 
-def test_a_finite_loss_trains():
-    out, same = run(NonFiniteLossHook('skip'), 3.)
-    assert 'loss_mask' in out
-    assert not same
+def test_an_average_of_the_weights_does_not_count_a_skipped_step():
+    ema = EMAHook(momentum=0.5)
+    run = Run(NonFiniteLossHook('skip'), hooks=[ema])
+    run.step(3.)
+    run.step(2.)
+    before = {k: v.clone() for k, v in ema.ema_model.state_dict().items()}
+    assert before['steps'] == 2
+    run.step(float('nan'))
+    assert same(ema.ema_model.state_dict(), before)
+    run.step(3.)
+    assert ema.ema_model.steps == 3
+    assert not same(ema.ema_model.state_dict(), before)
+
+
+def test_a_skipped_loss_keeps_and_a_skipped_gradient_drops_what_was_accumulated():
+    run, plain = (Run(NonFiniteLossHook('skip'), accumulative_counts=2) for _ in range(2))
+    for values, expected in (((2., float('nan'), 3.), (2., 3.)), ((2., 4., 2., 3.), (2., 3.))):
+        plain.model.load_state_dict(run.state())
+        for value in values:
+            run.step(value)
+        for value in expected:
+            plain.step(value)
+        assert same(dict(run.model.named_parameters()), dict(plain.model.named_parameters()))
+    assert run.hook.skipped == 2
+
+
+def test_afterwards_everything_is_as_it_was():
+    ema = EMAHook()
+    run = Run(NonFiniteLossHook(), hooks=[ema])
+    run.hook.after_train(run.runner)
+    owners = {'parse_losses': run.model, 'train_step': run.model, 'step': run.optim, 'update_parameters': ema.ema_model}
+    assert not [name for name, owner in owners.items() if name in owner.__dict__]
+
+
+def test_the_note_of_a_schedule_on_the_step_survives(recwarn):
+    run = Run(NonFiniteLossHook())
+    run.hook.after_train(run.runner)
+    schedule = MultiStepLR(run.optim, milestones=[1], gamma=0.1)
+    counted = run.optim.step
+    run.hook.before_train(run.runner)
+    run.step(3.)
+    schedule.step()
+    assert not recwarn.list
+    assert run.optim.get_lr()['lr'] == [pytest.approx(0.01)]
+    run.hook.after_train(run.runner)
+    assert run.optim.step is counted
 
 
 def test_another_word_is_refused():

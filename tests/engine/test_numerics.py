@@ -1,0 +1,168 @@
+"""Accumulation, clipping and mixed precision through the configs' own optimiser wrappers, on a tiny CRIS."""
+import copy
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+
+from mmpartref.engine import NonFiniteLossHook
+from mmpartref.engine.launch import load_config
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+TEXTS = ['quadruped head', 'car tire', 'bird wing']
+
+
+@pytest.fixture
+def model(tiny_model_cfg):
+    """A tiny CRIS to train, BatchNorm's statistics held."""
+    model = MODELS.build(tiny_model_cfg)
+    for module in model.train().modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return model
+
+
+def photos(number: int) -> dict:
+    """A batch of that many photos with two expressions each."""
+    drawn = torch.Generator().manual_seed(number)
+    samples = []
+    for index in range(number):
+        sample = ReferringDataSample(metainfo={'img_id': index, 'img_path': f'{index}.jpg', 'ori_shape': (32, 32),
+                                               'img_shape': (32, 32), 'letterbox_matrix': np.eye(3)[:2]})
+        sample.expressions = [TEXTS[index % 3], TEXTS[(index + 1) % 3]]
+        sample.gt_masks = torch.randint(0, 2, (2, 32, 32), generator=drawn, dtype=torch.uint8) * 255
+        samples.append(sample)
+    return {'inputs': list(torch.randint(0, 256, (number, 3, 32, 32), generator=drawn, dtype=torch.uint8)),
+            'data_samples': samples}
+
+
+def wrapper(model, config='cris_r50_partimagenet.py', **more):
+    """The config's optimiser wrapper, without mixed precision unless ``more`` says it."""
+    cfg = load_config(CONFIGS / config)
+    cfg.merge_from_dict({'optim_wrapper': {'type': 'OptimWrapper', **more}})
+    with DefaultScope.overwrite_default_scope('mmpartref'):
+        return build_optim_wrapper(model, cfg.optim_wrapper)
+
+
+def loss_of(model):
+    return model.parse_losses(model(**model.data_preprocessor(photos(2), True), mode='loss'))[0]
+
+
+def parameters(model):
+    return {name: each.detach().clone() for name, each in model.named_parameters()}
+
+
+@pytest.mark.parametrize(('config', 'more'), [
+    ('cris_r50_partimagenet.py', {}),
+    ('cris_r50_partimagenet.py', {'clip_grad': {'max_norm': 1e-3}}),
+    ('cris_tiny_toyparts.py', {}),
+])
+def test_steps_accumulated_over_batches_are_those_of_one_large_batch(model, config, more):
+    model, whole = model.double(), copy.deepcopy(model).double()
+    before = parameters(model)
+    optim = wrapper(model, config, accumulative_counts=3, **more)
+    large = wrapper(whole, config, **more)
+    batch = photos(6)
+    for _ in range(2):
+        whole.train_step(as_double(batch), large)
+        for start in (0, 2, 4):
+            model.train_step(as_double({key: value[start:start + 2] for key, value in batch.items()}), optim)
+    # All but those whose gradient is too small beside Adam's epsilon.
+    assert len(changed(model, before)) > 0.9 * len(before)
+    for name, each in whole.named_parameters():
+        torch.testing.assert_close(dict(model.named_parameters())[name], each, rtol=1e-6, atol=1e-9, msg=name)
+
+
+def changed(model, before):
+    return [name for name, each in model.named_parameters() if not torch.equal(each, before[name])]
+
+
+def as_double(batch: dict) -> dict:
+    # Adam's step is the sign of the gradient at first, which rounding turns over where it is near 0.
+    out = copy.deepcopy(batch)
+    for sample in out['data_samples']:
+        sample.gt_masks = sample.gt_masks.double()
+    return {**out, 'inputs': [image.double() for image in out['inputs']]}
+
+
+def test_clipping_scales_the_gradient_of_all_parameters_together(model):
+    rate, limit = 0.5, 0.01
+    optimizer = {'_delete_': True, 'type': 'SGD', 'lr': rate}
+    optim = wrapper(model, optimizer=optimizer, paramwise_cfg=None, clip_grad={'max_norm': limit})
+    before = parameters(model)
+    loss = loss_of(model)
+    expected = torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+    norm = torch.nn.utils.get_total_norm(expected)
+    assert norm > limit
+    optim.update_params(loss)
+    assert optim.message_hub.get_scalar('train/grad_norm').current() == pytest.approx(float(norm), rel=1e-4)
+    steps = [before[name] - each.detach() for name, each in model.named_parameters()]
+    assert float(torch.nn.utils.get_total_norm(steps)) <= rate * limit * (1 + 1e-4)
+    for step, gradient in zip(steps, expected, strict=True):
+        torch.testing.assert_close(step, rate * limit / norm * gradient, rtol=1e-2, atol=1e-7)
+
+
+@pytest.fixture
+def mixed(monkeypatch):
+    """``AmpOptimWrapper`` on a CPU: mmengine refuses it there, torch's scaler and autocast do not."""
+    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
+    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+    monkeypatch.setattr(f'{module}.GradScaler', lambda **options: torch.amp.GradScaler('cpu', **options))
+
+    def build(model, init_scale, **more):
+        return wrapper(model, type='AmpOptimWrapper', dtype='bfloat16',
+                       loss_scale={'init_scale': init_scale, 'growth_interval': 10**6}, **more)
+
+    return build
+
+
+@pytest.mark.parametrize('more', [{}, {'clip_grad': {'max_norm': 1e-2}}, {'accumulative_counts': 2}])
+def test_the_scale_of_the_loss_leaves_no_trace_in_the_weights(model, mixed, more):
+    """A power of two moves exponents only: clipping and Adam have to see the gradients without it."""
+    found = []
+    for scale in (1., 2.**16):
+        trained = copy.deepcopy(model)
+        optim = mixed(trained, scale, **more)
+        for number in (2, 1):
+            trained.train_step(photos(number), optim)
+        found.append(parameters(trained))
+    assert all(torch.equal(each, found[1][name]) for name, each in found[0].items())
+    assert changed(model, found[0])
+
+
+def test_a_scale_too_large_skips_and_halves_until_a_step_fits(model, mixed):
+    optim = mixed(model, 2.**127)
+    runner = SimpleNamespace(model=model, optim_wrapper=optim, iter=0, hooks=[], logger=logging.getLogger('numerics'))
+    hook = NonFiniteLossHook()
+    hook.before_train(runner)
+    before, scales = parameters(model), []
+    while not changed(model, before) and len(scales) < 20:
+        scales.append(optim.loss_scaler.get_scale())
+        assert torch.isfinite(model.train_step(photos(1), optim)['loss'])
+    assert len(scales) > 1
+    assert scales == [2.**(127 - step) for step in range(len(scales))]
+    assert changed(model, before)
+    assert all(torch.isfinite(each).all() for each in model.parameters())
+    hook.after_train(runner)
+    assert hook.skipped == 0
+
+
+def test_bfloat16_computes_in_bfloat16_and_takes_the_loss_in_full(model, mixed):
+    seen = []
+    model.neck.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    with torch.no_grad():
+        full = loss_of(model)
+    assert seen.pop() == torch.float32
+    optim = mixed(model, 1.)
+    loss = model.train_step(photos(2), optim)['loss']
+    assert (loss.dtype, seen) == (torch.float32, [torch.bfloat16])
+    assert all(each.dtype == torch.float32 for each in model.parameters())
+    assert float(loss) != float(full)
+    torch.testing.assert_close(loss, full, rtol=0.03, atol=0)

@@ -1,0 +1,225 @@
+"""Training and evaluating on two gloo ranks, against one process."""
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import MMDistributedDataParallel
+from mmengine.model.utils import convert_sync_batchnorm
+from mmengine.optim import OptimWrapper
+
+from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
+from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors
+from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.registry import MODELS
+from mmpartref.structures import ReferringDataSample
+
+ROOT = Path(__file__).parents[2]
+MASK_RCNN = f"""
+_base_ = {str(ROOT / 'configs/mask_rcnn_tiny_toyparts.py')!r}
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+val_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)
+train_cfg = dict(max_epochs=1, val_interval=1)
+param_scheduler = []
+model = dict(score_threshold=0.051, detector=dict(
+    train_cfg=dict(rpn_proposal=dict(max_per_img=30), rcnn=dict(sampler=dict(num=24))),
+    test_cfg=dict(rpn=dict(max_per_img=30), rcnn=dict(score_thr=0.0, max_per_img=20))))
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
+"""
+
+
+def runner_of(config, toyparts, work_dir, *, launcher, **options):
+    cfg = load_config(config, options, data_root=str(toyparts), work_dir=str(work_dir), launcher=launcher)
+    cfg.randomness = {'seed': 3}
+    cfg.test_dataloader = cfg.val_dataloader
+    cfg.experiment_name = work_dir.name
+    return build_runner(cfg)
+
+
+class Watch(Hook):
+    """Which parameters get no gradient in which step, and the metrics."""
+
+    def before_train(self, runner):
+        self.without, self.metrics = [], {}
+        step = runner.optim_wrapper.step
+
+        def watched(**kwargs):
+            self.without.append([name for name, each in runner.model.named_parameters()
+                                 if each.requires_grad and each.grad is None])
+            step(**kwargs)
+
+        runner.optim_wrapper.step = watched
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.metrics = dict(metrics)
+
+
+def train(config, toyparts, work_dir, digest):
+    """On one rank: train and validate."""
+    runner = runner_of(config, toyparts, work_dir, launcher='pytorch')
+    watch = Watch()
+    runner.register_hook(watch, 'VERY_LOW')
+    runner.train()
+    return {'weights': digest(runner.model.module), 'metrics': watch.metrics, 'without': watch.without,
+            'unused allowed': runner.model.find_unused_parameters}
+
+
+@pytest.mark.parametrize('kind', ['cris', 'presence head', 'mask_rcnn'])
+def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_two_ranks, tiny_config, odd_toyparts,
+                                                                     tmp_path, digest):
+    """Three photos on two ranks: the sampler repeats one, which must not count."""
+    if kind == 'mask_rcnn':
+        config = tmp_path / 'mask_rcnn.py'
+        config.write_text(MASK_RCNN)
+    else:
+        config = tiny_config(presence_head=kind == 'presence head')
+    answers = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two', digest)
+    for answer in answers:
+        assert isinstance(answer, dict), answer
+        assert not answer['unused allowed']
+        # Every parameter gets a gradient in every step.
+        assert len(answer['without']) >= 2
+        assert not any(answer['without'])
+    one, other = answers
+    assert one['weights'] == other['weights']
+    assert one['metrics'] == other['metrics']
+    runner = runner_of(config, odd_toyparts, tmp_path / 'one', launcher='none',
+                       load_from=str(tmp_path / 'two/epoch_1.pth'))
+    with mmengine_checkpoints_allowed():
+        alone = runner.test()
+    assert digest(runner.model) == one['weights']
+    assert alone == one['metrics']
+    assert alone['refer/expressions'] > 3
+
+
+TEXTS = ['quadruped head', 'car tire', 'bird wing']
+
+
+def photos() -> dict:
+    """Three photos with one, three and two expressions."""
+    drawn = torch.Generator().manual_seed(0)
+    samples = []
+    for index, number in enumerate((1, 3, 2)):
+        sample = ReferringDataSample(metainfo={'img_id': index, 'img_path': f'{index}.jpg', 'ori_shape': (64, 64),
+                                               'img_shape': (64, 64), 'letterbox_matrix': np.eye(3)[:2]})
+        sample.expressions = TEXTS[:number]
+        sample.refs = [{'absent': 'other' if (index, row) == (1, 2) else None} for row in range(number)]
+        sample.gt_masks = torch.randint(0, 2, (number, 64, 64), generator=drawn).double() * 255
+        samples.append(sample)
+    images = torch.randint(0, 256, (3, 3, 64, 64), generator=drawn).double()
+    return {'inputs': list(images), 'data_samples': samples}
+
+
+def gradients(model, wrapped, batch):
+    """Two steps; return the parameters and buffers they lead to."""
+    optim = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    for _ in range(2):
+        wrapped.train_step(copy.deepcopy(batch), optim)
+    return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+
+
+def step_on_a_share(model, device):
+    """One expression on rank 0, five on rank 1."""
+    share = {key: value[:1] if get_rank() == 0 else value[1:] for key, value in photos().items()}
+    model = model.to(device)
+    return gradients(model, MMDistributedDataParallel(model, broadcast_buffers=False), share)
+
+
+def build(cfg):
+    cfg['decode_head']['presence_head'] = {'type': 'PresenceHead'}
+    return MODELS.build(cfg).double().train()
+
+
+def test_uneven_shares_train_like_one_batch(on_two_ranks, tiny_model_cfg, tmp_path):
+    model = build(tiny_model_cfg)
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    answers = on_two_ranks(tmp_path, step_on_a_share, model, 'cpu')
+    compare(answers, gradients(model, model, photos()), model)
+
+
+@pytest.mark.gpu
+def test_shared_batch_norm_statistics_are_those_of_one_batch(on_two_ranks, tiny_model_cfg, tmp_path):
+    """Two ranks on one device; torch's SyncBatchNorm has kernels for CUDA alone."""
+    model = build(tiny_model_cfg)
+    shared = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
+    answers = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda:0', method='spawn')
+    model = model.to('cuda:0')
+    compare(answers, gradients(model, model, photos()), model)
+
+
+def compare(answers, expected, model):
+    for answer in answers:
+        assert isinstance(answer, dict), answer
+        assert answer.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(answer[name], value, rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+def forward_and_backward(module):
+    module(torch.randn(2, 3)).sum().backward()
+
+
+def test_torch_shares_no_batch_norm_statistics_on_a_cpu(on_two_ranks, tmp_path):
+    """Why the launched tools leave it out there; once torch can, they should not."""
+    for answer in on_two_ranks(tmp_path, forward_and_backward, torch.nn.SyncBatchNorm(3)):
+        assert isinstance(answer, ValueError)
+        assert 'expected input tensor to be on GPU' in str(answer)
+
+
+@pytest.mark.parametrize('config', ['cris_tiny_toyparts_absent.py', 'mask_rcnn_tiny_toyparts.py'])
+def test_with_a_gpu_every_batch_norm_shares_its_statistics(config):
+    cfg = load_config(ROOT / 'configs' / config)
+    model = MODELS.build(cfg.model.get('detector', cfg.model))
+    plain = {name for name, each in model.named_modules() if isinstance(each, torch.nn.BatchNorm2d)}
+    assert len(plain) > 10
+    shared = convert_sync_batchnorm(model, cfg.sync_bn)
+    assert {name for name, each in shared.named_modules() if isinstance(each, torch.nn.SyncBatchNorm)} >= plain
+
+
+class Poison(Hook):
+    """On rank 1 the loss of the second step is no number."""
+
+    def before_run(self, runner):
+        model = runner.model.module
+        loss = model.loss
+
+        def poisoned(*args, **kwargs):
+            bad = float('nan') if get_rank() == 1 and runner.iter == 1 else 1.0
+            return {name: value * bad if 'loss' in name else value for name, value in loss(*args, **kwargs).items()}
+
+        model.loss = poisoned
+
+
+def train_poisoned(config, toyparts, work_dir, digest):
+    with one_sentence_errors():
+        runner = runner_of(config, toyparts, work_dir, launcher='pytorch')
+        runner.register_hook(Poison())
+        runner.train()
+        guard = next(hook for hook in runner.hooks if isinstance(hook, NonFiniteLossHook))
+        return runner.iter, guard.skipped, digest(runner.model.module)
+
+
+def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_ranks, tiny_config, odd_toyparts,
+                                                                       tmp_path, digest):
+    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), odd_toyparts, tmp_path / 'run', digest)
+    assert isinstance(one, SystemExit)
+    assert isinstance(other, SystemExit)
+    assert str(one) == str(other)
+    assert str(one).startswith('iteration 2: loss, loss_text_to_pixel not finite on the batch ')
+    assert str(one).endswith('] (process 1)')
+
+
+def test_a_step_that_one_rank_skips_is_skipped_by_all(on_two_ranks, tiny_config, odd_toyparts, tmp_path, digest):
+    config = tiny_config("default_hooks = dict(non_finite=dict(on_nonfinite='skip'))",
+                         "train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)",
+                         'train_cfg = dict(max_epochs=1, val_interval=5)')
+    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, config, odd_toyparts, tmp_path / 'run', digest)
+    assert one == other
+    steps, skipped, _ = one
+    assert steps >= 3
+    assert skipped == 1
