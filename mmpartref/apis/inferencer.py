@@ -15,6 +15,7 @@ from mmpartref.apis.part_labels import MOST_PARTS, PartLabels, parts_of, stronge
 from mmpartref.apis.photo_reading import MAX_PIXELS, ImageLike, Photo, PhotoReader
 from mmpartref.apis.photo_url import MAX_BYTES, TIMEOUT
 from mmpartref.apis.results import PartResult, PhotoResults
+from mmpartref.datasets.record_text import has_words, shown
 from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
 from mmpartref.structures import ReferringDataSample
 
@@ -198,6 +199,6 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
         ValueError: there is none, or one is empty or no text.
     """
     asked = [expressions] if isinstance(expressions, str) else list(expressions)
-    if not asked or not all(isinstance(each, str) and each.strip() for each in asked):
-        raise ValueError(f'give at least one expression, and none empty; got {asked!r}')
+    if not asked or not all(isinstance(each, str) and has_words(each) for each in asked):
+        raise ValueError(f'give at least one expression, and none empty; got {shown(asked)}')
     return asked

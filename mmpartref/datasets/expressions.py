@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .coco_parts import Category
+from .record_text import has_words, shown
 
 # What a template may ask for, in braces.
 TEMPLATE_FIELDS = ('super_category', 'part', 'class_name')
@@ -53,10 +54,14 @@ def name_categories(ann_file: str, categories: Mapping[int, Category],
     owners: dict[PartName, Category] = {}
     for category_id, category in categories.items():
         name = name_category(category)
+        if not has_words(name.part):
+            raise ValueError(f'{ann_file}: category {category_id}: its name {shown(category.name)} has no word; name '
+                             'the part')
         other = owners.setdefault(name, category)
         if other is not category:
-            raise ValueError(f'{ann_file}: categories {other.category_id} ({other.name!r}) and {category_id} '
-                             f'({category.name!r}) both mean {" ".join(name).strip()!r}; unite them or rename one')
+            raise ValueError(f'{ann_file}: categories {other.category_id} ({shown(other.name)}) and {category_id} '
+                             f'({shown(category.name)}) both mean {shown(" ".join(name).strip())}; unite them or '
+                             'rename one')
         names[category_id] = name
     return names
 
@@ -73,9 +78,13 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
                          f'{list(DEFAULT_TEMPLATES)}; allowed fields are {allowed}')
     for template in templates:
         try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+            pieces = [piece for piece in string.Formatter().parse(template) if piece[1] is not None]
         except ValueError as error:
             raise ValueError(f'template {template!r} cannot be read ({error}); allowed fields are {allowed}') from None
+        fields = [field or '' for _, field, _, _ in pieces]
+        if any(layout or conversion for _, _, layout, conversion in pieces):
+            raise ValueError(f"template {template!r} has a ':' or '!' inside braces; write the field alone, allowed "
+                             f'fields are {allowed}')
         unknown = [field for field in fields if field not in TEMPLATE_FIELDS]
         if unknown:
             raise ValueError(f'template {template!r} has the unknown field {{{unknown[0]}}}; '

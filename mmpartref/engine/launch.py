@@ -2,6 +2,7 @@
 import argparse
 import linecache
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,24 +36,43 @@ DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def one_sentence_errors() -> Iterator[None]:
     """End the program with the message alone where it says all there is to say: no traceback through mmengine.
 
-    That is a missing file, and what this package refuses by a ``raise`` of its own. Errors from elsewhere, and those
-    that its code ran into, keep their traceback.
+    That is a missing file, and what this package refuses by a ``raise`` of its own, in a worker process of a dataloader
+    too. Errors from elsewhere, and those that its code ran into, keep their traceback.
     """
     try:
         yield
     except (ConfigError, WeightsError, NonFiniteLossError, CheckpointWriteError, FileNotFoundError) as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(worker_refusal(error) or str(error)) from None
     except (TypeError, ValueError) as error:
         if is_refusal(error):
             raise SystemExit(str(error)) from None
+        if sentence := worker_refusal(error):
+            raise SystemExit(sentence) from None
         raise
 
 
 def is_refusal(error: BaseException) -> bool:
     """Say whether the error comes from a ``raise`` in this package."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    file = Path(frame.f_code.co_filename)
-    return file.is_relative_to(PACKAGE) and linecache.getline(str(file), line).lstrip().startswith('raise ')
+    return is_own_raise(frame.f_code.co_filename, line)
+
+
+def is_own_raise(file: str, line: int) -> bool:
+    """Say whether a line of a file is a ``raise`` in this package."""
+    return Path(file).is_relative_to(PACKAGE) and linecache.getline(file, line).lstrip().startswith('raise ')
+
+
+def worker_refusal(error: BaseException) -> str:
+    """Return the sentence that this package raised in a worker process, '' where the error is another one.
+
+    torch passes a worker's error on as one of the same type, whose message is the worker's traceback.
+    """
+    text = str(error)
+    frames = list(re.finditer(r'^  File "(.+)", line (\d+), in .+$', text, re.MULTILINE))
+    if not text.startswith('Caught ') or not frames or not is_own_raise(frames[-1][1], int(frames[-1][2])):
+        return ''
+    last = re.search(r'^[\w.]+: (.*)', text[frames[-1].end():], re.MULTILINE | re.DOTALL)
+    return last[1].strip() if last else ''
 
 
 def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -170,6 +190,8 @@ def build_runner(cfg: Config) -> Runner:
     skip_initial_weights(cfg)
     if cfg.model.get('type') == 'ReferringDetector':
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]
+    if not any(str(hook.get('type')).endswith('BadSampleHook') for hook in cfg.get('custom_hooks') or []):
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'BadSampleHook'}]
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):
