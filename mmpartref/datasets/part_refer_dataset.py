@@ -14,6 +14,7 @@ from .absent_parts import AbsentPartSampler
 from .coco_parts import Category, CocoParts, Photo, read_coco_parts
 from .expressions import DEFAULT_TEMPLATES, PartName, Wordings, check_templates, name_categories, split_category
 from .part_entries import (
+    check_indices,
     count_expressions_of,
     entries_of,
     negative_refs,
@@ -232,6 +233,8 @@ class PartReferDataset(BaseDataset):
             what = 'annotated part' if parts.referring is None else 'expression'
             raise ValueError(f'{self.ann_file}: no {what} is left: {parts.statistics.in_short()}; check that it is the '
                              'json meant')
+        if self._indices is not None:
+            check_indices(self._indices, len(entries), self.ann_file)
         counts = np.array([count_expressions_of(entry) for entry in entries], dtype=np.int64)
         self._expression_counts = counts.sum(axis=1)
         self._missing = are_missing([entry['img_path'] for entry in entries])
@@ -319,9 +322,6 @@ class PartReferDataset(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
-        if not len(self):
-            raise ValueError(f'{self.ann_file}: indices={self._indices!r} leaves none of {self._statistics.items:,} '
-                             'items; choose some')
         if self._indices is not None:
             self._cut_counts(self._indices)
 

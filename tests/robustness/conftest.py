@@ -1,7 +1,10 @@
-"""Drawn scenes and a config of a CRIS small enough to train on them in a test."""
+"""Drawn scenes, a config of a CRIS small enough to train on them, and the count of bad inputs."""
+import importlib.util
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -39,3 +42,28 @@ def tiny_config(tmp_path: Path, tiny_model_cfg: dict) -> Callable[[str], Path]:
                         f'{more}\n')
         return file
     return write_config
+
+
+def load_bad_input() -> ModuleType:
+    """Load bad_input.py; ``tests`` is no package."""
+    path = Path(__file__).with_name('bad_input.py')
+    spec = importlib.util.spec_from_file_location('bad_input', path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['bad_input'] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+bad_input = load_bad_input()
+
+
+@pytest.fixture(scope='module')
+def tally(request: pytest.FixtureRequest) -> Iterator:
+    """Counts a file's bad inputs and, where all of its tests run, holds them against its ``AT_LEAST``."""
+    counted = bad_input.Tally()
+    yield counted
+    module = request.module
+    chosen = {item.function.__name__ for item in request.session.items if item.module is module}
+    if chosen >= {name for name in vars(module) if name.startswith('test_')} and not request.session.testsfailed:
+        assert counted.tried >= module.AT_LEAST, f'{counted.tried} bad inputs were tried, of {module.AT_LEAST}'
+        assert min(counted.outcomes['refused'], counted.outcomes['accepted']) > 0
