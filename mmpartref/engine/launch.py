@@ -17,9 +17,17 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from mmpartref.apis.checkpoints import read_outline
 from mmpartref.datasets.absent_parts import AbsentPartSampler
 from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
-from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
+from mmpartref.engine.config_check import (
+    ConfigError,
+    check_custom_keys,
+    check_options,
+    check_top_level,
+    explain_build_error,
+    read_config_file,
+)
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
 from mmpartref.engine.options_action import OptionsAction
@@ -43,9 +51,11 @@ def one_sentence_errors() -> Iterator[None]:
         yield
     except (ConfigError, WeightsError, NonFiniteLossError, CheckpointWriteError, FileNotFoundError) as error:
         raise SystemExit(worker_refusal(error) or str(error)) from None
-    except (TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         if is_refusal(error):
             raise SystemExit(str(error)) from None
+        if not isinstance(error, ValueError) and (sentence := explain_build_error(error)):
+            raise SystemExit(sentence) from None
         if sentence := worker_refusal(error):
             raise SystemExit(sentence) from None
         raise
@@ -111,7 +121,7 @@ def load_config(path: str | Path,
     if not os.path.isfile(path):
         raise FileNotFoundError(f'there is no config {path}; give the path of a .py file, e.g. one under configs/')
     try:
-        cfg = Config.fromfile(path)
+        cfg = read_config_file(path)
     except ModuleNotFoundError as error:
         # A base in another package, 'mmdet::...'.
         raise ConfigError(f'{path} {NEEDS_OPS.format(found=error)}') from None
@@ -182,8 +192,15 @@ def build_runner(cfg: Config) -> Runner:
     """Build the runner and check what only a built model can tell.
 
     Raises:
-        ConfigError: a custom key of the optimiser matches no parameter, or a detector's needs are not met.
+        WeightsError: ``load_from`` cannot be read.
+        ConfigError: there is no model, a custom key of the optimiser matches no parameter, or a detector's needs are
+            not met.
     """
+    if not cfg.get('model'):
+        raise ConfigError(f'the config {cfg.filename} has no model; give one that has, e.g. one under configs/')
+    if cfg.get('load_from') and os.path.isfile(cfg.load_from):
+        # mmengine's reader fails in a library when the whole run has been set up.
+        read_outline(cfg.load_from)
     require_operations(cfg)
     fit_to_hardware(cfg)
     fill_categories(cfg)

@@ -61,7 +61,7 @@ class Tally:
         assert Path(frame.filename).is_relative_to(PACKAGE), f'{frame}: {error!r}'
         assert (frame.line or '').lstrip().startswith('raise '), f'not a raise of its own: {frame}'
         assert message.isprintable(), f'not one line of readable text: {message!r}'
-        assert 20 < len(message) < 1200, f'{len(message)} characters: {message[:300]}'
+        assert 15 < len(message) < 1200, f'{len(message)} characters: {message[:300]}'
         assert names in message, f'{names} is not named: {message}'
         if record:
             about = ('image ', 'images[', 'annotation', 'categor', 'referring', 'info.source', 'json', 'no list',
