@@ -109,8 +109,8 @@ def render(template: str, name: PartName, class_name: str | None) -> str:
     pieces = list(string.Formatter().parse(template))
     empty = [field for _, field, _, _ in pieces if field is not None and not values[field]]
     if empty and re.search(r'\w', ''.join(text for text, _, _, _ in pieces)):
-        raise ValueError(f'template {shown(template)} has no {{{empty[0]}}} to show for the category '
-                         f"{shown(name.part)}: give the category a 'supercategory' in the json, or use a template with {part} alone")
+        raise ValueError(f'template {shown(template)} has no {{{empty[0]}}} to show for the category {shown(name.part)}'
+                         ": give the category a 'supercategory' in the json, or use a template with {part} alone")
     text = ' '.join(template.format(**values).split())
     if not has_words(text):
         raise ValueError(f'template {shown(template)} has nothing to say of the category {shown(name.part)}: use '

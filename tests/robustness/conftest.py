@@ -66,4 +66,3 @@ def tally(request: pytest.FixtureRequest) -> Iterator:
     chosen = {item.function.__name__ for item in request.session.items if item.module is module}
     if chosen >= {name for name in vars(module) if name.startswith('test_')} and not request.session.testsfailed:
         assert counted.tried >= module.AT_LEAST, f'{counted.tried} bad inputs were tried, of {module.AT_LEAST}'
-        assert min(counted.outcomes['refused'], counted.outcomes['accepted']) > 0
