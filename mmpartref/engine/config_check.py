@@ -3,8 +3,10 @@
 mmengine ignores unknown top-level keys, creates whatever path ``--cfg-options`` names, and trains without a hint when
 an entry of ``paramwise_cfg.custom_keys`` matches no parameter.
 """
+import ast
 import difflib
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -99,6 +101,26 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"the nearest valid key is '{close[0]}'" if close else 'nothing is valid there'
 
 
+def refuse_circle(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Refuse a config that is among its own bases: mmengine reads it for a minute before Python stops it.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    path = Path(os.path.abspath(path))
+    if path in above:
+        raise ConfigError(f'the config {above[0]} leads back to {path}, which is then its own base; correct _base_')
+    try:
+        lines = ast.parse(path.read_bytes()).body if path.suffix == '.py' else []
+    except (OSError, SyntaxError, ValueError):
+        return  # said when it is read
+    for line in lines:
+        if isinstance(line, ast.Assign) and any(getattr(each, 'id', '') == '_base_' for each in line.targets):
+            for each in ast.walk(line.value):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str) and '::' not in each.value:
+                    refuse_circle(path.parent / each.value, (*above, path))
+
+
 def read_config_file(path: str | Path) -> Config:
     """Read a config.
 
@@ -106,6 +128,7 @@ def read_config_file(path: str | Path) -> Config:
         ConfigError: it is no config, or runs into an error.
         ModuleNotFoundError: one of its bases is of a package that is not installed.
     """
+    refuse_circle(Path(path))
     try:
         return Config.fromfile(path)
     except ModuleNotFoundError:

@@ -13,8 +13,9 @@ from mmpartref.datasets.doctor import examine
 from mmpartref.datasets.doctor.report import format_report
 
 AT_LEAST = 150
-JUNK = [None, True, -1, 0, 1.5, float('nan'), float('inf'), 10**30, '', 'x', '\ud800', '\0', [], {}, [[1, 2]], [['a'] * 6],
-        {'size': [72, 96], 'counts': [5]}, {'size': [72, 96], 'counts': 'zz'}, [[float('nan')] * 6], [[True] * 6]]
+JUNK = [None, True, -1, 0, 1.5, float('nan'), float('inf'), 10**30, '', 'x', '\ud800', '\0', [], {}, [[1, 2]],
+        [['a'] * 6], {'size': [72, 96], 'counts': [5]}, {'size': [72, 96], 'counts': 'zz'}, [[float('nan')] * 6],
+        [[True] * 6]]
 KEYS = {'images': ['id', 'file_name', 'height', 'width'], 'categories': ['id', 'name', 'supercategory'],
         'annotations': ['id', 'image_id', 'category_id', 'segmentation', 'area', 'iscrowd', 'bbox']}
 

@@ -143,7 +143,7 @@ def test_misspelt_arguments_are_answered_with_the_nearest(tally: Tally) -> None:
 @pytest.mark.parametrize(('name', 'text', 'complaint'), [
     ('syntax.py', 'x = (', 'SyntaxError'), ('name.py', 'model = y', 'NameError'), ('notes.txt', 'hello', 'OSError'),
     ('zero.py', 'x = 1 / 0', 'ZeroDivisionError'), ('base.py', "_base_ = 'nowhere.py'", 'nowhere'),
-    ('list.json', '[1]', ''), ('cut.json', '{"model": ', ''), ('circle.py', "_base_ = './circle.py'", ''),
+    ('list.json', '[1]', ''), ('cut.json', '{"model": ', ''), ('circle.py', "_base_ = ['./circle.py']", 'its own base'),
     ('bytes.py', '\0', '')])
 def test_configs_that_are_none(name: str, text: str, complaint: str, tmp_path: Path, tally: Tally) -> None:
     path = tmp_path / name
