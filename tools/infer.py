@@ -17,7 +17,7 @@ from mmpartref.apis.model_building import names_weights, read_config
 from mmpartref.apis.part_labels import parts_of
 from mmpartref.apis.photo_files import FoundPhoto, find_photos, protect
 from mmpartref.apis.photo_reading import MAX_PIXELS
-from mmpartref.engine.config_check import ConfigError
+from mmpartref.engine.config_check import ConfigError, explain_build_error
 
 
 def parse_args() -> argparse.Namespace:
@@ -91,8 +91,14 @@ def main() -> int:
     args = parse_args()
     try:
         inferencer, photos, wanted, coco = prepare(args)
-    except (ValueError, ConfigError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f'infer.py: {error}', file=sys.stderr)
+        return 2
+    except (KeyError, TypeError) as error:
+        sentence = explain_build_error(error)
+        if not sentence:
+            raise
+        print(f'infer.py: {sentence}', file=sys.stderr)
         return 2
     outcome = run(inferencer, photos, wanted, coco=coco, batch_size=args.batch_size, on_error=args.on_error)
     if coco is not None:

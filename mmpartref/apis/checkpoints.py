@@ -10,15 +10,13 @@ from torch import nn
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.models.detectors.referring_detector import ReferringDetector
 from mmpartref.models.weights.cris_keys import from_published
-from mmpartref.models.weights.key_report import KeyReport, WeightsError, compare_keys
+from mmpartref.models.weights.key_report import WeightsError, compare_keys, in_short
 from mmpartref.models.weights.state_files import read_tensors
 
 # A name that only the published CRIS has.
 PUBLISHED = 'neck.f1_v_proj.'
 # What a ReferringDetector puts before mmdet's names.
 DETECTOR = 'detector.'
-# Keys of each kind that a message names.
-NAMED_KEYS = 2
 
 
 def load_weights(model: nn.Module, checkpoint: str | Path, config_name: str) -> str:
@@ -67,15 +65,6 @@ def read_outline(checkpoint: str | Path) -> Mapping[str, Any]:
             # Says what is wrong with it, unless it is of another kind.
             read_tensors(checkpoint)
             return {}
-    return content if isinstance(content, Mapping) else {}
-
-
-def in_short(report: KeyReport) -> str:
-    """Return one line: how many keys of each kind differ, and the first of them."""
-    kinds = []
-    for title, keys in (('missing', report.missing), ('not of this model', report.unexpected),
-                        ('of another shape', report.reshaped)):
-        if keys:
-            more = ', ...' if len(keys) > NAMED_KEYS else ''
-            kinds.append(f'{len(keys)} keys {title} ({", ".join(keys[:NAMED_KEYS])}{more})')
-    return '; '.join(kinds)
+    if not isinstance(content, Mapping):
+        raise WeightsError(f'{checkpoint} holds no state dict but a {type(content).__name__}; give a checkpoint')
+    return content

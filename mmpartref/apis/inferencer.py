@@ -1,6 +1,6 @@
 """Ask a trained model about one's own photos."""
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import overload
@@ -15,6 +15,7 @@ from mmpartref.apis.part_labels import MOST_PARTS, PartLabels, parts_of, stronge
 from mmpartref.apis.photo_reading import MAX_PIXELS, ImageLike, Photo, PhotoReader
 from mmpartref.apis.photo_url import MAX_BYTES, TIMEOUT
 from mmpartref.apis.results import PartResult, PhotoResults
+from mmpartref.datasets.record_text import has_words, shown, text_fault
 from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
 from mmpartref.structures import ReferringDataSample
 
@@ -197,7 +198,12 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
     Raises:
         ValueError: there is none, or one is empty or no text.
     """
+    if isinstance(expressions, (bytes, Mapping)) or not isinstance(expressions, Iterable):
+        raise ValueError(f'expressions are a string or a list of strings, got {shown(expressions)}')
     asked = [expressions] if isinstance(expressions, str) else list(expressions)
-    if not asked or not all(isinstance(each, str) and each.strip() for each in asked):
-        raise ValueError(f'give at least one expression, and none empty; got {asked!r}')
+    if not asked or not all(isinstance(each, str) and has_words(each) for each in asked):
+        raise ValueError(f'give at least one expression, and none empty; got {shown(asked)}')
+    for each in asked:
+        if fault := text_fault(each):
+            raise ValueError(fault)
     return asked

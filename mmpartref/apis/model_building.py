@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from mmpartref.apis.checkpoints import load_weights, read_outline
 from mmpartref.datasets.expressions import plain
 from mmpartref.datasets.partimagenet_facts import PART_ALIASES, PARTS
-from mmpartref.engine.config_check import ConfigError
+from mmpartref.engine.config_check import ConfigError, read_config_file
 from mmpartref.engine.detector_categories_hook import META_KEY
 from mmpartref.engine.detector_config import nodes, require_operations, set_categories
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
@@ -33,7 +33,7 @@ def read_config(config: str | Path | Config) -> Config:
     if isinstance(config, Config):
         config = copy.deepcopy(config)
     elif Path(config).is_file():
-        config = Config.fromfile(config)
+        config = read_config_file(config)
     else:
         raise FileNotFoundError(f'there is no config {config}')
     if not config.get('model') or not ((config.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline'):

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmpartref.apis.photo_arrays import from_array, from_pil, from_tensor
 from mmpartref.apis.photo_url import MAX_BYTES, TIMEOUT, fetch_photo, is_url
+from mmpartref.datasets.record_text import shown_name
 from mmpartref.datasets.transforms.load_image import decode_photo
 
 # Where PIL begins to warn of decompression bombs.
@@ -99,15 +100,16 @@ class PhotoReader:
                              'make it smaller')
 
     def _file(self, path: Path) -> Photo:
+        name = shown_name(str(path))
         if path.is_dir():
-            raise ValueError(f'{path} is a folder, not a photo; give its photos as a list, e.g. '
+            raise ValueError(f'{name} is a folder, not a photo; give its photos as a list, e.g. '
                              "sorted(Path(folder).glob('*.jpg'))")
         if not path.is_file():
-            raise FileNotFoundError(f'there is no photo {path}')
+            raise FileNotFoundError(f'there is no photo {name}')
         with path.open('rb') as file:
-            self._look_at(file, str(path))
+            self._look_at(file, name)
             file.seek(0)
-            return self._encoded(file.read(), str(path))
+            return Photo(self._encoded(file.read(), name).pixels, str(path))
 
     def _look_at(self, file: IO[bytes], name: str) -> Image.Image:
         """Read a file's head, without its pixels."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from .record_text import shown
+
 # x, y of three points: what a polygon ring needs at least.
 RING_NUMBERS = 6
 # Bits of a run length in each character of compressed counts, and the most characters that a 32-bit length takes.
@@ -12,6 +14,12 @@ BITS, MOST_CHARACTERS = 5, 7
 # A coordinate this many photo sides away is a fault, not a part that leaves the photo; pycocotools would walk there
 # pixel by pixel.
 FARTHEST = 10
+INTEGERS, NUMBERS = {int, np.int32, np.int64, np.uint32}, {int, float}
+
+
+def is_number(value: object) -> bool:
+    """Say whether a value of a json is a number; ``true`` is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def run_lengths(counts: bytes) -> np.ndarray:
@@ -50,23 +58,25 @@ def rle_from_rle(segmentation: dict, height: int, width: int) -> dict:
     if not {'size', 'counts'} <= segmentation.keys():
         raise ValueError("its RLE lacks 'size' or 'counts'; write both")
     size, counts = segmentation['size'], segmentation['counts']
-    if size not in ([height, width], (height, width)):
-        raise ValueError(f'its RLE has size {size} but the photo is [{height}, {width}] (height, width); '
+    if not isinstance(size, (list, tuple)) or list(size) != [height, width]:
+        raise ValueError(f'its RLE has size {shown(size)} but the photo is [{height}, {width}] (height, width); '
                          'write the mask at the photo\'s own size')
     if isinstance(counts, str):
-        counts = counts.encode('ascii', errors='replace')
+        if not counts.isascii():
+            raise ValueError('its RLE counts are damaged; write them again with pycocotools.mask.encode')
+        counts = counts.encode('ascii')
     if isinstance(counts, bytes):
-        lengths = run_lengths(counts)
+        lengths = run_lengths(counts).tolist()
+    elif isinstance(counts, (list, tuple, np.ndarray)) and set(map(type, counts)) <= INTEGERS:
+        lengths = [int(length) for length in counts]
     else:
-        try:
-            lengths = np.asarray(counts, dtype=np.int64)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError('its RLE counts are neither a string nor a list of integers; write one of them') from None
-    if (lengths < 0).any() or lengths.sum() != height * width:
-        raise ValueError(f'its RLE counts add up to {lengths.sum()} pixels, not to the photo\'s {height} x {width}; '
-                         'write them again with pycocotools.mask.encode')
+        raise ValueError('its RLE counts are neither a string nor a list of integers; write one of them')
+    if min(lengths, default=0) < 0 or sum(lengths) != height * width:
+        raise ValueError(f"its RLE counts add up to {shown(sum(lengths))} pixels, not to the photo's {height} x {width}"
+                         f'{", and some are negative" if min(lengths, default=0) < 0 else ""}; write them again with '
+                         'pycocotools.mask.encode')
     if not isinstance(counts, bytes):
-        counts = coco_mask.frPyObjects({'size': [height, width], 'counts': lengths.tolist()}, height, width)['counts']
+        counts = coco_mask.frPyObjects({'size': [height, width], 'counts': lengths}, height, width)['counts']
     return {'size': [height, width], 'counts': counts}
 
 
@@ -78,10 +88,10 @@ def check_ring(ring: Sequence[float], height: int, width: int) -> None:
     """
     if len(ring) % 2:
         raise ValueError(f'a polygon ring has {len(ring)} numbers; a ring is pairs of x and y')
+    if not set(map(type, ring)) <= NUMBERS:
+        raise ValueError('a polygon ring holds something that is not a number; a ring is x, y, x, y, ...')
     try:
         finite = math.isfinite(sum(ring))
-    except TypeError:
-        raise ValueError('a polygon ring holds something that is not a number; a ring is x, y, x, y, ...') from None
     except OverflowError:  # an integer beyond the range of a float
         finite = False
     if not finite or max(max(ring), -min(ring)) > FARTHEST * max(height, width):

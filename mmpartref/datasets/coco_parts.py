@@ -1,16 +1,18 @@
 """Reading a COCO part json: what is accepted, left out (and counted) or refused."""
-import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from mmengine import fileio
 from pycocotools import mask as coco_mask
 
-from .coco_masks import rle_from_segmentation
+from .coco_json import read_json
+from .coco_masks import is_number, rle_from_segmentation
 from .part_statistics import PartStatistics
+from .record_text import shown, shown_name, text_fault
 from .referring import Referring, read_referring
 
-SECTIONS = ('images', 'annotations', 'categories')
+# Run lengths are 32-bit numbers in pycocotools, and OpenCV 4 counts a warp's pixels in 16 bits.
+MOST_PIXELS, MOST_SIDE = 2**31 - 1, 32766
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,6 @@ class Category:
     super_category: str | None
     part: str | None = None
     level: str | None = None
-
-# Run lengths are 32-bit numbers in pycocotools.
-MOST_PIXELS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +66,6 @@ class CocoParts:
     source: str | None = None
 
 
-def read_json(ann_file: str) -> dict:
-    """Read the file and check its outermost form.
-
-    Raises:
-        FileNotFoundError: it does not exist.
-        ValueError: it is no complete json, or lacks one of the three COCO lists.
-    """
-    if not ann_file:
-        raise ValueError('ann_file is not given; name the COCO json, relative to data_root')
-    try:
-        content = fileio.get(ann_file)
-    except FileNotFoundError:
-        raise FileNotFoundError(f'ann_file {ann_file} does not exist; set data_root and ann_file to where the COCO '
-                                'json lies') from None
-    except IsADirectoryError:
-        raise ValueError(f'ann_file {ann_file} is a folder; name the COCO json in it') from None
-    try:
-        document = json.loads(content)
-    except json.JSONDecodeError as error:
-        raise ValueError(f'{ann_file} is not a complete json: {error.msg} at line {error.lineno}, column '
-                         f'{error.colno} of {len(content):,} bytes; copy or download it again') from None
-    except UnicodeDecodeError:
-        raise ValueError(f'{ann_file} is not a text file in UTF-8, so no json; copy or download it again') from None
-    if not isinstance(document, dict):
-        raise ValueError(f'{ann_file} holds a {type(document).__name__}, not an object with the lists '
-                         f'{", ".join(SECTIONS)}; use a COCO json')
-    for section in SECTIONS:
-        if not isinstance(document.get(section), list):
-            raise ValueError(f"{ann_file} has no list '{section}'; use a COCO json with {', '.join(SECTIONS)}")
-    return document
-
-
 class CocoPartsReader:
     """Reads one json record by record, so that every complaint names the file and the record.
 
@@ -125,13 +92,18 @@ class CocoPartsReader:
         for index, record in enumerate(records):
             if not isinstance(record, dict):
                 self.refuse(f'{section}[{index}]', f'it is a {type(record).__name__}; write an object')
-            name = f"{singular} {record['id']!r}" if 'id' in record else f'{section}[{index}]'
+            name = f"{singular} {shown(record['id'])}" if 'id' in record else f'{section}[{index}]'
             for key, types in keys.items():
                 if key not in record:
                     self.refuse(name, f"the key '{key}' is missing; add it")
                 if not isinstance(record[key], types) or isinstance(record[key], bool):
                     wanted = ' or '.join(each.__name__ for each in types)
-                    self.refuse(name, f"'{key}' is {record[key]!r}, a {type(record[key]).__name__}; write {wanted}")
+                    self.refuse(name, f"'{key}' is {shown(record[key])}, a {type(record[key]).__name__}; write "
+                                f'{wanted}')
+                if isinstance(record[key], str):
+                    fault = text_fault(record[key], blank=f"'{key}' is {shown(record[key])}, which is blank; fill it")
+                    if fault:
+                        self.refuse(name, fault)
             if record['id'] in keyed:
                 self.refuse(name, f'this id occurs twice in {section}; give every record its own')
             keyed[record['id']] = record
@@ -143,17 +115,19 @@ class CocoPartsReader:
         categories = {}
         for category_id, record in keyed.items():
             owner = record.get('supercategory')
-            if not record['name'].strip():
-                self.refuse(f'category {category_id}', 'its name is empty; name the part')
             if owner is not None and not isinstance(owner, str):
-                self.refuse(f'category {category_id}', f"'supercategory' is {owner!r}; write a string or leave it out")
+                self.refuse(f'category {category_id}', f"'supercategory' is {shown(owner)}; write a string or leave it "
+                            'out')
+            if owner is not None and (fault := text_fault(owner)):
+                self.refuse(f'category {category_id}', fault)
             part = record.get('part')
-            if part is not None and (not isinstance(part, str) or not part.strip()):
-                self.refuse(f'category {category_id}', f"'part' is {part!r}; write the part in words or leave it out")
+            if part is not None and (not isinstance(part, str) or text_fault(part)):
+                self.refuse(f'category {category_id}', f"'part' is {shown(part)}; write the part in words or "
+                            'leave it out')
             level = record.get('level')
             if level not in (None, 'object', 'part', 'subpart'):
-                self.refuse(f'category {category_id}', f"'level' is {level!r}; write 'object', 'part' or 'subpart' or "
-                            'leave it out')
+                self.refuse(f'category {category_id}', f"'level' is {shown(level)}; write 'object', 'part' or "
+                            "'subpart' or leave it out")
             categories[category_id] = Category(category_id, record['name'], owner, part=part, level=level)
         return categories
 
@@ -163,28 +137,55 @@ class CocoPartsReader:
             'id': (int, str), 'file_name': (str, ), 'height': (int, ), 'width': (int, )
         }
         keyed = self.key_by_id('images', records, keys)
-        photos = {}
+        photos: dict[int | str, Photo] = {}
+        # Refs are named after their photo's id as text.
+        spoken = {str(img_id): img_id for img_id in keyed}
         for img_id, record in keyed.items():
-            if record['height'] <= 0 or record['width'] <= 0:
-                self.refuse(f'image {img_id!r}', f"height {record['height']} and width {record['width']} should be "
-                            'positive; write the photo\'s size in pixels')
-            if record['height'] * record['width'] > MOST_PIXELS:
-                self.refuse(f'image {img_id!r}', f"{record['height']} x {record['width']} pixels are more than COCO's "
-                            f'masks can count ({MOST_PIXELS:,}); write the photo\'s size in pixels')
-            name = record['file_name']
-            if '\\' in name:
-                name = name.replace('\\', '/')
+            name = f'image {shown(img_id)}'
+            if spoken[str(img_id)] != img_id:
+                self.refuse(name, 'another image has the same id as a number or a string; give every record its own')
+            self.check_size(name, record['height'], record['width'])
+            file_name = record['file_name']
+            if '\0' in file_name:
+                self.refuse(name, f"'file_name' is {shown(file_name)}, with a zero character; correct it")
+            if '\\' in file_name:
+                file_name = file_name.replace('\\', '/')
                 self.statistics.backslash_file_names += 1
             negatives = record.get('neg_category_ids', [])
-            if not isinstance(negatives, list) or not all(isinstance(each, int) for each in negatives):
-                self.refuse(f'image {img_id!r}', f"'neg_category_ids' is {negatives!r}; write a list of category ids")
-            photos[img_id] = Photo(img_id, name, record['height'], record['width'], negatives=tuple(negatives))
+            if not isinstance(negatives, list) or not all(type(each) is int for each in negatives):
+                self.refuse(name, f"'neg_category_ids' is {shown(negatives)}; write a list of category ids")
+            photos[img_id] = Photo(img_id, file_name, record['height'], record['width'], negatives=tuple(negatives))
         self.statistics.photos_in_json = len(photos)
         return photos
+
+    def check_size(self, name: str, height: int, width: int) -> None:
+        """Refuse a photo's size that no photo has."""
+        if height <= 0 or width <= 0:
+            self.refuse(name, f"height {shown(height)} and width {shown(width)} should be positive; write the photo's "
+                        'size in pixels')
+        if height * width > MOST_PIXELS:
+            self.refuse(name, f"{shown(height)} x {shown(width)} pixels are more than COCO's masks can count "
+                        f"({MOST_PIXELS:,}); write the photo's size in pixels")
+        if max(height, width) > MOST_SIDE:
+            self.refuse(name, f"{height} x {width} pixels: sides up to {MOST_SIDE:,} can be scaled; write the photo's "
+                        'size in pixels, or make photo and masks smaller')
+
+    def check_numbers(self, record: dict) -> None:
+        """Refuse numbers of an annotation that mean nothing; a box is not used here, but by detectors."""
+        name = f"annotation {record['id']}"
+        if record.get('iscrowd') not in (None, 0, 1):
+            self.refuse(name, f"'iscrowd' is {shown(record['iscrowd'])}; write 0 or 1")
+        area, bbox = record.get('area'), record.get('bbox')
+        if area is not None and not (is_number(area) and 0 <= area < math.inf):
+            self.refuse(name, f"'area' is {shown(area)}; write the mask's pixels, or leave it out")
+        if bbox is not None and not (isinstance(bbox, list) and len(bbox) in (0, 4) and all(map(is_number, bbox))
+                                     and all(abs(side) < math.inf for side in bbox)):
+            self.refuse(name, f"'bbox' is {shown(bbox)}; write x, y, width, height in pixels, or leave it out")
 
     def read_part(self, record: dict, photo: Photo) -> Part | None:
         """Return one annotation as a part of its photo, or count why not and return None."""
         counts = self.statistics
+        self.check_numbers(record)
         if record.get('iscrowd'):
             counts.crowd_left_out += 1
             return None
@@ -194,12 +195,12 @@ class CocoPartsReader:
             # Popped, so that the long lists of coordinates go as soon as they are read.
             rle, discarded = rle_from_segmentation(record.pop('segmentation'), photo.height, photo.width)
         except ValueError as error:
-            self.refuse(f"annotation {record['id']} of photo {photo.file_name}", str(error))
+            self.refuse(f"annotation {record['id']} of photo {shown_name(photo.file_name)}", str(error))
         counts.short_rings_discarded += discarded
         if rle is None:
             counts.no_ring_left_out += 1
             return None
-        if record.get('area', 1) == 0 or not coco_mask.area(rle):
+        if record.get('area') == 0 or not coco_mask.area(rle):
             counts.zero_area_left_out += 1
             return None
         counts.parts_kept += 1
@@ -215,7 +216,7 @@ class CocoPartsReader:
         for ann_id, record in annotations.items():
             for key, known, section in (('image_id', photos, 'images'), ('category_id', categories, 'categories')):
                 if record[key] not in known:
-                    self.refuse(f'annotation {ann_id}', f'its {key} {record[key]!r} is not among the {section}; '
+                    self.refuse(f'annotation {ann_id}', f'its {key} {shown(record[key])} is not among the {section}; '
                                 f'add that record to {section} or drop the annotation')
             photo = photos[record['image_id']]
             part = self.read_part(record, photo)
@@ -231,6 +232,8 @@ class CocoPartsReader:
             referring = read_referring(document['referring'], photos, image_of, self.refuse)
         info = document.get('info')
         source = info.get('source') if isinstance(info, dict) else None
+        if isinstance(source, str) and (fault := text_fault(source)):
+            self.refuse('info.source', fault)
         return CocoParts(list(photos.values()), categories, self.statistics, referring,
                          source if isinstance(source, str) else None)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from .coco_parts import Category
+from .record_text import has_words, shown, text_fault
 
 # What a template may ask for, in braces.
 TEMPLATE_FIELDS = ('super_category', 'part', 'class_name')
@@ -55,10 +56,14 @@ def name_categories(ann_file: str, categories: Mapping[int, Category],
     owners: dict[PartName, Category] = {}
     for category_id, category in categories.items():
         name = name_category(category)
+        if not has_words(name.part):
+            raise ValueError(f'{ann_file}: category {category_id}: its name {shown(category.name)} has no word; name '
+                             'the part')
         other = owners.setdefault(name, category)
         if other is not category:
-            raise ValueError(f'{ann_file}: categories {other.category_id} ({other.name!r}) and {category_id} '
-                             f'({category.name!r}) both mean {" ".join(name).strip()!r}; unite them or rename one')
+            raise ValueError(f'{ann_file}: categories {other.category_id} ({shown(other.name)}) and {category_id} '
+                             f'({shown(category.name)}) both mean {shown(" ".join(name).strip())}; unite them or '
+                             'rename one')
         names[category_id] = name
     return names
 
@@ -70,17 +75,25 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
         ValueError: there is none, they are one bare string, or one of them asks for an unknown field.
     """
     allowed = ', '.join(f'{{{field}}}' for field in TEMPLATE_FIELDS)
-    if isinstance(templates, str) or not templates or not all(isinstance(each, str) for each in templates):
-        raise ValueError(f'templates={templates!r} should be a list of at least one string, e.g. '
+    if not isinstance(templates, (list, tuple)) or not templates or not all(
+            isinstance(each, str) for each in templates):
+        raise ValueError(f'templates={shown(templates)} should be a list of at least one string, e.g. '
                          f'{list(DEFAULT_TEMPLATES)}; allowed fields are {allowed}')
     for template in templates:
+        if fault := text_fault(template, blank=f'template {shown(template)} is blank; allowed fields are {allowed}'):
+            raise ValueError(fault)
         try:
-            fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+            pieces = [piece for piece in string.Formatter().parse(template) if piece[1] is not None]
         except ValueError as error:
-            raise ValueError(f'template {template!r} cannot be read ({error}); allowed fields are {allowed}') from None
+            raise ValueError(f'template {shown(template)} cannot be read ({error}); allowed fields are '
+                             f'{allowed}') from None
+        fields = [field or '' for _, field, _, _ in pieces]
+        if any(layout or conversion for _, _, layout, conversion in pieces):
+            raise ValueError(f"template {shown(template)} has a ':' or '!' inside braces; write the field "
+                             f'alone, allowed fields are {allowed}')
         unknown = [field for field in fields if field not in TEMPLATE_FIELDS]
         if unknown:
-            raise ValueError(f'template {template!r} has the unknown field {{{unknown[0]}}}; '
+            raise ValueError(f'template {shown(template)} has the unknown field {{{shown(unknown[0])[1:-1]}}}; '
                              f'allowed fields are {allowed}')
     return tuple(templates)
 
@@ -98,9 +111,13 @@ def render(template: str, name: PartName, class_name: str | None) -> str:
     pieces = list(string.Formatter().parse(template))
     empty = [field for _, field, _, _ in pieces if field is not None and not values[field]]
     if empty and re.search(r'\w', ''.join(text for text, _, _, _ in pieces)):
-        raise ValueError(f'template {template!r} has no {{{empty[0]}}} to show for the category {name.part!r}: give '
-                         "the category a 'supercategory' in the json, or use a template with {part} alone")
-    return ' '.join(template.format(**values).split())
+        raise ValueError(f'template {shown(template)} has no {{{empty[0]}}} to show for the category {shown(name.part)}'
+                         ": give the category a 'supercategory' in the json, or use a template with {part} alone")
+    text = ' '.join(template.format(**values).split())
+    if not has_words(text):
+        raise ValueError(f'template {shown(template)} has nothing to say of the category {shown(name.part)}: use '
+                         'one with {part}')
+    return text
 
 
 class Wordings:

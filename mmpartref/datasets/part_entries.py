@@ -7,6 +7,7 @@ from typing import Any
 from .absent_parts import PLAN
 from .coco_parts import Part, Photo
 from .expressions import PartName, Wordings
+from .record_text import shown
 from .referring import Referring
 
 # The kind of absence (``ref['absent']``) where the data set itself says that nothing in the photo is meant.
@@ -137,6 +138,22 @@ def entries_of(head: dict[str, Any], refs: list[dict], plan: dict[str, Any] | No
         return [{**head, 'refs': refs, **({PLAN: plan} if slots else {})}]
     return [*({**head, 'refs': [ref]} for ref in refs),
             *({**head, 'refs': [], PLAN: {**plan, 'slots': [slot]}} for slot in slots)]
+
+
+def check_indices(indices: int | Sequence[int], count: int, ann_file: str) -> None:
+    """Refuse ``indices`` that are no positions among ``count`` items, or leave none of them.
+
+    Raises:
+        ValueError: so it is.
+    """
+    wanted = [indices] if isinstance(indices, int) else list(indices)
+    if any(isinstance(each, (bool, str)) or not hasattr(each, '__index__') for each in wanted):
+        raise ValueError(f'{ann_file}: indices={shown(indices)} should be a number of items or a list of positions')
+    if not wanted or (wanted == [0] and isinstance(indices, int)):
+        raise ValueError(f'{ann_file}: indices={shown(indices)} leaves none of {count:,} items; choose some')
+    if not isinstance(indices, int) and not all(-count <= each < count for each in wanted):
+        raise ValueError(f'{ann_file}: indices={shown(indices)} goes beyond its {count:,} items; choose from 0 to '
+                         f'{count - 1:,}')
 
 
 def count_expressions_of(entry: Mapping[str, Any]) -> tuple[int, int]:

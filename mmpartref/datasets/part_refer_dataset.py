@@ -24,6 +24,7 @@ from .levels import (
     set_levels,
 )
 from .part_entries import (
+    check_indices,
     count_expressions_of,
     entries_of,
     negative_refs,
@@ -33,10 +34,13 @@ from .part_entries import (
 )
 from .part_statistics import PartStatistics
 from .photo_labels import IDS, PhotoLabels
+from .photo_presence import are_missing
+from .transforms.load_image import LoadImage
 
 GROUP_BY = ('image', 'expression')
 INSTANCES = ('merged', 'separate')
 WORDINGS = ('draw', 'each')
+ON_BAD_SAMPLE = ('raise', 'skip')
 
 
 @DATASETS.register_module()
@@ -111,6 +115,9 @@ class PartReferDataset(BaseDataset):
             of its categories.
         protocol: what of the json a zero-shot or transfer protocol shows (``protocols.build_data_protocol``), e.g.
             ``dict(name='partimagenet_parts_25_15', role='seen')``; what it leaves out is counted in ``statistics``.
+        on_bad_sample: a photo that cannot be read or decoded, or is of another size than the json says, ends the run
+            with a sentence that names it (``'raise'``); or is left out (``'skip'``): it takes no part in the loss or in
+            the metrics, ``BadSampleHook`` and ``ReferringSegMetric`` count and name it. Needs ``LoadImage``.
         metainfo: entries that replace those read from the json: ``categories`` (one dict with ``id``, ``name`` as
             written, ``part`` and ``super_category`` each), ``category_names`` and ``super_categories`` (distinct), and
             ``protocol`` where there is one (name, fold and role).
@@ -141,6 +148,7 @@ class PartReferDataset(BaseDataset):
                  id_prefix: str = '',
                  photo_labels: bool = False,
                  protocol: Mapping[str, Any] | None = None,
+                 on_bad_sample: Literal['raise', 'skip'] = 'raise',
                  metainfo: Mapping | None = None,
                  indices: int | Sequence[int] | None = None,
                  serialize_data: bool = True,
@@ -158,6 +166,8 @@ class PartReferDataset(BaseDataset):
             raise ValueError(f'wordings={wordings!r} is unknown; choose one of {WORDINGS}')
         if negatives < 0:
             raise ValueError(f'negatives={negatives} should be the most absent categories asked about in a photo, or 0')
+        if on_bad_sample not in ON_BAD_SAMPLE:
+            raise ValueError(f'on_bad_sample={on_bad_sample!r} is unknown; choose one of {ON_BAD_SAMPLE}')
         prefix = dict(data_prefix) if data_prefix is not None else {'img': ''}
         if prefix.keys() != {'img'}:
             raise ValueError(f"data_prefix={prefix!r} should be dict(img='folder of the photos')")
@@ -173,6 +183,7 @@ class PartReferDataset(BaseDataset):
         self.id_prefix = id_prefix
         self.photo_labels = photo_labels
         self._labels: PhotoLabels | None = None
+        self.on_bad_sample = on_bad_sample
         self.absent = None if absent is None else AbsentPartSampler(**absent)
         self.protocol = None
         if protocol is not None:
@@ -181,10 +192,15 @@ class PartReferDataset(BaseDataset):
             self.protocol = build_data_protocol(protocol)
         self._statistics = PartStatistics()
         self._expression_counts = np.zeros((0, 3), dtype=np.int64)
+        self._missing = np.zeros(0, dtype=bool)
         super().__init__(
             ann_file=ann_file, metainfo=metainfo, data_root=data_root, data_prefix=prefix, indices=indices,
             serialize_data=serialize_data, pipeline=list(pipeline), test_mode=test_mode, lazy_init=lazy_init,
             max_refetch=max_refetch)
+        steps = self.pipeline.transforms
+        if on_bad_sample == 'skip' and steps and not any(isinstance(step, LoadImage) for step in steps):
+            raise ValueError("on_bad_sample='skip' is what LoadImage does, which is not in the pipeline; put it there, "
+                             "or leave on_bad_sample='raise'")
 
     @property
     @force_full_init
@@ -255,12 +271,17 @@ class PartReferDataset(BaseDataset):
                 plan = self.absent.plan(photo, self.class_name, self.photo_super_category(photo))
             entries += entries_of(head, refs, plan, self.group_by)
         if not entries:
-            raise ValueError(f'{self.ann_file}: no annotated part is left:\n{parts.statistics.summary()}')
+            what = 'annotated part' if parts.referring is None else 'expression'
+            raise ValueError(f'{self.ann_file}: no {what} is left: {parts.statistics.in_short()}; check that it is the '
+                             'json meant')
+        if self._indices is not None:
+            check_indices(self._indices, len(entries), self.ann_file)
         counts = np.array([count_expressions_of(entry) for entry in entries], dtype=np.int64)
         self._expression_counts = np.array([
             count_levels_of(entry, sum(pair) - len(entry['refs']))
             for entry, pair in zip(entries, counts.tolist(), strict=True)
         ], dtype=np.int64)  # (items, levels)
+        self._missing = are_missing([entry['img_path'] for entry in entries])
         parts.statistics.items = len(entries)
         parts.statistics.expressions, parts.statistics.absent_expressions = counts.sum(axis=0).tolist()
         if parts.referring is not None:
@@ -333,11 +354,13 @@ class PartReferDataset(BaseDataset):
         objects = '' if self.objects is None else f', objects={list(self.objects)}'
         return f'wording      instances={self.instances!r}, {how}, templates={list(self.templates)}{objects}'
 
-    # Absent parts.
+    # Absent parts, and photos that cannot be read.
 
     def get_data_info(self, idx: int) -> dict:
         """Return an entry, with the absent parts of this epoch."""
         entry = super().get_data_info(idx)
+        if self.on_bad_sample == 'skip':
+            entry['on_bad_sample'] = 'skip'
         if self.absent is not None:
             self.absent.fill(entry)
         if self._labels is not None:
@@ -360,7 +383,7 @@ class PartReferDataset(BaseDataset):
             return
         super().full_init()
         if self._indices is not None:
-            self._expression_counts = self._subset_counts(self._indices)
+            self._cut_counts(self._indices)
 
     @force_full_init
     def num_expressions(self) -> np.ndarray:
@@ -381,21 +404,25 @@ class PartReferDataset(BaseDataset):
         refs = self.get_data_info(idx)['refs']
         return [ref['category_id'] for ref in refs if 'absent' not in ref and ref['category_id'] is not None]
 
-    def _subset_counts(self, indices: int | Sequence[int]) -> np.ndarray:
-        counts = self._expression_counts
-        if isinstance(indices, int):
-            return counts[:indices] if indices >= 0 else counts[indices:]
-        return counts[list(indices)]
+    @force_full_init
+    def missing_photos(self) -> list[dict]:
+        """Return the entries whose photo did not exist when the json was read."""
+        return [super(PartReferDataset, self).get_data_info(idx) for idx in np.flatnonzero(self._missing).tolist()]
+
+    def _cut_counts(self, indices: int | Sequence[int]) -> None:
+        chosen = list(indices) if not isinstance(indices, int) else (
+            slice(indices) if indices >= 0 else slice(indices, None))
+        self._expression_counts, self._missing = self._expression_counts[chosen], self._missing[chosen]
 
     @force_full_init
     def get_subset_(self, indices: int | Sequence[int]) -> None:
         """Keep the first n items (int), the last n (negative) or these (sequence)."""
         super().get_subset_(indices)
-        self._expression_counts = self._subset_counts(indices)
+        self._cut_counts(indices)
 
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> 'PartReferDataset':
         """Return a copy with the first n items (int), the last n (negative) or these (sequence)."""
         subset = super().get_subset(indices)
-        subset._expression_counts = self._subset_counts(indices)
+        subset._cut_counts(indices)
         return subset

@@ -46,6 +46,12 @@ class PartStatistics:
         """Photos that yield no item."""
         return self.photos_in_json - self.photos_with_parts
 
+    def in_short(self) -> str:
+        """Return what became of the annotations, within a sentence."""
+        return (f'of {self.annotations_in_json:,} annotations on {self.photos_in_json:,} photos {self.parts_kept:,} '
+                f'were kept; left out: {self.crowd_left_out:,} crowd, {self.zero_area_left_out:,} of zero area, '
+                f'{self.no_ring_left_out:,} without a ring of 3 points, {self.protocol_left_out:,} by the protocol')
+
     def summary(self) -> str:
         """Return the counts as a few lines of text."""
         lines = [

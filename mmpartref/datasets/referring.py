@@ -3,6 +3,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from .record_text import has_words, shown, text_fault
+
 Refuse = Callable[[str, str], NoReturn]
 
 
@@ -13,6 +15,11 @@ class Referring:
     expressions: list[str]
     ann_ids: list[int]
     source: str | None
+
+
+def is_id(value: object) -> bool:
+    """Say whether a value can be an id of a record; ``true`` is none, although python takes it for a 1."""
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def read_referring(records: object, photos: Collection, image_of: Mapping[int, Any],
@@ -38,19 +45,24 @@ def read_referring(records: object, photos: Collection, image_of: Mapping[int, A
     for index, record in enumerate(records):
         if not isinstance(record, dict) or not {'id', 'image_id', 'ann_ids', 'expressions'} <= record.keys():
             refuse(f'referring[{index}]', "write an object with 'id', 'image_id', 'ann_ids' and 'expressions'")
-        name, ref_id = f"referring {record['id']!r}", str(record['id'])
+        name, ref_id = f"referring {shown(record['id'])}", str(record['id'])
+        if not is_id(record['id']) or (fault := text_fault(ref_id, blank="'id' is blank; fill it")):
+            refuse(name, fault if is_id(record['id']) else f"'id' is a {type(record['id']).__name__}; write int or str")
         if ref_id in ids:
             refuse(name, 'this id occurs twice in referring; give every record its own')
         ids.add(ref_id)
-        if not isinstance(record['image_id'], (int, str)) or record['image_id'] not in photos:
-            refuse(name, f"its image_id {record['image_id']!r} is not among the images; add that record to images or "
-                   'drop this one')
+        if not is_id(record['image_id']) or record['image_id'] not in photos:
+            refuse(name, f"its image_id {shown(record['image_id'])} is not among the images; add that record to images "
+                   'or drop this one')
         texts = record['expressions']
-        if not isinstance(texts, list) or not texts or any(not isinstance(each, str) or not each.strip()
+        if not isinstance(texts, list) or not texts or any(not isinstance(each, str) or not has_words(each)
                                                            for each in texts):
-            refuse(name, f"'expressions' is {texts!r}; write a list of at least one string, none of them blank")
+            refuse(name, f"'expressions' is {shown(texts)}; write a list of at least one string, none of them blank")
         if not isinstance(record.get('source'), (str, type(None))):
-            refuse(name, f"'source' is {record['source']!r}; write the name of a data set or leave it out")
+            refuse(name, f"'source' is {shown(record['source'])}; write the name of a data set or leave it out")
+        for text in (*texts, record.get('source') or ''):
+            if fault := text_fault(text):
+                refuse(name, fault)
         _check_annotations(name, record, image_of, refuse)
         found.setdefault(record['image_id'], []).append(
             Referring(ref_id, texts, list(dict.fromkeys(record['ann_ids'])), record.get('source')))
@@ -59,12 +71,12 @@ def read_referring(records: object, photos: Collection, image_of: Mapping[int, A
 
 def _check_annotations(name: str, record: Mapping[str, Any], image_of: Mapping[int, Any], refuse: Refuse) -> None:
     ann_ids = record['ann_ids']
-    if not isinstance(ann_ids, list) or not all(isinstance(each, int) for each in ann_ids):
-        refuse(name, f"'ann_ids' is {ann_ids!r}; write a list of ids of annotations, an empty one where nothing is "
-                     'meant')
+    if not isinstance(ann_ids, list) or not all(type(each) is int for each in ann_ids):
+        refuse(name, f"'ann_ids' is {shown(ann_ids)}; write a list of ids of annotations, an empty one where nothing "
+                     'is meant')
     for ann_id in ann_ids:
         if ann_id not in image_of:
-            refuse(name, f'its annotation {ann_id} is not among the annotations; add it or drop this record')
+            refuse(name, f'its annotation {shown(ann_id)} is not among the annotations; add it or drop this record')
         if image_of[ann_id] != record['image_id']:
-            refuse(name, f"its annotation {ann_id} is of photo {image_of[ann_id]!r}, not of its own, "
-                   f"{record['image_id']!r}; correct one of them")
+            refuse(name, f"its annotation {ann_id} is of photo {shown(image_of[ann_id])}, not of its own, "
+                   f"{shown(record['image_id'])}; correct one of them")

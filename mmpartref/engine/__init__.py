@@ -1,4 +1,5 @@
 from mmpartref.engine.atomic_checkpoint_hook import AtomicCheckpointHook
+from mmpartref.engine.bad_sample_hook import BadSampleHook
 from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
@@ -14,6 +15,7 @@ from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
 
 __all__ = [
     'AtomicCheckpointHook',
+    'BadSampleHook',
     'DatasetEpochHook',
     'DetectorCategoriesHook',
     'GroupedOptimWrapperConstructor',

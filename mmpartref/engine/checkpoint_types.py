@@ -45,7 +45,9 @@ def mmengine_checkpoints_allowed() -> Iterator[None]:
     before = os.environ.get(FORCE_CHECK)
     os.environ[FORCE_CHECK] = '1'
     try:
-        with torch.serialization.safe_globals(checkpoint_types()):
+        # Leaving takes away what entering has added: inside another such context, nothing.
+        known = torch.serialization.get_safe_globals()
+        with torch.serialization.safe_globals([each for each in checkpoint_types() if each not in known]):
             yield
     finally:
         if before is None:

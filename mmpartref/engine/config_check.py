@@ -3,11 +3,17 @@
 mmengine ignores unknown top-level keys, creates whatever path ``--cfg-options`` names, and trains without a hint when
 an entry of ``paramwise_cfg.custom_keys`` matches no parameter.
 """
+import ast
 import difflib
 import inspect
+import os
+import re
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import (
     DATA_SAMPLERS,
@@ -93,6 +99,70 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
     return f"the nearest valid key is '{close[0]}'" if close else 'nothing is valid there'
+
+
+def refuse_circle(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Refuse a config that is among its own bases: mmengine reads it for a minute before Python stops it.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    path = Path(os.path.abspath(path))
+    if path in above:
+        raise ConfigError(f'the config {above[0]} leads back to {path}, which is then its own base; correct _base_')
+    try:
+        lines = ast.parse(path.read_bytes()).body if path.suffix == '.py' else []
+    except (OSError, SyntaxError, ValueError):
+        return  # said when it is read
+    for line in lines:
+        if isinstance(line, ast.Assign) and any(getattr(each, 'id', '') == '_base_' for each in line.targets):
+            for each in ast.walk(line.value):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str) and '::' not in each.value:
+                    refuse_circle(path.parent / each.value, (*above, path))
+
+
+def read_config_file(path: str | Path) -> Config:
+    """Read a config.
+
+    Raises:
+        ConfigError: it is no config, or runs into an error.
+        ModuleNotFoundError: one of its bases is of a package that is not installed.
+    """
+    refuse_circle(Path(path))
+    try:
+        return Config.fromfile(path)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # a config is a program: it may fail in any way
+        said = ' '.join(str(error).split()) or 'no reason given'
+        raise ConfigError(f'the config {path} cannot be read ({type(error).__name__}: {said}); correct it, or give '
+                          'another') from None
+
+
+def explain_build_error(error: KeyError | TypeError) -> str:
+    """Return a sentence on a misspelt ``type`` or argument of a config, '' where the error is about something else.
+
+    mmengine notices them when it builds the object, all of a run's before it starts.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if Path(frame.f_code.co_filename).parts[-3:] != ('mmengine', 'registry', 'build_functions.py'):
+        return ''
+    text = str(error.args[0]) if error.args else ''
+    if found := re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text):
+        kind, _, what = found.groups()
+        names = {name for registry in REGISTRIES if registry.name == what
+                 for each in (registry, *registry.children.values()) if each.scope in ('mmengine', SCOPE)
+                 for name in each.module_dict}
+        close = difflib.get_close_matches(kind, sorted(names), n=1, cutoff=0.0)
+        return f"the config asks for the {what} type '{kind}', which is not known" + (
+            f"; the nearest known one is '{close[0]}'" if close else '')
+    if found := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
+        built = _find_class(found[1])
+        known = parameter_names(built) if built is not None else set()
+        return f"the config gives '{found[2]}' to {found[1]}, which takes no such argument; {nearest(found[2], known)}"
+    if re.match(r'\w+\.__init__\(\) missing', text):
+        return f'the config lacks something: {text}'
+    return ''
 
 
 def top_level_keys() -> set[str]:

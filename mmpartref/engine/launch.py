@@ -3,6 +3,7 @@ import argparse
 import linecache
 import multiprocessing
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,17 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmpartref.apis.checkpoints import read_outline
 from mmpartref.datasets.absent_parts import AbsentPartSampler
 from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError, check_work_dir
-from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
+from mmpartref.engine.config_check import (
+    ConfigError,
+    check_custom_keys,
+    check_options,
+    check_top_level,
+    explain_build_error,
+    read_config_file,
+)
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.distributed import join_processes, restarts
 from mmpartref.engine.fill_labels import fill_labels
@@ -40,8 +49,9 @@ DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 def one_sentence_errors() -> Iterator[None]:
     """End the program with the message alone where it says all there is to say: no traceback through mmengine.
 
-    That is a missing file, and what this package refuses by a ``raise`` of its own. Errors from elsewhere, and those
-    that its code ran into, keep their traceback. A run that was told to stop ends with the code ``PREEMPTED``.
+    That is a missing file, and what this package refuses by a ``raise`` of its own, in a worker process of a dataloader
+    too. Errors from elsewhere, and those that its code ran into, keep their traceback. A run that was told to stop
+    ends with the code ``PREEMPTED``.
     """
     try:
         yield
@@ -50,10 +60,14 @@ def one_sentence_errors() -> Iterator[None]:
         raise SystemExit(PREEMPTED) from None
     except (ConfigError, WeightsError, NonFiniteLossError, CheckpointWriteError, DataWorkerError,
             FileNotFoundError) as error:
-        raise SystemExit(str(error)) from None
-    except (TypeError, ValueError) as error:
+        raise SystemExit(worker_refusal(error) or str(error)) from None
+    except (KeyError, TypeError, ValueError) as error:
         if is_refusal(error):
             raise SystemExit(str(error)) from None
+        if not isinstance(error, ValueError) and (sentence := explain_build_error(error)):
+            raise SystemExit(sentence) from None
+        if sentence := worker_refusal(error):
+            raise SystemExit(sentence) from None
         raise
     finally:
         # At the end of an interrupted run torch would wait 5 seconds for each of its loading processes.
@@ -65,8 +79,25 @@ def one_sentence_errors() -> Iterator[None]:
 def is_refusal(error: BaseException) -> bool:
     """Say whether the error comes from a ``raise`` in this package."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    file = Path(frame.f_code.co_filename)
-    return file.is_relative_to(PACKAGE) and linecache.getline(str(file), line).lstrip().startswith('raise ')
+    return is_own_raise(frame.f_code.co_filename, line)
+
+
+def is_own_raise(file: str, line: int) -> bool:
+    """Say whether a line of a file is a ``raise`` in this package."""
+    return Path(file).is_relative_to(PACKAGE) and linecache.getline(file, line).lstrip().startswith('raise ')
+
+
+def worker_refusal(error: BaseException) -> str:
+    """Return the sentence that this package raised in a worker process, '' where the error is another one.
+
+    torch passes a worker's error on as one of the same type, whose message is the worker's traceback.
+    """
+    text = str(error)
+    frames = list(re.finditer(r'^  File "(.+)", line (\d+), in .+$', text, re.MULTILINE))
+    if not text.startswith('Caught ') or not frames or not is_own_raise(frames[-1][1], int(frames[-1][2])):
+        return ''
+    last = re.search(r'^[\w.]+: (.*)', text[frames[-1].end():], re.MULTILINE | re.DOTALL)
+    return last[1].strip() if last else ''
 
 
 def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -106,7 +137,7 @@ def load_config(path: str | Path,
     if not os.path.isfile(path):
         raise FileNotFoundError(f'there is no config {path}; give the path of a .py file, e.g. one under configs/')
     try:
-        cfg = Config.fromfile(path)
+        cfg = read_config_file(path)
     except ModuleNotFoundError as error:
         # A base in another package, 'mmdet::...'.
         raise ConfigError(f'{path} {NEEDS_OPS.format(found=error)}') from None
@@ -189,12 +220,18 @@ def build_runner(cfg: Config) -> Runner:
 
     Raises:
         CheckpointWriteError: nothing can be written into the work dir.
-        ConfigError: the checkpoint to resume is no good, a custom key of the optimiser matches no parameter, or a
-            detector's or an auxiliary head's needs are not met.
+        ConfigError: there is no model, the checkpoint to resume is no good, a custom key of the optimiser matches no
+            parameter, or a detector's or an auxiliary head's needs are not met.
+        WeightsError: ``load_from`` cannot be read.
     """
+    if not cfg.get('model'):
+        raise ConfigError(f'the config {cfg.filename} has no model; give one that has, e.g. one under configs/')
     check_work_dir(cfg.work_dir)
     choose_resume_point(cfg)
     use_resumable_loop(cfg)
+    if cfg.get('load_from') and os.path.isfile(cfg.load_from):
+        # mmengine's reader fails in a library when the whole run has been set up.
+        read_outline(cfg.load_from)
     require_operations(cfg)
     fit_to_hardware(cfg)
     fill_categories(cfg)
@@ -205,6 +242,8 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.launcher != 'none' and not cfg.get('sync_bn'):
         # Else each process would validate with BatchNorm statistics of its own, and rank 0's alone be saved.
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'SyncBuffersHook'}]
+    if not any(str(hook.get('type')).endswith('BadSampleHook') for hook in cfg.get('custom_hooks') or []):
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'BadSampleHook'}]
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):

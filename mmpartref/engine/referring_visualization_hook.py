@@ -43,7 +43,7 @@ class ReferringVisualizationHook(Hook):
                        outputs: list[ReferringDataSample] | None = None) -> None:
         """Add the batch's photos to the backends while there are places left."""
         for sample in outputs or []:
-            if self._drawn < self.max_photos:
+            if self._drawn < self.max_photos and 'skipped' not in sample:
                 # No slash in the name: mmengine's local backend takes it for a folder and writes nothing, silently.
                 self._draw(runner, sample, f'val_{self._drawn}', None)
 
@@ -51,7 +51,7 @@ class ReferringVisualizationHook(Hook):
                         outputs: list[ReferringDataSample] | None = None) -> None:
         """Write the batch's photos into ``out_dir`` while there are places left."""
         for sample in outputs or []:
-            if self.out_dir is not None and self._drawn < self.max_photos:
+            if self.out_dir is not None and self._drawn < self.max_photos and 'skipped' not in sample:
                 stem = os.path.splitext(os.path.basename(sample.img_path))[0]
                 # Numbered: items of one photo, and photos of one name in several folders, would overwrite each other.
                 name = f'{self._drawn:04d}_{stem}'

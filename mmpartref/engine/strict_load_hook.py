@@ -1,11 +1,13 @@
 """Refuse checkpoints that do not fit."""
+import logging
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.key_report import WeightsError, compare_keys, in_short
 from mmpartref.registry import HOOKS
 
 
@@ -29,7 +31,7 @@ class StrictLoadHook(Hook):
         """Check what is about to be loaded.
 
         Raises:
-            WeightsError: a key is missing, unexpected or of another shape; all are listed.
+            WeightsError: a key is missing, unexpected or of another shape; the log lists all.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         state = checkpoint.get('state_dict', checkpoint)
@@ -37,5 +39,7 @@ class StrictLoadHook(Hook):
         given = {name: value for name, value in state.items() if not any(part in name for part in self.may_add)}
         report = compare_keys(given, model.state_dict(), may_lack=('num_batches_tracked', *self.may_lack))
         if report:
-            raise WeightsError(f'the checkpoint does not fit the {type(model).__name__} of this config; what may '
-                               f'differ can be named in StrictLoadHook(may_lack=..., may_add=...):\n{report}')
+            print_log(f'checkpoint and {type(model).__name__} differ:\n{report}', 'current', logging.ERROR)
+            raise WeightsError(f'the checkpoint does not fit the {type(model).__name__} of this config: '
+                               f'{in_short(report)}; what may differ can be named in StrictLoadHook(may_lack=..., '
+                               'may_add=...)')

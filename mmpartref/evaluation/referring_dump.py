@@ -1,4 +1,5 @@
 """Writing predictions to a file."""
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from mmpartref.registry import METRICS
 
 from .dump import PredictionDump, encode_header, in_order
 from .predictions import read_sample
+from .unread_photos import UnreadPhoto, count_unread, describe_unread, unread_photo
 
 
 @METRICS.register_module()
@@ -17,7 +19,8 @@ class ReferringDump(BaseMetric):
     """Write every prediction to one JSON file (see ``dump``); ``tools/evaluate.py`` scores it without the model.
 
     Goes beside ``ReferringSegMetric`` in an evaluator's list. The first process writes; the photos are sorted by id, so
-    that the file does not depend on the number of processes.
+    that the file does not depend on the number of processes. Photos that could not be read are not in it; the header
+    counts them (``unread_photos``, ``unread_expressions``).
 
     Args:
         out_file: where to; its folder is made at once, so that a typo shows before the evaluation and not after.
@@ -41,11 +44,15 @@ class ReferringDump(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one entry per data sample; raises as ``read_sample``."""
-        self.results += [read_sample(sample) for sample in data_samples]
+        self.results += [unread_photo(sample) or read_sample(sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Write the file; there is no figure to return."""
-        PredictionDump(self.header, in_order(results)).write(self.out_file)
+        unread = [each for each in results if isinstance(each, UnreadPhoto)]
+        results = [each for each in results if not isinstance(each, UnreadPhoto)]
+        PredictionDump({**self.header, **count_unread(unread)}, in_order(results)).write(self.out_file)
         expressions = sum(len(photo.expressions) for photo in results)
         print_log(f'predictions for {expressions} expressions of {len(results)} photos -> {self.out_file}', 'current')
+        if unread:
+            print_log(describe_unread(unread, expressions), 'current', logging.WARNING)
         return {}

@@ -13,6 +13,7 @@ from .predictions import read_sample
 from .presence import format_presence, score_absent, summarise_presence
 from .protocol_report import format_protocol, summarise_protocol, tag_rows
 from .report import PRECISION_THRESHOLDS, exact_thresholds, format_table, score_photo, summarise
+from .unread_photos import UnreadPhoto, count_unread, describe_unread, unread_photo
 
 
 @METRICS.register_module()
@@ -34,6 +35,8 @@ class ReferringSegMetric(BaseMetric):
         expressions, annotated_parts   M and J
         mIoU_level_<level>, mIoU_source_<data set>     over the expressions of each level (object, part, subpart) and
                      of each data set, where there are several. An object counts as one annotation, whatever its parts
+        unread_expressions, unread_photos   with on_bad_sample='skip' only, where there are any: expressions in no
+                     figure (not among M) because their photo could not be read, and those photos
         skipped      expressions left out; with empty='skip' only, and then not among M and J
 
     Expressions of parts that are not there (``ref['absent']``) count in none of these. Where there are any, the figures
@@ -89,6 +92,10 @@ class ReferringSegMetric(BaseMetric):
             ValueError: see ``read_sample``; or the protocol does not know a part.
         """
         for sample in data_samples:
+            unread = unread_photo(sample)
+            if unread is not None:
+                self.results.append(unread)
+                continue
             photo = read_sample(sample)
             rows = score_photo(photo)
             if self.protocol is not None:
@@ -97,7 +104,10 @@ class ReferringSegMetric(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Print the table and return the metrics of all rows."""
-        asked = [row for photo in results for row in photo]
+        unread = [photo for photo in results if isinstance(photo, UnreadPhoto)]
+        asked = [row for photo in results if not isinstance(photo, UnreadPhoto) for row in photo]
+        if unread and not asked:
+            raise ValueError(f'no expression was scored: {describe_unread(unread, 0)}')
         rows = [row for row in asked if row.absent is None]
         conventions: dict[str, Any] = {
             'precision_thresholds': self.precision_thresholds, 'strict': self.strict, 'empty': self.empty
@@ -111,5 +121,8 @@ class ReferringSegMetric(BaseMetric):
             sides: dict[str, Any] = {'strict': self.strict, 'empty': self.empty}
             summary.update(summarise_protocol(rows, **sides))
             tables.append(format_protocol(rows, self.protocol, **sides))
+        if unread:
+            summary.update(count_unread(unread))
+            tables.append(describe_unread(unread, len(asked)))
         print_log('\n' + '\n'.join(tables), 'current')
         return summary

@@ -12,6 +12,18 @@ CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
 CLIP_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
 
 
+def left_in(data: dict) -> dict:
+    """Return a training batch without the photos that could not be read (``on_bad_sample='skip'``).
+
+    Where none could be read all stay, so that all processes take the step; ``ReferringSegmentor.loss`` gives them no
+    weight.
+    """
+    good = [index for index, sample in enumerate(data['data_samples']) if 'skipped' not in sample]
+    if len(good) in (0, len(data['data_samples'])):
+        return data
+    return {key: [values[index] for index in good] for key, values in data.items()}
+
+
 @MODELS.register_module()
 class ReferringDataPreprocessor(BaseDataPreprocessor):
     """Normalise the photos, tokenise the distinct strings, note which row belongs to which photo and string.
@@ -48,6 +60,8 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
             ValueError: a photo comes without an expression.
         """
         data = self.cast_data(data)
+        if training:
+            data = left_in(data)
         samples: list[ReferringDataSample] = data['data_samples']
         images = [(image.float() - self.mean) / self.std for image in data['inputs']]
         sizes = {image.shape for image in images}

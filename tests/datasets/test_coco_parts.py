@@ -79,7 +79,7 @@ DAMAGES: dict[str, tuple[Callable[[dict], object], str]] = {
     'a size without bounds': (lambda d: d['images'][0].update(height=10**30), 'are more than COCO\'s masks can count'),
     'list as id': (lambda d: d['images'][0].update(id=[1]), r"image \[1\]: 'id' is .* a list; write int or str"),
     'record is a number': (lambda d: d['images'].append(7), r'images\[2\]: it is a int; write an object'),
-    'empty name': (lambda d: d['categories'][0].update(name=' '), 'category 5: its name is empty'),
+    'empty name': (lambda d: d['categories'][0].update(name=' '), "category 5: 'name' is ' ', which is blank; fill it"),
     'part is blank': (lambda d: d['categories'][0].update(part=' '), "category 5: 'part' is ' '; write the part"),
     'super-category is a number': (lambda d: d['categories'][0].update(supercategory=3), 'category 5: .*supercategory'),
     'RLE of another size': (lambda d: d['annotations'][0].update(segmentation={'size': [30, 20], 'counts': [600]}),

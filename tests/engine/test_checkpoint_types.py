@@ -81,3 +81,11 @@ def test_every_schedulers_state_loads(tmp_path, schedule):
     with mmengine_checkpoints_allowed():
         loaded = torch.load(tmp_path / 'epoch_1.pth')
     assert loaded['param_schedulers'][0].keys() == scheduler.state_dict().keys()
+
+
+def test_it_may_stand_inside_itself(tmp_path):
+    torch.save({'hub': HistoryBuffer([1.0], [1])}, tmp_path / 'hub.pth')
+    with mmengine_checkpoints_allowed():
+        with mmengine_checkpoints_allowed():
+            pass
+        assert torch.load(tmp_path / 'hub.pth', weights_only=True)['hub'].current() == 1

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmpartref.datasets.record_text import has_words
+
 Document = dict[str, Any]
 
 
@@ -62,7 +64,7 @@ def sentences_of(ref: dict, where: str) -> list[str]:
     """
     texts = [field(sentence, 'sent', str, f'{where}, sentences[{index}]')
              for index, sentence in enumerate(field(ref, 'sentences', list, where))]
-    if not texts or not all(text.strip() for text in texts):
+    if not texts or not all(map(has_words, texts)):
         raise ValueError(f'{where} has a blank sentence or none; use the file as it was published')
     return texts
 

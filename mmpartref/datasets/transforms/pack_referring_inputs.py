@@ -6,7 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmpartref.registry import TRANSFORMS
 from mmpartref.structures import ReferringDataSample
 
-META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix', 'scale_factor')
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix', 'scale_factor', 'skipped')
 
 
 @TRANSFORMS.register_module()

@@ -256,6 +256,9 @@ class ReferringSegmentor(BaseModel):
             losses['loss_presence'] = self.decode_head.presence_head.loss(presence, are_present(data_samples))
         if labels is not None and self.auxiliary_head is not None:
             losses['loss_photo_labels'] = self.auxiliary_head.loss(labels, data_samples)
+        if all('skipped' in sample for sample in data_samples):
+            # No photo of this batch could be read; the step is taken, for the sake of the other processes.
+            losses = {name: 0 * value for name, value in losses.items()}
         return {**losses, 'train_mIoU': self._batch_iou(logits.detach(), target)}
 
     def _batch_iou(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

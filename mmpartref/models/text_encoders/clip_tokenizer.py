@@ -1,5 +1,6 @@
 """CLIP's byte-pair tokenizer with a fixed length."""
 import importlib.util
+import reprlib
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -69,5 +70,5 @@ class CLIPTokenizer:
         """
         for text in texts:
             if not isinstance(text, str):
-                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {text!r}')
+                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {reprlib.repr(text)}')
         return torch.tensor([self._row(text) for text in texts], dtype=torch.int64).reshape(-1, self.length)

@@ -1,4 +1,5 @@
 """Tokenizers of other text encoders, read from the files they are published as."""
+import reprlib
 import string
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -82,7 +83,7 @@ class SubwordTokenizer:
         """
         for text in texts:
             if not isinstance(text, str):
-                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {text!r}')
+                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {reprlib.repr(text)}')
         return torch.tensor([self._row(text) for text in texts], dtype=torch.int64).reshape(-1, self.length)
 
 

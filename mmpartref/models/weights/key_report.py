@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
+# Keys of each kind that a sentence names.
+NAMED_KEYS = 2
+
 
 class WeightsError(ValueError):
     """Weights do not fit, or cannot be read."""
@@ -48,3 +51,14 @@ def compare_keys(given: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.T
         if key in given and given[key].shape != wanted[key].shape
     ]
     return KeyReport(tuple(lacking), tuple(key for key in given if key not in wanted), tuple(reshaped))
+
+
+def in_short(report: KeyReport) -> str:
+    """Return one line: how many keys of each kind differ, and the first of them."""
+    kinds = []
+    for title, keys in (('missing', report.missing), ('not of this model', report.unexpected),
+                        ('of another shape', report.reshaped)):
+        if keys:
+            more = ', ...' if len(keys) > NAMED_KEYS else ''
+            kinds.append(f'{len(keys)} keys {title} ({", ".join(keys[:NAMED_KEYS])}{more})')
+    return '; '.join(kinds)

@@ -2,6 +2,7 @@
 import io
 import os
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ import torch
 
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 
+# Characters of a library's own complaint that a sentence repeats.
+MOST_SHOWN = 200
 # Where training codes keep the weights inside a checkpoint.
 WRAPPERS = ('state_dict', 'model', 'module')
 
@@ -58,20 +61,28 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f'{path} needs the package safetensors: pip install safetensors') from error
     try:
         return load_file(path)
-    except SafetensorError as error:
-        raise WeightsError(f'{path} is damaged or no safetensors file: {error}') from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f'{path} is damaged or no safetensors file ({in_words(error)})') from error
 
 
 def _read_pickle(path: Path) -> Any:
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        raise WeightsError(f'{path} was not loaded: it is no checkpoint, or asks for more than tensors '
-                           f'({str(error).splitlines()[0]})') from error
+        # torch's own advice, to load it without the check, is the last thing to do.
+        asked = re.search(r'GLOBAL ([\w.]+)', str(error))
+        what = f'it asks for {asked[1]}' if asked else 'it is no pickle of tensors'
+        raise WeightsError(f'{path} was not loaded: it is no checkpoint, or asks for more than tensors ({what}); '
+                           'nothing in it was run') from error
     except Exception as error:
         # Bytes that are no pickle trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
-        raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({type(error).__name__}: '
-                           f'{(str(error).splitlines() or [""])[0]})') from error
+        raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({in_words(error)})') from error
+
+
+def in_words(error: Exception) -> str:
+    """Return an error's type and first line; bytes of a damaged file that got into it are left out."""
+    first = (str(error).splitlines() or [''])[0]
+    return f'{type(error).__name__}: {"".join(filter(str.isprintable, first))[:MOST_SHOWN]}'
 
 
 def _find_state_dict(content: Any) -> dict[str, torch.Tensor]:
@@ -90,7 +101,11 @@ def _find_state_dict(content: Any) -> dict[str, torch.Tensor]:
 def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False  # torch says what is wrong with it
+    with archive:
         return any(name.endswith('/constants.pkl') for name in archive.namelist())
 
 
@@ -149,8 +164,10 @@ def _read_torchscript(path: Path) -> dict[str, torch.Tensor]:
         with zipfile.ZipFile(path) as archive:
             root = next(name for name in archive.namelist() if name.endswith('/constants.pkl')).rsplit('/', 1)[0]
             module = _StorageTypes(archive, root).load()
-    except (pickle.UnpicklingError, zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise WeightsError(f'{path} is damaged or no TorchScript archive: {error}') from error
+    except WeightsError as error:
+        raise WeightsError(f'{path} was not loaded: {error}') from error
+    except Exception as error:  # as in _read_pickle
+        raise WeightsError(f'{path} is damaged or no TorchScript archive ({in_words(error)})') from error
     return dict(_walk(module, ''))
 
 
