@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors, parse_launch_arguments
+from mmpartref.engine.training_checks import check_training
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,6 +43,7 @@ def main() -> None:
     cfg = load_config(
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
     apply_arguments(cfg, args)
+    check_training(cfg)
     runner = build_runner(cfg)
     with mmengine_checkpoints_allowed():
         runner.train()

@@ -1,0 +1,74 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.engine.config_check import ConfigError
+from mmpartref.engine.launch import load_config
+from mmpartref.engine.training_checks import check_training
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def drawn(tmp_path) -> Path:
+    make_toyparts(tmp_path, splits={'train': 3, 'val': 1, 'test': 1}, size=(64, 64), seed=0)
+    return tmp_path
+
+
+@pytest.fixture
+def detector(drawn) -> Config:
+    return load_config(ROOT / 'configs/mask_rcnn_tiny_toyparts.py', {}, data_root=str(drawn))
+
+
+def change(folder: Path, how: Callable[[dict], object]) -> None:
+    path = folder / 'annotations/train/train.json'
+    document = json.loads(path.read_text())
+    how(document)
+    path.write_text(json.dumps(document))
+
+
+def test_sound_data_pass(detector):
+    check_training(detector)
+
+
+@pytest.mark.parametrize('key', ['train_dataloader', 'train_cfg', 'optim_wrapper'])
+def test_a_config_without_training_is_refused(key):
+    cfg = load_config(ROOT / 'configs/cris_tiny_toyparts.py', {})
+    check_training(cfg)
+    cfg.pop(key)
+    with pytest.raises(ConfigError, match=rf'cris_tiny_toyparts\.py has no {key}, so there is nothing to train'):
+        check_training(cfg)
+
+
+@pytest.mark.parametrize(('how', 'sentence'), [
+    (lambda d: d['annotations'][1].pop('bbox'), "annotation {id}: the key 'bbox' is missing"),
+    (lambda d: d['annotations'][1].update(bbox=[1, 2, 3]), r"annotation {id}: 'bbox' is \[1, 2, 3\]; write x, y"),
+    (lambda d: d['annotations'][1].update(bbox=None), "annotation {id}: 'bbox' is None"),
+    (lambda d: d['annotations'][1].update(area=True), "annotation {id}: 'area' is True"),
+    (lambda d: d['annotations'][1].update(category_id=777), 'annotation {id}'),
+    (lambda d: d['annotations'][1].update(segmentation=7), 'annotation {id}'),
+], ids=['no box', 'three numbers', 'no box either', 'bool', 'dangling', 'no mask'])
+def test_a_damaged_record_is_named_with_its_file(detector, drawn, how, sentence):
+    found = json.loads((drawn / 'annotations/train/train.json').read_text())['annotations'][1]['id']
+    change(drawn, how)
+    with pytest.raises(ValueError, match=r'train\.json: ' + sentence.format(id=found)):
+        check_training(detector)
+
+
+def test_photos_that_are_gone_are_named_before_the_training(detector, drawn):
+    gone = sorted((drawn / 'images/train').iterdir())[0]
+    gone.unlink()
+    with pytest.raises(ConfigError, match=rf'1 of its 3 photos do not exist, the first is .*{gone.name}; set'):
+        check_training(detector)
+
+
+def test_data_sets_inside_wrappers_are_looked_at_too(detector, drawn):
+    inner = detector.train_dataloader.dataset
+    detector.train_dataloader.dataset = {'type': 'RepeatDataset', 'times': 2, 'dataset': inner}
+    (drawn / 'annotations/train/train.json').unlink()
+    with pytest.raises(FileNotFoundError, match=r'train\.json does not exist'):
+        check_training(detector)
