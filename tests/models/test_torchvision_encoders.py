@@ -1,7 +1,7 @@
-"""The encoders of timm and open_clip, whose tests (torchvision_cases.py) need torchvision and run in a process of their own.
+"""The encoders of timm and open_clip; their tests, torchvision_cases.py, need torchvision and a process of their own.
 
-torchvision lies in a folder of its own that only that process sees: mmengine imports it for its report on the environment,
-where one without its compiled operations is an error.
+torchvision lies in a folder that only that process sees: mmengine imports it for its report on the environment, where
+one without its compiled operations is an error.
 """
 import importlib.util
 import os
@@ -39,14 +39,15 @@ NAMES = list(names())
 def outcomes(tmp_path_factory) -> dict[str, str]:
     """Run the cases; returns what went wrong in each, nothing where all went well."""
     if not (FOLDER / 'ready').is_file():
-        reason = f'timm, open_clip and torchvision are not in {FOLDER}; `make .venv/test/torchvision/ready` puts them there'
+        reason = f'{FOLDER} has no timm, open_clip and torchvision; make .venv/test/torchvision/ready puts them there'
         if os.environ.get('CI', '').lower() == 'true':
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     report = tmp_path_factory.mktemp('cases') / 'report.xml'
     done = subprocess.run(
-        [sys.executable, '-m', 'pytest', str(CASES), '-p', 'no:cacheprovider', '-p', 'no:xdist', '--show-capture=no',
-         f'--junit-xml={report}', f'--basetemp={report.parent / "tmp"}'],
+        [sys.executable, '-m', 'pytest', str(CASES), '-p', 'no:cacheprovider', '-p', 'no:xdist',
+         '-p', 'no:hypothesispytest', '--show-capture=no', f'--junit-xml={report}',
+         f'--basetemp={report.parent / "tmp"}'],
         cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join((str(FOLDER), str(CHECKOUT))), 'HF_HUB_OFFLINE': '1'})
     if not report.is_file():

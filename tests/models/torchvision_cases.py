@@ -1,7 +1,7 @@
 """Encoders of timm and open_clip; run by test_torchvision_encoders.py in a process of its own.
 
-Both packages import torchvision, and there is no build of it for every torch that the tests run under. Nothing here needs
-its compiled operations, so where they do not load they are declared without being defined.
+Both packages import torchvision, and there is no build of it for every torch that the tests run under. Nothing here
+needs its compiled operations, so where they do not load they are declared without being defined.
 """
 import importlib.util
 import socket
@@ -25,19 +25,19 @@ OPERATIONS = ('nms', 'qnms', 'roi_align', 'ps_roi_align', 'roi_pool', 'ps_roi_po
 VIT = dict(depth=3, embed_dim=48, num_heads=2)
 CONVNEXT = dict(depths=(1, 1, 1, 1), dims=(8, 16, 24, 32))
 SWIN = dict(depths=(1, 1, 2, 1), embed_dim=8, num_heads=(1, 1, 2, 2))
-# Family: a model of timm's, made small.
-FAMILIES: dict[str, tuple[str, dict]] = {
-    'eva02_clip': ('eva02_base_patch16_clip_224.merged2b', VIT),
-    'siglip2': ('vit_base_patch16_siglip_224.v2_webli', VIT),
-    'dinov2': ('vit_small_patch14_dinov2.lvd142m', VIT),
-    'dinov2_registers': ('vit_small_patch14_reg4_dinov2.lvd142m', VIT),
-    'dinov3_vit': ('vit_small_patch16_dinov3.lvd1689m', VIT),
-    'dinov3_convnext': ('convnext_tiny.dinov3_lvd1689m', CONVNEXT),
-    'convnext': ('convnext_tiny.fb_in22k', CONVNEXT),
-    'swin': ('swin_tiny_patch4_window7_224.ms_in22k', SWIN),
-    'swinv2': ('swinv2_tiny_window8_256.ms_in1k', SWIN),
-    'mobilenetv3': ('mobilenetv3_small_050.lamb_in1k', {}),
-    'mobilenetv4': ('mobilenetv4_conv_small_050.e3000_r224_in1k', {}),
+# Family: a model of timm's, made small, and the channels of its maps; None where they are the pyramid's.
+FAMILIES: dict[str, tuple[str, dict, tuple[int, int, int] | None]] = {
+    'eva02_clip': ('eva02_base_patch16_clip_224.merged2b', VIT, None),
+    'siglip2': ('vit_base_patch16_siglip_224.v2_webli', VIT, None),
+    'dinov2': ('vit_small_patch14_dinov2.lvd142m', VIT, None),
+    'dinov2_registers': ('vit_small_patch14_reg4_dinov2.lvd142m', VIT, None),
+    'dinov3_vit': ('vit_small_patch16_dinov3.lvd1689m', VIT, None),
+    'dinov3_convnext': ('convnext_tiny.dinov3_lvd1689m', CONVNEXT, (16, 24, 32)),
+    'convnext': ('convnext_tiny.fb_in22k', CONVNEXT, (16, 24, 32)),
+    'swin': ('swin_tiny_patch4_window7_224.ms_in22k', SWIN, (16, 32, 64)),
+    'swinv2': ('swinv2_tiny_window8_256.ms_in1k', SWIN, (16, 32, 64)),
+    'mobilenetv3': ('mobilenetv3_small_050.lamb_in1k', {}, (16, 24, 288)),
+    'mobilenetv4': ('mobilenetv4_conv_small_050.e3000_r224_in1k', {}, (32, 48, 480)),
 }
 # Layers that LoRA and adapters stand at.
 TARGETS = {'eva02_clip': ('q_proj', 'mlp'), 'siglip2': ('qkv', 'mlp'), 'dinov3_vit': ('qkv', 'mlp'),
@@ -85,7 +85,7 @@ def vocabulary(tmp_path) -> str:
 
 
 def image_encoder(family: str, **changes: Any) -> Any:
-    model_name, model_args = FAMILIES[family]
+    model_name, model_args, _ = FAMILIES[family]
     return MODELS.build(dict(type='TimmBackbone', model_name=model_name, model_args=model_args, pyramid_channels=16,
                              **changes))
 
@@ -120,6 +120,7 @@ def test_maps_and_gradients_at_an_odd_size(family, precision):
     encoder = image_encoder(family).train()
     with torch.autocast('cpu', torch.bfloat16, enabled=precision == 'bfloat16'):
         maps = encoder(torch.randn(2, 3, 100, 132))
+    assert encoder.out_channels == (FAMILIES[family][2] or (16, 16, 16))
     for each, channels, stride in zip(maps, encoder.out_channels, (8, 16, 32), strict=True):
         assert each.shape[:2] == (2, channels)
         assert each.isfinite().all()
@@ -135,15 +136,14 @@ def test_maps_and_gradients_at_an_odd_size(family, precision):
 
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_config_of_ten_lines_makes_a_cris(family, tiny_model_cfg, tmp_path):
-    model_name, model_args = FAMILIES[family]
-    channels = image_encoder(family).out_channels
+    model_name, model_args, channels = FAMILIES[family]
     (tmp_path / 'base.py').write_text(f'model = {tiny_model_cfg!r}\n')
     (tmp_path / 'leaf.py').write_text(
         "_base_ = './base.py'\n"
         'model = dict(\n'
         f"    backbone=dict(_delete_=True, type='TimmBackbone', model_name={model_name!r}, pyramid_channels=16,\n"
         f'                  model_args={model_args!r}),\n'
-        f'    neck=dict(in_channels={channels!r}))\n')
+        f'    neck=dict(in_channels={channels or (16, 16, 16)!r}))\n')
     model = MODELS.build(Config.fromfile(tmp_path / 'leaf.py').model).train()
     tokens = model.text_encoder.tokenizer(TEXTS[:3])
     logits = model.encode_decode(torch.randn(2, 3, 100, 132), tokens, torch.tensor([0, 0, 1]))
@@ -178,7 +178,7 @@ def test_rates_fall_with_depth(family):
 def test_weights_of_a_file_are_timms_own(family, tmp_path):
     """What timm's model makes of a photo of its own size, classifier and pooling in the file."""
     import timm
-    model_name, model_args = FAMILIES[family]
+    model_name, model_args, _ = FAMILIES[family]
     theirs = timm.create_model(model_name, **model_args).eval()
     path = tmp_path / 'weights.pth'
     torch.save(theirs.state_dict(), path)
@@ -247,7 +247,7 @@ def test_wrong_weights_of_timm_are_refused(tmp_path):
     def start(checkpoint: Any) -> None:
         initialised(image_encoder('siglip2', init_cfg=dict(type='PackagePretrained', checkpoint=str(checkpoint))))
 
-    with pytest.raises(MissingWeightsError, match=r'there is no weights file .*none\.pth; give the path of one for vit'):
+    with pytest.raises(MissingWeightsError, match=r'there is no weights file .*none\.pth; give the path of one for'):
         start(tmp_path / 'none.pth')
     torch.save(image_encoder('convnext').model.state_dict(), tmp_path / 'other.pth')
     with pytest.raises(WeightsError, match=r'other\.pth does not fit'):
@@ -339,8 +339,8 @@ def test_weights_of_a_whole_open_clip(model_name, tmp_path):
     with pytest.raises(WeightsError, match=r"image\.pt has no 'token_embedding.weight' of a text half"):
         initialised(text_encoder(model_name, init_cfg={**init, 'checkpoint': str(tmp_path / 'image.pt')}))
     with pytest.raises(WeightsError, match=r'does not fit this OpenCLIPTextEncoder:\n\d+ unexpected'):
-        initialised(MODELS.build(dict(type='OpenCLIPTextEncoder', model_name=model_name, text_args={**TEXT, 'layers': 2},
-                                      init_cfg=init)))
+        initialised(MODELS.build(dict(type='OpenCLIPTextEncoder', model_name=model_name, init_cfg=init,
+                                      text_args={**TEXT, 'layers': 2})))
     with pytest.raises(MissingWeightsError, match=r'my_tag is no file here and no tag of open_clip'):
         initialised(text_encoder(model_name, init_cfg={**init, 'checkpoint': 'my_tag'}))
     tag = open_clip.list_pretrained_tags_by_model(model_name)[-1]
@@ -380,7 +380,7 @@ def test_wrong_settings_of_open_clip_are_refused():
                                ('ViT-B-16-SigLIP2', r'download its file and give tokenizer=dict\(file=\.\.\.\)')):
         with pytest.raises(ValueError, match=reason):
             text_encoder(model_name)
-    with pytest.raises(ValueError, match='word_length=78 does not fit .* which has 77 positions'):
+    with pytest.raises(ValueError, match=r'word_length=78 does not fit .* which has 77 positions'):
         text_encoder(word_length=78)
     with pytest.raises(ValueError, match='reads the sentence at the last'):
         text_encoder('ViT-B-16-SigLIP', word_length=17, tokenizer=dict(file='none'))
@@ -406,7 +406,8 @@ def test_config_builds_and_has_the_channels_and_normalisation_of_its_weights(nam
         assert one.flatten().tolist() == pytest.approx(other, abs=0.01)
     if cfg.model.text_encoder.type == 'OpenCLIPTextEncoder':
         import open_clip
-        assert open_clip.get_pretrained_cfg(cfg.model.text_encoder.model_name, cfg.model.text_encoder.init_cfg.checkpoint)
+        text = cfg.model.text_encoder
+        assert open_clip.get_pretrained_cfg(text.model_name, text.init_cfg.checkpoint)
 
 
 def test_the_documented_licences_are_those_that_timm_states():
