@@ -41,8 +41,8 @@ def test_what_a_package_needs_itself_is_named(monkeypatch):
         raise ModuleNotFoundError("No module named 'torchvision'", name='torchvision.ops')
 
     monkeypatch.setattr(optional_package.importlib, 'import_module', broken)
-    with pytest.raises(ImportError, match=r'timm, which needs torchvision, and torchvision is not installed .*install the '
-                                          r'torchvision that fits this torch .*, then pip .*mmpartref\[timm\]'):
+    with pytest.raises(ImportError, match=r'timm, which needs torchvision, and torchvision is not installed .*install '
+                                          r'the torchvision that fits this torch .*, then pip .*mmpartref\[timm\]'):
         import_package('timm', 'TimmBackbone')
 
 
