@@ -36,6 +36,14 @@ $(TEST_ENV)/ready: setup.cfg pyproject.toml
 	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,pascal,docs,dev]'
 	touch $@
 
+# timm and open_clip import torchvision, of which there is no build for every torch. Its Python part is enough for the
+# tests of their encoders, which run in a process of their own with this folder; nothing else may see it.
+$(TEST_ENV)/torchvision/ready: $(TEST_ENV)/ready
+	rm -rf $(TEST_ENV)/torchvision
+	$(TEST_ENV)/bin/pip install -q --no-deps --target $(TEST_ENV)/torchvision \
+	    torchvision==0.28.0 timm==1.0.31 open_clip_torch==3.3.0
+	touch $@
+
 demo: $(DEMO_ENV)/ready
 	$(DEMO_ENV)/bin/python tools/make_toyparts.py $(TOYPARTS)
 	$(DEMO_ENV)/bin/python tools/train.py configs/cris_tiny_toyparts.py --work-dir $(DEMO_DIR) --seed 0
@@ -47,7 +55,7 @@ demo: $(DEMO_ENV)/ready
 	@echo 'and ask for a part yourself:'
 	@echo '  $(DEMO_ENV)/bin/python tools/infer.py PHOTO "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
-test: $(TEST_ENV)/ready
+test: $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
 	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 lint: $(TEST_ENV)/ready

@@ -258,14 +258,19 @@ def _find_class(kind: Any) -> Any:
 
 
 def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
-    """Refuse ``paramwise_cfg.custom_keys`` that match no parameter.
+    """Refuse ``paramwise_cfg.custom_keys`` that match no parameter, and a ``layer_decay`` that nothing reads.
 
     mmengine matches a key anywhere in a parameter's full name.
 
     Raises:
-        ConfigError: naming the key and the nearest module or parameter name.
+        ConfigError: naming the key and the nearest module or parameter name, or the constructor.
     """
-    custom_keys = ((optim_wrapper or {}).get('paramwise_cfg') or {}).get('custom_keys') or {}
+    paramwise = (optim_wrapper or {}).get('paramwise_cfg') or {}
+    custom_keys = paramwise.get('custom_keys') or {}
+    constructor = str((optim_wrapper or {}).get('constructor', 'DefaultOptimWrapperConstructor'))
+    if paramwise.get('layer_decay') and not constructor.endswith('GroupedOptimWrapperConstructor'):
+        raise ConfigError(f'optim_wrapper.paramwise_cfg.layer_decay is read by nothing in {constructor}: set '
+                          "constructor='GroupedOptimWrapperConstructor'")
     names = [name for name, _ in model.named_parameters()]
     for key in custom_keys:
         if not any(key in name for name in names):

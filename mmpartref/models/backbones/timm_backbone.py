@@ -1,6 +1,7 @@
 """Any image encoder of the package timm."""
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +18,15 @@ from mmpartref.registry import MODELS
 PUBLISHED = 'timm'
 # Arguments by which timm's models take photos of any size; each model is given those it knows.
 ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
+
+
+@cache
+def any_size_settings(model_name: str) -> dict[str, bool]:
+    """Return those of ``ANY_SIZE`` that timm's model takes."""
+    timm = import_package('timm', 'TimmBackbone')
+    with torch.device('meta'):
+        taken = inspect.signature(type(timm.create_model(model_name, num_classes=0)).__init__).parameters
+    return {key: value for key, value in ANY_SIZE.items() if key in taken}
 
 
 @MODELS.register_module()
@@ -91,12 +101,9 @@ class TimmBackbone(TunableEncoder):
     def _build(self, **pretrained: Any) -> nn.Module:
         """Build the whole model, able to take photos of any size."""
         timm = import_package('timm', 'TimmBackbone')
-        create = timm.create_model
         try:
-            with torch.device('meta'):
-                taken = inspect.signature(type(create(self.model_name, num_classes=0)).__init__).parameters
-            any_size = {key: value for key, value in ANY_SIZE.items() if key in taken}
-            return create(self.model_name, **{'num_classes': 0, **any_size, **self._model_args}, **pretrained)
+            settings = {'num_classes': 0, **any_size_settings(self.model_name), **self._model_args}
+            return timm.create_model(self.model_name, **settings, **pretrained)
         except RuntimeError as error:
             if 'Unknown model' not in str(error):
                 raise

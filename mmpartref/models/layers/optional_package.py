@@ -2,15 +2,16 @@
 import importlib
 from types import ModuleType
 
-# What pip is asked for, by the name that is imported.
-PIP_NAMES = {'open_clip': 'open_clip_torch'}
+# The extra of this project that brings it, by the name that is imported.
+EXTRAS = {'timm': 'timm', 'open_clip': 'open_clip', 'peft': 'lora', 'transformers': 'siglip', 'tokenizers': 'siglip',
+          'sentencepiece': 'siglip', 'huggingface_hub': 'siglip'}
 
 
 def import_package(name: str, wanted_by: str) -> ModuleType:
     """Import a package that is no requirement of this project.
 
     Args:
-        name: what is imported, e.g. ``'timm'``.
+        name: what is imported, one of ``EXTRAS``.
         wanted_by: who needs it, for the message.
 
     Raises:
@@ -20,12 +21,11 @@ def import_package(name: str, wanted_by: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         missing = (error.name or name).partition('.')[0]
-        package = PIP_NAMES.get(name, name)
         behind = '' if missing == name else f', which needs {missing}'
-        remedy = f'pip install {package}' if missing == name else (
-            f'install the {missing} that fits this torch {_torch_version()}, then pip install {package}')
-        raise ImportError(f'{wanted_by} needs the package {package}{behind}, and {missing} is not installed or does '
-                          f'not load here ({error}): {remedy}', name=missing) from error
+        first = '' if missing == name else f'install the {missing} that fits this torch {_torch_version()}, then '
+        raise ImportError(
+            f'{wanted_by} needs the package {name}{behind}, and {missing} is not installed or does not load here '
+            f"({error}): {first}pip install 'mmpartref[{EXTRAS[name]}]'", name=missing) from error
 
 
 def _torch_version() -> str:

@@ -52,6 +52,9 @@ class TunableEncoder(BaseModule):
             ValueError: they contradict one another, or name what is not there.
         """
         added = lora is not None or adapter is not None
+        if freeze and added:
+            raise ValueError(f'freeze=True says nothing beside lora or adapter, which freeze all of the pretrained '
+                             f'{type(self).__name__}: leave it out')
         if frozen_stages != -1 and (freeze or added):
             raise ValueError(f'frozen_stages={frozen_stages} says nothing beside freeze, lora or adapter, which freeze '
                              f'all of the pretrained {type(self).__name__}: leave it out')

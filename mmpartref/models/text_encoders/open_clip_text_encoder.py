@@ -7,12 +7,13 @@ from mmengine.logging import print_log
 
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tunable_encoder import TunableEncoder
+from mmpartref.models.text_encoders.clip_tokenizer import MAX_CHARACTERS
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import expand_path, read_tensors
 from mmpartref.registry import MODELS
 
-POSITIONS = 'positional_embedding'
+POSITIONS, TOKENS = 'positional_embedding', 'token_embedding.weight'
 # What a checkpoint holds besides its text half, where that is not under 'text.'.
 NOT_TEXT = ('visual.', 'logit_scale', 'logit_bias')
 
@@ -22,9 +23,14 @@ class OpenCLIPTokenizer:
 
     Args:
         length: tokens L of a row, [SOS] and [EOS] included.
+
+    Raises:
+        ValueError: there is no room for a word.
     """
 
     def __init__(self, length: int) -> None:
+        if length < 3:
+            raise ValueError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
         self.length = length
         self._tokenizer = import_package('open_clip', 'OpenCLIPTextEncoder').SimpleTokenizer(context_length=length)
         self.end = self._tokenizer.eot_token_id
@@ -38,7 +44,7 @@ class OpenCLIPTokenizer:
         for text in texts:
             if not isinstance(text, str):
                 raise TypeError(f'an expression must be a string, got {type(text).__name__}: {text!r}')
-        return self._tokenizer(list(texts))
+        return self._tokenizer([' '.join(text.split())[:MAX_CHARACTERS] for text in texts])
 
 
 @MODELS.register_module()
@@ -155,8 +161,10 @@ class OpenCLIPTextEncoder(TunableEncoder):
         else:
             text = {name: value for name, value in state.items() if not name.startswith(NOT_TEXT)}
         text.pop('attn_mask', None)
-        if POSITIONS not in text:
-            raise WeightsError(f"{checkpoint} has no '{POSITIONS}' of a text half, so it is none of open_clip's")
+        # Image halves have positions too.
+        lacking = [name for name in (TOKENS, POSITIONS) if name not in text]
+        if lacking:
+            raise WeightsError(f"{checkpoint} has no '{lacking[0]}' of a text half, so it is none of open_clip's")
         used, there = len(self.model.positional_embedding), len(text[POSITIONS])
         if used < there:
             print_log(f'{POSITIONS}: {used} of {there} positions are used', 'current')
