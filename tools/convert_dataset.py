@@ -36,7 +36,7 @@ FILES = {
 }
 
 
-def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest='kind', required=True)
     for name, split_by in (('refcoco', ['unc']), ('refcoco+', ['unc']), ('refcocog', ['umd', 'google'])):

@@ -121,7 +121,7 @@ class CocoPartsReader:
             if owner is not None and (fault := text_fault(owner)):
                 self.refuse(f'category {category_id}', fault)
             part = record.get('part')
-            if part is not None and (not isinstance(part, str) or text_fault(part)):
+            if part is not None and (not isinstance(part, str) or text_fault(part, blank='blank')):
                 self.refuse(f'category {category_id}', f"'part' is {shown(part)}; write the part in words or "
                             'leave it out')
             level = record.get('level')

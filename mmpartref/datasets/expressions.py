@@ -56,7 +56,7 @@ def name_categories(ann_file: str, categories: Mapping[int, Category],
     owners: dict[PartName, Category] = {}
     for category_id, category in categories.items():
         name = name_category(category)
-        if not has_words(name.part):
+        if not has_words(name.part or (name.super_category if category.level == 'object' else '')):
             raise ValueError(f'{ann_file}: category {category_id}: its name {shown(category.name)} has no word; name '
                              'the part')
         other = owners.setdefault(name, category)

@@ -14,14 +14,15 @@ from .part_refer_dataset import PartReferDataset
 class MixedReferDataset(ConcatDataset):
     """The items of several ``PartReferDataset``, one set behind the other.
 
-    mmengine's ``ConcatDataset`` refuses sets whose ``metainfo`` differ, as those of two jsons do. Here they are united:
+    mmengine's ``ConcatDataset`` refuses sets whose ``metainfo`` differ, as those of two jsons do. Here they are
+    united::
 
-    ``categories``        every meaning (super-category, part) once, in the order in which the sets bring it. Ids are
-                          the jsons' own where all sets have the same categories, otherwise new ones from 0; refs keep
-                          their json's id, ``get_cat_ids`` gives the united one
-    ``category_names``, ``super_categories``    likewise
-    ``protocol``          the sets' common one
-    ``mixed``             what was united: a list of each set's own metainfo, ``ann_file`` beside it
+        categories   every meaning (super-category, part) once, in the order in which the sets bring it. Ids are the
+                     jsons' own where all sets have the same categories, otherwise new ones from 0; refs keep their
+                     json's id, get_cat_ids gives the united one
+        category_names, super_categories   likewise
+        protocol     the sets' common one
+        mixed        what was united: a list of each set's own metainfo, ann_file beside it
 
     Items leave it as the set's own pipeline makes them; its refs keep their ``source``. How much of each set an epoch
     shows is the sampler's to say: ``MixtureSampler``, or each item once with mmengine's ``DefaultSampler``.

@@ -224,11 +224,11 @@ def build_runner(cfg: Config) -> Runner:
             parameter, or a detector's or an auxiliary head's needs are not met.
         WeightsError: ``load_from`` cannot be read.
     """
-    if not cfg.get('model'):
-        raise ConfigError(f'the config {cfg.filename} has no model; give one that has, e.g. one under configs/')
     check_work_dir(cfg.work_dir)
     choose_resume_point(cfg)
     use_resumable_loop(cfg)
+    if not cfg.get('model'):
+        raise ConfigError(f'the config {cfg.filename} has no model; give one that has, e.g. one under configs/')
     if cfg.get('load_from') and os.path.isfile(cfg.load_from):
         # mmengine's reader fails in a library when the whole run has been set up.
         read_outline(cfg.load_from)

@@ -198,6 +198,9 @@ class Page:
         if isinstance(target, str) and not Path(target).exists():
             shutil.copy(dump_for(self.world, Path(target).name, self.dumps), target)
 
+    def run_torchrun(self, command: Command) -> str:
+        return self.module('torch.distributed.run', command.arguments, command)
+
     def run_mim(self, command: Command) -> None:
         """Parse as mim does, and check what it would start."""
         kind, *words = command.arguments

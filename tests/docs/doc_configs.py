@@ -7,10 +7,12 @@ import torch
 from doc_rules import ELSEWHERE, NOT_BUILT
 from doc_tools import Refused
 from mmengine.config import Config
+from mmengine.fileio import join_path
 from mmengine.registry import DefaultScope
 
 from mmpartref.engine.config_check import check_custom_keys
 from mmpartref.engine.detector_config import fill_categories, nodes
+from mmpartref.engine.fill_labels import fill_labels
 from mmpartref.engine.launch import DATALOADERS, load_config
 from mmpartref.registry import DATASETS, METRICS, MODELS, SCOPE
 
@@ -29,6 +31,11 @@ def build_on_meta(model: Config) -> torch.nn.Module:
     return _built[key]
 
 
+def files_of(dataset: Mapping[str, Any]) -> list[str]:
+    """The json files of a data set's config, or of those that it mixes."""
+    return [join_path(each.get('data_root') or '', each['ann_file']) for each in nodes(dataset) if 'ann_file' in each]
+
+
 def check_config(path: str | Path, options: Mapping[str, Any] | None = None, data_root: str | None = None) -> Config:
     """Do with a config all that needs neither weights nor a step of training.
 
@@ -39,11 +46,13 @@ def check_config(path: str | Path, options: Mapping[str, Any] | None = None, dat
         cfg = load_config(path, options, data_root=data_root)
         with DefaultScope.overwrite_default_scope(SCOPE):
             loaders = [cfg[name] for name in DATALOADERS if cfg.get(name)]
-            if not any(loader.dataset.data_root.rstrip('/') in ELSEWHERE for loader in loaders):
+            if not any(file.startswith(ELSEWHERE) for loader in loaders for file in files_of(loader.dataset)):
                 fill_categories(cfg)
+                fill_labels(cfg)
                 for loader in loaders:
                     DATASETS.build(loader.dataset)
-            METRICS.build(cfg.test_evaluator)
+            for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
+                METRICS.build(evaluator)
             if not {node.get('type') for node in nodes(cfg.model)} & set(NOT_BUILT):
                 check_custom_keys(build_on_meta(cfg.model), cfg.get('optim_wrapper'))
     except Exception as error:

@@ -64,6 +64,7 @@ CHECKED_TOOLS = {
     'convert_clip': "a CLIP checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_cris': "a CRIS checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_dataset': "the downloads' own files; tests/datasets makes small ones",
+    'join_levels': "files that convert_dataset wrote; tests/datasets makes small ones",
 }
 
 # Python programs called with -m.
@@ -81,6 +82,7 @@ CHECKED_PROGRAMS = {
     'mim': 'starts the tools in processes of their own; what it starts is checked',
     'pip': 'installs',
     'pre-commit': 'writes a hook into the checkout',
+    'torchrun': 'several processes; what it starts is checked',
 }
 # Of the shell: run as they are.
 NATIVE_PROGRAMS = ('bash', 'cat', 'cp', 'dirname', 'head', 'ls', 'mkdir', 'seq', 'sort', 'tail')
@@ -101,8 +103,9 @@ OTHER_VARIABLES = {
     'PIP_EXTRA_INDEX_URL': 'pip',
     'PIP_FIND_LINKS': 'pip',
 }
-# Data sets that a page names by an address of its own; those below data/ are here, ToyParts in their place.
-ELSEWHERE = ('/data/PartImageNet', )
+# Json files that are not here: their configs are read, their data sets are not. PartImageNet below data/ and what
+# add_data writes are here, ToyParts in their place; tests/test_recipes.py trains on stand-ins of the others.
+ELSEWHERE = ('/data/PartImageNet', 'data/coco/', 'data/refcoco', 'data/spin/')
 # Encoders that are not built here; everything else in their configs is checked.
 NOT_BUILT = {
     'TimmBackbone': 'timm needs torchvision, which the test environment leaves out',

@@ -35,6 +35,10 @@ def add_data(folder: Path) -> None:
     for name in DATA_SETS[1:]:
         shutil.copytree(drawn, folder / name)
     disguise_as_ood(folder / DATA_SETS[-1])
+    # As tools/convert_dataset.py would have written it.
+    (folder / 'data/paco').mkdir()
+    for split in SPLITS:
+        shutil.copy(drawn / f'annotations/{split}/{split}.json', folder / f'data/paco/paco_lvis_v1_{split}.json')
 
 
 def disguise_as_ood(root: Path) -> None:

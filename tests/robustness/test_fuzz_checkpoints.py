@@ -141,7 +141,7 @@ def test_other_architectures_and_odd_states(folder: Path, tally: Tally) -> None:
 def test_the_launcher_looks_at_a_checkpoint_before_it_builds_anything(folder: Path, tally: Tally) -> None:
     path = folder / 'text.pth'
     path.write_bytes(b'hello')
-    cfg = Config({'model': {'type': 'NoSuchModel'}, 'load_from': str(path)})
+    cfg = Config({'model': {'type': 'NoSuchModel'}, 'load_from': str(path), 'work_dir': str(folder)})
     with pytest.raises(WeightsError, match=r'text\.pth is no checkpoint'):
         build_runner(cfg)
     assert tally.attempt(lambda: build_runner(cfg), str(path)) is None
