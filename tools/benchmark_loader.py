@@ -13,7 +13,8 @@ import cv2
 import torch
 
 from mmpartref.benchmark.loader import time_loader, time_transforms
-from mmpartref.engine.launch import load_config, one_sentence_errors
+from mmpartref.engine.launch import load_config
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.engine.options_action import OptionsAction
 
 

@@ -13,7 +13,8 @@ from mmpartref.apis.export import (
 )
 from mmpartref.apis.exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.segmentor_config import letterbox_of, load_segmentor
-from mmpartref.engine.launch import load_config, one_sentence_errors
+from mmpartref.engine.launch import load_config
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.engine.options_action import OptionsAction
 
 

@@ -3,14 +3,8 @@
 import argparse
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import (
-    add_dump,
-    build_runner,
-    load_config,
-    one_sentence_errors,
-    parse_launch_arguments,
-    start_from_init_cfg,
-)
+from mmpartref.engine.launch import add_dump, build_runner, load_config, parse_launch_arguments, start_from_init_cfg
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,7 +5,8 @@ import argparse
 from mmengine.config import Config
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors, parse_launch_arguments
+from mmpartref.engine.launch import build_runner, load_config, parse_launch_arguments
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.engine.training_checks import check_training
 
 

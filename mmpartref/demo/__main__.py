@@ -8,7 +8,7 @@ from mmpartref.apis.model_building import choose_device, name_of, names_weights,
 from mmpartref.demo.limits import Limits, check_host, check_port
 from mmpartref.demo.page import build_page, import_gradio, part_names, serve
 from mmpartref.demo.toy_model import cache_folder, toy_model
-from mmpartref.engine.launch import one_sentence_errors
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -14,8 +14,9 @@ from mmpartref.apis.model_building import spoken_part
 from mmpartref.datasets.expressions import split_category
 from mmpartref.datasets.toyparts import VERSION, make_toyparts
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import PACKAGE, build_runner, load_config
+from mmpartref.engine.launch import build_runner, load_config
 
+PACKAGE = Path(__file__).parents[1]
 NAME = 'cris_tiny_toyparts'
 SPLITS = {'train': 700, 'val': 100, 'test': 100}
 WEIGHTS = 'weights.pth'

@@ -3,7 +3,8 @@ from mmengine.config import Config
 
 from mmpartref.datasets.transforms import Letterbox
 from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, one_sentence_errors, skip_initial_weights
+from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, skip_initial_weights
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.models.weights.key_report import WeightsError
 
 TEXT = """

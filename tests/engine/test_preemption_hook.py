@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import one_sentence_errors
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.engine.preemption_hook import PREEMPTED, PreemptedError
 
 ROOT = Path(__file__).parents[2]

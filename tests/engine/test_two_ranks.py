@@ -12,8 +12,9 @@ from mmengine.model.utils import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 
 from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
-from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors
+from mmpartref.engine.launch import build_runner, load_config
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 

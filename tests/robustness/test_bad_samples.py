@@ -24,7 +24,8 @@ from mmpartref.datasets.transforms import (
 )
 from mmpartref.datasets.transforms.load_image import BadPhotoError, MissingPhotoError
 from mmpartref.engine.bad_sample_hook import BadSampleHook
-from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors
+from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.evaluation.dump import read_dump
 from mmpartref.evaluation.referring_dump import ReferringDump
 from mmpartref.evaluation.referring_seg_metric import ReferringSegMetric

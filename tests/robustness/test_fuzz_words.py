@@ -16,7 +16,8 @@ from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import read_config
 from mmpartref.datasets.expressions import PartName, Wordings, check_templates
 from mmpartref.engine.config_check import ConfigError, check_options, check_top_level, top_level_keys
-from mmpartref.engine.launch import build_runner, load_config, one_sentence_errors
+from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
