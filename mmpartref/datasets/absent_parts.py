@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from .coco_parts import CocoParts, Photo
+from .epoch_draws import EpochDraws
 from .expressions import PartName, Wordings, plain
 
 KINDS = ('impossible', 'other', 'unannotated')
@@ -28,7 +27,7 @@ class Candidate(NamedTuple):
     weight: int
 
 
-class AbsentPartSampler:
+class AbsentPartSampler(EpochDraws):
     """Draws, for a photo, parts that are not in it.
 
     Three kinds, of which each photo's draws take turns:
@@ -79,16 +78,7 @@ class AbsentPartSampler:
         self._frequency: Mapping[int, int] = {}
         self._parts: list[str] = []
         self._classes: dict[str, list[str]] = {}
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
-
-    def __setstate__(self, state: dict) -> None:
-        # As in DrawExpressions: a copy's own epoch has to be shared with its workers.
-        self.__dict__.update(state)
-        self._epoch.share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next draws, in every worker process."""
-        self._epoch[0] = epoch
+        EpochDraws.__init__(self)
 
     def learn(self, parts: CocoParts, names: Mapping[int, PartName], wordings: Wordings, class_name: ClassName,
               possible: Iterable[tuple[str, str]] = ()) -> None:
@@ -148,7 +138,7 @@ class AbsentPartSampler:
         A ref has the data set's keys, no ``ann_ids`` and ``rles``, a ``category_id`` of None where no category is meant
         ('impossible'), and ``absent``, its kind.
         """
-        epoch = int(self._epoch[0])
+        epoch = self.epoch
         pools = {kind: self._ranked(pool, f'{img_id}:{kind}', epoch)
                  for kind, pool in self.candidates(img_id, plan).items()}
         order = sorted(pools, key=lambda kind: self._lot(f'{img_id}:{kind}', epoch))

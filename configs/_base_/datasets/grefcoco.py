@@ -1,29 +1,7 @@
 # gRefCOCO, tested on testA.
 # Written by tools/convert_dataset.py into data/; docs/data.md says how.
-_base_ = '../partimagenet_refer_aligned.py'
-dataset_type = 'PartReferDataset'
-data_root = 'data/'
+_base_ = './refcoco.py'
 
-train_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        level='object',
-        ann_file='grefcoco/grefcoco_unc_train.json',
-        data_prefix=dict(img='coco/train2014')))
-val_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        level='object',
-        ann_file='grefcoco/grefcoco_unc_val.json',
-        data_prefix=dict(img='coco/train2014'),
-        wordings='each'))
-test_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        level='object',
-        ann_file='grefcoco/grefcoco_unc_testA.json',
-        data_prefix=dict(img='coco/train2014'),
-        wordings='each'))
+train_dataloader = dict(dataset=dict(ann_file='grefcoco/grefcoco_unc_train.json'))
+val_dataloader = dict(dataset=dict(ann_file='grefcoco/grefcoco_unc_val.json'))
+test_dataloader = dict(dataset=dict(ann_file='grefcoco/grefcoco_unc_testA.json'))

@@ -1,29 +1,7 @@
 # RefCOCOg, split by UMD.
 # Written by tools/convert_dataset.py into data/; docs/data.md says how.
-_base_ = '../partimagenet_refer_aligned.py'
-dataset_type = 'PartReferDataset'
-data_root = 'data/'
+_base_ = './refcoco.py'
 
-train_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        level='object',
-        ann_file='refcocog/refcocog_umd_train.json',
-        data_prefix=dict(img='coco/train2014')))
-val_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        level='object',
-        ann_file='refcocog/refcocog_umd_val.json',
-        data_prefix=dict(img='coco/train2014'),
-        wordings='each'))
-test_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        level='object',
-        ann_file='refcocog/refcocog_umd_test.json',
-        data_prefix=dict(img='coco/train2014'),
-        wordings='each'))
+train_dataloader = dict(dataset=dict(ann_file='refcocog/refcocog_umd_train.json'))
+val_dataloader = dict(dataset=dict(ann_file='refcocog/refcocog_umd_val.json'))
+test_dataloader = dict(dataset=dict(ann_file='refcocog/refcocog_umd_test.json'))

@@ -2,14 +2,14 @@
 import zlib
 
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 
+from mmpartref.datasets.epoch_draws import EpochDraws
 from mmpartref.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class DrawExpressions(BaseTransform):
+class DrawExpressions(EpochDraws, BaseTransform):
     """Draw one of each ref's wordings for this epoch, and optionally some of the refs.
 
     The draw depends on ``seed``, the epoch and the ``ref_id`` alone: not on the number of workers, the order of the
@@ -31,21 +31,12 @@ class DrawExpressions(BaseTransform):
             raise ValueError(f'max_expressions={max_expressions} should be at least 1, or None for all')
         self.seed = seed
         self.max_expressions = max_expressions
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
-
-    def __setstate__(self, state: dict) -> None:
-        # A copy (e.g. of a subset of the data set) owns a tensor of its own, which has to be shared with its workers.
-        self.__dict__.update(state)
-        self._epoch.share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next draws, in every worker process."""
-        self._epoch[0] = epoch
+        EpochDraws.__init__(self)
 
     def transform(self, results: dict) -> dict:
         """Add ``expressions``."""
         refs = results['refs']
-        epoch = int(self._epoch[0])
+        epoch = self.epoch
         lots, expressions = [], []
         for ref in refs:
             rng = np.random.default_rng([self.seed, epoch, zlib.crc32(ref['ref_id'].encode())])

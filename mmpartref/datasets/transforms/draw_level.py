@@ -3,15 +3,15 @@ import zlib
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from mmcv.transforms import BaseTransform
 
+from mmpartref.datasets.epoch_draws import EpochDraws
 from mmpartref.datasets.levels import LEVELS, level_of
 from mmpartref.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class DrawLevel(BaseTransform):
+class DrawLevel(EpochDraws, BaseTransform):
     """Draw, anew in each epoch, whether a photo is asked about its objects, their parts or the parts' parts.
 
     Of the levels that the photo has expressions of, one is drawn with a probability in proportion to its weight; the
@@ -34,16 +34,7 @@ class DrawLevel(BaseTransform):
                              f'{LEVELS}')
         self.weights = {level: float(weights.get(level, 0)) for level in LEVELS}
         self.seed = seed
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
-
-    def __setstate__(self, state: dict) -> None:
-        # As in DrawExpressions: a copy's own epoch has to be shared with its workers.
-        self.__dict__.update(state)
-        self._epoch.share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next draws, in every worker process."""
-        self._epoch[0] = epoch
+        EpochDraws.__init__(self)
 
     def expected_expressions(self, counts: np.ndarray) -> np.ndarray:
         """Return (n, 3) float64: on average so many leave of (n, 3) expressions, by level."""
@@ -59,7 +50,7 @@ class DrawLevel(BaseTransform):
                              'DrawLevel never draws; give that level a weight')
         chances = np.array([self.weights[level] for level in here])
         place = zlib.crc32(str(results['img_id']).encode())
-        rng = np.random.default_rng([self.seed, int(self._epoch[0]), place])
+        rng = np.random.default_rng([self.seed, self.epoch, place])
         drawn = here[rng.choice(len(here), p=chances / chances.sum())]
         kept = [index for index, level in enumerate(levels) if level == drawn]
         results['refs'] = [results['refs'][index] for index in kept]
