@@ -15,7 +15,7 @@ LORA_KEYS = ('r', 'lora_alpha', 'lora_dropout', 'target_modules', 'exclude_modul
 def add_lora(module: nn.Module, lora: Mapping[str, Any]) -> None:
     """Put LoRA layers into ``module``, in place.
 
-    Attention is opened first (``OpenAttention``), so that ``in_proj`` and ``out_proj`` can be named. Source: Hu et al.,
+    Attention is opened first (``OpenAttention``) where ``in_proj`` or ``out_proj`` is named. Source: Hu et al.,
     "LoRA: low-rank adaptation of large language models", ICLR 2022; the layers are peft's.
 
     Args:
@@ -24,15 +24,17 @@ def add_lora(module: nn.Module, lora: Mapping[str, Any]) -> None:
 
     Raises:
         ImportError: peft is missing.
-        ValueError: a key is unknown or ``target_modules`` is missing or names nothing.
+        ValueError: a key is unknown, ``target_modules`` is missing or names nothing, or attention cannot be opened.
     """
     unknown = [key for key in lora if key not in LORA_KEYS]
     if unknown or not lora.get('target_modules'):
         what = f'does not take {", ".join(unknown)}' if unknown else "needs target_modules, e.g. ['in_proj']"
         raise ValueError(f'lora {what}; it takes {", ".join(LORA_KEYS)}')
     peft = import_package('peft', 'lora')
-    open_attentions(module)
     targets = lora['target_modules']
+    # A regular expression may name anything.
+    if isinstance(targets, str) or any(each.rsplit('.', 1)[-1] in ('in_proj', 'out_proj') for each in targets):
+        open_attentions(module)
     settings = {**lora, 'target_modules': targets if isinstance(targets, str) else list(targets)}
     peft.inject_adapter_in_model(peft.LoraConfig(**settings), module)
 

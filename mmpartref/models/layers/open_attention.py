@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+OTHERS = 'name other layers than in_proj and out_proj in target_modules'
+
 
 class OpenAttention(nn.Module):
     """What ``nn.MultiheadAttention`` computes, by ``nn.Linear`` layers that LoRA can be put on.
@@ -24,9 +26,9 @@ class OpenAttention(nn.Module):
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
         if not attention._qkv_same_embed_dim or attention.bias_k is not None or attention.add_zero_attn:
-            raise ValueError('only plain self-attention of one width can be opened')
+            raise ValueError(f'lora: only plain self-attention of one width can be opened; {OTHERS}')
         if not attention.batch_first:
-            raise ValueError('attention has to be batch first to be opened')
+            raise ValueError(f'lora: attention has to be batch first to be opened; {OTHERS}')
         self.num_heads = attention.num_heads
         self.dropout = attention.dropout
         channels = attention.embed_dim
