@@ -63,7 +63,8 @@ def add_adapters(module: nn.Module, *, channels: int, target_modules: Sequence[s
         scale: factor on what an adapter gives; AdaptFormer uses 0.1.
 
     Raises:
-        ValueError: no layer has such a name, or one has no linear layer inside.
+        ValueError: no layer has such a name, or one has no linear layer inside, or is the projection of
+            ``nn.MultiheadAttention``.
     """
     targets = [(parent, name) for parent in module.modules() for name, _ in parent.named_children()
                if name in target_modules]
@@ -72,6 +73,10 @@ def add_adapters(module: nn.Module, *, channels: int, target_modules: Sequence[s
         raise ValueError(f'adapter: no layer of {type(module).__name__} is called {" or ".join(target_modules)}; there '
                          f'are {", ".join(name for name in names if not name.isdigit())}')
     for parent, name in targets:
+        if isinstance(parent, nn.MultiheadAttention):
+            raise ValueError(f"adapter: '{name}' of {type(module).__name__} is inside nn.MultiheadAttention, which "
+                             'reads its weights past any layer, so an adapter beside it would never be called; name '
+                             'feed-forward layers')
         layer = getattr(parent, name)
         linear = [each for each in layer.modules() if isinstance(each, nn.Linear)]
         if not linear:

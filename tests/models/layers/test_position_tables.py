@@ -24,14 +24,15 @@ def test_a_gradient_along_rows_stays_one():
     torch.testing.assert_close(resized, resized[:, :1].expand(8, 6))
 
 
-def test_a_photo_of_another_shape_takes_a_resized_table():
+def test_a_photo_of_another_shape_takes_a_resized_table_and_the_class_token_keeps_its_place():
     vit = MODELS.build(dict(type='CLIPVisionTransformer', patch_size=16, width=32, layers=1, num_heads=2,
                             embed_channels=24, pretrain_grid=3)).eval()
-    photo = torch.randn(1, 3, 48, 80)
+    photo = torch.randn(1, 3, 50, 75)
     with torch.no_grad():
-        before = vit(photo)[-1]
-        # The class token's own position is the first; the others make the grid.
-        assert vit.positional_embedding.shape == (10, 32)
+        tokens, size = vit.tokenise(photo)
+        assert tokens.shape == (1, 1 + size[0] * size[1], 32)
+        assert torch.equal(tokens[0, 0], vit.ln_pre(vit.class_embedding + vit.positional_embedding[0]))
         vit.positional_embedding[1:] += torch.randn(9, 32)
-        assert before.shape == (1, 24, 3, 5)
-        assert not torch.allclose(vit(photo)[-1], before)
+        moved = vit.tokenise(photo)[0]
+        assert torch.equal(moved[0, 0], tokens[0, 0])
+        assert not torch.isclose(moved[0, 1:], tokens[0, 1:]).all(dim=1).any()

@@ -35,12 +35,12 @@ PLAIN = {'resnet': RESNET, 'vit': VIT, 'mmseg': MMSEG, 'mmdet': MMDET, 'clip tex
 @pytest.fixture
 def build(tmp_path):
     """Build an encoder and what it takes."""
-    def make(config: dict) -> tuple[torch.nn.Module, torch.Tensor]:
+    def make(config: dict, seed: int = 0) -> tuple[torch.nn.Module, torch.Tensor]:
         if config['type'] == 'SiglipTextEncoder':
             Tokenizer(models.WordLevel({'<pad>': 0, '<eos>': 1, 'tire': 2, 'car': 3}, unk_token='<pad>')).save(
                 str(tmp_path / 'tokenizer.json'))
             config = {**config, 'tokenizer': dict(file=str(tmp_path / 'tokenizer.json'))}
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         encoder = MODELS.build(config)
         if config['type'].endswith('TextEncoder'):
             return encoder, encoder.tokenizer(['tire', 'car'])
@@ -67,17 +67,30 @@ def test_it_starts_as_the_plain_encoder_and_what_was_added_alone_learns(build, n
     learning = {key for key, each in tuned.named_parameters() if each.requires_grad}
     new = {key for key in learning if key.startswith(tuned.new_parts)} if tuned.new_parts else set()
     assert added
-    assert len(learning - new) == len(added)
+    # Of LoRA's, the state dict has the names without peft's 'default'.
+    assert {key.replace('.default', '') for key in learning - new} == {key.replace('.default', '') for key in added}
     for key, each in tuned.named_parameters():
         assert (each.grad is not None) == (key in learning), key
     # Of a layer that starts as nothing, the part next to the output has the first gradient.
     assert any(each.grad.abs().sum() > 0 for key, each in tuned.named_parameters() if key in learning - new)
 
-    again, _ = build({**config, **switch})
-    again.load_state_dict(tuned.state_dict())
     with torch.no_grad():
-        for one, other in zip(tuned.eval()(given), again.eval()(given), strict=True):
+        before = tuned.eval()(given)
+        for key, each in tuned.named_parameters():
+            if key in learning - new:
+                torch.nn.init.normal_(each, std=0.5)
+        learnt = tuned(given)
+        assert not all(torch.equal(one, other) for one, other in zip(before, learnt, strict=True))
+        again, _ = build({**config, **switch}, seed=1)
+        again.load_state_dict(tuned.state_dict())
+        for one, other in zip(learnt, again.eval()(given), strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize('config', [MMSEG, VIT, CLIP_TEXT], ids=lambda config: config['type'])
+def test_an_adapter_that_would_never_be_called_is_refused(build, config):
+    with pytest.raises(ValueError, match=r"'out_proj' of .* is inside nn\.MultiheadAttention, .* name feed-forward"):
+        build({**config, 'adapter': dict(channels=2, target_modules=['out_proj'])})
 
 
 def test_attention_that_cannot_be_opened_is_refused(build):
