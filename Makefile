@@ -56,7 +56,7 @@ demo: $(DEMO_ENV)/ready
 	@echo '  $(DEMO_ENV)/bin/python tools/infer.py PHOTO "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
 test: $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
-	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .

@@ -1,6 +1,8 @@
 """What several tests share: a CRIS small enough to train in a test, the browser, and no network."""
 import copy
+import gc
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -25,10 +27,8 @@ no_network = _guard.no_network
 for _module in map(load_beside, ('browser_fixture', 'ranks_fixture')):
     globals().update({name: getattr(_module, name) for name in _module.FIXTURES})
 
-# The files that take 20 to 95 seconds each, longest first, so that parallel processes end at about the same time.
-SLOWEST = ('test_end_to_end', 'test_detector_end_to_end', 'test_code_blocks', 'test_reproducible_runs', 'test_install',
-           'test_fuzz_words', 'test_recipes', 'test_torchvision_encoders', 'test_two_ranks', 'test_published_outputs',
-           'test_tutorial', 'test_presence_head', 'test_site')
+# A forked process must not collect what its parent left: a destructor may wait for a thread that only the parent has.
+os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
 
 TINY_MODEL = {
     'type': 'ReferringSegmentor',
@@ -81,9 +81,7 @@ def _seeded() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start with the slowest files; without a CUDA device, leave out what is marked ``gpu``, counted as deselected."""
-    places = {name: place for place, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    """Without a CUDA device, leave out what is marked ``gpu``: the summary counts it as deselected."""
     if torch.cuda.is_available():
         return
     left_out = [item for item in items if item.get_closest_marker('gpu')]
