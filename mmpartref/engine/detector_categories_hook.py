@@ -1,8 +1,8 @@
 """A detector's checkpoint says which categories its labels stand for."""
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmpartref.engine.distributed import unwrapped
 from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.registry import HOOKS
 
@@ -19,7 +19,7 @@ class DetectorCategoriesHook(Hook):
 
     @staticmethod
     def _categories(runner: Runner) -> list[dict[str, str]]:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         return [{'name': each.name, 'super_category': each.super_category, 'part': each.part}
                 for each in model.vocabulary.categories]
 

@@ -1,9 +1,12 @@
-"""The processes that torchrun started, brought together."""
+"""What several processes of one training share."""
 import os
+from typing import Any
 
 import torch
 import torch.distributed as torch_dist
-from mmengine.dist import is_distributed
+from mmengine.dist import all_reduce, is_distributed
+from mmengine.model import is_model_wrapper
+from torch import nn
 from torch.distributed.rendezvous import rendezvous
 
 
@@ -29,3 +32,15 @@ def join_processes(backend: str) -> None:
 def restarts() -> int:
     """Return how often torchrun has started this run again."""
     return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0'))
+
+
+def anywhere(flag: bool) -> bool:
+    """Return whether the flag is set in any process."""
+    found = torch.tensor(float(flag))
+    all_reduce(found, op='max')
+    return bool(found)
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """Return the model without the wrapper of distributed training."""
+    return model.module if is_model_wrapper(model) else model

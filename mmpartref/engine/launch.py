@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmpartref.apis.checkpoints import read_outline
@@ -22,7 +21,7 @@ from mmpartref.engine.config_check import (
     read_config_file,
 )
 from mmpartref.engine.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
-from mmpartref.engine.distributed import join_processes, restarts
+from mmpartref.engine.distributed import join_processes, restarts, unwrapped
 from mmpartref.engine.fill_labels import fill_labels
 from mmpartref.engine.options_action import OptionsAction
 from mmpartref.engine.published_choices import choices_line, published_choices
@@ -194,7 +193,7 @@ def start_from_init_cfg(runner: Runner) -> None:
     if not any(isinstance(node.get('init_cfg'), Mapping) and 'checkpoint' in node['init_cfg']
                for node in nodes(runner.cfg.model)):
         raise ConfigError('a test needs a checkpoint: this config names no weights of its own (init_cfg)')
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     model.init_weights()
 
 

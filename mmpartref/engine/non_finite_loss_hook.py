@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmpartref.engine.distributed import anywhere, unwrapped
 from mmpartref.registry import HOOKS
 
 # Parameters named in a message: where one gradient is no number, most of those before it are none either.
@@ -55,7 +55,7 @@ class NonFiniteLossHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Put the checks into what mmengine calls: the model's losses and step, the optimiser's step, the average."""
         wrapped, optimizer = runner.model, runner.optim_wrapper
-        model = wrapped.module if is_model_wrapper(wrapped) else wrapped
+        model = unwrapped(wrapped)
 
         def checked_losses(parse: Callable, losses: dict) -> tuple:
             total, log_vars = parse(losses)
@@ -118,13 +118,6 @@ class NonFiniteLossHook(Hook):
         self._replaced.append((owner, name, {name: inner} if name in owner.__dict__ else {}))
         # With what mmengine's schedulers note on the optimiser's step.
         setattr(owner, name, functools.wraps(inner)(functools.partial(around, inner)))
-
-
-def anywhere(flag: bool) -> bool:
-    """Return whether the flag is set in any process."""
-    found = torch.tensor(float(flag))
-    all_reduce(found, op='max')
-    return bool(found)
 
 
 def gradients_are_finite(parameters: Iterable[nn.Parameter]) -> bool:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-import torch
-from mmengine.dist import all_gather_object, all_reduce, get_world_size
+from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from mmpartref.engine.atomic_checkpoint_hook import INTERRUPTED, point_to, whole_files
+from mmpartref.engine.distributed import anywhere
 from mmpartref.registry import HOOKS
 
 # What clusters send before they kill: preemption, the end of the time limit, and Slurm's --signal.
@@ -101,9 +101,7 @@ class PreemptionHook(Hook):
 
     def agreed(self) -> bool:
         """Whether any process was told to stop."""
-        flag = torch.tensor(float(self.requested is not None))
-        all_reduce(flag, op='max')
-        return bool(flag)
+        return anywhere(self.requested is not None)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop here if asked to."""

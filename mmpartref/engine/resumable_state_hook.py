@@ -4,10 +4,9 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch import nn
 
+from mmpartref.engine.distributed import unwrapped
 from mmpartref.engine.random_streams import seed_step
 from mmpartref.engine.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.registry import HOOKS
@@ -18,11 +17,6 @@ KEY = 'resumable_state'
 def sampler_of(runner: Runner) -> Any:
     """Return the sampler of the training data's indices; torch keeps it in the batch sampler where that is our own."""
     return getattr(runner.train_dataloader.batch_sampler, 'sampler', runner.train_dataloader.sampler)
-
-
-def model_of(runner: Runner) -> nn.Module:
-    """Return the model without the wrapper of distributed training."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 @HOOKS.register_module()
@@ -48,7 +42,7 @@ class ResumableStateHook(Hook):
         """Collect the buffers of all processes; called in each of them before the main one saves."""
         if get_world_size() == 1:
             return
-        buffers = {name: buffer.cpu() for name, buffer in model_of(runner).named_buffers()}
+        buffers = {name: buffer.cpu() for name, buffer in unwrapped(runner.model).named_buffers()}
         everyone = all_gather_object(buffers)
         differ = any(not torch.equal(each[name], buffers[name]) for each in everyone for name in buffers)
         self.buffers = everyone if differ else []

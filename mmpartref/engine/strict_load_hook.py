@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmpartref.engine.distributed import unwrapped
 from mmpartref.models.weights.key_report import WeightsError, compare_keys, in_short
 from mmpartref.registry import HOOKS
 
@@ -33,7 +33,7 @@ class StrictLoadHook(Hook):
         Raises:
             WeightsError: a key is missing, unexpected or of another shape; the log lists all.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         state = {name.removeprefix('module.'): value for name, value in state.items()}
         given = {name: value for name, value in state.items() if not any(part in name for part in self.may_add)}
