@@ -1,12 +1,10 @@
 """CLIP's byte-pair tokenizer with a fixed length."""
 import importlib.util
-import reprlib
-from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
+from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, TokenRows
 
 
 @cache
@@ -31,12 +29,7 @@ def load_bpe() -> Any:
     return module._tokenizer
 
 
-# Byte-pair encoding takes quadratic time on one long word (8 s for 20,000 letters), and no token is longer than 32
-# bytes: 75 of them end within this many characters.
-MAX_CHARACTERS = 4096
-
-
-class CLIPTokenizer:
+class CLIPTokenizer(TokenRows):
     """Turn strings into token rows for ``CLIPTextEncoder``.
 
     The vocabulary and the encoding are mmseg's copy of OpenAI's (``mmseg.utils.tokenizer``). Rows are
@@ -61,14 +54,3 @@ class CLIPTokenizer:
         readable = ' '.join(text.split())[:MAX_CHARACTERS]
         row = [self.start, *self._encoder.encode(readable)[:self.length - 2], self.end]
         return tuple(row + [0] * (self.length - len(row)))
-
-    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token rows (len(texts), L) int64.
-
-        Raises:
-            TypeError: an expression is not a string.
-        """
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {reprlib.repr(text)}')
-        return torch.tensor([self._row(text) for text in texts], dtype=torch.int64).reshape(-1, self.length)

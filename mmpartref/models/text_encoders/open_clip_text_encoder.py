@@ -7,8 +7,8 @@ from mmengine.logging import print_log
 
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tunable_encoder import TunableEncoder
-from mmpartref.models.text_encoders.clip_tokenizer import MAX_CHARACTERS
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
+from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, check_texts
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import expand_path, read_tensors
 from mmpartref.registry import MODELS
@@ -41,9 +41,7 @@ class OpenCLIPTokenizer:
         Raises:
             TypeError: an expression is not a string.
         """
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {text!r}')
+        check_texts(texts)
         return self._tokenizer([' '.join(text.split())[:MAX_CHARACTERS] for text in texts])
 
 

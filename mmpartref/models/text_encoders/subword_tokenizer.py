@@ -1,18 +1,16 @@
 """Tokenizers of other text encoders, read from the files they are published as."""
-import reprlib
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from mmpartref.models.layers.optional_package import import_package
+from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, TokenRows
 from mmpartref.models.weights.state_files import expand_path
 
 PUNCTUATION = str.maketrans('', '', string.punctuation)
-# As in CLIPTokenizer: no row holds so much.
-MAX_CHARACTERS = 4096
 
 
 def canonicalize(text: str) -> str:
@@ -28,7 +26,7 @@ def lower(text: str) -> str:
 CLEAN: dict[str, Callable[[str], str]] = {'canonicalize': canonicalize, 'lower': lower}
 
 
-class SubwordTokenizer:
+class SubwordTokenizer(TokenRows):
     """Turn strings into token rows ``words... [eos] [pad] [pad]`` with a vocabulary from a file.
 
     Args:
@@ -74,17 +72,6 @@ class SubwordTokenizer:
     def _encode(self, text: str) -> tuple[int, ...]:
         words = self._ids(self._clean(text[:MAX_CHARACTERS]))[:self.length - 1]
         return (*words, self.end, *[self.pad] * (self.length - 1 - len(words)))
-
-    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token rows (len(texts), L) int64.
-
-        Raises:
-            TypeError: an expression is not a string.
-        """
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError(f'an expression must be a string, got {type(text).__name__}: {reprlib.repr(text)}')
-        return torch.tensor([self._row(text) for text in texts], dtype=torch.int64).reshape(-1, self.length)
 
 
 def read_vocabulary(path: Path) -> tuple[Callable[[str], list[int]], Callable[[str], int | None], int]:
