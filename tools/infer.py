@@ -18,6 +18,7 @@ from mmpartref.apis.part_labels import parts_of
 from mmpartref.apis.photo_files import FoundPhoto, find_photos, protect
 from mmpartref.apis.photo_reading import MAX_PIXELS
 from mmpartref.engine.config_check import ConfigError, explain_build_error
+from mmpartref.files.plain_file import read_plain_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,7 +52,7 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
     """
     expressions = list(args.expressions)
     if args.expressions_file:
-        lines = Path(args.expressions_file).read_text(encoding='utf-8').splitlines()
+        lines = read_plain_file(args.expressions_file).decode('utf-8').splitlines()
         expressions += [line.strip() for line in lines if line.strip()]
     if args.parse:
         if expressions or args.heat_maps or args.no_masks:

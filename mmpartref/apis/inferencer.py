@@ -15,9 +15,9 @@ from mmpartref.apis.part_labels import MOST_PARTS, PartLabels, parts_of, stronge
 from mmpartref.apis.photo_reading import MAX_PIXELS, ImageLike, Photo, PhotoReader
 from mmpartref.apis.photo_url import MAX_BYTES, TIMEOUT
 from mmpartref.apis.results import PartResult, PhotoResults
-from mmpartref.datasets.record_text import has_words, shown, text_fault
 from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
 from mmpartref.structures import ReferringDataSample
+from mmpartref.text import has_words, shown, text_fault
 
 
 class PartReferInferencer:

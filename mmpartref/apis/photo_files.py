@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mmpartref.apis.photo_reading import SUFFIXES
 from mmpartref.apis.photo_url import is_url
+from mmpartref.files.plain_file import check_plain
+from mmpartref.text import shown_name
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def find_photos(named: Sequence[str], out_dir: str | Path) -> list[FoundPhoto]:
 
     Raises:
         FileNotFoundError: one of them leads to nothing.
-        ValueError: the output folder is one of the folders.
+        ValueError: the output folder is one of the folders, or one is neither a folder nor a plain file.
     """
     places: dict[str, Path] = {}
     seen: set[str] = set()
@@ -55,7 +57,7 @@ def expand(named: str, out_dir: Path) -> list[tuple[str, str]]:
             raise ValueError(f'{named} holds the photos and is the output folder: give another, or the next run would '
                              'take the masks for photos')
         files = [path for path in Path(named).rglob('*') if path.suffix.lower() in SUFFIXES]
-        found = [str(path) for path in sorted(files) if path.is_file() and not below(path, out_dir, named)]
+        found = [str(path) for path in sorted(files) if os.path.isfile(path) and not below(path, out_dir, named)]
         root, nothing = named, f"the folder {named} has no photo (a file that ends in {', '.join(SUFFIXES)})"
     elif glob.has_magic(named):
         fixed = named[:min(named.index(each) for each in '*?[' if each in named)]
@@ -63,6 +65,8 @@ def expand(named: str, out_dir: Path) -> list[tuple[str, str]]:
         found = [path for path in sorted(glob.glob(named, recursive=True))
                  if os.path.isfile(path) and not below(Path(path), out_dir, root)]
     else:
+        if os.path.exists(named):
+            check_plain(os.stat(named), shown_name(named))
         raise FileNotFoundError(f'there is no photo, folder or glob {named}')
     if not found:
         raise FileNotFoundError(nothing)
@@ -81,7 +85,9 @@ def place_of(source: str, root: str) -> Path:
         name = urllib.parse.unquote(urllib.parse.urlsplit(source).path).rstrip('/').rsplit('/', 1)[-1]
         # A server's name for it may be no file name here.
         return Path(re.sub(r'[^\w.-]+', '_', name)[-100:].strip('.') or 'photo')
-    return Path(os.path.relpath(source, root or '.'))
+    place = Path(os.path.relpath(source, root or '.'))
+    # The files of a glob can be outside its folder ('a/*/../../*.jpg'); the outputs must be in the output folder.
+    return Path(*[part for part in place.parts if part != '..'])
 
 
 def distinct(places: dict[str, Path]) -> list[Path]:

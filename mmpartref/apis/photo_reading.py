@@ -12,11 +12,14 @@ from PIL import Image, UnidentifiedImageError
 
 from mmpartref.apis.photo_arrays import from_array, from_pil, from_tensor
 from mmpartref.apis.photo_url import MAX_BYTES, TIMEOUT, fetch_photo, is_url
-from mmpartref.datasets.record_text import shown_name
 from mmpartref.datasets.transforms.load_image import decode_photo
+from mmpartref.files.plain_file import MAX_FILE_BYTES, open_plain_file, read_plain_file
+from mmpartref.text import shown_name
 
 # Where PIL begins to warn of decompression bombs.
 MAX_PIXELS = 89_478_485
+# At most, in a file: RGBA in 32-bit floats.
+BYTES_PER_PIXEL = 16
 # OpenCV 4 counts a warp's pixels in 16 bits.
 MAX_SIDE = 32766
 # Raster formats, decoded by PIL's own code or its libraries; not EPS, which starts a program, nor others that nobody
@@ -66,7 +69,7 @@ class PhotoReader:
         Raises:
             FileNotFoundError: there is no such file.
             ConnectionError: a URL does not answer.
-            ValueError: it is no image, too large, or an array of another form; names the photo.
+            ValueError: it is no plain file or no image, too large, or an array of another form; names the photo.
             TypeError: it is nothing of all this.
         """
         if isinstance(image, Photo):
@@ -101,15 +104,15 @@ class PhotoReader:
 
     def _file(self, path: Path) -> Photo:
         name = shown_name(str(path))
-        if path.is_dir():
+        if os.path.isdir(path):
             raise ValueError(f'{name} is a folder, not a photo; give its photos as a list, e.g. '
                              "sorted(Path(folder).glob('*.jpg'))")
-        if not path.is_file():
+        if not os.path.exists(path):
             raise FileNotFoundError(f'there is no photo {name}')
-        with path.open('rb') as file:
+        with open_plain_file(path, name) as file:
             self._look_at(file, name)
-            file.seek(0)
-            return Photo(self._encoded(file.read(), name).pixels, str(path))
+        content = read_plain_file(path, name, max(MAX_FILE_BYTES, BYTES_PER_PIXEL * self.max_pixels))
+        return Photo(self._encoded(content, name).pixels, str(path))
 
     def _look_at(self, file: IO[bytes], name: str) -> Image.Image:
         """Read a file's head, without its pixels."""

@@ -3,9 +3,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from mmengine import fileio
-
-from .record_text import shown
+from mmpartref.files.plain_file import MAX_JSON_BYTES, read_any_file
+from mmpartref.text import shown
 
 SECTIONS = ('images', 'annotations', 'categories')
 
@@ -20,12 +19,10 @@ def read_json(ann_file: str) -> dict:
     if not ann_file:
         raise ValueError('ann_file is not given; name the COCO json, relative to data_root')
     try:
-        content = fileio.get(ann_file)
+        content = read_any_file(ann_file, f'ann_file {ann_file}', MAX_JSON_BYTES)
     except FileNotFoundError:
         raise FileNotFoundError(f'ann_file {ann_file} does not exist; set data_root and ann_file to where the COCO '
                                 'json lies') from None
-    except IsADirectoryError:
-        raise ValueError(f'ann_file {ann_file} is a folder; name the COCO json in it') from None
     except OSError as error:
         raise ValueError(f'ann_file {ann_file} cannot be read: {error.strerror or error}') from None
     document = parse_json(content, ann_file)

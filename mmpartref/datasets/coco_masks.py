@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from .record_text import shown
+from mmpartref.text import shown
 
 # x, y of three points: what a polygon ring needs at least.
 RING_NUMBERS = 6

@@ -5,10 +5,11 @@ from typing import Any, NoReturn
 
 from pycocotools import mask as coco_mask
 
+from mmpartref.text import shown, shown_name, text_fault
+
 from .coco_json import read_json
 from .coco_masks import is_number, rle_from_segmentation
 from .part_statistics import PartStatistics
-from .record_text import shown, shown_name, text_fault
 from .referring import Referring, read_referring
 
 # Run lengths are 32-bit numbers in pycocotools, and OpenCV 4 counts a warp's pixels in 16 bits.

@@ -4,8 +4,9 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from mmpartref.text import has_words, shown, text_fault
+
 from .coco_parts import Category
-from .record_text import has_words, shown, text_fault
 
 # What a template may ask for, in braces.
 TEMPLATE_FIELDS = ('super_category', 'part', 'class_name')

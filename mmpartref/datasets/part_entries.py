@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from mmpartref.text import shown
+
 from .absent_parts import PLAN
 from .coco_parts import Part, Photo
 from .expressions import PartName, Wordings
-from .record_text import shown
 from .referring import Referring
 
 # The kind of absence (``ref['absent']``) where the data set itself says that nothing in the photo is meant.

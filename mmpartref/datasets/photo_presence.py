@@ -7,7 +7,8 @@ import numpy as np
 from mmengine.fileio import get_file_backend
 from mmengine.fileio.backends import LocalBackend
 
-from .record_text import shown
+from mmpartref.text import shown
+
 from .transforms.load_image import MissingPhotoError
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .record_text import has_words, shown, text_fault
+from mmpartref.text import has_words, shown, text_fault
 
 Refuse = Callable[[str, str], NoReturn]
 

@@ -2,12 +2,12 @@
 import os
 
 import mmcv
-from mmengine import fileio
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmpartref.datasets.coco_masks import decode_refs
+from mmpartref.files.plain_file import read_any_file
 from mmpartref.registry import HOOKS
 from mmpartref.structures import ReferringDataSample
 
@@ -61,6 +61,6 @@ class ReferringVisualizationHook(Hook):
         self._drawn += 1
         if not is_main_process():  # whose visualiser is the only one that writes
             return
-        image = mmcv.imfrombytes(fileio.get(sample.img_path), channel_order='rgb')
+        image = mmcv.imfrombytes(read_any_file(sample.img_path), channel_order='rgb')
         truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)
         runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)

@@ -8,9 +8,9 @@ from mmengine.fileio import join_path
 from mmpartref.datasets.coco_json import read_json
 from mmpartref.datasets.coco_parts import CocoParts, read_coco_parts
 from mmpartref.datasets.photo_presence import are_missing
-from mmpartref.datasets.record_text import shown
 from mmpartref.engine.config_check import ConfigError
 from mmpartref.engine.detector_config import nodes
+from mmpartref.text import shown
 
 # What mmdet's CocoDataset takes from an annotation without asking whether it is there.
 NEEDED = {'bbox': 4, 'area': 1}

@@ -27,6 +27,7 @@ from typing import Any
 from mmengine.utils import ProgressBar
 
 from mmpartref.datasets.coco_masks import rle_from_rle
+from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
 
 from .predictions import Candidate, PhotoPredictions, Prediction, as_text
 from .presence import score_absent
@@ -139,7 +140,7 @@ def read_dump(path: str | Path) -> PredictionDump:
         ValueError: it is no dump of this version, or a record is damaged; names the record.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = json.loads(read_plain_file(path, f'dump {path}', MAX_JSON_BYTES).decode('utf-8'))
     except FileNotFoundError:
         raise FileNotFoundError(f'there is no dump {path}; tools/test.py writes one with --dump') from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,5 @@
 """From dumps and photos to a finished gallery."""
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from mmengine.utils import ProgressBar
 
 from mmpartref.evaluation.comparison import name_entries
 from mmpartref.evaluation.dump import read_dump
+from mmpartref.files.plain_file import check_plain
+from mmpartref.text import shown_name
 
 from . import page_data
 from .entries import PhotoEntries, draw_sample, read_entries
@@ -61,14 +64,16 @@ def build_gallery(dump_file: str, out: str | Path, *, against: Sequence[str] = (
     Raises:
         FileNotFoundError: a dump or a photo does not exist.
         FileExistsError, NotADirectoryError: see ``folder.check_folder``.
-        ValueError: a dump is damaged, two dumps hold different questions, a photo does not fit, or an option is
-            unusable.
+        ValueError: a dump is damaged or not a plain file, two dumps hold different questions, a photo does not fit,
+            is not a plain file or has a path that leads out of its folder, or an option is unusable.
     """
     options = options or Options()
     if min(options.thumbnail_side, options.photo_side) < 1:
         raise ValueError(f'pictures of {min(options.thumbnail_side, options.photo_side)} pixels cannot be drawn; give '
                          'sides of at least 1')
     check_folder(Path(out), options.overwrite)
+    for each in (dump_file, *against):
+        check_dump_file(each)
     dump, others = read_dump(dump_file), [read_dump(each) for each in against]
     names = name_entries([dump, *others], [dump_file, *against], options.names)
     everything = read_entries(dump)
@@ -89,19 +94,31 @@ def build_gallery(dump_file: str, out: str | Path, *, against: Sequence[str] = (
     return built
 
 
+def check_dump_file(file: str) -> None:
+    """Check that a dump is a plain file with content; ``read_dump`` reports one that does not exist.
+
+    Raises:
+        ValueError: it is not a plain file, or is empty.
+    """
+    if os.path.exists(file) and not check_plain(os.stat(file), f'the dump {shown_name(file)}'):
+        raise ValueError(f'the dump {shown_name(file)} is empty; write it again with tools/test.py --dump')
+
+
 def find(shown: Sequence[PhotoEntries],
          options: Options) -> tuple[list[tuple[PhotoEntries, Path]], list[PhotoEntries]]:
     """Return photos with their paths, and the photos that are missing.
 
     Raises:
         FileNotFoundError: one is missing and may not be, or all are.
+        ValueError: the path of one leads out of its folder, see ``photo_paths``.
     """
     paths = photo_paths([each.photo for each in shown], options.photos)
     pairs = list(zip(shown, paths, strict=True))
-    found = [(each, path) for each, path in pairs if path.is_file()]
-    skipped = [each for each, path in pairs if not path.is_file()]
+    # A pipe or a folder is not missing: ``read_photo`` reports it.
+    found = [(each, path) for each, path in pairs if os.path.exists(path)]
+    skipped = [each for each, path in pairs if not os.path.exists(path)]
     if skipped and (options.on_missing_photo == 'raise' or not found):
-        first = next(path for path in paths if not path.is_file())
+        first = shown_name(str(next(path for path in paths if not os.path.exists(path))))
         raise FileNotFoundError(f'{len(skipped)} of {len(paths)} photos do not exist, the first is {first}; say with '
                                 '--photos where they lie, or leave them out with --on-missing-photo skip')
     return found, skipped

@@ -8,6 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.expressions import plain
+from mmpartref.files.plain_file import open_plain_file
 
 from .standard_json import Document
 
@@ -122,7 +123,7 @@ def photo_size(path: Path) -> tuple[int, int]:
         ValueError: it is no picture.
     """
     try:
-        with Image.open(path) as image:
+        with open_plain_file(path) as file, Image.open(file) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path} is no picture ({error}); unpack it again') from None

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
+
 from .mask_document import MaskDocument, files_of, read_binary_mask
 from .standard_json import Document, account, field, sentences_of
 
@@ -75,7 +77,7 @@ def read_records(path: Path) -> list[Any]:
         ValueError: it is damaged, or holds no list.
     """
     try:
-        records = json.loads(path.read_text(encoding='utf-8'))
+        records = json.loads(read_plain_file(path, max_bytes=MAX_JSON_BYTES).decode('utf-8'))
     except ValueError as error:
         raise ValueError(f'{path} is not a complete json ({error}); unpack it again') from None
     if not isinstance(records, list) or not records:

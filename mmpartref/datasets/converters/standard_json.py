@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mmpartref.datasets.record_text import has_words
+from mmpartref.text import has_words
 
 Document = dict[str, Any]
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.expressions import PartName
 from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES, PART_MAP_BACKGROUND
+from mmpartref.files.plain_file import open_plain_file
 
 from .findings import Notebook
 from .json_checks import PhotoRecord
@@ -23,10 +24,12 @@ def read_map(path: Path, height: int, width: int) -> tuple[np.ndarray | None, Fa
     """Read a label map, uint8 (h, w), or say what is wrong with it."""
     try:
         # Pillow leaves the labels of a palette image alone; OpenCV would turn them into colours.
-        with Image.open(path) as image:
+        with open_plain_file(path, 'it') as file, Image.open(file) as image:
             if image.mode not in ('L', 'P'):
                 return None, Fault('unreadable-map', f'it is stored as {image.mode}; a label map has one 8-bit channel')
             labels = np.asarray(image)
+    except UnidentifiedImageError:
+        return None, Fault('unreadable-map', 'it is not an image that Pillow reads')
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return None, Fault('unreadable-map', str(error))
     if labels.shape != (height, width):

@@ -1,7 +1,6 @@
 """Photo files."""
 import hashlib
 import io
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mmpartref.datasets.partimagenet import bare
 from mmpartref.datasets.transforms.load_image import JPEG_END, JPEG_SCAN, JPEG_START, decode_photo
+from mmpartref.files.plain_file import NotPlainFileError, read_plain_file
 
 from .findings import Notebook
 from .json_checks import PhotoRecord
@@ -70,10 +70,10 @@ def check_photo(photo: PhotoRecord, path: Path, notebook: Notebook, *, decode: b
         SHA-256 of its size and decoded pixels, or of the file where ``decode`` is false; None where it is damaged.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            notebook.add('unreadable-photo', photo.record, 'it is no plain file', path)
-            return None
-        content = path.read_bytes()
+        content = read_plain_file(path, 'it')
+    except NotPlainFileError as error:
+        notebook.add('unreadable-photo', photo.record, str(error) if path.is_file() else 'it is no plain file', path)
+        return None
     except OSError as error:
         notebook.add('unreadable-photo', photo.record, str(error), path)
         return None

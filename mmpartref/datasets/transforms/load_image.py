@@ -6,11 +6,11 @@ import cv2
 import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
 from PIL import Image
 
-from mmpartref.datasets.record_text import shown
+from mmpartref.files.plain_file import NotPlainFileError, read_any_file
 from mmpartref.registry import TRANSFORMS
+from mmpartref.text import shown
 
 JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 PNG_START, PNG_DATA, PNG_END = b'\x89PNG', b'IDAT', b'IEND'
@@ -90,8 +90,8 @@ class LoadImage(BaseTransform):
 
     Raises:
         MissingPhotoError: there is no such file; also a FileNotFoundError.
-        BadPhotoError: it cannot be read or decoded, or its size is not the ``height`` and ``width`` of the json, whose
-            masks would then lie elsewhere; a ValueError.
+        BadPhotoError: it is not a plain file, cannot be read or decoded, or its size is not the ``height`` and
+            ``width`` of the json, whose masks would then lie elsewhere; a ValueError.
     """
 
     def transform(self, results: dict) -> dict:
@@ -113,10 +113,12 @@ class LoadImage(BaseTransform):
         # A photo of a json is a record there.
         where = f"{img_path} (image {shown(results['img_id'])})" if 'img_id' in results else img_path
         try:
-            content = fileio.get(img_path)
+            content = read_any_file(img_path, f'photo {where}')
         except FileNotFoundError:
             raise MissingPhotoError(f'photo {where} does not exist; set data_root and data_prefix to where the photos '
                                     'lie') from None
+        except NotPlainFileError as error:
+            raise BadPhotoError(str(error)) from None
         except OSError as error:
             raise BadPhotoError(f'photo {where} cannot be read: {error.strerror or error}') from None
         expected = (results['height'], results['width']) if 'height' in results else None

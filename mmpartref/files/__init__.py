@@ -1,0 +1,1 @@
+"""Files on the disk: reading and writing them whole."""
