@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from mmpartref.apis import PartReferInferencer
+from mmpartref.apis.photo_reading import FORMATS, MAX_SIDE, Photo
 from mmpartref.apis.results import PartResult, PhotoResults
 from mmpartref.demo.limits import Limits, expressions_of
 
@@ -49,21 +50,46 @@ def answer(inferencer: PartReferInferencer, path: str | None, text: str, chosen:
     if not path:
         raise ValueError('There is no photo: drop one, or choose an example.')
     asked = expressions_of(text, chosen, limits)
-    try:
-        photo = inferencer.reader(Path(path))  # a Path is never an address
-    except (ValueError, FileNotFoundError) as error:
-        # The file's own name here means nothing to whoever sent it.
-        raise ValueError(str(error).replace(path, 'The photo')) from None
-    results, seconds = PhotoResults(photo), []
+    photo = read_upload(inferencer, Path(path))
+    results, seconds, pictures = PhotoResults(photo), [], []
     for expression in asked:
         start = time.perf_counter()
-        results += inferencer(photo, expression, heat_map=True)
+        found = inferencer(photo, expression, heat_map=True)
         seconds.append(time.perf_counter() - start)
-    pictures = []
-    for result in results:
-        pictures += [(result.overlay(SHOWN_SIDE), f'{result.expression}: mask, score {result.score:.2f}'),
-                     (result.heat_overlay(SHOWN_SIDE), f'{result.expression}: heat map')]
+        for each in found:
+            pictures += [(each.overlay(SHOWN_SIDE), f'{each.expression}: mask, score {each.score:.2f}'),
+                         (each.heat_overlay(SHOWN_SIDE), f'{each.expression}: heat map')]
+            # Without the heat map, four times the mask's size: only one is in memory at a time.
+            results.append(PartResult(photo, each.expression, each.mask, each.score, presence=each.presence))
     return Answer(results.overlay(SHOWN_SIDE), pictures, table_of(results, seconds))
+
+
+def read_upload(inferencer: PartReferInferencer, path: Path) -> Photo:
+    """Read the uploaded image; a ``Path`` is never an address.
+
+    Raises:
+        ValueError: one sentence without the file's path or content, which mean nothing to whoever sent it.
+    """
+    try:
+        return inferencer.reader(path)
+    except (ValueError, OSError):
+        raise ValueError(why_unreadable(path, inferencer.reader.max_pixels)) from None
+
+
+def why_unreadable(path: Path, max_pixels: int) -> str:
+    """Say why an image file was rejected, from its header alone."""
+    try:
+        with Image.open(path, formats=[each for each in FORMATS if each in Image.OPEN]) as image:
+            width, height = image.size
+    except Exception:  # broken files make PIL raise errors of many types
+        return ('The photo is no image that can be read here; save it as a JPEG or PNG file, at most '
+                f'{max_pixels:,} pixels, and upload that.')
+    size = f'The photo is {width:,} x {height:,} pixels'
+    if width * height > max_pixels:
+        return f'{size}, more than max_pixels={max_pixels:,}; make it smaller.'
+    if max(width, height) > MAX_SIDE:
+        return f'{size}, and no side may be longer than {MAX_SIDE:,}; make it smaller.'
+    return 'The photo cannot be decoded, it is damaged or cut off; save it again as a JPEG or PNG file.'
 
 
 def table_of(results: Sequence[PartResult], seconds: Sequence[float]) -> str:

@@ -13,7 +13,6 @@ from mmengine.runner import find_latest_checkpoint
 from mmpartref.apis.model_building import spoken_part
 from mmpartref.datasets.expressions import split_category
 from mmpartref.datasets.toyparts import VERSION, make_toyparts
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
 
 PACKAGE = Path(__file__).parents[1]
@@ -83,8 +82,7 @@ def train(config: Path, made: Path, run: Path, options: Mapping[str, object] | N
     cfg.default_hooks.pop('preemption')  # an unfinished run is thrown away
     runner = build_runner(cfg)
     try:
-        with mmengine_checkpoints_allowed():
-            runner.train()
+        runner.train()
     finally:
         # mmengine's current logger stays the runner's, and would open its file again, in a folder that is gone.
         for handler in [each for each in runner.logger.handlers if isinstance(each, logging.FileHandler)]:

@@ -1,0 +1,189 @@
+"""One request to the page and its reply: sizes, headers, and the sentence in place of a reply."""
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from starlette.formparsers import MultiPartException
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+API = '/gradio_api'
+UPLOAD = f'{API}/upload'
+# Gradio reads more, some of it without a check (forwarded hosts, ranges, pages): nothing else is passed on.
+HEADERS = (b'host', b'user-agent', b'accept', b'accept-encoding', b'content-type', b'content-length', b'if-none-match',
+           b'if-modified-since')
+WITH_QUERY = (UPLOAD, f'{API}/queue/data', f'{API}/upload_progress')
+# How much of a rejected request is still read.
+DRAIN_BYTES, DRAIN_SECONDS, DRAIN_PAUSE = 2**28, 10.0, 1.0
+BROKEN_UPLOAD = 'The upload cannot be read: send multipart/form-data with one image in the field "files".'
+
+
+class RequestError(Exception):
+    """A request that is rejected.
+
+    Attributes:
+        status: HTTP's, 400 to 599.
+        sentence: for whoever sent it.
+    """
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class Exchange:
+    """One request and its reply: counts the bytes received, and removes headers for other origins from the reply.
+
+    Attributes:
+        scope: ASGI's.
+        reply_given: a reply has begun that is no error of the server.
+    """
+
+    def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
+        self.scope, self._receive, self._send = scope, receive, send
+        self._limit: int | None = None
+        self._taken = 0
+        self._rejection: RequestError | None = None
+        self._status = 0
+        self._rejected = self._finished = False
+        self._more = True
+
+    @property
+    def reply_given(self) -> bool:
+        return self._rejected or 0 < self._status < 500
+
+    def set_limit(self, limit: int) -> None:
+        """Take at most ``limit`` bytes, as the request's header says and as they are counted.
+
+        Raises:
+            RequestError: the header says more, or is not a number.
+        """
+        self._limit = limit
+        length = header(self.scope['headers'], b'content-length') or b'0'
+        if not re.fullmatch(rb'\d{1,18}', length):
+            raise RequestError(400, 'The header content-length has to be a number of bytes.')
+        if int(length) > limit:
+            raise too_long(limit)
+
+    async def receive(self) -> Message:
+        """Return the next part of the request.
+
+        Raises:
+            MultiPartException: there are too many bytes, or the client left. It is the error on which Gradio deletes
+                what it stored of an upload.
+        """
+        message = await self._receive()
+        self._more = message.get('more_body', False)
+        if self._limit is None:
+            return message
+        self._taken += len(message.get('body') or b'')
+        if self._taken > self._limit:
+            self._rejection = too_long(self._limit)
+        elif message['type'] != 'http.request':
+            self._rejection = RequestError(400, 'The request ended early.')
+        if self._rejection:
+            raise MultiPartException(self._rejection.sentence)
+        if not message.get('more_body'):
+            self._limit = None  # what follows is the client leaving
+        return message
+
+    async def body(self) -> bytes:
+        """Return all of the request's content.
+
+        Raises:
+            RequestError: it is too long, or the client left.
+        """
+        body = bytearray()
+        try:
+            while self._limit is not None:
+                body += (await self.receive()).get('body') or b''
+        except MultiPartException:
+            raise self._rejection or RequestError(400, BROKEN_UPLOAD) from None
+        return bytes(body)
+
+    def replace_body(self, body: bytes) -> None:
+        """Give the app another content, as JSON."""
+        ours = (b'content-length', b'content-type')
+        headers = [each for each in self.scope['headers'] if each[0].lower() not in ours]
+        headers += [(b'content-type', b'application/json'), (b'content-length', str(len(body)).encode())]
+        self.scope = {**self.scope, 'headers': headers}
+        later, parts = self._receive, [{'type': 'http.request', 'body': body, 'more_body': False}]
+
+        async def receive() -> Message:
+            return parts.pop() if parts else await later()
+
+        self._receive = receive
+
+    def drop_unknown(self) -> None:
+        """Remove headers and query that Gradio does not need."""
+        self.scope = {**self.scope, 'headers': [each for each in self.scope['headers'] if each[0].lower() in HEADERS]}
+        if self.scope['path'] not in WITH_QUERY:
+            self.scope['query_string'] = b''
+
+    async def send(self, message: Message) -> None:
+        """Pass the app's reply on, or one sentence in place of an error without one."""
+        if message['type'] == 'http.response.start':
+            self._status = message['status']
+            message['headers'] = [(name, value) for name, value in message.get('headers', ())
+                                  if not name.lower().startswith(b'access-control-')]
+            if self._status == 422:
+                self._rejection = RequestError(422, 'A value that this address needs is missing or of another kind.')
+            elif self._status == 500 and self.scope['path'] == UPLOAD:
+                self._rejection = self._rejection or RequestError(400, BROKEN_UPLOAD)
+            if self._rejection:
+                await self._send_error(self._rejection)
+        if not self._rejected:
+            self._finished = message['type'] == 'http.response.body' and not message.get('more_body')
+            await self._send(message)
+
+    async def reject(self, error: RequestError) -> None:
+        """Send an error's sentence, unless a reply has begun."""
+        if not self._status:
+            await self._send_error(error)
+
+    async def finish(self) -> None:
+        """End a reply that the app did not end."""
+        if not self._finished and not self._rejected:
+            await self._send({'type': 'http.response.body', 'body': b''})
+
+    async def _drain(self) -> None:
+        """Read the rest of the request and drop it: a client that still sends would not see the reply."""
+        end, taken, more = time.monotonic() + DRAIN_SECONDS, 0, self._more
+        while more and taken < DRAIN_BYTES and (left := end - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), min(left, DRAIN_PAUSE))
+            except asyncio.TimeoutError:
+                break
+            taken += len(message.get('body') or b'')
+            more = message.get('more_body', False)
+        self._more = False
+
+    async def _send_error(self, error: RequestError) -> None:
+        self._rejected = True
+        await self._drain()
+        content = json.dumps({'detail': error.sentence}).encode()
+        headers = [(b'content-type', b'application/json'), (b'content-length', str(len(content)).encode()),
+                   (b'connection', b'close')]
+        await self._send({'type': 'http.response.start', 'status': error.status, 'headers': headers})
+        await self._send({'type': 'http.response.body', 'body': content})
+
+
+def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    """Return a header's value, None where there is none.
+
+    Raises:
+        RequestError: it is there more than once.
+    """
+    values = [value for each, value in headers if each.lower() == name]
+    if len(values) > 1:
+        raise RequestError(400, f'The header {name.decode()} may be given once only.')
+    return values[0] if values else None
+
+
+def too_long(limit: int) -> RequestError:
+    return RequestError(413, f'The request is longer than the {limit:,} bytes that the page takes; send less.')

@@ -1,0 +1,122 @@
+"""Decides which requests reach the page: route, origin, size and content, before Gradio sees any of them."""
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from mmpartref.demo.exchange import API, UPLOAD, Exchange, Message, Receive, RequestError, Send, header
+from mmpartref.demo.limits import Limits
+from mmpartref.demo.requests import Functions
+from mmpartref.demo.uploads import files_in_folder, make_room, uploaded_file
+
+App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LOGGER = logging.getLogger(__name__)
+FILE, JOIN = f'{API}/file=', f'{API}/queue/join'
+CALL = re.compile(rf'{API}/call/(\w+)')
+# What the page itself asks for, and Gradio's Python client. Everything else of Gradio's is closed: calls that go round
+# the queue (/run, /api), functions of components, proxies, recordings, the editor, histories, logins.
+READABLE = re.compile(
+    rf'/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(static|assets)/[^\\]*|'
+    rf'{API}/(info|startup-events|theme\.css|queue/data|queue/status|upload_progress|heartbeat/[\w-]+|'
+    rf'call/\w+/[\w-]+|file=.*)')
+SAME_SITE = (b'same-origin', b'none')
+CLOSED = 'The page has no such address.'
+FOREIGN = 'Other pages may not use this one: open the page at its own address.'
+
+
+class RequestGuard:
+    """ASGI middleware that lets through what the page needs, and that within its limits.
+
+    Args:
+        app: Gradio's.
+        functions: what the page's functions take.
+        limits: of sizes.
+    """
+
+    def __init__(self, app: App, functions: Functions, limits: Limits) -> None:
+        self.app, self.functions, self.limits = app, functions, limits
+        self.examples = files_in_folder()  # what Gradio copied while the page was built
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope['type'] == 'lifespan':
+            await self.app(scope, receive, send)
+        elif scope['type'] == 'http':
+            await self.http(scope, receive, send)
+        else:
+            await send({'type': 'websocket.close', 'code': 1008})
+
+    async def http(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, a rejected one with its sentence as JSON."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            await self.check(exchange)
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+        except RequestError as error:
+            await exchange.reject(error)
+        except Exception as error:
+            if not exchange.reply_given:
+                raise
+            # Gradio ends a stream of events by an error where the session is unknown; the client was told.
+            LOGGER.debug('%s ended by %s', scope['path'], type(error).__name__)
+            await exchange.finish()
+
+    async def check(self, exchange: Exchange) -> None:
+        """Check a request, and replace its content by what was checked.
+
+        Raises:
+            RequestError: the request is rejected.
+        """
+        headers, method, path = exchange.scope['headers'], exchange.scope['method'], exchange.scope['path']
+        check_origin(headers, method)
+        if method in ('GET', 'HEAD'):
+            self.check_reading(path)
+        elif method != 'POST':
+            raise RequestError(405, 'The page takes GET, HEAD and POST requests only.')
+        elif path == UPLOAD:
+            exchange.set_limit(self.limits.max_upload)
+            room = self.limits.max_stored - self.limits.max_upload
+            if await asyncio.to_thread(make_room, self.examples, room) > room:
+                raise RequestError(503, 'The page stores as many uploads as it may; try again in some minutes.')
+        elif path == JOIN or CALL.fullmatch(path):
+            exchange.set_limit(self.limits.max_json)
+            name = CALL.fullmatch(path)
+            try:
+                content = self.functions.read(await exchange.body(), name[1] if name else None)
+            except ValueError as error:
+                raise RequestError(422, str(error)) from None
+            exchange.replace_body(json.dumps(content).encode())
+        else:
+            raise RequestError(404, CLOSED)
+        exchange.drop_unknown()
+
+    def check_reading(self, path: str) -> None:
+        """Reject an address that the page does not need, or a file that is not in the folder of uploads."""
+        if not READABLE.fullmatch(path):
+            raise RequestError(404, CLOSED)
+        if path.startswith(FILE) and uploaded_file(path.removeprefix(FILE)) is None:
+            raise RequestError(403, 'The page gives no such file.')
+
+
+def check_origin(headers: list[tuple[bytes, bytes]], method: str) -> None:
+    """Reject what another page in the browser sends; programs send no origin.
+
+    Raises:
+        RequestError: the origin is not the page's own.
+    """
+    origin, site = header(headers, b'origin'), header(headers, b'sec-fetch-site')
+    host = (header(headers, b'host') or b'').decode('latin-1')
+    if origin is not None:
+        try:
+            parts = urlsplit(origin.decode('latin-1'))
+            port = {'http': ':80', 'https': ':443'}[parts.scheme]
+            own = parts.netloc.lower().removesuffix(port) == host.lower().removesuffix(port)
+        except (KeyError, ValueError):
+            own = False
+        if not own:
+            raise RequestError(403, FOREIGN)
+    if method not in ('GET', 'HEAD') and site is not None and site.lower() not in SAME_SITE:
+        raise RequestError(403, FOREIGN)

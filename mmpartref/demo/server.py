@@ -1,0 +1,101 @@
+"""The server behind the page, in a thread, and what ends it."""
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+# Seconds: until a server that starts is given up, that requests may take to end, and until the thread is left alone.
+START, GRACE, END = 30, 2, 10
+ENDING = [getattr(signal, each) for each in ('SIGTERM', 'SIGHUP') if hasattr(signal, each)]
+# Connections, beyond which a request gets a 503.
+MAX_CONNECTIONS = 256
+
+
+class PageServer:
+    """An HTTP server for one ASGI app, running in a daemon thread.
+
+    Args:
+        app: the ASGI app.
+        host, port: to listen on.
+
+    Raises:
+        ValueError: cannot listen there.
+    """
+
+    def __init__(self, app: Any, host: str, port: int) -> None:
+        import uvicorn
+        family = socket.AF_INET6 if ':' in host else socket.AF_INET
+        try:
+            self._socket = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise ValueError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
+        # No header of a proxy is trusted: it would replace the address and the protocol of the request.
+        config = uvicorn.Config(app, log_level='warning', lifespan='on', ws='none', proxy_headers=False,
+                                server_header=False, limit_concurrency=MAX_CONNECTIONS,
+                                timeout_graceful_shutdown=GRACE)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        # Not Thread.join: where a signal interrupts it, Python 3.11 takes the thread for ended.
+        self._ended = threading.Event()
+
+    def _run(self) -> None:
+        try:
+            self._server.run([self._socket])
+        finally:
+            self._ended.set()
+
+    def start(self) -> None:
+        """Return once requests are answered.
+
+        Raises:
+            RuntimeError: the app did not start; its error is in the log.
+        """
+        self._thread.start()
+        deadline = time.monotonic() + START
+        while not self._server.started:
+            if self._ended.is_set() or time.monotonic() > deadline:
+                self.close()
+                raise RuntimeError('the page did not start; the log above says why')
+            time.sleep(0.01)
+
+    def wait(self) -> None:
+        """Return when the server has ended."""
+        while not self._ended.wait(0.2):
+            pass
+
+    def close(self) -> None:
+        """End it; what is being answered gets ``GRACE`` seconds."""
+        self._server.should_exit = True
+        if self._thread.ident is not None:
+            self._ended.wait(END)
+        self._socket.close()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have SIGTERM, and SIGHUP unless it is ignored, end the block by a ``KeyboardInterrupt``, as Ctrl+C does.
+
+    So what the block cleans up at its end is cleaned up. The handlers that were there are restored afterwards. Does
+    nothing outside the main thread, where Python allows no handlers.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the cleaning
+        raise KeyboardInterrupt
+
+    found = {each: signal.getsignal(each) for each in ENDING}
+    for each, before in found.items():
+        if before is not signal.SIG_IGN:
+            signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each, before in found.items():
+            signal.signal(each, signal.SIG_DFL if before is None else before)
