@@ -2,7 +2,6 @@
 """Evaluate a checkpoint on the test split of a config."""
 import argparse
 
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import add_dump, build_runner, load_config, parse_launch_arguments, start_from_init_cfg
 from mmpartref.engine.one_sentence_errors import one_sentence_errors
 
@@ -32,8 +31,7 @@ def main() -> None:
     runner = build_runner(cfg)
     if args.checkpoint is None:
         start_from_init_cfg(runner)
-    with mmengine_checkpoints_allowed():
-        runner.test()
+    runner.test()
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@ import argparse
 
 from mmengine.config import Config
 
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.one_sentence_errors import one_sentence_errors
 from mmpartref.engine.training_checks import check_training
@@ -46,8 +45,7 @@ def main() -> None:
     apply_arguments(cfg, args)
     check_training(cfg)
     runner = build_runner(cfg)
-    with mmengine_checkpoints_allowed():
-        runner.train()
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     non_finite=dict(type='NonFiniteLossHook'),
     resumable_state=dict(type='ResumableStateHook'),
+    safe_checkpoint=dict(type='SafeCheckpointHook'),
     preemption=dict(type='PreemptionHook'),
     visualization=dict(type='ReferringVisualizationHook'))
 custom_hooks = [dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]

@@ -1,17 +1,14 @@
 """Any checkpoint of this project's models, into a built model: ours, CRIS's as published, mmdet's own."""
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.models.detectors.referring_detector import ReferringDetector
 from mmpartref.models.weights.cris_keys import from_published
 from mmpartref.models.weights.key_report import WeightsError, compare_keys, in_short
-from mmpartref.models.weights.state_files import read_tensors
+from mmpartref.models.weights.state_files import read_checkpoint, read_tensors
 
 # A name that only the published CRIS has.
 PUBLISHED = 'neck.f1_v_proj.'
@@ -34,8 +31,7 @@ def load_weights(model: nn.Module, checkpoint: str | Path, config_name: str) -> 
     Raises:
         WeightsError: the file is missing (also a FileNotFoundError), damaged, asks to run code or does not fit.
     """
-    with mmengine_checkpoints_allowed():
-        state = read_tensors(checkpoint)
+    state = read_tensors(checkpoint)
     kind = 'averaged weights (EMA)' if 'ema_state_dict' in read_outline(checkpoint) else 'weights'
     if any(name.startswith(PUBLISHED) for name in state):
         state, kind = from_published(state), "the published CRIS's weights, renamed"
@@ -57,14 +53,12 @@ def read_outline(checkpoint: str | Path) -> Mapping[str, Any]:
     Raises:
         WeightsError: as in ``load_weights``.
     """
-    with mmengine_checkpoints_allowed():
-        try:
-            content = torch.load(
-                checkpoint, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(checkpoint))
-        except Exception:
-            # Says what is wrong with it, unless it is of another kind.
-            read_tensors(checkpoint)
-            return {}
+    try:
+        content = read_checkpoint(checkpoint, mmap=True)
+    except WeightsError:
+        # Raises what is wrong with it, unless it is of another kind.
+        read_tensors(checkpoint)
+        return {}
     if not isinstance(content, Mapping):
         raise WeightsError(f'{checkpoint} holds no state dict but a {type(content).__name__}; give a checkpoint')
     return content

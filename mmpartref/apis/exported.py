@@ -1,11 +1,14 @@
 """Run an exported inference graph, and compare it with the model it came from."""
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from mmpartref.apis.export import INPUTS, OUTPUT, check_suffix, evaluating, random_inputs, require
+from mmpartref.apis.pt2_check import check_pt2
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 # (N, M, U) that a comparison runs: one of everything, less and more of each than of the others.
 COUNTS = ((1, 1, 1), (2, 5, 3), (3, 2, 1), (1, 4, 4))
@@ -20,9 +23,15 @@ def load_exported(path: str | Path) -> Run:
 
     Raises:
         ExportError: the suffix is unknown, or onnxruntime is missing.
+        WeightsError: a .pt2 file holds more than tensors and a graph of torch's operators.
     """
     if check_suffix(path) == '.pt2':
-        program = torch.export.load(path).module()
+        check_pt2(path)
+        with mmengine_checkpoints_allowed():
+            loaded = torch.export.load(path)
+        # Newer torch makes a function of the file's guards, which are Python code.
+        guarded = 'check_guards' in inspect.signature(loaded.module).parameters
+        program = loaded.module(**{'check_guards': False} if guarded else {})
         return lambda inputs: program(*inputs)
     require('onnxruntime')
     import onnxruntime

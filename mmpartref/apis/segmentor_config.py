@@ -5,7 +5,6 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.config_check import ConfigError
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 from mmpartref.models.weights.key_report import WeightsError, compare_keys
@@ -28,8 +27,7 @@ def load_segmentor(config: Config, checkpoint: str | Path | None) -> ReferringSe
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build(settings)
     if checkpoint is not None:
-        with mmengine_checkpoints_allowed():
-            state = read_tensors(checkpoint)
+        state = read_tensors(checkpoint)
         report = compare_keys(state, model.state_dict(), may_lack=('num_batches_tracked', ))
         if report:
             raise WeightsError(f'{checkpoint} does not fit the model of {config.filename}:\n{report}')

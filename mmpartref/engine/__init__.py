@@ -10,6 +10,7 @@ from mmpartref.engine.protocol_hook import ProtocolHook
 from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.engine.resumable_state_hook import ResumableStateHook
+from mmpartref.engine.safe_checkpoint_hook import SafeCheckpointHook
 from mmpartref.engine.strict_load_hook import StrictLoadHook
 from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
 
@@ -26,6 +27,7 @@ __all__ = [
     'ReferringVisualizationHook',
     'ResumableEpochBasedTrainLoop',
     'ResumableStateHook',
+    'SafeCheckpointHook',
     'StrictLoadHook',
     'UniformFirstEpochLR',
 ]

@@ -9,11 +9,16 @@ import inspect
 import os
 import re
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mmengine.config import Config
+from mmengine.fileio import BaseFileHandler, register_handler
+from mmengine.fileio.handlers.registry_utils import file_handlers
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import (
     DATA_SAMPLERS,
@@ -121,6 +126,33 @@ def refuse_circle(path: Path, above: tuple[Path, ...] = ()) -> None:
                     refuse_circle(path.parent / each.value, (*above, path))
 
 
+class SafeYamlHandler(BaseFileHandler):
+    """Read YAML without Python objects; mmengine's handler builds and calls what a ``!!python`` tag names."""
+
+    def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+        """Return the document of an open file."""
+        return yaml.safe_load(file)
+
+    def dump_to_fileobj(self, obj: Any, file: Any, **kwargs: Any) -> None:
+        """Write a document to an open file."""
+        yaml.safe_dump(obj, file, **kwargs)
+
+    def dump_to_str(self, obj: Any, **kwargs: Any) -> str:
+        """Return a document as text."""
+        return yaml.safe_dump(obj, **kwargs)
+
+
+@contextmanager
+def yaml_without_objects() -> Iterator[None]:
+    """Have mmengine read YAML with ``SafeYamlHandler`` inside this context."""
+    before = {name: file_handlers[name] for name in ('yaml', 'yml')}
+    register_handler(list(before))(SafeYamlHandler)
+    try:
+        yield
+    finally:
+        file_handlers.update(before)
+
+
 def read_config_file(path: str | Path) -> Config:
     """Read a config.
 
@@ -130,7 +162,10 @@ def read_config_file(path: str | Path) -> Config:
     """
     refuse_circle(Path(path))
     try:
-        return Config.fromfile(path)
+        with warnings.catch_warnings(), yaml_without_objects():
+            # mmengine looks up the package of a base such as 'mmdet::...' through pkg_resources.
+            warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
+            return Config.fromfile(path)
     except ModuleNotFoundError:
         raise
     except Exception as error:  # a config is a program: it may fail in any way

@@ -177,6 +177,9 @@ def build_runner(cfg: Config) -> Runner:
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'SyncBuffersHook'}]
     if not any(str(hook.get('type')).endswith('BadSampleHook') for hook in cfg.get('custom_hooks') or []):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'BadSampleHook'}]
+    hooks = [*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])]
+    if not any(str((hook or {}).get('type')).endswith('SafeCheckpointHook') for hook in hooks):
+        cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'safe_checkpoint': {'type': 'SafeCheckpointHook'}}
     runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):

@@ -1,16 +1,14 @@
 """Which checkpoint a run goes on from, when the newest one may be damaged or missing."""
 import logging
-import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.config_check import ConfigError
+from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.models.weights.state_files import read_checkpoint
 
 POINTER = 'last_checkpoint'
 
@@ -41,9 +39,8 @@ def progress(path: Path) -> tuple[int, int] | None:
     if damage(path) is not None:
         return None
     try:
-        with mmengine_checkpoints_allowed():
-            checkpoint: Any = torch.load(path, map_location='cpu', mmap=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError):
+        checkpoint = read_checkpoint(path, mmap=True)
+    except WeightsError:
         return None
     if not isinstance(checkpoint, dict) or 'optimizer' not in checkpoint:
         return None

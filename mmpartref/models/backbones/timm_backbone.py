@@ -10,12 +10,15 @@ from torch import nn
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.simple_feature_pyramid import STRIDES, SimpleFeaturePyramid, whole_patches
 from mmpartref.models.layers.tunable_encoder import TunableEncoder, check_maps
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
-from mmpartref.models.weights.state_files import expand_path
+from mmpartref.models.weights.state_files import expand_path, read_tensors
 from mmpartref.registry import MODELS
 
 # The checkpoint of PackagePretrained that stands for what timm itself publishes under the model's name.
 PUBLISHED = 'timm'
+# Where training codes keep weights inside a checkpoint, averaged ones first, as timm looks for them.
+WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'module')
 # Arguments by which timm's models take photos of any size; each model is given those it knows.
 ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 
@@ -190,9 +193,13 @@ class TimmBackbone(TunableEncoder):
             if not path.is_file():
                 raise MissingWeightsError(f'there is no weights file {path}; give the path of one for '
                                           f"{self.model_name}, or '{PUBLISHED}' for what timm publishes")
-            overlay = {'file': str(path)}
+            # Of numpy's archives timm reads arrays only. All else goes through our reader; timm fits what it returns.
+            overlay = {'file': str(path)} if path.suffix == '.npz' else {
+                'state_dict': read_tensors(path, wrappers=WRAPPERS), 'custom_load': False}
         try:
-            model = self._prune(self._build(pretrained=True, pretrained_cfg_overlay=overlay))
+            # What timm fetches may be a pickle, for some models loaded without torch's check.
+            with mmengine_checkpoints_allowed():
+                model = self._prune(self._build(pretrained=True, pretrained_cfg_overlay=overlay))
         except (OSError, RuntimeError, KeyError) as error:
             reason = str(error).strip()
             if checkpoint != PUBLISHED:

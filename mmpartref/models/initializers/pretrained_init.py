@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from mmengine.logging import print_log
 from mmengine.model import PretrainedInit as MMEnginePretrainedInit
 from mmengine.model import update_init_info
-from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import _load_checkpoint_with_prefix
 from torch import nn
 
 from mmpartref.models.weights.archives import locate_url
 from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.state_files import load_checkpoint
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
 
@@ -46,11 +45,13 @@ class PretrainedInit(MMEnginePretrainedInit):
         source = self.checkpoint
         if source.startswith(('http://', 'https://')):
             source = str(locate_url(source))
-        if self.prefix is None:
-            content = CheckpointLoader.load_checkpoint(source, self.map_location, 'current')
-            state = content.get('state_dict', content)
-        else:
-            state = _load_checkpoint_with_prefix(self.prefix, source, map_location=self.map_location)
+        content = load_checkpoint(source, self.map_location)
+        state = content.get('state_dict', content)
+        if self.prefix is not None:
+            prefix = f"{self.prefix.removesuffix('.')}."
+            state = {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
+            if not state:
+                raise WeightsError(f'{self.checkpoint} has no entry that starts with {prefix!r}; correct the prefix')
         state = {name.removeprefix('module.'): value for name, value in state.items()}
         own = module.state_dict()
         replaced = [name for name in own if name in state and state[name].shape != own[name].shape

@@ -1,17 +1,20 @@
 """Read tensors from files without running what the files say."""
-import io
 import os
 import pickle
 import re
 import zipfile
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import load_from_local
 
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
+from mmpartref.models.weights.checkpoint_content import restore
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
+from mmpartref.models.weights.torchscript import check_archive_size, is_torchscript, read_torchscript
 
 # Characters of a library's own complaint that a sentence repeats.
 MOST_SHOWN = 200
@@ -24,12 +27,16 @@ def expand_path(path: str | Path) -> Path:
     return Path(os.path.expandvars(str(path))).expanduser()
 
 
-def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
+def read_tensors(path: str | Path, *, wrappers: Sequence[str] = WRAPPERS) -> dict[str, torch.Tensor]:
     """Return the tensors of a weights file by name, on the CPU, in the precision they are stored in.
 
     Understood are pickled state dicts and checkpoints (``torch.save``; loaded with ``weights_only``), TorchScript
     archives as OpenAI publishes CLIP (read for their tensors, their code is never loaded) and ``.safetensors``. A
     leading ``module.`` of every name, left by data-parallel training, is dropped.
+
+    Args:
+        path: the file.
+        wrappers: keys under which a checkpoint may hold the state dict; the first that does is taken.
 
     Raises:
         MissingWeightsError: there is no such file.
@@ -40,14 +47,14 @@ def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
         raise MissingWeightsError(f'there is no weights file {path}')
     if path.suffix == '.safetensors':
         content: Any = _read_safetensors(path)
-    elif _is_torchscript(path):
-        content = _read_torchscript(path)
+    elif is_torchscript(path):
+        content = _read_archive(path)
     else:
-        content = _read_pickle(path)
-    state = _find_state_dict(content)
+        content = read_checkpoint(path)
+    state = _find_state_dict(content, wrappers)
     if not state:
         raise WeightsError(f'{path} holds no state dict: expected names mapped to tensors, at the top or under one of '
-                           f'{WRAPPERS}')
+                           f'{tuple(wrappers)}')
     if all(name.startswith('module.') for name in state):
         state = {name.removeprefix('module.'): value for name, value in state.items()}
     return state
@@ -65,18 +72,60 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise WeightsError(f'{path} is damaged or no safetensors file ({in_words(error)})') from error
 
 
-def _read_pickle(path: Path) -> Any:
+def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool = False) -> Any:
+    """Return what a pickled checkpoint holds: plain values, tensors, and mmengine's log history and schedules.
+
+    Nothing that the file asks for is run: see ``allowed_types``.
+
+    Args:
+        path: the file, as ``torch.save`` writes it, or its older formats.
+        map_location: as in ``torch.load``.
+        mmap: leave the tensors on the disk until they are used, where the format allows it.
+
+    Raises:
+        MissingWeightsError: it does not exist or is not a plain file.
+        WeightsError: it is damaged, not a checkpoint, or asks for more than that.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingWeightsError(f'there is no weights file {path}')
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        if zipfile.is_zipfile(path):
+            check_archive_size(path)
+        with mmengine_checkpoints_allowed():
+            content = torch.load(path, map_location, weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
+        return restore(content)
+    except WeightsError as error:
+        raise WeightsError(f'{path} was not loaded: {error}') from error
     except pickle.UnpicklingError as error:
         # torch's own advice, to load it without the check, is the last thing to do.
         asked = re.search(r'GLOBAL ([\w.]+)', str(error))
-        what = f'it asks for {asked[1]}' if asked else 'it is no pickle of tensors'
-        raise WeightsError(f'{path} was not loaded: it is no checkpoint, or asks for more than tensors ({what}); '
+        what = f'it asks for {asked[1]}' if asked else in_words(error)
+        raise WeightsError(f'{path} was not loaded: it is not a checkpoint, or asks for more than tensors ({what}); '
                            'nothing in it was run') from error
     except Exception as error:
         # Bytes that are no pickle trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
         raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({in_words(error)})') from error
+
+
+def load_checkpoint(source: str, map_location: Any = 'cpu') -> Any:
+    """Return the state dict or checkpoint at a path, or at an address that mmengine's ``CheckpointLoader`` knows.
+
+    Args:
+        source: ``epoch_1.pth``, ``torchvision://resnet50``, ...
+        map_location: as in ``torch.load``.
+
+    Raises:
+        WeightsError: as in ``read_checkpoint``; or the content is not a dictionary.
+    """
+    if CheckpointLoader._get_checkpoint_loader(source) is load_from_local:
+        content = read_checkpoint(os.path.expanduser(source), map_location)
+    else:
+        with mmengine_checkpoints_allowed():
+            content = restore(CheckpointLoader.load_checkpoint(source, map_location))
+    if not isinstance(content, Mapping):
+        raise WeightsError(f'{source} holds a {type(content).__name__} and not a state dict; give a checkpoint')
+    return content
 
 
 def in_words(error: Exception) -> str:
@@ -85,100 +134,26 @@ def in_words(error: Exception) -> str:
     return f'{type(error).__name__}: {"".join(filter(str.isprintable, first))[:MOST_SHOWN]}'
 
 
-def _find_state_dict(content: Any) -> dict[str, torch.Tensor]:
+def _find_state_dict(content: Any, wrappers: Sequence[str]) -> dict[str, torch.Tensor]:
     if not isinstance(content, Mapping):
         return {}
     tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
     if tensors:
         return tensors
-    for wrapper in WRAPPERS:
-        found = _find_state_dict(content.get(wrapper))
+    for wrapper in wrappers:
+        found = _find_state_dict(content.get(wrapper), wrappers)
         if found:
             return found
     return {}
 
 
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
+def _read_archive(path: Path) -> dict[str, torch.Tensor]:
     try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return False  # torch says what is wrong with it
-    with archive:
-        return any(name.endswith('/constants.pkl') for name in archive.namelist())
-
-
-class _Module:
-    """Stands for any TorchScript module: a bag of attributes."""
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-
-class _TensorUnpickler(pickle.Unpickler):
-    """Unpickle a TorchScript module tree into bags of attributes; nothing but tensors and plain values is built."""
-
-    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(io.BytesIO(archive.read(f'{root}/data.pkl')))
-        self._archive = archive
-        self._root = root
-        self._storages: dict[str, torch.UntypedStorage] = {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module.startswith('__torch__'):
-            return _Module
-        if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
-            return torch._utils._rebuild_tensor_v2
-        if (module, name) == ('collections', 'OrderedDict'):
-            return OrderedDict
-        if module == 'torch.jit._pickle' and name.startswith('build_'):
-            return list
-        raise WeightsError(f'a TorchScript archive asks for {module}.{name}, which holds no tensor')
-
-    def persistent_load(self, pid: Any) -> Any:
-        kind, storage_type, key, _, count = pid
-        if kind != 'storage':
-            raise WeightsError(f'a TorchScript archive holds an unknown kind of object: {kind!r}')
-        dtype = storage_type.dtype
-        if key not in self._storages:
-            data = bytearray(self._archive.read(f'{self._root}/data/{key}'))
-            size = count * torch.empty(0, dtype=dtype).element_size()
-            if len(data) != size:
-                raise WeightsError(f'a TorchScript archive is cut short: storage {key} has {len(data)} of {size} bytes')
-            self._storages[key] = torch.frombuffer(data, dtype=torch.uint8).untyped_storage()
-        return torch.storage.TypedStorage(wrap_storage=self._storages[key], dtype=dtype, _internal=True)
-
-
-class _StorageTypes(_TensorUnpickler):
-    """Adds the typed storages by name (``torch.HalfStorage``), which stand for element types only."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == 'torch' and name.endswith('Storage'):
-            return getattr(torch, name)
-        return super().find_class(module, name)
-
-
-def _read_torchscript(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            root = next(name for name in archive.namelist() if name.endswith('/constants.pkl')).rsplit('/', 1)[0]
-            module = _StorageTypes(archive, root).load()
+        return read_torchscript(path)
     except WeightsError as error:
         raise WeightsError(f'{path} was not loaded: {error}') from error
-    except Exception as error:  # as in _read_pickle
-        raise WeightsError(f'{path} is damaged or no TorchScript archive ({in_words(error)})') from error
-    return dict(_walk(module, ''))
-
-
-def _walk(module: _Module, prefix: str) -> list[tuple[str, torch.Tensor]]:
-    found: list[tuple[str, torch.Tensor]] = []
-    for name, value in vars(module).items():
-        if isinstance(value, torch.Tensor):
-            found.append((prefix + name, value))
-        elif isinstance(value, _Module):
-            found += _walk(value, f'{prefix}{name}.')
-    return found
+    except Exception as error:  # as in read_checkpoint
+        raise WeightsError(f'{path} is damaged or not a TorchScript archive ({in_words(error)})') from error
 
 
 def write_checkpoint(state: Mapping[str, torch.Tensor], path: str | Path) -> None:

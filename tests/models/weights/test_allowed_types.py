@@ -9,7 +9,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
-from mmpartref.engine.checkpoint_types import FORCE_CHECK, mmengine_checkpoints_allowed
+from mmpartref.models.weights.allowed_types import FORCE_CHECK, mmengine_checkpoints_allowed
+from mmpartref.models.weights.checkpoint_content import pack, restore
+from mmpartref.models.weights.state_files import read_checkpoint
 
 
 class Payload:
@@ -32,12 +34,13 @@ def test_an_mmengine_message_hub_loads_under_torchs_check(tmp_path):
     torch.save({'message_hub': hub.state_dict(), 'state_dict': {'w': torch.ones(2)}}, path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path)
-    with mmengine_checkpoints_allowed():
-        loaded = torch.load(path)
+    loaded = read_checkpoint(path)
     history = loaded['message_hub']['log_scalars']['train/loss']
     assert isinstance(history, HistoryBuffer)
     assert history.mean() == 0.375
     assert loaded['message_hub']['runtime_info']['best_score'] == 0.5
+    assert history.data[0].tolist() == [0.5, 0.25]
+    assert history.data[1].tolist() == [1, 1]
     with pytest.raises(pickle.UnpicklingError):  # only inside the context
         torch.load(path)
 
@@ -77,10 +80,13 @@ def test_every_schedulers_state_loads(tmp_path, schedule):
     optimizer.step()
     scheduler.step()
     state = {'optimizer': optimizer.state_dict(), 'param_schedulers': [scheduler.state_dict()]}
-    torch.save(state, tmp_path / 'epoch_1.pth')
-    with mmengine_checkpoints_allowed():
-        loaded = torch.load(tmp_path / 'epoch_1.pth')
-    assert loaded['param_schedulers'][0].keys() == scheduler.state_dict().keys()
+    for name, content in (('mmengine.pth', state), ('ours.pth', pack(state))):
+        torch.save(content, tmp_path / name)
+        loaded = read_checkpoint(tmp_path / name)
+        assert loaded['param_schedulers'][0] == scheduler.state_dict()
+        assert loaded['optimizer'] == state['optimizer']
+    # Ours need no permission.
+    assert torch.load(tmp_path / 'ours.pth', weights_only=True)['optimizer'] == state['optimizer']
 
 
 def test_it_may_stand_inside_itself(tmp_path):
@@ -88,4 +94,4 @@ def test_it_may_stand_inside_itself(tmp_path):
     with mmengine_checkpoints_allowed():
         with mmengine_checkpoints_allowed():
             pass
-        assert torch.load(tmp_path / 'hub.pth', weights_only=True)['hub'].current() == 1
+        assert restore(torch.load(tmp_path / 'hub.pth', weights_only=True))['hub'].current() == 1

@@ -1,0 +1,273 @@
+"""What a checkpoint may hold: plain values and tensors, and the few objects that are written as such.
+
+``pack`` turns a checkpoint into plain values before it is saved, so that it loads wherever torch's safe loader does.
+``restore`` checks what was loaded and builds the objects: from our checkpoints, and from the ``Record`` objects that
+stand for those of mmengine's.
+"""
+import math
+import pickle
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+from mmpartref.models.weights.allowed_types import (
+    Array,
+    Dtype,
+    GetAttribute,
+    History,
+    OneCycle,
+    Reconstruct,
+    Record,
+    Scalar,
+)
+
+# Key of a dictionary that stands for an object.
+KIND = '__mmpartref__'
+# Containers inside one another; a run's checkpoint has about 8.
+MAX_DEPTH = 100
+# Bytes of all numpy arrays together; many may name the same bytes of a small file.
+MAX_ARRAY_BYTES = 1 << 30
+PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, torch.dtype, torch.device, torch.Size,
+         torch.layout, torch.memory_format)
+STORAGES = (torch.UntypedStorage, torch.TypedStorage)
+STATISTICS = ('min', 'max', 'current', 'mean')
+ANNEALING = ('_annealing_cos', '_annealing_linear')
+METHODS = (*(getattr(HistoryBuffer, name) for name in STATISTICS),
+           *(getattr(OneCycleParamScheduler, name) for name in ANNEALING))
+DTYPE_CODE = re.compile(r'b1|[iu][1248]|f[248]')
+
+
+def reject(what: str) -> pickle.UnpicklingError:
+    """Return the error for content that is not plain, of the type that torch's safe loader raises."""
+    return pickle.UnpicklingError(what)
+
+
+class Restorer:
+    """Copy a loaded checkpoint into plain containers, objects built from what stands for them.
+
+    Containers that occur several times stay shared. Attributes that a pickle put on an ordered dictionary or a tensor
+    are dropped, but for a state dict's ``_metadata``.
+    """
+
+    def __init__(self) -> None:
+        # By id: the original, so that its id stays taken, and the copy. None: the copy is being made.
+        self.done: dict[int, tuple[Any, Any]] = {}
+        self.array_bytes = 0
+        self.known = tuple(each[0] if isinstance(each, tuple) else each
+                           for each in torch.serialization.get_safe_globals())
+
+    def __call__(self, value: Any, where: str = 'the checkpoint', depth: int = 0) -> Any:
+        """Return the copy.
+
+        Args:
+            value: anything.
+            where: its place, for messages.
+            depth: of the containers around it.
+
+        Raises:
+            pickle.UnpicklingError: it is not plain, contains itself or is nested too deeply.
+        """
+        kind = type(value)
+        if kind in PLAIN or kind in STORAGES or is_built(value):
+            return value
+        if id(value) in self.done:
+            copy = self.done[id(value)][1]
+            if copy is None:
+                raise reject(f'{where} contains itself')
+            return copy
+        if depth > MAX_DEPTH:
+            raise reject(f'{where} is nested more than {MAX_DEPTH} levels deep')
+        self.done[id(value)] = value, None
+        copy = self.build(value, kind, where, depth + 1)
+        self.done[id(value)] = value, copy
+        return copy
+
+    def build(self, value: Any, kind: type, where: str, depth: int) -> Any:
+        """Return the copy of a container, a tensor or a stand-in."""
+        if kind in (dict, OrderedDict, Counter):
+            return self.mapping(value, kind, where, depth)
+        if kind in (list, tuple, set, frozenset):
+            return kind(self(each, f'{where}[{index}]', depth) for index, each in enumerate(value))
+        if kind in (torch.Tensor, torch.nn.Parameter):
+            return without_attributes(value)
+        if issubclass(kind, Record):
+            return self.record(value, where, depth)
+        # Allowed by whoever called torch.serialization.add_safe_globals.
+        if kind in self.known:
+            return value
+        raise reject(f'{where} is a {kind.__name__}; a checkpoint may hold plain values and tensors')
+
+    def mapping(self, value: Any, kind: Any, where: str, depth: int) -> Any:
+        """Return a dictionary of the same kind, or what it stands for."""
+        # Not value.items(): the pickle may have set that on an OrderedDict.
+        pairs = [(self(key, f'a key of {where}', depth), self(each, f'{where}[{key!r:.80}]', depth))
+                 for key, each in kind.items(value)]
+        if kind is dict and KIND in value:
+            return unpack(dict(pairs), where)
+        copy: Any = kind(dict(pairs)) if kind is Counter else kind(pairs)
+        if kind is OrderedDict and isinstance(vars(value).get('_metadata'), (dict, OrderedDict)):
+            copy._metadata = self(vars(value)['_metadata'], f'{where}._metadata', depth)
+        return copy
+
+    def record(self, value: Record, where: str, depth: int) -> Any:
+        """Return the object that a record stands for."""
+        if isinstance(value, Dtype):
+            return dtype_of(value, where)
+        if isinstance(value, Reconstruct):
+            if len(value.args) != 3 or value.args[0] is not Array:
+                raise reject(f'{where}: {value.path} makes arrays only')
+            return self.array(value.state, where)
+        if isinstance(value, Scalar):
+            return self.array((1, (), value.args[0], False, value.args[1]) if len(value.args) == 2 else None, where)[()]
+        if isinstance(value, History):
+            state = {} if value.state is None else self(value.state, where, depth)
+            return history_of(state, where)
+        if isinstance(value, GetAttribute):
+            return attribute_of(value, where)
+        raise reject(f'{where} asks for {value.path} in a way that no checkpoint of mmengine does')
+
+    def array(self, state: Any, where: str) -> np.ndarray:
+        """Return an array, or raise where all arrays together are too large."""
+        made = array_of(state, where)
+        self.array_bytes += made.nbytes
+        if self.array_bytes > MAX_ARRAY_BYTES:
+            raise reject(f'{where}: the numpy arrays of the checkpoint are larger than {MAX_ARRAY_BYTES:,} bytes')
+        return made.copy()
+
+
+def is_built(value: Any) -> bool:
+    """Tell whether a value is one that ``restore`` makes and no pickle can: content may be restored twice."""
+    return type(value) in (np.ndarray, HistoryBuffer) or isinstance(value, np.generic) or is_method(value)
+
+
+def is_method(value: Any) -> bool:
+    """Tell whether a value is one of the methods that mmengine's checkpoints refer to."""
+    return any(value is each for each in METHODS)
+
+
+def restore(content: Any) -> Any:
+    """Return a loaded checkpoint with plain containers and the objects that it stands for.
+
+    Raises:
+        pickle.UnpicklingError: it holds anything else; the message says where.
+    """
+    return Restorer()(content)
+
+
+def without_attributes(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor, or one on the same memory where attributes were set on it."""
+    if not tensor.__dict__:
+        return tensor
+    plain = torch.Tensor.detach(tensor)
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(plain, requires_grad=tensor.requires_grad)
+    return plain.requires_grad_(tensor.requires_grad)
+
+
+def dtype_of(record: Any, where: str) -> np.dtype:
+    """Return a numeric dtype from its record: ``dtype('f8', False, True)`` with the state ``(3, '<', ...)``."""
+    code = record.args[0] if isinstance(record, Dtype) and record.args else None
+    if not isinstance(code, str) or not DTYPE_CODE.fullmatch(code):
+        raise reject(f'{where}: an array of {code!r:.40} is not an array of numbers')
+    state = record.state
+    if state is None:
+        return np.dtype(code)
+    order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
+    order = order.decode('latin-1') if isinstance(order, bytes) else order
+    if order not in ('<', '>', '|', '='):
+        raise reject(f'{where}: a dtype has the byte order {order!r:.40}')
+    return np.dtype(order + code)
+
+
+def array_of(state: Any, where: str) -> np.ndarray:
+    """Return an array from numpy's own state ``(version, shape, dtype, column-major, bytes)``, its size checked."""
+    if not isinstance(state, tuple) or len(state) != 5:
+        raise reject(f'{where}: an array has no shape, dtype and bytes')
+    _, shape, dtype, column_major, data = state
+    found = dtype_of(dtype, where)
+    if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 32:
+        raise reject(f'{where}: {shape!r:.40} is not the shape of an array')
+    if not isinstance(data, bytes) or len(data) != math.prod(shape) * found.itemsize:
+        raise reject(f'{where}: an array of shape {shape} has not the bytes of {math.prod(shape)} numbers')
+    return np.frombuffer(data, found).reshape(shape, order='F' if column_major else 'C')
+
+
+def history_of(state: Any, where: str) -> HistoryBuffer:
+    """Return a log history from its attributes."""
+    state = state if isinstance(state, dict) else {}
+    arrays = [state.get(name) for name in ('_log_history', '_count_history')]
+    length = state.get('max_length', 1)
+    if not all(isinstance(each, np.ndarray) and each.ndim == 1 for each in arrays) or type(length) is not int or (
+            length < 1) or len(arrays[0]) != len(arrays[1]):
+        raise reject(f'{where}: a log history is not two rows of numbers of the same length')
+    history = HistoryBuffer(max_length=length)
+    history._log_history, history._count_history = arrays
+    return history
+
+
+def attribute_of(record: Record, where: str) -> Callable:
+    """Return the method that ``getattr(class, name)`` names, of the few that mmengine's checkpoints name."""
+    owner, name = record.args if len(record.args) == 2 else (None, None)
+    if (owner is History or isinstance(owner, History)) and name in STATISTICS:
+        return getattr(HistoryBuffer, name)
+    if owner is OneCycle and name in ANNEALING:
+        return getattr(OneCycleParamScheduler, name)
+    raise reject(f'{where} asks for the attribute {name!r:.60}; nothing in the checkpoint was run')
+
+
+def unpack(value: Mapping[str, Any], where: str) -> Any:
+    """Return the object that ``pack`` has written as a dictionary."""
+    kind = value[KIND]
+    if kind == 'ndarray' and isinstance(value.get('values'), torch.Tensor):
+        return value['values'].numpy()
+    if kind == 'HistoryBuffer':
+        return history_of({'_log_history': value.get('log'), '_count_history': value.get('count'),
+                           'max_length': value.get('max_length')}, where)
+    if kind == 'OneCycleParamScheduler' and value.get('method') in ANNEALING:
+        return getattr(OneCycleParamScheduler, value['method'])
+    raise reject(f'{where} stands for an unknown {kind!r:.40}; a newer mmpartref may have written it')
+
+
+def pack(value: Any, where: str = 'the checkpoint') -> Any:
+    """Return plain values and tensors for a checkpoint's content, which is left as it is.
+
+    Log histories and numpy's arrays are written as tensors, its scalars as numbers.
+
+    Raises:
+        TypeError: there is something that has no plain form; the message says where.
+    """
+    if isinstance(value, HistoryBuffer):
+        log, count = value.data
+        return {KIND: 'HistoryBuffer', 'log': pack(log), 'count': pack(count), 'max_length': value.max_length}
+    if isinstance(value, np.ndarray) and DTYPE_CODE.fullmatch(value.dtype.str[1:]):
+        native = np.ascontiguousarray(value.astype(value.dtype.newbyteorder('=')))
+        return {KIND: 'ndarray', 'values': torch.from_numpy(native.reshape(value.shape).copy())}
+    if isinstance(value, np.generic) and DTYPE_CODE.fullmatch(value.dtype.str[1:]):
+        return value.item()
+    if is_method(value) and value.__name__ in ANNEALING:
+        return {KIND: 'OneCycleParamScheduler', 'method': value.__name__}
+    kind = type(value)
+    if kind in PLAIN or isinstance(value, torch.Tensor) or kind in STORAGES:
+        return value
+    if isinstance(value, Mapping):
+        pairs = {pack(key): pack(each, f'{where}[{key!r:.80}]') for key, each in value.items()}
+        copy: Any = kind(pairs) if kind in (OrderedDict, Counter) else pairs
+        if kind is OrderedDict and hasattr(value, '_metadata'):
+            copy._metadata = value._metadata
+        return copy
+    if isinstance(value, (list, tuple, set, frozenset)):
+        base = next(each for each in (list, tuple, set, frozenset) if isinstance(value, each))
+        packed = [pack(each, f'{where}[{index}]') for index, each in enumerate(value)]
+        return set(packed) if base is frozenset else base(packed)
+    # Subclasses, an enumeration of numbers among them.
+    found: Any = next((plain for plain in (int, float, str, bytes) if isinstance(value, plain)), None)
+    if found is not None:
+        return found(value)
+    raise TypeError(f'{where} is a {kind.__module__}.{kind.__qualname__}, which has no plain form: a checkpoint may '
+                    'hold numbers, texts, lists, dictionaries, arrays and tensors')

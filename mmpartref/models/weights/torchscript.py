@@ -1,0 +1,163 @@
+"""Read the tensors of a TorchScript archive; its code is never loaded.
+
+OpenAI publishes CLIP so. The archive's pickle is a tree of modules. All that it names becomes a ``Record``, which
+stores what it is given; the tensors are made from the records afterwards.
+"""
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmpartref.models.weights.allowed_types import Record
+from mmpartref.models.weights.key_report import WeightsError
+
+# Modules inside one another; CLIP's ViT-L/14 has 6.
+MAX_DEPTH = 100
+# Bytes that an archive may hold beyond its own size: torch compresses no tensors.
+MAX_COMPRESSED = 64 << 20
+
+STORAGE_DTYPES = {
+    'DoubleStorage': torch.float64, 'FloatStorage': torch.float32, 'HalfStorage': torch.float16,
+    'BFloat16Storage': torch.bfloat16, 'LongStorage': torch.int64, 'IntStorage': torch.int32,
+    'ShortStorage': torch.int16, 'CharStorage': torch.int8, 'ByteStorage': torch.uint8, 'BoolStorage': torch.bool
+}
+
+
+class Module(Record, path='__torch__'):
+    """A module: its attributes as state."""
+    __slots__ = ()
+
+
+class Tensor(Record, path='torch._utils._rebuild_tensor_v2'):
+    """A tensor: storage, offset, size, stride."""
+    __slots__ = ()
+
+
+class Other(Record, path='torch.jit._pickle'):
+    """A list of numbers, or the dictionary of a tensor's hooks; not used."""
+    __slots__ = ()
+
+
+class Storage(Record, path='storage'):
+    """Elements of a tensor: key, dtype and number as arguments."""
+    __slots__ = ()
+
+
+class ArchiveUnpickler(pickle.Unpickler):
+    """Unpickle a TorchScript module tree into records."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the record class for a name, or raise for all others."""
+        if module.split('.')[0] == '__torch__':
+            return Module
+        if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
+            return Tensor
+        if (module, name) == ('collections', 'OrderedDict') or (module == 'torch.jit._pickle'
+                                                                and name.startswith('build_')):
+            return Other
+        if module == 'torch' and name in STORAGE_DTYPES:
+            return STORAGE_DTYPES[name]
+        raise WeightsError(f'a TorchScript archive asks for {module}.{name}, which holds no tensor')
+
+    def persistent_load(self, pid: Any) -> Storage:
+        """Return the record of a storage."""
+        if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != 'storage':
+            raise WeightsError('a TorchScript archive holds an unknown kind of object')
+        _, dtype, key, _, count = pid
+        if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or type(count) is not int or count < 0:
+            raise WeightsError('a TorchScript archive has a storage without type, name or size')
+        return Storage(key, dtype, count)
+
+
+class TensorReader:
+    """Make the tensors of a module tree.
+
+    Args:
+        archive: the open archive.
+        root: its folder.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        self.archive = archive
+        self.root = root
+        self.storages: dict[str, torch.Tensor] = {}
+        self.above: list[Module] = []
+
+    def walk(self, module: Module, prefix: str = '') -> dict[str, torch.Tensor]:
+        """Return the tensors of a module and those inside it, by their dotted names.
+
+        Raises:
+            WeightsError: a module contains itself, or the tree is too deep.
+        """
+        if any(module is each for each in self.above):
+            raise WeightsError(f"its module '{prefix.rstrip('.')[:80]}' contains itself")
+        if len(self.above) > MAX_DEPTH:
+            raise WeightsError(f'its modules are nested more than {MAX_DEPTH} levels deep')
+        self.above.append(module)
+        found: dict[str, torch.Tensor] = {}
+        for name, value in (module.state if isinstance(module.state, dict) else {}).items():
+            if isinstance(value, Tensor):
+                found[f'{prefix}{name}'] = self.tensor(value)
+            elif isinstance(value, Module):
+                found.update(self.walk(value, f'{prefix}{name}.'))
+        self.above.pop()
+        return found
+
+    def tensor(self, record: Tensor) -> torch.Tensor:
+        """Return a tensor from the arguments of ``_rebuild_tensor_v2``."""
+        storage, offset, size, stride = record.args[:4]
+        if not isinstance(storage, Storage):
+            raise WeightsError('one of its tensors has no storage')
+        key, dtype, count = storage.args
+        if key not in self.storages:
+            data = bytearray(self.archive.read(f'{self.root}/data/{key}'))
+            expected = count * torch.empty(0, dtype=dtype).element_size()
+            if len(data) != expected:
+                raise WeightsError(f'it is cut short: storage {key} has {len(data)} of {expected} bytes')
+            self.storages[key] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+        elements = self.storages[key]
+        if elements.dtype != dtype:
+            raise WeightsError(f'storage {key} has two types, {elements.dtype} and {dtype}')
+        return torch.as_strided(elements, size, stride, offset)
+
+
+def is_torchscript(path: Path) -> bool:
+    """Tell whether a file is a zip archive with TorchScript's ``constants.pkl``."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False  # torch says what is wrong with it
+    with archive:
+        return any(name.endswith('/constants.pkl') for name in archive.namelist())
+
+
+def check_archive_size(path: Path) -> None:
+    """Compare what a zip archive says it holds with its size, before anything is read into memory.
+
+    Raises:
+        WeightsError: it holds more than torch, which compresses no tensors, puts into a file of that size.
+    """
+    with zipfile.ZipFile(path) as archive:
+        inside = sum(each.file_size for each in archive.infolist())
+    size = path.stat().st_size
+    if inside > size + MAX_COMPRESSED:
+        raise WeightsError(f'its {size:,} bytes unpack to {inside:,}; a checkpoint is not compressed')
+
+
+def read_torchscript(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of an archive by their dotted names, on the CPU.
+
+    Raises:
+        WeightsError: it asks for more than tensors, contains itself or is compressed.
+        Exception: of many kinds, where it is damaged.
+    """
+    check_archive_size(path)
+    with zipfile.ZipFile(path) as archive:
+        root = next(name for name in archive.namelist() if name.endswith('/constants.pkl')).rsplit('/', 1)[0]
+        module = ArchiveUnpickler(io.BytesIO(archive.read(f'{root}/data.pkl'))).load()
+        return TensorReader(archive, root).walk(module) if isinstance(module, Module) else {}
