@@ -1,4 +1,4 @@
-# Two commands do everything from a checkout: `make demo` and `make test`. Each makes its own virtual environment.
+# Everything from a checkout: `make demo` and `make test`. Each makes its own virtual environment.
 PYTHON ?= python3
 # Where pip's default build of torch carries CUDA and you want the CPU one, set PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL.
 TORCH ?= torch==2.13.0
@@ -6,20 +6,32 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Processes that run tests, a core and up to 5 GiB of memory each.
 TEST_JOBS ?= 2
 
+# Order of the test files and of the tests in them: as they are, or random with this number as seed.
+ORDER ?=
+
 DEMO_ENV := .venv/demo
+QUICK_ENV := .venv/quick
 TEST_ENV := .venv/test
+WHEELS := .venv/wheels
 BUILD_NEEDS := 'setuptools>=77,<81' wheel packaging ninja
+# What the tests need next to `cris` or `all`.
+TEST_EXTRAS := mim,export,demo,siglip,lora,pascal,docs,dev
+PYTEST := -m pytest -n $(TEST_JOBS) --dist loadfile -rs $(if $(ORDER),-p randomly --randomly-seed=$(ORDER))
 DEMO_DIR := work_dirs/cris_tiny_toyparts
 TOYPARTS := data/toyparts
 
-.PHONY: help demo test lint audit docs clean
+.PHONY: help demo test-quick test test-e2e announce-quick announce announce-e2e fuzz lint audit docs clean
 help:
-	@echo 'make demo   draw ToyParts, train a small CRIS on it, evaluate it, write overlays (CPU, minutes)'
-	@echo 'make test   install everything with full mmcv (compiles it once, 8 minutes on 2 cores) and run every test'
-	@echo 'make lint   ruff and mypy'
-	@echo 'make audit  known vulnerabilities of the installed packages (pip-audit; asks api.osv.dev)'
-	@echo 'make docs   the documentation as web pages, in docs/_build/html'
-	@echo 'make clean  remove the environments and the demo'"'"'s output'
+	@echo 'make demo        draw ToyParts, train a small CRIS on it, evaluate it, write overlays (CPU, minutes)'
+	@echo 'make test-quick  the fast tests on mmcv-lite, nothing compiled'
+	@echo 'make test        compile full mmcv once and run all tests but the end-to-end ones'
+	@echo 'make test-e2e    servers, browsers, wheels in fresh environments, killed processes, notebooks'
+	@echo 'make lint        ruff and mypy'
+	@echo 'make audit       known vulnerabilities of the installed packages (pip-audit; queries api.osv.dev)'
+	@echo 'make fuzz        10,000 generated pickle programs against the reader of checkpoints'
+	@echo 'make docs        the documentation as web pages, in docs/_build/html'
+	@echo 'make clean       remove the environments and the demo'"'"'s output'
+	@echo 'ORDER=1 make test runs the tests in the random order of seed 1'
 
 $(DEMO_ENV)/ready: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(DEMO_ENV)
@@ -27,13 +39,17 @@ $(DEMO_ENV)/ready: setup.cfg pyproject.toml
 	$(DEMO_ENV)/bin/pip install -q --no-build-isolation -e '.[cris]'
 	touch $@
 
-$(TEST_ENV)/ready: setup.cfg pyproject.toml
+$(QUICK_ENV)/ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(QUICK_ENV)
+	$(QUICK_ENV)/bin/pip install -q $(TORCH) $(BUILD_NEEDS)
+	$(QUICK_ENV)/bin/pip install -q --no-build-isolation -e '.[cris,$(TEST_EXTRAS)]'
+	touch $@
+
+$(TEST_ENV)/ready: setup.cfg pyproject.toml .ci/build_mmcv.py
 	$(PYTHON) -m venv $(TEST_ENV)
 	$(TEST_ENV)/bin/pip install -q $(TORCH) $(BUILD_NEEDS)
-	@echo 'installing mmcv with its compiled operations; without a wheel for this machine this takes minutes'
-	CFLAGS=-g0 MAX_JOBS=$(JOBS) $(TEST_ENV)/bin/pip install -q --no-build-isolation mmcv==2.1.0
-	$(TEST_ENV)/bin/python -c 'import mmcv.ops'
-	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,mim,export,demo,siglip,lora,pascal,docs,dev]'
+	$(TEST_ENV)/bin/python .ci/build_mmcv.py --wheels $(WHEELS) --jobs $(JOBS)
+	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,$(TEST_EXTRAS)]'
 	touch $@
 
 # timm and open_clip import torchvision, of which there is no build for every torch. Its Python part is enough for the
@@ -55,8 +71,29 @@ demo: $(DEMO_ENV)/ready
 	@echo 'and ask for a part yourself:'
 	@echo '  $(DEMO_ENV)/bin/python tools/infer.py PHOTO "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
-test: $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
-	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -n $(TEST_JOBS) --dist loadfile
+# What follows and how long it takes on 2 CPU cores; a step that is done is not listed.
+announce-quick:
+	@test -e $(QUICK_ENV)/ready || echo 'Next: install torch, mmcv-lite and the test tools (2 min)'
+	@echo 'Next: the fast tests (1.5 min)'
+
+announce announce-e2e:
+	@test -e $(TEST_ENV)/ready || echo 'Next: install torch, OpenMMLab and the test tools (2 min)'
+	@test -e $(TEST_ENV)/ready || ls $(WHEELS)/mmcv-*.whl > /dev/null 2>&1 || \
+	    echo 'Next: compile mmcv once, unless pip finds a wheel of it (4 min)'
+
+test-quick: announce-quick $(QUICK_ENV)/ready
+	OMP_NUM_THREADS=1 $(QUICK_ENV)/bin/python $(PYTEST) -m 'not slow and not e2e and not full_mmcv'
+
+test: announce $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
+	@echo 'Next: all tests but the end-to-end ones (6 min)'
+	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python $(PYTEST) -m 'not e2e'
+
+test-e2e: announce-e2e $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
+	@echo 'Next: the end-to-end tests (5 min)'
+	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python $(PYTEST) -m e2e
+
+fuzz: $(TEST_ENV)/ready
+	MMPARTREF_FUZZ=10000 OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -rs tests/robustness/test_pickle_programs.py
 
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .

@@ -19,7 +19,8 @@ BROWSERS, DRIVER = ('chromium', 'chromium-browser', 'google-chrome'), 'chromedri
 ARGUMENTS = ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--no-first-run',
              '--disable-background-networking', '--disable-component-update', '--disable-sync',
              '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1')
-PATIENCE = 10
+# Seconds; a slow machine may need many.
+PATIENCE = 60
 
 
 def missing(what: str) -> NoReturn:

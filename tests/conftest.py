@@ -4,9 +4,11 @@ import gc
 import importlib.util
 import os
 import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import pytest
 import torch
 
@@ -29,6 +31,11 @@ for _module in map(load_beside, ('browser_fixture', 'ranks_fixture')):
 
 # A forked process must not collect what its parent left: a destructor may wait for a thread that only the parent has.
 os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
+
+# The same examples in every run, on slow machines too; `make fuzz` looks for others.
+hypothesis.settings.register_profile('mmpartref', derandomize=True, deadline=None, print_blob=True,
+                                     suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile('mmpartref')
 
 TINY_MODEL = {
     'type': 'ReferringSegmentor',
@@ -78,6 +85,35 @@ def tiny_model_cfg() -> dict:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """Keep what exists before the test out of garbage collections; mmengine starts one per dataset that it reads."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def skip_as_failure(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """In continuous integration make a skip a failure, because it hides that a test has not run."""
+    if report.skipped and not hasattr(report, 'wasxfail') and os.environ.get('CI', '').lower() == 'true':
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = 'failed', f'{reason}; with CI=true a skipped test is a failure'
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    skip_as_failure(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    skip_as_failure(report)
+    return report
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

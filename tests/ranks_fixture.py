@@ -2,20 +2,21 @@
 
 ``tests/conftest.py`` loads this file and takes over the names in ``FIXTURES``.
 """
-import hashlib
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 
 from mmpartref.datasets.toyparts import make_toyparts
 
-FIXTURES = ('on_two_ranks', 'digest', 'odd_toyparts', 'tiny_config')
+FIXTURES = ('on_two_ranks', 'odd_toyparts', 'tiny_config', 'free_port', 'training_record')
 ROOT = Path(__file__).parents[1]
 # Seconds after which a process that does not answer counts as hung.
 PATIENCE = 150
@@ -58,22 +59,61 @@ def on_two_ranks() -> Callable[..., list[Any]]:
     return _on_two_ranks
 
 
+@pytest.fixture
+def free_port() -> str:
+    """A TCP port that no process listens on."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        return str(free.getsockname()[1])
+
+
+class TrainingRecord(Hook):
+    """Records the weights that training begins with, and the images, expressions, learning rate and loss of each step.
+
+    Attributes:
+        weights: state dict, copied before the first step.
+        steps: by (epoch, batch), the discrete values of a step.
+        losses: by (epoch, batch).
+    """
+
+    priority = 'LOW'
+
+    def __init__(self) -> None:
+        self.weights: dict[str, torch.Tensor] = {}
+        self.steps: dict[tuple[int, int], tuple] = {}
+        self.losses: dict[tuple[int, int], float] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        self.weights = {name: value.clone() for name, value in runner.model.state_dict().items()}
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        step = runner.epoch, batch_idx
+        drawn = [(sample.img_path, sample.get('expressions')) for sample in data_batch['data_samples']]
+        self.steps[step] = runner.iter, runner.optim_wrapper.get_lr()['lr'], drawn
+        self.losses[step] = float(outputs['loss'])
+
+    def assert_continues(self, whole: 'TrainingRecord', rtol: float = 1e-4) -> None:
+        """Check that a resumed run's steps are those of an uninterrupted run, up to its end.
+
+        Rounding differs between two runs on some processors, so losses are compared with ``rtol``. What is drawn and
+        the learning rate are exact.
+        """
+        assert self.steps
+        assert set(self.steps) == set(sorted(whole.steps)[-len(self.steps):])
+        for step, values in self.steps.items():
+            assert values == whole.steps[step], step
+            assert self.losses[step] == pytest.approx(whole.losses[step], rel=rtol), step
+
+
 @pytest.fixture(scope='session')
-def digest() -> Callable[[nn.Module], str]:
-    """``digest(model)``: the same for the same bits of all weights and buffers."""
-
-    def of(model: nn.Module) -> str:
-        found = hashlib.sha256()
-        for name, value in model.state_dict().items():
-            found.update(name.encode() + value.numpy().tobytes())
-        return found.hexdigest()
-
-    return of
+def training_record() -> type[TrainingRecord]:
+    """``TrainingRecord``, a hook to register in a runner."""
+    return TrainingRecord
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def odd_toyparts(tmp_path_factory) -> Path:
-    """Drawn scenes, an odd number in every split."""
+    """A ToyParts folder to read from, an odd number of scenes in every split."""
     root = tmp_path_factory.mktemp('data') / 'toyparts'
     make_toyparts(root, splits={'train': 5, 'val': 3, 'test': 3}, size=(96, 72), seed=1)
     return root

@@ -9,21 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.runner import Runner
+from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
 from mmpartref.engine.preemption_hook import PreemptedError
 from mmpartref.evaluation.dump import read_dump
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope='module')
-def toyparts(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp('data') / 'toyparts'
-    make_toyparts(root, splits={'train': 5, 'val': 3, 'test': 3}, size=(96, 72), seed=1)
-    return root
 
 
 @pytest.fixture
@@ -43,28 +36,42 @@ def config(tmp_path, tiny_model_cfg) -> Path:
     return file
 
 
-def train(config: Path, toyparts: Path, work_dir: Path, *, resume: bool = False, **options) -> Runner:
-    cfg = load_config(config, options, data_root=str(toyparts), work_dir=str(work_dir))
+def prepared(config: Path, data_root: Path, work_dir: Path, *, resume: bool = False, **options) -> Runner:
+    cfg = load_config(config, options, data_root=str(data_root), work_dir=str(work_dir))
     cfg.randomness = {'seed': 3}
     cfg.resume = resume
-    cfg.experiment_name = f'{work_dir.name}_{resume}'
-    runner = build_runner(cfg)
-    with mmengine_checkpoints_allowed():
-        runner.train()
-    return runner
+    cfg.experiment_name = f'{work_dir.name}_{len(list(work_dir.glob("*")))}'
+    return build_runner(cfg)
 
 
-def losses(work_dir: Path) -> list[tuple[int, float]]:
-    rows = []
-    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        rows += [json.loads(line) for line in file.read_text().splitlines()]
-    return [(row['epoch'], row['loss']) for row in rows if 'loss' in row]
+def tool(folder: Path, *args: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess:
+    """Run a program in a folder; returns what it printed."""
+    done = subprocess.run([*args], cwd=folder, capture_output=True, text=True, check=False, start_new_session=True,
+                          env={**os.environ, 'PYTHON': sys.executable, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT),
+                               **environment})
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
 
 
-def test_resuming_after_a_kill_continues_with_the_same_losses(config, toyparts, tmp_path):
-    whole = train(config, toyparts, tmp_path / 'whole')
-    expected = losses(tmp_path / 'whole')
-    assert len({epoch for epoch, _ in expected}) == 2
+def last_metrics(work_dir: Path) -> dict:
+    """The metrics that a test wrote into a work dir."""
+    (scored, ) = (file for file in work_dir.glob('*/*.json') if 'refer/mIoU' in file.read_text())
+    return json.loads(scored.read_text().splitlines()[-1])
+
+
+@pytest.mark.e2e
+def test_training_resumes_and_its_dump_scores_again_and_by_two_processes(config, odd_toyparts, tmp_path,
+                                                                         training_record, free_port):
+    whole, stopped, resumed = (training_record() for _ in range(3))
+    work_dir, broken = tmp_path / 'whole', tmp_path / 'broken'
+    trained = prepared(config, odd_toyparts, work_dir)
+    trained.register_hook(whole)
+    trained.train()
+    steps = len(whole.steps)
+    assert {epoch for epoch, _ in whole.steps} == {0, 1}
+    assert (work_dir / 'epoch_2.pth').is_file()
+    assert list(work_dir.glob('best_refer_mIoU_epoch_*.pth'))
+    assert 0 <= trained.message_hub.get_scalar('val/refer/mIoU').current() <= 1
 
     class Killed(Exception):
         pass
@@ -73,78 +80,70 @@ def test_resuming_after_a_kill_continues_with_the_same_losses(config, toyparts, 
         if runner.epoch == 1:
             raise Killed
 
-    cfg = load_config(config, data_root=str(toyparts), work_dir=str(tmp_path / 'broken'))
-    cfg.randomness = {'seed': 3}
-    cfg.experiment_name = 'broken'
-    runner = build_runner(cfg)
+    runner = prepared(config, odd_toyparts, broken)
     runner.hooks[-1].after_train_iter = kill
     with pytest.raises(Killed):
         runner.train()
 
-    # Then it is told to stop within the second epoch, and goes on there with a loading process.
-    cfg.resume, cfg.experiment_name = True, 'stopped'
-    runner = build_runner(cfg)
+    # Then it gets SIGTERM within the second epoch, and goes on there with a loading process.
+    runner = prepared(config, odd_toyparts, broken, resume=True)
+    runner.register_hook(stopped)
     runner.hooks[-1].before_train_iter = lambda *args, **kwargs: signal.raise_signal(signal.SIGTERM)
     with mmengine_checkpoints_allowed(), pytest.raises(PreemptedError):
         runner.train()
-    stopped = runner.iter + 1
-    assert len(expected) // 2 < stopped < len(expected)
+    assert list(stopped.steps) == [(1, 0)]
+    saved = {name: value.clone() for name, value in runner.model.state_dict().items()}
 
-    resumed = train(config, toyparts, tmp_path / 'broken', resume=True, **{'train_dataloader.num_workers': 1})
-    again = [loss for epoch, loss in losses(tmp_path / 'broken') if epoch == 2]
-    assert again[-len(expected) // 2:] == [loss for epoch, loss in expected if epoch == 2]
-    for (name, one), (_, other) in zip(
-            whole.model.state_dict().items(), resumed.model.state_dict().items(), strict=True):
-        assert torch.equal(one, other), name
+    runner = prepared(config, odd_toyparts, broken, resume=True, **{'train_dataloader.num_workers': 1})
+    runner.register_hook(resumed)
+    with mmengine_checkpoints_allowed():
+        runner.train()
+    # Exact: the weights are copied through the checkpoint.
+    assert resumed.weights.keys() == saved.keys()
+    assert all(torch.equal(value, saved[name]) for name, value in resumed.weights.items())
+    resumed.assert_continues(whole)
+    assert len(resumed.steps) == steps // 2 - 1
+    assert stopped.losses[1, 0] == pytest.approx(whole.losses[1, 0], rel=1e-4)
 
-
-def test_a_dump_scores_again_to_the_digit_and_by_two_processes(config, toyparts, tmp_path):
-    work_dir = tmp_path / 'run'
-    runner = train(config, toyparts, work_dir, **{'train_cfg.max_epochs': 1})
-    assert (work_dir / 'epoch_1.pth').is_file()
-    assert list(work_dir.glob('best_refer_mIoU_epoch_*.pth'))
-    trained = runner.message_hub.get_scalar('val/refer/mIoU').current()
-    assert 0 <= trained <= 1
-
-    def tool(*args: str) -> str:
-        done = subprocess.run([*args], cwd=tmp_path, capture_output=True, text=True, check=False,
-                              env={**os.environ, 'PYTHON': sys.executable, 'PORT': '29631', 'OMP_NUM_THREADS': '1',
-                                   'PYTHONPATH': str(ROOT)})
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
-
-    common = ['--data-root', str(toyparts), '--work-dir', str(tmp_path / 'test')]
-    checkpoint = str(work_dir / 'epoch_1.pth')
-    tool(sys.executable, str(ROOT / 'tools/test.py'), str(config), checkpoint, *common, '--dump',
-         str(tmp_path / 'one.json'), '--show-dir', str(tmp_path / 'show'))
-    tool('bash', str(ROOT / 'tools/dist_test.sh'), str(config), checkpoint, '2', *common, '--dump',
-         str(tmp_path / 'two.json'))
+    # The tools test the checkpoint, in one process and in two, and score the dump.
+    checkpoint, one, two = str(work_dir / 'epoch_2.pth'), tmp_path / 'one', tmp_path / 'two'
+    tool(tmp_path, sys.executable, str(ROOT / 'tools/test.py'), str(config), checkpoint, '--data-root',
+         str(odd_toyparts), '--work-dir', str(one), '--dump', f'{one}.json', '--show-dir', str(tmp_path / 'show'))
+    tool(tmp_path, 'bash', str(ROOT / 'tools/dist_test.sh'), str(config), checkpoint, '2', '--data-root',
+         str(odd_toyparts), '--work-dir', str(two), '--dump', f'{two}.json', PORT=free_port)
     assert list((tmp_path / 'show').iterdir())
-    scored = [file for file in (tmp_path / 'test').glob('*/*.json') if 'refer/mIoU' in file.read_text()]
-    logged = [json.loads(file.read_text().splitlines()[-1]) for file in scored]
-    tool(sys.executable, str(ROOT / 'tools/evaluate.py'), str(tmp_path / 'one.json'), '--json',
-         str(tmp_path / 'again.json'))
-    again = json.loads((tmp_path / 'again.json').read_text())
-    assert len(logged) == 2
-    for metrics in logged:
+    for name in (one, two):
+        tool(tmp_path, sys.executable, str(ROOT / 'tools/evaluate.py'), f'{name}.json', '--json',
+             str(tmp_path / 'again.json'))
+        metrics, again = last_metrics(name), json.loads((tmp_path / 'again.json').read_text())
+        # Exact: both are computed from the masks of one forward pass.
         assert metrics['refer/mIoU'] == again['mIoU']
         assert metrics['refer/P@0.5'] == again['P@0.5']
-    one, two = read_dump(tmp_path / 'one.json'), read_dump(tmp_path / 'two.json')
-    assert one.photos == two.photos
+    assert_same_predictions(read_dump(f'{one}.json').photos, read_dump(f'{two}.json').photos)
 
 
-def test_two_processes_train_one_model(config, toyparts, tmp_path):
-    done = subprocess.run(
-        ['bash', str(ROOT / 'tools/dist_train.sh'), str(config), '2', '--data-root', str(toyparts), '--work-dir',
-         str(tmp_path / 'dist'), '--seed', '3', '--cfg-options', 'train_cfg.max_epochs=1'],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, 'PYTHON': sys.executable, 'PORT': '29632', 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+def assert_same_predictions(photos: list, others: list) -> None:
+    """Check that two forward passes gave the same masks, but for pixels that rounding moves across the threshold."""
+    assert len(photos) == len(others) == 3
+    for photo, other in zip(photos, others, strict=True):
+        assert (photo.img_id, photo.ori_shape) == (other.img_id, other.ori_shape)
+        for one, two in zip(photo.expressions, other.expressions, strict=True):
+            assert (one.ref_id, one.expression, one.truth) == (two.ref_id, two.expression, two.truth)
+            assert (coco_mask.decode(one.pred) != coco_mask.decode(two.pred)).mean() < 5e-3
+            assert one.score == pytest.approx(two.score, abs=5e-3)
+
+
+@pytest.mark.e2e
+def test_two_processes_train_one_model(config, odd_toyparts, tmp_path, free_port):
+    done = tool(tmp_path, 'bash', str(ROOT / 'tools/dist_train.sh'), str(config), '2', '--data-root',
+                str(odd_toyparts), '--work-dir', str(tmp_path / 'dist'), '--seed', '3', '--cfg-options',
+                'train_cfg.max_epochs=1', PORT=free_port)
     assert (tmp_path / 'dist/epoch_1.pth').is_file()
     assert 'refer/mIoU' in done.stdout
 
 
-def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, toyparts, tmp_path):
+@pytest.mark.e2e
+def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, odd_toyparts, tmp_path):
     script = tmp_path / 'preempted.py'
     script.write_text('import os, runpy, subprocess, sys\n'
                       'from mmpartref.engine import ResumableStateHook\n'
@@ -153,12 +152,9 @@ def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, toyparts, t
                       'ResumableStateHook.before_train_iter = before_train_iter\n'
                       'sys.argv = sys.argv[1:]\n'
                       "runpy.run_path(sys.argv[0], run_name='__main__')\n")
-    done = subprocess.run(
-        [sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts),
-         '--work-dir', str(tmp_path / 'run'), '--cfg-options', 'train_dataloader.num_workers=1',
-         'train_dataloader.persistent_workers=True'],
-        cwd=tmp_path, capture_output=True, text=True, check=False, start_new_session=True,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+    done = tool(tmp_path, sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root',
+                str(odd_toyparts), '--work-dir', str(tmp_path / 'run'), '--cfg-options',
+                'train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True', check=False)
     assert done.returncode == 75, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stderr.splitlines()[-1] == (
         f'stopped by SIGTERM after iteration 1; the state is in {tmp_path}/run/interrupted.pth: the same command with '
@@ -166,7 +162,8 @@ def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, toyparts, t
     assert (tmp_path / 'run/last_checkpoint').read_text() == f'{tmp_path}/run/interrupted.pth'
 
 
-def test_cris_never_asks_for_compiled_operations(config, toyparts, tmp_path):
+@pytest.mark.e2e
+def test_cris_never_asks_for_compiled_operations(config, odd_toyparts, tmp_path):
     """As on mmcv-lite, where ``mmcv.ops`` cannot be imported: train, validate and test with it blocked."""
     script = tmp_path / 'without_ops.py'
     script.write_text('import runpy, sys\n'
@@ -174,10 +171,6 @@ def test_cris_never_asks_for_compiled_operations(config, toyparts, tmp_path):
                       "sys.modules['mmseg.models'] = sys.modules['mmdet.models'] = None\n"
                       'sys.argv = sys.argv[1:]\n'
                       "runpy.run_path(sys.argv[0], run_name='__main__')\n")
-    done = subprocess.run(
-        [sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root', str(toyparts),
-         '--work-dir', str(tmp_path / 'lite'), '--cfg-options', 'train_cfg.max_epochs=1'],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    tool(tmp_path, sys.executable, str(script), str(ROOT / 'tools/train.py'), str(config), '--data-root',
+         str(odd_toyparts), '--work-dir', str(tmp_path / 'lite'), '--cfg-options', 'train_cfg.max_epochs=1')
     assert (tmp_path / 'lite/epoch_1.pth').is_file()

@@ -2,7 +2,6 @@
 import copy
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +16,9 @@ from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import add_dump, build_runner, load_config
 from mmpartref.evaluation.dump import read_dump
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.key_report import WeightsError
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +131,7 @@ def last(cfg: Config, key: str) -> dict:
     return [row for row in rows if key in row][-1]
 
 
+@pytest.mark.slow
 def test_pretraining_on_refcoco_and_fine_tuning_on_parts(recipe):
     cfg = recipe('cris_r50_refcoco')
     first = train(cfg)
@@ -145,6 +145,7 @@ def test_pretraining_on_refcoco_and_fine_tuning_on_parts(recipe):
     tuned.optim_wrapper.optimizer.lr = 0.0
     second = train(tuned)
     learnt = dict(first.model.named_parameters())
+    # Exact: loaded, and left alone by a learning rate of 0.
     for name, value in second.model.named_parameters():
         assert torch.equal(value, learnt[name]), name
     assert last(tuned, 'refer/mIoU')['refer/mIoU'] >= 0
@@ -159,6 +160,7 @@ def test_pretraining_on_refcoco_and_fine_tuning_on_parts(recipe):
         train(recipe('cris_r50_refcoco_partimagenet', load_from=str(checkpoint.with_name('cut.pth'))))
 
 
+@pytest.mark.slow
 def test_parts_and_objects_together(recipe):
     cfg = recipe('cris_r50_joint_partimagenet')
     dataset = train(cfg).train_dataloader.dataset
@@ -172,6 +174,7 @@ def test_parts_and_objects_together(recipe):
     assert {'refer/mIoU_level_object', 'refer/mIoU_level_part'} <= found.keys()
 
 
+@pytest.mark.slow
 def test_parts_and_another_sets_objects_in_proportion(recipe):
     cfg = recipe('cris_r50_joint_coco_partimagenet', **{'train_dataloader.sampler.epoch_length': 8})
     runner = train(cfg)
@@ -183,6 +186,7 @@ def test_parts_and_another_sets_objects_in_proportion(recipe):
     assert last(cfg, 'loss')['loss'] > 0
 
 
+@pytest.mark.slow
 def test_objects_parts_and_their_parts(recipe, folders):
     cfg = recipe('cris_r50_levels_partimagenet')
     runner = train(cfg)
@@ -202,6 +206,7 @@ def test_objects_parts_and_their_parts(recipe, folders):
     assert found['refer/mIoU_level_subpart'] == pytest.approx(np.mean(ious))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['cris_r50_photo_labels_partimagenet', 'cris_tiny_toyparts_photo_labels'])
 def test_which_parts_a_photo_shows_beside_the_masks(name, recipe):
     cfg = recipe(name)
@@ -217,8 +222,9 @@ def test_which_parts_a_photo_shows_beside_the_masks(name, recipe):
     assert 0 < last(cfg, 'photo/mAP')['photo/mAP'] <= 1
 
 
-def test_two_processes_train_a_mixture_with_an_auxiliary_head(folders, tiny_model_cfg, tmp_path):
-    """Without find_unused_parameters, although a rank may hold nothing but objects, which have no label."""
+@pytest.mark.e2e
+def test_two_processes_train_a_mixture(folders, tiny_model_cfg, tmp_path, free_port):
+    """With an auxiliary head, without find_unused_parameters; a rank may hold only objects, which have no label."""
     tiny_model_cfg['auxiliary_head'] = {'type': 'MultiLabelPresenceHead', 'labels': 'partimagenet'}
     config = tmp_path / 'mixture.py'
     config.write_text(f"_base_ = {str(ROOT / 'configs/cris_r50_joint_coco_partimagenet.py')!r}\n"
@@ -233,14 +239,12 @@ def test_two_processes_train_a_mixture_with_an_auxiliary_head(folders, tiny_mode
                       'train_cfg = dict(max_epochs=1)\n'
                       'default_hooks = dict(logger=dict(interval=1), checkpoint=dict(save_best=None))\n'
                       "visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])\n")
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
     done = subprocess.run(
         ['bash', str(ROOT / 'tools/dist_train.sh'), str(config), '2', '--work-dir', str(tmp_path / 'dist'), '--seed',
          '3'],
         cwd=folders, capture_output=True, text=True, check=False,
-        env={**os.environ, 'PYTHON': sys.executable, 'PORT': port, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+        env={**os.environ, 'PYTHON': sys.executable, 'PORT': free_port, 'OMP_NUM_THREADS': '1',
+             'PYTHONPATH': str(ROOT)})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     log = [json.loads(line) for file in (tmp_path / 'dist').glob('*/vis_data/scalars.json')
            for line in file.read_text().splitlines()]

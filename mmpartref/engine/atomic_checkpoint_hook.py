@@ -1,5 +1,6 @@
 """Checkpoints that are whole or not there."""
 import errno
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -95,6 +96,21 @@ def main_process_decides() -> Iterator[None]:
 
 
 @contextmanager
+def file_client_deprecation_hidden(logger: logging.Logger) -> Iterator[None]:
+    """Hide mmengine's warnings that ``FileClient`` and ``HardDiskBackend``, which its own checkpoints use, will go."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not (message.startswith(('"FileClient"', '"HardDiskBackend"')) and 'deprecated in future' in message)
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
+
+
+@contextmanager
 def whole_files(runner: Runner) -> Iterator[None]:
     """Have the runner save by ``write_whole`` and all processes learn whether that was possible."""
     put, save = LocalBackend.put, runner.save_checkpoint
@@ -106,7 +122,7 @@ def whole_files(runner: Runner) -> Iterator[None]:
         for hook in runner.hooks:
             if isinstance(hook, ResumableStateHook):
                 hook.gather_buffers(runner)
-        with main_process_decides():
+        with main_process_decides(), file_client_deprecation_hidden(runner.logger):
             save(*args, **kwargs)
 
     LocalBackend.put, runner.save_checkpoint = put_whole, save_agreed
@@ -170,7 +186,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Remember the last checkpoint of a resumed run, and clear away what a kill has left half written."""
-        super().before_train(runner)
+        with file_client_deprecation_hidden(runner.logger):
+            super().before_train(runner)
         # Without it mmengine does not note a best checkpoint that comes before the next regular one.
         self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         if is_main_process():

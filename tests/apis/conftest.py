@@ -73,7 +73,7 @@ def detector(detector_config) -> PartReferInferencer:
     return PartReferInferencer(detector_config, device='cpu')
 
 
-@pytest.fixture(params=['cris', 'detector'])
+@pytest.fixture(params=['cris', pytest.param('detector', marks=pytest.mark.full_mmcv)])
 def inferencer(request) -> PartReferInferencer:
     """Both in turn."""
     return request.getfixturevalue(request.param)

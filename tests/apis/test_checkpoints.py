@@ -67,15 +67,19 @@ def test_averaged_weights_are_taken_where_there_are_any(fresh, tmp_path):
     assert holds(fresh, state)
 
 
+@pytest.mark.full_mmcv
 def test_an_mmdet_checkpoint_goes_into_the_detector(detector, detector_config, photo, tmp_path):
     inner = detector.model.detector.state_dict()
     torch.save({'meta': {}, 'state_dict': inner}, tmp_path / 'mask_rcnn.pth')
     torch.manual_seed(5)
     other = PartReferInferencer(detector_config, tmp_path / 'mask_rcnn.pth', 'cpu')
     assert holds(other.model.detector, inner)
-    assert [each.score for each in other(photo, ASKED)] == [each.score for each in detector(photo, ASKED)]
+    # Two forward passes, whose rounding differs on some processors.
+    expected = [each.score for each in detector(photo, ASKED)]
+    assert [each.score for each in other(photo, ASKED)] == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.full_mmcv
 def test_a_detector_learns_its_categories_from_its_checkpoint(detector, detector_config, tmp_path):
     config = copy.deepcopy(detector_config)
     categories = config.to_dict()['model']['categories']

@@ -111,6 +111,7 @@ def assert_rounding(result: torch.Tensor, model: nn.Module, inputs: dict[str, to
     assert (result - expected).abs().max() < 1e-4 * expected.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('counts', COUNTS)
 def test_onnxruntime_gives_what_the_model_gives(session, model, counts):
     inputs = make_inputs(ONNX_SIZE, counts)
@@ -118,6 +119,7 @@ def test_onnxruntime_gives_what_the_model_gives(session, model, counts):
     assert_rounding(torch.from_numpy(logits), model, inputs)
 
 
+@pytest.mark.slow
 def test_a_loaded_program_gives_what_the_model_gives_at_another_size(pt2_file, model):
     extra_files = {'metadata.json': ''}
     network = torch.export.load(pt2_file, extra_files=extra_files).module()
@@ -129,6 +131,7 @@ def test_a_loaded_program_gives_what_the_model_gives_at_another_size(pt2_file, m
             assert_rounding(network(*inputs.values()), model, inputs)
 
 
+@pytest.mark.slow
 def test_onnx_names_its_axes_and_says_what_surrounds_it(session):
     assert {each.name: each.shape for each in session.get_inputs()} == {
         'images': ['N', 3, 64, 96], 'tokens': ['U', 8], 'image_index': ['M'], 'text_index': ['M']}
@@ -151,6 +154,7 @@ def test_a_threshold_of_the_config_is_written(folder):
     assert (facts['decode'], facts['threshold']) == ('cris', '0.3')
 
 
+@pytest.mark.slow
 def test_the_documented_example_gives_the_inferencers_masks(session, folder):
     example = re.search(r'```python\n(import.*?def segment.*?)```', (ROOT / 'docs/export.md').read_text(), re.DOTALL)
     names: dict = {}
@@ -166,6 +170,7 @@ def test_the_documented_example_gives_the_inferencers_masks(session, folder):
     assert np.mean(masks != expected) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_comparison_finds_other_weights(onnx_file, model):
     assert max(compare_with_eager(model, onnx_file, ONNX_SIZE).values()) < 0.1 * TOLERANCE
     nn.init.normal_(model.neck.out_conv[0].weight)

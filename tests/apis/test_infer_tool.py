@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools.coco import COCO
+
+from mmpartref.apis import PartReferInferencer, PhotoResults
 
 ROOT = Path(__file__).parents[2]
 ASKED = ['car body', 'car side mirror']
@@ -58,16 +60,32 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
 
 
-def test_the_readmes_command(infer, cris, photos, tmp_path, capsys):
+@pytest.fixture
+def recorded(monkeypatch) -> list[PhotoResults]:
+    """All results of inferencers, to compare files and printed numbers with the outputs of the same forward passes."""
+    found, stream = [], PartReferInferencer.stream
+
+    def record(*args, **kwargs) -> Iterator[PhotoResults]:
+        for results in stream(*args, **kwargs):
+            found.append(results)
+            yield results
+
+    monkeypatch.setattr(PartReferInferencer, 'stream', record)
+    return found
+
+
+def test_the_readmes_command(infer, recorded, cris, photos, tmp_path, capsys):
     assert infer(photos / 'left/a.png', *ASKED) == 0
     assert files(tmp_path / 'outputs') == {'a_0.png', 'a_1.png', 'a_overlay.png'}
     shown = capsys.readouterr()
-    expected = cris(photos / 'left/a.png', ASKED)
-    for number, result in enumerate(expected):
+    (results, ) = list(recorded)
+    for number, (result, expected) in enumerate(zip(results, cris(photos / 'left/a.png', ASKED), strict=True)):
         written = np.array(Image.open(tmp_path / f'outputs/a_{number}.png'))
         assert np.array_equal(written, result.mask * np.uint8(255))
         assert f'{result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the photo -> ' in shown.out
-    assert np.array_equal(np.array(Image.open(tmp_path / 'outputs/a_overlay.png')), np.array(expected.overlay()))
+        # Another forward pass: on some processors a pixel at the threshold changes.
+        assert (result.mask != expected.mask).mean() < 0.002
+    assert np.array_equal(np.array(Image.open(tmp_path / 'outputs/a_overlay.png')), np.array(results.overlay()))
 
 
 def test_a_folder_with_everything(infer, cris, photos, tmp_path, capsys):
@@ -167,6 +185,7 @@ def test_bad_models_end_with_a_sentence(infer, model, photos, tmp_path, capsys):
         assert message in shown
 
 
+@pytest.mark.e2e
 def test_it_runs_as_a_program(model, photos, tmp_path):
     (photos / 'a_bad.jpg').write_bytes(b'')
     done = subprocess.run(

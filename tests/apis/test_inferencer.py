@@ -11,10 +11,14 @@ ASKED = ['car body', 'car side mirror']
 
 
 def same(one: PhotoResults, other: PhotoResults) -> bool:
-    # On some processors a matrix product rounds a row differently with and without others below it.
+    """Compare two forward passes, whose rounding differs on some processors: a pixel at the threshold may change.
+
+    With random weights masks depend little on the image, heat maps show it better.
+    """
     return len(one) == len(other) and all(
-        a['expression'] == b['expression'] and a['score'] == pytest.approx(b['score'], rel=1e-6)
-        and np.array_equal(a['mask'], b['mask'])
+        a['expression'] == b['expression'] and a['score'] == pytest.approx(b['score'], rel=1e-3)
+        and a['mask'].shape == b['mask'].shape and (a['mask'] != b['mask']).mean() < 0.002
+        and ('heat_map' not in a or 'heat_map' not in b or (abs(a['heat_map'] - b['heat_map']) > 2e-5).mean() < 0.002)
         for a, b in zip(one, other, strict=True))
 
 
@@ -34,12 +38,13 @@ def test_every_kind_of_photo_gives_the_same_answer(inferencer, photo, tmp_path):
     file = tmp_path / 'photo.png'
     cv2.imwrite(str(file), photo[:, :, ::-1])
     channels_first = torch.from_numpy(photo.copy()).permute(2, 0, 1)
-    expected = inferencer(photo, ASKED)
+    expected = inferencer(photo, ASKED, heat_map=True)
     kinds = [file, str(file), Image.fromarray(photo), Image.open(file), photo.astype(np.uint16) * 257,
              photo.astype(np.float64) / 255, channels_first, channels_first.to(torch.bfloat16) / 255,
              inferencer.reader(file)]
-    answers = inferencer(kinds[:7] + kinds[8:], ASKED)
+    answers = inferencer(kinds[:7] + kinds[8:], ASKED, heat_map=True)
     assert [same(answer, expected) for answer in answers] == [True] * 8
+    assert not same(inferencer(photo[:, :, ::-1], ASKED, heat_map=True), expected)
 
 
 def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, photo):
@@ -50,12 +55,17 @@ def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, photo
         assert heat.shape == (50, 70)
         assert heat.dtype == np.float32
         assert 0 <= heat.min() < heat.max() <= 1
-        assert np.array_equal(heat > cris.model.decode.threshold, result.mask)
-        assert result.score == pytest.approx(heat[result.mask].mean(), abs=1e-5)
+        threshold = cris.model.decode.threshold
+        # The heat map is interpolated anew, one expression at a time: other rounding than the mask's.
+        clear = np.abs(heat - threshold) > 1e-5
+        assert clear.mean() > 0.99
+        assert np.array_equal((heat > threshold)[clear], result.mask[clear])
+        assert result.score == pytest.approx(heat[result.mask].mean(), abs=1e-4)
     with pytest.raises(ValueError, match='heat_map=True'):
         _ = plain[0].heat_map
 
 
+@pytest.mark.full_mmcv
 def test_a_detectors_heat_map_is_the_best_instances_score(detector, photo):
     body, unknown = detector(photo, ['car body', 'the moon'], heat_map=True)
     assert body.heat_map.dtype == np.float32
@@ -156,8 +166,8 @@ def test_bad_models_are_told(cris_config, tmp_path):
         PartReferInferencer(cris_config)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a CUDA device')
-def test_a_missing_gpu_is_told(cris_config):
+def test_a_missing_gpu_is_told(cris_config, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     with pytest.raises(ValueError, match='torch sees no CUDA device'):
         PartReferInferencer(cris_config, device='cuda')
     assert PartReferInferencer(cris_config, device='auto').device.type == 'cpu'

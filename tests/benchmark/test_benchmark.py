@@ -89,7 +89,8 @@ def test_cases_take_turns_after_one_run_that_is_not_timed():
 @pytest.mark.skipif(sys.platform != 'linux', reason='other systems do not tell a process its peak')
 def test_the_peak_is_what_the_case_needed():
     needed = peak_memory(lambda: torch.ones(64 * 2**20 // 4).sum(), torch.device('cpu'))
-    assert needed is None or 60 <= needed <= 90
+    # The allocator and other threads add a little to 64 MiB, and the system may count pages late.
+    assert needed is None or 48 <= needed <= 128
 
 
 def test_a_checkout_gets_our_weights(tiny_model_cfg, checkout):
@@ -106,6 +107,7 @@ def test_a_checkout_gets_our_weights(tiny_model_cfg, checkout):
         load_published(checkout / 'model', model)
 
 
+@pytest.mark.slow
 def test_the_tool_times_all_sections(monkeypatch, capsys, tmp_path, checkout):
     out = tmp_path / 'out.json'
     monkeypatch.setattr('mmpartref.benchmark.clock.CEILING_SIDE', 128)

@@ -1,4 +1,4 @@
-"""Much of everything: answers in one process, annotations in one json, workers on one epoch."""
+"""Load: thousands of predictions in one process, thousands of annotations in one json, several workers an epoch."""
 import gc
 import hashlib
 import runpy
@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 MIB = 2**20
 
 
-def test_ten_thousand_answers_leave_nothing_behind(tiny_model_cfg):
+@pytest.mark.slow
+def test_thousands_of_predictions_leave_nothing_behind(tiny_model_cfg):
     config = Config.fromfile(ROOT / 'configs/cris_tiny_toyparts.py')
     config.model = {**tiny_model_cfg, 'decode': 'aligned'}
     config.test_dataloader.dataset.pipeline[1].size = 32
@@ -30,15 +31,15 @@ def test_ten_thousand_answers_leave_nothing_behind(tiny_model_cfg):
     drawn = np.random.default_rng(0)
     photos = [drawn.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((24, 32), (32, 20))]
     process, readings = psutil.Process(), []
-    for call in range(100):
-        if call in (20, 99):
+    for call in range(61):
+        if call in (20, 60):
             gc.collect()
             readings.append((len(gc.get_objects()), process.memory_info().rss / MIB))
-        found = inferencer(photos[call % 2], [f'part {call % 5} {number}' for number in range(100)])
-        assert len(found) == 100
+        found = inferencer(photos[call % 2], [f'part {call % 5} {number}' for number in range(50)])
+        assert len(found) == 50
     (objects, memory), (objects_later, memory_later) = readings
-    # 79 calls lie between: fewer than one object a call, fewer than 4 kB a mask.
-    assert objects_later - objects < 79
+    # Within 40 calls of 50 expressions: fewer than one object a call, less than 15 kB an expression.
+    assert objects_later - objects < 40
     assert memory_later - memory < 30
 
 
@@ -48,6 +49,7 @@ def read_everything(dataset, answer):
     answer.send((expressions, psutil.Process().memory_full_info().uss / MIB))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif('fork' not in torch.multiprocessing.get_all_start_methods(), reason='needs fork')
 def test_a_worker_shares_the_index(tmp_path):
     """docs/benchmarks.md states the memory for 100,000 annotations, by the same tool."""
@@ -85,9 +87,10 @@ def digests(dataloader, epoch):
     return found
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_gives_the_same_epochs(odd_toyparts):
     epochs = []
-    for workers in (0, 1, 2, 4):
+    for workers in (0, 1, 3):
         cfg = load_config(ROOT / 'configs/cris_tiny_toyparts_absent.py', data_root=str(odd_toyparts)).train_dataloader
         cfg.update(batch_size=8, num_workers=workers, persistent_workers=workers > 0)
         with DefaultScope.overwrite_default_scope('mmpartref'):
@@ -96,4 +99,5 @@ def test_any_number_of_workers_gives_the_same_epochs(odd_toyparts):
         torch.manual_seed(workers)
     assert len(epochs[0][0]) >= 3
     assert epochs[0][0] != epochs[0][1]
-    assert epochs[0] == epochs[1] == epochs[2] == epochs[3]
+    # Exact: images and masks are integers.
+    assert epochs[0] == epochs[1] == epochs[2]

@@ -44,6 +44,7 @@ def test_every_step_is_timed_and_the_config_stays(dataloader):
     assert dataloader.to_dict() == before
 
 
+@pytest.mark.slow
 def test_the_tool_prints_a_row_per_number_of_workers(monkeypatch, capsys, tmp_path, toyparts):
     out = tmp_path / 'out.json'
     monkeypatch.setattr(sys, 'argv', [

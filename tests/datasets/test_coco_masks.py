@@ -2,8 +2,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.coco_masks import rle_from_segmentation, run_lengths
@@ -30,10 +30,10 @@ def uncompressed(mask: np.ndarray) -> dict:
     return {'size': list(mask.shape), 'counts': [0, *lengths] if pixels[0] else lengths}
 
 
-masks = st.lists(st.booleans(), min_size=HEIGHT * WIDTH, max_size=HEIGHT * WIDTH).map(
-    lambda pixels: np.array(pixels).reshape(HEIGHT, WIDTH))
+masks = arrays(bool, (HEIGHT, WIDTH))
 
 
+@settings(deadline=None)
 @given(masks)
 def test_all_three_kinds_of_rle_give_the_same_mask(mask: np.ndarray) -> None:
     as_bytes = encode(mask)
@@ -42,6 +42,7 @@ def test_all_three_kinds_of_rle_give_the_same_mask(mask: np.ndarray) -> None:
         np.testing.assert_array_equal(decode(segmentation), mask)
 
 
+@settings(deadline=None)
 @given(masks)
 def test_run_lengths_of_compressed_counts(mask: np.ndarray) -> None:
     assert run_lengths(encode(mask)['counts']).tolist() == uncompressed(mask)['counts']

@@ -56,11 +56,10 @@ def test_draw_depends_on_the_ref_alone() -> None:
     assert backwards[::-1] == together
 
 
-@pytest.mark.parametrize('workers', [1, 2])
-def test_persistent_workers_learn_of_the_epoch_and_draw_the_same(workers: int) -> None:
+def test_persistent_workers_learn_of_the_epoch_and_draw_the_same() -> None:
     transform = DrawExpressions()
     alone = DrawExpressions()
-    loader = DataLoader(Photos(transform), batch_size=2, num_workers=workers, persistent_workers=True,
+    loader = DataLoader(Photos(transform), batch_size=2, num_workers=2, persistent_workers=True,
                         collate_fn=list, multiprocessing_context='fork')
     for epoch in range(3):
         transform.set_epoch(epoch)

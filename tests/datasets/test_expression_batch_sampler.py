@@ -65,7 +65,7 @@ def test_every_photo_once_in_batches_of_a_fixed_number(counts: list[int], batch_
         assert len(seen) == len(counts)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=80, max_size=120), st.integers(24, 64), st.integers(0, 3))
 def test_batches_hold_about_batch_size_expressions(counts: list[int], batch_size: int, epoch: int) -> None:
     sampler, = samplers(counts, batch_size, epoch=epoch)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpartref.datasets.transforms import Letterbox
@@ -14,6 +14,7 @@ def place(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
     return matrix @ np.array([x, y, 1.0])
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, sides)
 def test_published_map_puts_index_corners_on_the_frame(h: int, w: int, height: int, width: int) -> None:
     scale = min(height / h, width / w)
@@ -23,6 +24,7 @@ def test_published_map_puts_index_corners_on_the_frame(h: int, w: int, height: i
     np.testing.assert_allclose(place(matrix, w, h), margin + np.array([w, h]) * scale, atol=1e-3)
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, sides)
 def test_half_pixel_map_puts_pixel_borders_on_the_frame(h: int, w: int, height: int, width: int) -> None:
     scale = min(height / h, width / w)
@@ -72,7 +74,9 @@ def test_masks_move_with_the_matrix(half_pixel: bool, size: tuple[int, int]) -> 
 def test_same_size_with_half_pixel_changes_nothing() -> None:
     img = np.random.default_rng(0).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     for half_pixel in (True, False):
-        np.testing.assert_array_equal(Letterbox(24, half_pixel=half_pixel)({'img': img})['img'], img)
+        same = Letterbox(24, half_pixel=half_pixel)({'img': img})['img']
+        # Interpolation may round by one level; in noise, a shift changes a pixel by about 85.
+        np.testing.assert_allclose(same.astype(int), img.astype(int), atol=1)
 
 
 def test_published_map_shifts_when_doubling_and_half_pixel_does_not() -> None:
@@ -81,9 +85,10 @@ def test_published_map_shifts_when_doubling_and_half_pixel_does_not() -> None:
     img = np.zeros((10, 10, 3), np.uint8)
     shifted, placed = (Letterbox(20, half_pixel=half_pixel)({'img': img, 'gt_masks': mask})['gt_masks'][0, 10]
                        for half_pixel in (False, True))
-    # The step between columns 4 and 5 lies at the middle of both images.
-    assert placed[:10].max() < 128 <= placed[10:19].min()
-    assert shifted[9] >= 127
+    # The step between columns 4 and 5 is at the middle of both images: columns 9 and 10 are 64 and 191.
+    assert placed[:10].max() < 100 < 150 < placed[10:19].min()
+    # Half a pixel further left, column 9 is 127.5.
+    assert shifted[9] > 100
 
 
 def test_fill_is_what_the_model_subtracts() -> None:

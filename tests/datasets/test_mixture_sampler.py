@@ -79,8 +79,8 @@ def test_an_epoch_shows_exactly_the_shares_and_no_item_again_before_all_of_its_s
 
 
 def test_every_place_of_an_epoch_is_of_each_set_with_its_chance_and_of_any_item_alike():
-    """2,000 epochs of 8 places, 3 of 4 of the second set: four standard deviations of the binomial around the mean."""
-    sizes, epochs = [4, 9], 2000
+    """400 epochs of 8 places, 3 of 4 of the second set: four standard deviations of the binomial around the mean."""
+    sizes, epochs = [4, 9], 400
     drawn = np.array([rows(sizes, epoch, weights=[1, 3], epoch_length=8)[0] for epoch in range(epochs)])
     second = (drawn >= 4).mean(axis=0)
     assert np.abs(second - 0.75).max() < 4 * (0.75 * 0.25 / epochs)**0.5

@@ -1,4 +1,3 @@
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,8 +190,3 @@ def test_pipeline_from_config(coco: dict, write: Write, write_photo: Callable[..
     assert [ref['ref_id'] for ref in sample.refs] == ['1:5', '1:6']
     assert sample.ori_shape == (20, 30)
     assert np.asarray(sample.letterbox_matrix).shape == (2, 3)
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger('mmengine').setLevel(logging.ERROR)

@@ -10,6 +10,9 @@ from doc_shell import run_page
 from doc_tools import ROOT
 from doc_world import make_world
 
+# Trains and tests small models with the tools, and reads mim's and mmdet's own commands and models.
+pytestmark = [pytest.mark.e2e, pytest.mark.full_mmcv]
+
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').glob('*.md'))]
 
 
@@ -71,7 +74,7 @@ def test_commands_are_run_and_code_sees_what_they_wrote(world: Path, tmp_path: P
 
 
 WRONG = [
-    # What is wrong, the line it stands on, and words of the message.
+    # A block, the line in it that is wrong, and words of the message. bash ends at the last one.
     ('```bash\npython tools/infer.py PHOTO "car tire" \\\n    --config CONFIG --chekpoint CHECKPOINT\n```', 2,
      '--chekpoint'),
     ('```bash\n\npython tools/train.py configs/cris_r50_partimagenet.py --resum x y\n```', 3, 'unrecognized arguments'),
@@ -85,10 +88,9 @@ WRONG = [
     ('```bash\npip install mmcv==2.2.0\n```', 2, 'setup.cfg asks for mmcv'),
     ('```bash\npip install --no-bild torch\n```', 2, '--no-bild'),
     ('```bash\nmake everything\n```', 2, 'everything'),
-    ('```bash\nexport MMPARTREF_WEIGTHS_DIR=x; make test\n```', 2, 'MMPARTREF_WEIGTHS_DIR'),
+    ('```bash\nMMPARTREF_WEIGTHS_DIR=x make test\n```', 2, 'MMPARTREF_WEIGTHS_DIR'),
     ('```bash\nconda install mmpartref\n```', 2, 'conda'),
     ('```bash\npython -m mmpartref.demo --prt 80\n```', 2, '--prt'),
-    ('```bash\nmake test\necho $NOWHERE\n```', 3, 'NOWHERE'),
     ('```python\nx = 1\n\nmmpartref\n```', 4, 'NameError'),
     ('```python\nx = (1, 2\n```', 2, 'never closed'),
     ("```python\n_base_ = './cris_r50_partimagenet.py'\nmodel = dict(neck=dict(in_channels=(1, 2, 3)))\n```", 1,
@@ -97,12 +99,18 @@ WRONG = [
     ('```\nno language\n```', 1, 'no language'),
     ('```perl\n```', 1, 'perl'),
     ('    indented\n', 1, 'no language'),
+    ('```bash\nmake test\necho $NOWHERE\n```', 3, 'NOWHERE'),
 ]
 
 
-@pytest.mark.parametrize(('text', 'line', 'words'), WRONG, ids=[words for _, _, words in WRONG])
-def test_what_is_wrong_is_named_with_its_line(text: str, line: int, words: str, world: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_is_named_with_its_line(world: Path, tmp_path: Path) -> None:
+    text = ''
+    expected = []
+    for block, line, words in WRONG:
+        expected.append((text.count('\n') + line, words))
+        text += f'{block}\n\n'
     failures = carry_out_text(text, world, tmp_path)
-    assert len(failures) == 1
-    assert failures[0].startswith((f'page.md:{line}: ', f'page.md: bash: line {line}: '))
-    assert words in failures[0]
+    assert len(failures) == len(expected), '\n'.join(failures)
+    for failure, (line, words) in zip(failures, expected, strict=True):
+        assert failure.startswith((f'page.md:{line}: ', f'page.md: bash: line {line}: ')), failure
+        assert words in failure

@@ -1,5 +1,6 @@
-"""What the tests of breaking off and resuming share; ``tests`` is no package."""
+"""Fixtures of the tests of interrupted and resumed runs; ``tests`` is not a package."""
 import importlib.util
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +20,13 @@ def toy() -> Iterator[ModuleType]:
     sys.modules['resumable_toy'] = module
     spec.loader.exec_module(module)
     threads = torch.get_num_threads()
+    # PreemptionHook's handlers stay where an exception ends a run.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         # Formatting the config for each checkpoint takes longer than the training.
         patch.setattr(Config, 'pretty_text', 'toy = True')
         yield module
     torch.set_num_threads(threads)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -16,7 +16,11 @@ REFS = [{'ref_id': f'1:{index}', 'expressions': ['head', 'the head', 'a head']} 
 
 
 class Refs(BaseDataset):
-    """One photo of twenty refs."""
+    """One image of twenty refs."""
+
+    def __init__(self, **settings: Any) -> None:
+        # mmengine's serialization collects garbage, which takes longer than a test.
+        super().__init__(serialize_data=False, **settings)
 
     def load_data_list(self) -> list[dict]:
         return [{'refs': REFS}]

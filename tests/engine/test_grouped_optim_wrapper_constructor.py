@@ -44,7 +44,8 @@ def test_training_is_mmengines():
             wrapper.update_params(net['head'](net['backbone'](inputs)).square().sum())
         results.append([p.detach().clone() for p in net.parameters()])
     for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other)
+        # Two trainings, whose rounding differs on some processors.
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_without_paramwise_settings_there_is_one_group():

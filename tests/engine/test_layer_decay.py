@@ -71,12 +71,16 @@ def test_what_has_no_depths_or_no_factor_is_refused(layer_decay, reason):
         rates(model('vit'), layer_decay=layer_decay)
 
 
-def test_encoders_without_depths_or_without_rates_are_refused():
+@pytest.mark.full_mmcv
+def test_encoders_without_depths_are_refused():
     net = nn.ModuleDict({'backbone': MODELS.build(dict(
         type='SelectMaps', out_channels=(8, 16, 32),
         backbone=dict(type='mmdet.ResNet', depth=18, base_channels=4, stem_channels=4)))})
     with pytest.raises(ValueError, match="'backbone': SelectMaps does not tell how deep its parameters lie"):
         rates(net, layer_decay=dict(backbone=0.5))
+
+
+def test_encoders_without_rates_are_refused():
     with pytest.raises(ValueError, match="nothing of 'backbone' learns"):
         rates(model('text', freeze=True), layer_decay=dict(backbone=0.5))
     with pytest.raises(ValueError, match='give the optimizer its lr'):

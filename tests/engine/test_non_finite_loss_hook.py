@@ -103,7 +103,9 @@ def test_a_skipped_loss_keeps_and_a_skipped_gradient_drops_what_was_accumulated(
             run.step(value)
         for value in expected:
             plain.step(value)
-        assert same(dict(run.model.named_parameters()), dict(plain.model.named_parameters()))
+        # Rounding differs between two runs on some processors; a step less or more changes the weights by 0.1.
+        for name, each in plain.model.named_parameters():
+            torch.testing.assert_close(dict(run.model.named_parameters())[name], each, rtol=1e-4, atol=1e-5, msg=name)
     assert run.hook.skipped == 2
 
 

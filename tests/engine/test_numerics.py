@@ -59,6 +59,7 @@ def parameters(model):
     return {name: each.detach().clone() for name, each in model.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('config', 'more'), [
     ('cris_r50_partimagenet.py', {}),
     ('cris_r50_partimagenet.py', {'clip_grad': {'max_norm': 1e-3}}),
@@ -125,16 +126,21 @@ def mixed(monkeypatch):
 
 @pytest.mark.parametrize('more', [{}, {'clip_grad': {'max_norm': 1e-2}}, {'accumulative_counts': 2}])
 def test_the_scale_of_the_loss_leaves_no_trace_in_the_weights(model, mixed, more):
-    """A power of two moves exponents only: clipping and Adam have to see the gradients without it."""
-    found = []
+    """Clipping and the optimizer have to see the gradients without the scale.
+
+    SGD, because the steps of Adam do not depend on the scale of the gradients.
+    """
+    before, found = parameters(model), []
+    optimizer = {'_delete_': True, 'type': 'SGD', 'lr': 1e-3}
     for scale in (1., 2.**16):
         trained = copy.deepcopy(model)
-        optim = mixed(trained, scale, **more)
+        optim = mixed(trained, scale, optimizer=optimizer, paramwise_cfg=None, **more)
         for number in (2, 1):
             trained.train_step(photos(number), optim)
-        found.append(parameters(trained))
-    assert all(torch.equal(each, found[1][name]) for name, each in found[0].items())
-    assert changed(model, found[0])
+        found.append(torch.cat([(each - before[name]).flatten() for name, each in parameters(trained).items()]))
+    # Rounding to bfloat16 may differ between two runs on some processors; the scale is a factor of 65536.
+    assert found[0].norm() > 0
+    assert (found[1] - found[0]).norm() < 0.02 * found[0].norm()
 
 
 def test_a_scale_too_large_skips_and_halves_until_a_step_fits(model, mixed):

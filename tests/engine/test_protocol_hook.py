@@ -9,9 +9,9 @@ from mmengine.runner import BaseLoop, Runner
 from mmpartref.datasets.protocols import load_protocol
 from mmpartref.datasets.toyparts import make_toyparts
 from mmpartref.engine import ProtocolHook
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.config_check import ConfigError
 from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.key_report import WeightsError
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +107,7 @@ def test_resuming_a_training_is_not_a_test() -> None:
     ProtocolHook().after_load_checkpoint(runner, {'meta': {'dataset_meta': {}}})
 
 
+@pytest.mark.slow
 def test_from_training_to_a_test_on_drawn_scenes(tmp_path: Path, tiny_model_cfg: dict) -> None:
     make_toyparts(tmp_path / 'toyparts', splits={'train': 2, 'val': 1, 'test': 2}, size=(96, 72), seed=1)
     letterbox = "dict(type='Letterbox', size=64)"

@@ -1,4 +1,6 @@
+import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,15 +15,26 @@ from mmpartref.engine.training_checks import check_training
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope='module')
+def toyparts(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp('data') / 'toyparts'
+    make_toyparts(root, splits={'train': 3, 'val': 1, 'test': 1}, size=(64, 64), seed=0)
+    return root
+
+
 @pytest.fixture
-def drawn(tmp_path) -> Path:
-    make_toyparts(tmp_path, splits={'train': 3, 'val': 1, 'test': 1}, size=(64, 64), seed=0)
-    return tmp_path
+def drawn(toyparts, tmp_path) -> Path:
+    """A copy, which a test may damage."""
+    return Path(shutil.copytree(toyparts, tmp_path / 'toyparts'))
 
 
 @pytest.fixture
 def detector(drawn) -> Config:
-    return load_config(ROOT / 'configs/mask_rcnn_tiny_toyparts.py', {}, data_root=str(drawn))
+    """The training of a detector; its model is not checked."""
+    dataset = {'type': 'mmdet.CocoDataset', 'data_root': str(drawn), 'ann_file': 'annotations/train/train.json',
+               'data_prefix': {'img': 'images/train'}}
+    return Config({'train_dataloader': {'dataset': dataset}, 'train_cfg': {'max_epochs': 1},
+                   'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.1}}})
 
 
 def change(folder: Path, how: Callable[[dict], object]) -> None:
@@ -31,17 +44,22 @@ def change(folder: Path, how: Callable[[dict], object]) -> None:
     path.write_text(json.dumps(document))
 
 
-def test_sound_data_pass(detector):
-    check_training(detector)
+@pytest.mark.full_mmcv
+def test_a_detectors_config_is_checked(toyparts, tmp_path):
+    config = ROOT / 'configs/mask_rcnn_tiny_toyparts.py'
+    check_training(load_config(config, {}, data_root=str(toyparts)))
+    with pytest.raises(FileNotFoundError, match=r'train\.json does not exist'):
+        check_training(load_config(config, {}, data_root=str(tmp_path)))
 
 
-@pytest.mark.parametrize('key', ['train_dataloader', 'train_cfg', 'optim_wrapper'])
-def test_a_config_without_training_is_refused(key):
-    cfg = load_config(ROOT / 'configs/cris_tiny_toyparts.py', {})
-    check_training(cfg)
-    cfg.pop(key)
-    with pytest.raises(ConfigError, match=rf'cris_tiny_toyparts\.py has no {key}, so there is nothing to train'):
-        check_training(cfg)
+def test_a_config_without_training_is_refused():
+    whole = load_config(ROOT / 'configs/cris_tiny_toyparts.py', {})
+    check_training(whole)
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        cfg = copy.deepcopy(whole)
+        cfg.pop(key)
+        with pytest.raises(ConfigError, match=rf'cris_tiny_toyparts\.py has no {key}, so there is nothing to train'):
+            check_training(cfg)
 
 
 @pytest.mark.parametrize(('how', 'sentence'), [
@@ -53,6 +71,7 @@ def test_a_config_without_training_is_refused(key):
     (lambda d: d['annotations'][1].update(segmentation=7), 'annotation {id}'),
 ], ids=['no box', 'three numbers', 'no box either', 'bool', 'dangling', 'no mask'])
 def test_a_damaged_record_is_named_with_its_file(detector, drawn, how, sentence):
+    check_training(detector)
     found = json.loads((drawn / 'annotations/train/train.json').read_text())['annotations'][1]['id']
     change(drawn, how)
     with pytest.raises(ValueError, match=r'train\.json: ' + sentence.format(id=found)):
@@ -66,7 +85,7 @@ def test_photos_that_are_gone_are_named_before_the_training(detector, drawn):
         check_training(detector)
 
 
-def test_data_sets_inside_wrappers_are_looked_at_too(detector, drawn):
+def test_datasets_inside_wrappers_are_checked_too(detector, drawn):
     inner = detector.train_dataloader.dataset
     detector.train_dataloader.dataset = {'type': 'RepeatDataset', 'times': 2, 'dataset': inner}
     (drawn / 'annotations/train/train.json').unlink()

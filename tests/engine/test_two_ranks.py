@@ -11,10 +11,10 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.model.utils import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 
-from mmpartref.engine.checkpoint_types import mmengine_checkpoints_allowed
 from mmpartref.engine.launch import build_runner, load_config
 from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
 from mmpartref.engine.one_sentence_errors import one_sentence_errors
+from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -58,26 +58,38 @@ class Watch(Hook):
         self.metrics = dict(metrics)
 
 
-def train(config, toyparts, work_dir, digest):
+def weights_of(model):
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def assert_one_model(one, other):
+    """Compare the weights of two ranks, which step alike on the same gradients, up to the rounding of these steps."""
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_allclose(value, other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def train(config, toyparts, work_dir):
     """On one rank: train and validate."""
     runner = runner_of(config, toyparts, work_dir, launcher='pytorch')
     watch = Watch()
     runner.register_hook(watch, 'VERY_LOW')
     runner.train()
-    return {'weights': digest(runner.model.module), 'metrics': watch.metrics, 'without': watch.without,
+    return {'weights': weights_of(runner.model.module), 'metrics': watch.metrics, 'without': watch.without,
             'unused allowed': runner.model.find_unused_parameters}
 
 
-@pytest.mark.parametrize('kind', ['cris', 'presence head', 'mask_rcnn'])
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['cris', 'presence head', pytest.param('mask_rcnn', marks=pytest.mark.full_mmcv)])
 def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_two_ranks, tiny_config, odd_toyparts,
-                                                                     tmp_path, digest):
-    """Three photos on two ranks: the sampler repeats one, which must not count."""
+                                                                     tmp_path):
+    """Three images on two ranks: the sampler repeats one, which must not count."""
     if kind == 'mask_rcnn':
         config = tmp_path / 'mask_rcnn.py'
         config.write_text(MASK_RCNN)
     else:
         config = tiny_config(presence_head=kind == 'presence head')
-    answers = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two', digest)
+    answers = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two')
     for answer in answers:
         assert isinstance(answer, dict), answer
         assert not answer['unused allowed']
@@ -85,14 +97,19 @@ def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_t
         assert len(answer['without']) >= 2
         assert not any(answer['without'])
     one, other = answers
-    assert one['weights'] == other['weights']
-    assert one['metrics'] == other['metrics']
+    assert_one_model(one['weights'], other['weights'])
+    assert one['metrics'] == other['metrics']  # computed on rank 0 and sent to the other
     runner = runner_of(config, odd_toyparts, tmp_path / 'one', launcher='none',
                        load_from=str(tmp_path / 'two/epoch_1.pth'))
     with mmengine_checkpoints_allowed():
         alone = runner.test()
-    assert digest(runner.model) == one['weights']
-    assert alone == one['metrics']
+    # The checkpoint is rank 0's model.
+    for name, value in weights_of(runner.model).items():
+        np.testing.assert_array_equal(value, one['weights'][name], err_msg=name)
+    assert alone.keys() == one['metrics'].keys()
+    for name, value in alone.items():
+        # Forward passes of other processes: a pixel at the threshold may change an IoU. Counts would differ by 1.
+        assert one['metrics'][name] == pytest.approx(value, abs=1e-3), name
     assert alone['refer/expressions'] > 3
 
 
@@ -172,7 +189,8 @@ def test_torch_shares_no_batch_norm_statistics_on_a_cpu(on_two_ranks, tmp_path):
         assert 'expected input tensor to be on GPU' in str(answer)
 
 
-@pytest.mark.parametrize('config', ['cris_tiny_toyparts_absent.py', 'mask_rcnn_tiny_toyparts.py'])
+@pytest.mark.parametrize('config', [
+    'cris_tiny_toyparts_absent.py', pytest.param('mask_rcnn_tiny_toyparts.py', marks=pytest.mark.full_mmcv)])
 def test_with_a_gpu_every_batch_norm_shares_its_statistics(config):
     cfg = load_config(ROOT / 'configs' / config)
     model = MODELS.build(cfg.model.get('detector', cfg.model))
@@ -196,18 +214,19 @@ class Poison(Hook):
         model.loss = poisoned
 
 
-def train_poisoned(config, toyparts, work_dir, digest):
+def train_poisoned(config, toyparts, work_dir):
     with one_sentence_errors():
         runner = runner_of(config, toyparts, work_dir, launcher='pytorch')
         runner.register_hook(Poison())
         runner.train()
         guard = next(hook for hook in runner.hooks if isinstance(hook, NonFiniteLossHook))
-        return runner.iter, guard.skipped, digest(runner.model.module)
+        return runner.iter, guard.skipped, weights_of(runner.model.module)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_ranks, tiny_config, odd_toyparts,
-                                                                       tmp_path, digest):
-    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), odd_toyparts, tmp_path / 'run', digest)
+                                                                       tmp_path):
+    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), odd_toyparts, tmp_path / 'run')
     assert isinstance(one, SystemExit)
     assert isinstance(other, SystemExit)
     assert str(one) == str(other)
@@ -215,12 +234,14 @@ def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_
     assert str(one).endswith('] (process 1)')
 
 
-def test_a_step_that_one_rank_skips_is_skipped_by_all(on_two_ranks, tiny_config, odd_toyparts, tmp_path, digest):
+@pytest.mark.slow
+def test_a_step_that_one_rank_skips_is_skipped_by_all(on_two_ranks, tiny_config, odd_toyparts, tmp_path):
     config = tiny_config("default_hooks = dict(non_finite=dict(on_nonfinite='skip'))",
                          "train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)",
                          'train_cfg = dict(max_epochs=1, val_interval=5)')
-    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, config, odd_toyparts, tmp_path / 'run', digest)
-    assert one == other
+    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, config, odd_toyparts, tmp_path / 'run')
+    assert one[:2] == other[:2]
+    assert_one_model(one[2], other[2])
     steps, skipped, _ = one
     assert steps >= 3
     assert skipped == 1

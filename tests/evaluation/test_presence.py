@@ -200,7 +200,7 @@ asked_rows = st.lists(
     max_size=12).map(lambda rows: [*rows, row(0.5), row(0.25, kind='impossible')])
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(asked_rows, st.sampled_from(['balanced', 'gIoU']), st.randoms())
 def test_no_other_threshold_is_better(rows, criterion, shuffler):
     def value(threshold: float) -> float:

@@ -86,6 +86,7 @@ def test_what_is_no_rephrasing_is_refused(wordings):
 def test_one_ref_may_keep_its_words(wordings):
     photo = wordings[0].dump.photos[0]
     other = wordings[1].dump
+    # Does not raise.
     check_wordings([wordings[0], Wording('b.json', replace(other, photos=[photo, other.photos[1]]))])
 
 

@@ -14,6 +14,8 @@ from pycocotools import mask as coco_mask
 from mmpartref.evaluation.dump import read_dump
 from mmpartref.gallery import build_gallery, colours
 
+pytestmark = pytest.mark.e2e
+
 # As WebDriver calls ways to find an element, and keys; importing selenium here would pass over the browser fixture's
 # rule for where it is missing.
 CSS, ID, NAME, XPATH = 'css selector', 'id', 'name', 'xpath'

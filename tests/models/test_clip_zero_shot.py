@@ -5,6 +5,9 @@ from mmpartref.models.segmentors import CLIPZeroShotSegmentor
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.structures import ReferringDataSample
 
+# By how much sums of values about 1 may differ in two forward passes.
+ROUNDING = 1e-4
+
 
 @pytest.fixture
 def model(tiny_clip) -> CLIPZeroShotSegmentor:
@@ -54,16 +57,16 @@ def test_dense_features_stay_where_they_are(model):
         changed = maps.clone()
         changed[..., 0, 0] += 1
         moved = (pool.values(changed) - pool.values(maps)).abs().sum(dim=1)[0]
-        assert moved[0, 0] > 0
-        assert moved.flatten()[1:].max() == 0
+        assert moved[0, 0] > 0.1
+        assert moved.flatten()[1:].max() < ROUNDING
     else:
         block = model.backbone.transformer.resblocks[-1]
         tokens = torch.randn(1, 5, 64)
         changed = tokens.clone()
         changed[:, 0] += torch.linspace(-1, 1, 64)
         moved = (block(changed, alone=True) - block(tokens, alone=True)).abs().sum(dim=2)[0]
-        assert moved[0] > 0
-        assert moved[1:].max() == 0
+        assert moved[0] > 0.1
+        assert moved[1:].max() < ROUNDING
         # A token alone attends to itself with weight one.
         torch.testing.assert_close(block(tokens[:, :1], alone=True), block(tokens[:, :1]), rtol=1e-4, atol=1e-5)
 
@@ -83,7 +86,9 @@ def test_predictions_have_the_photos_size_and_do_not_depend_on_company(model):
     assert len(found[0].pred_candidates) == 2
     torch.testing.assert_close(found[0].pred_presence, probs.amax(dim=(1, 2)))
     alone = model(images[:1], [sample(['bird wing'], (32, 48))], mode='predict')[0]
-    assert torch.equal(alone.pred_masks[0], found[0].pred_masks[1])
+    # Another batch rounds otherwise, which may move pixels across the threshold.
+    assert (alone.pred_masks[0] != found[0].pred_masks[1]).float().mean() < 0.01
+    torch.testing.assert_close(alone.pred_presence[0], found[0].pred_presence[1], rtol=1e-4, atol=1e-5)
 
 
 def test_it_does_not_train_and_refuses_what_does_not_fit(model):

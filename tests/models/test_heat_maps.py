@@ -60,4 +60,5 @@ def test_clip_without_training_has_heat_maps_too(sample):
     for index in range(3):
         heat = model.heat_map(sample, index)
         assert 0 < heat.min() < heat.max() < 1
-        assert torch.equal(heat > 0.3, sample.pred_masks[index])
+        # The heat map is resampled again: pixels at the threshold may go either way.
+        assert ((heat > 0.3) == sample.pred_masks[index])[(heat - 0.3).abs() > 1e-5].all()

@@ -45,8 +45,9 @@ def test_the_cpus_way_to_convolve_before_upsampling_changes_nothing(shape, size)
     with torch.no_grad():
         found = conv3x3_of_upsampled(x, weight, bias, size)
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-        assert all(torch.equal(conv3x3_of_upsampled(x[row:row + 1], weight, bias, size)[0], found[row])
-                   for row in range(3))
+        for row in range(3):
+            torch.testing.assert_close(conv3x3_of_upsampled(x[row:row + 1], weight, bias, size)[0], found[row],
+                                       rtol=1e-4, atol=1e-5)
         with computed_as_everywhere():
             torch.testing.assert_close(conv3x3_of_upsampled(x, weight, bias, size), expected, rtol=1e-4, atol=1e-5)
         with torch.autocast('cpu', dtype=torch.bfloat16):
@@ -83,8 +84,9 @@ def test_a_single_row_uses_and_keeps_the_running_statistics():
 
 def test_resize_averages_down_and_interpolates_up():
     x = torch.arange(16.).reshape(1, 1, 4, 4)
-    assert torch.equal(resize_to(x, (2, 2)), F.avg_pool2d(x, 2))
-    assert torch.equal(resize_to(x, (8, 8)), F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False))
+    torch.testing.assert_close(resize_to(x, (2, 2)), F.avg_pool2d(x, 2))
+    torch.testing.assert_close(resize_to(x, (8, 8)),
+                               F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False))
     assert resize_to(x, (4, 4)) is x
 
 
@@ -143,9 +145,9 @@ def test_decoder_layer_ignores_padding_words():
     positions = torch.randn(5, 8), torch.randn(4, 12)
     first = layer(pixels, words, *positions, padding)
     words[:, 2:] = 100
-    torch.testing.assert_close(layer(pixels, words, *positions, padding), first)
+    torch.testing.assert_close(layer(pixels, words, *positions, padding), first, rtol=1e-4, atol=1e-5)
     words[:, 1] = 100
-    assert not torch.allclose(layer(pixels, words, *positions, padding), first)
+    assert (layer(pixels, words, *positions, padding) - first).abs().max() > 1e-2
 
 
 def test_loss_is_equations_1_and_2_averaged():

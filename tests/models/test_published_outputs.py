@@ -18,6 +18,7 @@ from mmpartref.models.weights.cris_weights import convert_cris
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
+pytestmark = pytest.mark.slow
 DATA = Path(__file__).parents[1] / 'data'
 # What RN101 changes in RN50.
 R101 = {
@@ -126,56 +127,47 @@ def test_the_letterboxed_photo_is_the_published_one(dev, batch, item):
 
 
 @torch.no_grad()
-def test_every_stage_is_the_published_one(dev, dev_model, batch):
-    tokens, index = batch['tokens'], batch['text_index']
-    rows = torch.zeros(5, dtype=torch.long)
-    features = dev_model.backbone(batch['inputs'])
-    words, sentence = dev_model.text_encoder(tokens)
-    fused = dev_model.neck(features, sentence, rows, index)
-    padding = dev_model.text_encoder.padding_mask(tokens)
-    decoded = dev_model.decode_head.decoder(fused, words[index], padding[index])
-    for name, found in (('c3', features[0][0, :4]), ('c4', features[1][0, :4]), ('c5', features[2][0, :4]),
-                        ('words', words[index][:, :, ::8]), ('state', sentence[index][:, ::4]),
-                        ('neck', fused[:, :4]), ('decoder', decoded[:, :4])):
+def test_every_stage_logits_probabilities_and_masks_are_the_published_ones(dev, dev_model, batch):
+    """One forward pass, its stages read by hooks."""
+    index, stages = batch['text_index'], {}
+    parts = {'backbone': dev_model.backbone, 'neck': dev_model.neck, 'decoder': dev_model.decode_head.decoder,
+             'head': dev_model.decode_head}
+    hooks = [part.register_forward_hook(lambda module, args, output, name=name: stages.update({name: output}))
+             for name, part in parts.items()]
+    predicted = dev_model(**batch, mode='predict')[0].pred_masks
+    for hook in hooks:
+        hook.remove()
+    words, sentence = dev_model.text_encoder(batch['tokens'])
+    for name, found in (('c3', stages['backbone'][0][0, :4]), ('c4', stages['backbone'][1][0, :4]),
+                        ('c5', stages['backbone'][2][0, :4]), ('words', words[index][:, :, ::8]),
+                        ('state', sentence[index][:, ::4]), ('neck', stages['neck'][:, :4]),
+                        ('decoder', stages['decoder'][:, :4])):
         assert relative(found, dev[name]) <= 1e-4, name
 
-
-@torch.no_grad()
-def test_logits_probabilities_and_masks_are_the_published_ones(dev, dev_model, batch, item):
-    logits = dev_model.encode_decode(batch['inputs'], torch.from_numpy(dev['tokens']), torch.zeros(5, dtype=torch.long))
+    logits = stages['head']
     assert relative(logits[:, 0], dev['logits']) <= 1e-4
     sample = batch['data_samples'][0]
     probability = dev_model.decode.to_photo(logits[:2, 0].sigmoid(), (416, 416), sample.letterbox_matrix, (375, 500))
     published = torch.from_numpy(dev['prob_full'].astype(np.float32))
     assert (probability - published).abs().max() <= 2e-3
-    predicted = dev_model(**batch, mode='predict')[0].pred_masks
     assert predicted.shape == (5, 375, 500)
     assert 0.01 < predicted.float().mean() < 0.99
     assert (predicted[:2] != (published > 0.35)).float().mean() <= 1e-4
 
 
-def test_the_training_loss_and_gradients_are_the_published_ones(dev):
-    """BatchNorm in training mode, the image once per expression, as there.
+def test_the_training_loss_is_the_published_one(dev):
+    """BatchNorm in training mode, the image once per expression, as there. Gradients: in double precision, below.
 
     On the reference's own input: another in the seventh digit moves the loss by 2e-5, the published code's as well.
-    Processors round in that digit too: on some the loss is within 1e-5 of the reference, on one seen it was 2e-5 off.
+    Processors round in that digit too: the loss was seen 2e-5 off. A wrong layer changes it in the second digit.
     """
     model = load_published('r50', 'dev').train()
     masks = torch.from_numpy(np.unpackbits(dev['mask'], axis=-1)) * 255
     samples = [ReferringDataSample(gt_masks=mask[None]) for mask in masks]
     images, tokens = torch.from_numpy(dev['input']).expand(5, -1, -1, -1), torch.from_numpy(dev['tokens'])
+    # With gradients: without them CPUs take other paths, which round more in training mode.
     losses = model(images, samples, mode='loss', tokens=tokens, image_index=torch.arange(5))
-    assert losses['loss_text_to_pixel'].item() == pytest.approx(float(dev['loss']), rel=5e-5)
-    losses['loss_text_to_pixel'].backward()
-    errors = gradient_errors(model, dev['grad_norm'])
-    # A key's bias moves all scores alike, which softmax ignores: its gradient is rounding and nothing else.
-    del errors['backbone.attnpool.k_proj.bias']
-    worst = max((error, name) for name, error in errors.items() if name.startswith('decode_head.'))
-    assert worst[0] <= 1e-3, worst
-    # Further down float32 keeps less, through 50 layers of BatchNorm on five equal photos: the published code itself,
-    # run again, differs from its own reference by 0.008. Float64 below tells whether the gradients are right.
-    assert np.mean(np.array(list(errors.values())) <= 1e-3) >= 0.8
-    assert max(errors.values()) <= 2e-2
+    assert losses['loss_text_to_pixel'].item() == pytest.approx(float(dev['loss']), rel=2e-4)
 
 
 @pytest.mark.parametrize('arch', ['r50', 'r101'])
@@ -207,6 +199,7 @@ def test_in_double_precision_outputs_and_gradients_are_the_published_ones(arch):
     assert loss.item() == pytest.approx(float(reference['loss']), rel=1e-6)
     loss.backward()
     errors = gradient_errors(model, reference['grad_norm'])
+    # A key's bias moves all scores alike, which softmax ignores: its gradient is rounding and nothing else.
     del errors['backbone.attnpool.k_proj.bias']
     worst = max((error, name) for name, error in errors.items())
     assert worst[0] <= 1e-6, worst

@@ -121,21 +121,29 @@ def test_folded_batch_norms_and_channels_last_change_nothing(tiny_model_cfg):
     torch.testing.assert_close(encode(model, images), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_compiled_network_trains_and_answers_like_the_plain_one(tiny_model_cfg):
-    """Traced by torch.compile, without its C++ compiler."""
-    tiny_model_cfg['decode_head']['dropout'] = 0.0
+@pytest.mark.slow
+def test_the_compiled_network_trains_and_predicts_like_the_plain_one(tiny_model_cfg):
+    """Traced by torch.compile, without its C++ compiler; with a presence head."""
+    tiny_model_cfg['decode_head'].update(num_layers=1, presence_head={'type': 'PresenceHead'})
     plain = build(tiny_model_cfg)
     compiled = MODELS.build({**tiny_model_cfg, 'compile': {'backend': 'eager'}})
     compiled.load_state_dict(plain.state_dict())
-    images = torch.randn(2, 3, 64, 64)
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
+    samples = [sample(TEXTS, masks=True), sample(TEXTS[:1], masks=True)]
+    for each in samples:
+        each.refs = [{}] * len(each.expressions)
     found = []
     for model in (plain, compiled):
-        logits = encode(model.train(), images)
-        logits.square().mean().backward()
+        losses = model.train()(**prepare(model, images, samples, True), mode='loss')
+        sum(losses[name] for name in ('loss_text_to_pixel', 'loss_presence')).backward()
+        batch = prepare(model.eval(), images, samples)
+        presence = torch.cat([each.pred_presence for each in model(**batch, mode='predict')])
         with torch.no_grad():
-            found.append([logits, *(each.grad for each in model.parameters()), encode(model.eval(), images)])
+            logits = model(**batch, mode='tensor')
+        found.append([losses['loss_text_to_pixel'].detach(), losses['loss_presence'].detach(), presence, logits,
+                      *(each.grad for each in model.parameters())])
     for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize('asked', [1, 3, 4])
@@ -209,7 +217,7 @@ def test_a_photos_masks_do_not_depend_on_what_shares_its_batch(tiny_model_cfg):
         alone = predict([photo])[photo]
         # Rounding may move a pixel that lies on the threshold, no more.
         assert (alone.pred_masks != together[photo].pred_masks).float().mean() < 1e-3
-        torch.testing.assert_close(alone.pred_scores, together[photo].pred_scores, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(alone.pred_scores, together[photo].pred_scores, rtol=1e-3, atol=1e-3)
         assert alone.pred_masks.shape == (len(texts[photo]), 50, 70)
         assert alone.pred_masks.dtype == torch.bool
 
@@ -263,7 +271,9 @@ def test_the_threshold_is_the_decodes_own_unless_set(tiny_model_cfg):
         torch.manual_seed(0)
         model = build({**tiny_model_cfg, 'threshold': threshold}).eval()
         areas.append(int(model(**prepare(model, [image], [sample(TEXTS)]), mode='predict')[0].pred_masks.sum()))
-    assert areas[0] == areas[1] > areas[2]
+    # Rounding may move a pixel that lies on the threshold.
+    assert areas[0] == pytest.approx(areas[1], rel=1e-3)
+    assert areas[1] > 1.1 * areas[2]
     assert MODELS.build(tiny_model_cfg).decode.threshold == 0.35
     with pytest.raises(ValueError, match=r'threshold=1\.5 should be a probability'):
         MODELS.build({**tiny_model_cfg, 'threshold': 1.5})

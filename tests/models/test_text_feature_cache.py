@@ -6,7 +6,7 @@ from mmpartref.registry import MODELS
 
 
 class Counting(nn.Module):
-    """Stands for a text encoder; remembers the rows it was given."""
+    """Stands for a text encoder; records its rows. Its features are small whole numbers, which are exact."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ def test_the_segmentor_keeps_text_in_evaluation_only(tiny_model_cfg):
     index = torch.zeros(2, dtype=torch.long)
     with torch.no_grad():
         first = model.encode_decode(images, tokens, index)
-        assert torch.equal(model.encode_decode(images, tokens, index), first)
+        torch.testing.assert_close(model.encode_decode(images, tokens, index), first, rtol=1e-4, atol=1e-5)
     assert model.text_cache.encoded == 2
     # With gradients nothing is kept.
     model.encode_decode(images, tokens, index).sum().backward()
@@ -93,10 +93,10 @@ def test_the_segmentor_keeps_text_in_evaluation_only(tiny_model_cfg):
     with torch.no_grad():
         model.text_encoder.text_projection.data.mul_(3)
         changed = model.eval().encode_decode(images, tokens, index)
-    assert not torch.equal(changed, first)
+    assert (changed - first).abs().max() > 1e-3
     assert model.text_cache.encoded == 4
     tiny_model_cfg['keep_text'] = False
     plain = MODELS.build(tiny_model_cfg).eval()
     plain.load_state_dict(model.state_dict())
     with torch.no_grad():
-        assert torch.allclose(plain.encode_decode(images, tokens, index), changed, atol=1e-5)
+        torch.testing.assert_close(plain.encode_decode(images, tokens, index), changed, rtol=1e-4, atol=1e-5)

@@ -1,6 +1,5 @@
-"""The files beside the package: licence, citation, changelog, model index, forms and hooks agree with the project."""
+"""Citation, changelog, model index, issue forms and hooks agree with the project."""
 import configparser
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -11,22 +10,14 @@ import yaml
 from mmpartref.version import __version__
 
 CHECKOUT = Path(__file__).parents[2]
-YAML_FILES = ('CITATION.cff', 'model-index.yml', '.pre-commit-config.yaml', '.github/ISSUE_TEMPLATE/bug_report.yml',
-              '.github/ISSUE_TEMPLATE/feature_request.yml', '.github/ISSUE_TEMPLATE/config.yml')
-# Of the text as several installed packages (absl-py, onnx-ir, yapf) ship it.
-APACHE_MD5 = '3b83ef96387f14655fc854ddc3c6bd57'
 
 
 def read(name: str) -> Any:
     return yaml.safe_load((CHECKOUT / name).read_text(encoding='utf-8'))
 
 
-@pytest.mark.parametrize('name', YAML_FILES)
-def test_yaml_parses(name: str) -> None:
-    assert isinstance(read(name), dict)
-
-
 def test_issue_forms_have_what_github_requires() -> None:
+    assert isinstance(read('.github/ISSUE_TEMPLATE/config.yml'), dict)
     for name in ('bug_report', 'feature_request'):
         form = read(f'.github/ISSUE_TEMPLATE/{name}.yml')
         assert {'name', 'description', 'body'} <= set(form)
@@ -45,13 +36,8 @@ def test_citation_has_the_required_keys() -> None:
     citation = read('CITATION.cff')
     assert citation['cff-version'] == '1.2.0'
     assert {'message', 'title', 'authors', 'license'} <= set(citation)
-    assert citation['authors'] == [{'name': 'mmpartref contributors'}]
-    assert [work['year'] for work in citation['references']] == [2022, 2022, 2021]
+    assert citation['authors']
     assert all({'type', 'title', 'authors'} <= set(work) for work in citation['references'])
-
-
-def test_licence_is_the_apache_text() -> None:
-    assert hashlib.md5((CHECKOUT / 'LICENSE').read_bytes()).hexdigest() == APACHE_MD5
 
 
 def test_model_index_names_every_config_and_no_weights() -> None:
@@ -66,12 +52,18 @@ def test_model_index_names_every_config_and_no_weights() -> None:
     assert all((CHECKOUT / collection['README']).is_file() for collection in index['Collections'])
 
 
+@pytest.mark.e2e
 def test_mim_reads_the_model_index() -> None:
     from mim.commands.search import convert2df  # Of the extra `mim`.
     from modelindex.load_model_index import load
     table = convert2df(load(str(CHECKOUT / 'mmpartref' / '.mim' / 'model-index.yml')))
-    assert len(table) == len(read('model-index.yml')['Models'])
-    assert table.loc['cris_tiny_toyparts', 'toyparts test/miou'] == 57.0
+    models = read('model-index.yml')['Models']
+    assert len(table) == len(models)
+    results = [(model['Name'], result) for model in models for result in model.get('Results', [])]
+    assert results
+    for name, result in results:
+        for metric, value in result['Metrics'].items():
+            assert table.loc[name, f"{result['Dataset']}/{metric}".lower()] == value
 
 
 def test_hooks_are_tools_of_the_extra_dev() -> None:

@@ -47,7 +47,7 @@ def break_photo(root: Path, split: str, index: int) -> Path:
 
 def load(root: Path, split: str = 'train', **settings: Any) -> PartReferDataset:
     return PartReferDataset(ann_file=f'annotations/{split}/{split}.json', data_root=str(root),
-                            data_prefix={'img': f'images/{split}'}, pipeline=steps(), **settings)
+                            data_prefix={'img': f'images/{split}'}, pipeline=steps(), serialize_data=False, **settings)
 
 
 def index_of(dataset: PartReferDataset, path: Path) -> int:
@@ -127,7 +127,8 @@ def test_a_skipped_photo_has_no_part_in_the_loss(scenes: Path, tiny_model_cfg: d
     alone, mixed = losses(good), losses([good[0], dataset[bad], good[1]])
     assert alone.keys() == mixed.keys()
     for name in alone:
-        torch.testing.assert_close(mixed[name], alone[name], rtol=1e-5, atol=1e-7)
+        # Two forward passes, whose rounding differs on some processors; a third image changes the loss by percents.
+        torch.testing.assert_close(mixed[name], alone[name], rtol=1e-4, atol=1e-6)
 
     nothing = losses([dataset[bad], dataset[bad]])
     model.zero_grad()
@@ -227,6 +228,7 @@ def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Pat
         metric.evaluate(1)
 
 
+@pytest.mark.slow
 def test_training_and_validation_go_on_and_report(scenes: Path, tiny_config: Callable[[str], Path],
                                                  tmp_path: Path) -> None:
     """With worker processes, one of which meets the broken photos."""
@@ -253,6 +255,7 @@ def test_training_and_validation_go_on_and_report(scenes: Path, tiny_config: Cal
         runner.val_dataloader.dataset.num_expressions())
 
 
+@pytest.mark.slow
 def test_by_default_missing_photos_stop_the_run_before_it_starts(scenes: Path, tiny_config: Callable[[str], Path],
                                                                 tmp_path: Path) -> None:
     sorted((scenes / 'images/val').rglob('*.JPEG'))[0].unlink()

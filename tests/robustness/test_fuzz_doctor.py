@@ -29,6 +29,7 @@ def tree(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @settings(max_examples=160, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from([(section, key) for section, keys in KEYS.items() for key in keys]), st.integers(0, 9),
        st.sampled_from(['replace', 'delete', 'twice', 'record']), st.sampled_from(JUNK))

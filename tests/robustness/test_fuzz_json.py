@@ -134,6 +134,7 @@ BOUNDED = settings(max_examples=350 * MORE, deadline=None, derandomize=True, dat
                    suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 @BOUNDED
 @given(mutations(DOCUMENT))
 def test_mutated_documents(file: Path, tally: Tally, changes: list) -> None:

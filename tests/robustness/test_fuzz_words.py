@@ -1,6 +1,6 @@
 """Expressions, configs and overrides with something wrong in them."""
 import os
-import subprocess
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -163,13 +163,18 @@ def test_a_config_without_a_model(tmp_path: Path) -> None:
 
 
 def run_tool(name: str, *arguments: object) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, str(ROOT / 'tools' / name), *map(str, arguments)], capture_output=True,
-                          text=True, check=False, env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
-    return done.returncode, done.stderr
+    """Run a tool in this process; return its exit code and, as Python prints it, the message of its SystemExit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [name, *map(str, arguments)])
+        patch.syspath_prepend(str(ROOT / 'tools'))
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
+    code = caught.value.code
+    return (code, '') if isinstance(code, int) else (1, str(code))
 
 
-def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callable[[str], Path],
-                                                  tmp_path: Path) -> None:
+def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callable[[str], Path], tmp_path: Path,
+                                               capsys: pytest.CaptureFixture) -> None:
     """train: a json; test: a checkpoint; infer: a type of the config; doctor and convert: a file that is none."""
     config = tiny_config('')
     broken = scenes / 'annotations/train/train.json'
@@ -188,7 +193,8 @@ def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callab
             (2, 'dataset_doctor.py', (tmp_path / 'nowhere', ), 'nowhere'),
             (2, 'convert_dataset.py', ('paco', text, '--out', tmp_path / 'out'), f'{text} is not a complete json'),
             (1, 'convert_clip.py', (text, tmp_path / 'o.pth'), f'{text} is no checkpoint')):
-        found, said = run_tool(tool, *arguments)
+        found, message = run_tool(tool, *arguments)
+        said = capsys.readouterr().err + message
         assert found == code, (tool, said)
         assert 'Traceback' not in said, (tool, said)
         assert sentence in said.strip().splitlines()[-1], (tool, said)

@@ -76,6 +76,7 @@ def test_an_encoder_of_ones_own_is_not_loaded_this_way():
         encoder.init_weights()
 
 
+@pytest.mark.full_mmcv
 def test_weights_of_a_detector_by_prefix(tmp_path):
     resnet = dict(type='mmdet.ResNet', depth=18, base_channels=8)
     encoder = MODELS.build(dict(type='SelectMaps', out_channels=(16, 32, 64), backbone=resnet))

@@ -27,7 +27,7 @@ def test_added_layers_start_as_nothing_and_alone_learn(name):
     assert all(part in key for key in report.missing_keys)
     x = torch.randn(1, 3, 48, 48)
     for one, other in zip(plain(x), tuned(x), strict=True):
-        torch.testing.assert_close(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     assert learning(tuned)
     assert all(part in each for each in learning(tuned))
 
@@ -46,7 +46,7 @@ def test_merged_lora_is_the_same_function_under_plain_names():
         plain.load_state_dict(tuned.state_dict())
         for one, two, three in zip(before, tuned(x), plain(x), strict=True):
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-4)
-            torch.testing.assert_close(two, three)
+            torch.testing.assert_close(two, three, rtol=1e-4, atol=1e-5)
 
 
 def test_freeze_and_frozen_stages():

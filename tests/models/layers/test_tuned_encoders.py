@@ -32,6 +32,15 @@ PLAIN = {'resnet': RESNET, 'vit': VIT, 'mmseg': MMSEG, 'mmdet': MMDET, 'clip tex
          'siglip text': SIGLIP_TEXT}
 
 
+# By how much the outputs of one encoder may differ in two forward passes.
+ROUNDING = {'rtol': 1e-4, 'atol': 1e-5}
+
+
+def cases(names):
+    """Parameters of a test; encoders of mmseg and mmdet need full mmcv."""
+    return [pytest.param(name, marks=[pytest.mark.full_mmcv] * name.startswith(('mmseg', 'mmdet'))) for name in names]
+
+
 @pytest.fixture
 def build(tmp_path):
     """Build an encoder and what it takes."""
@@ -52,7 +61,7 @@ def total(outputs) -> torch.Tensor:
     return sum(each.float().square().mean() for each in outputs)
 
 
-@pytest.mark.parametrize('name', TUNED)
+@pytest.mark.parametrize('name', cases(TUNED))
 def test_it_starts_as_the_plain_encoder_and_what_was_added_alone_learns(build, name):
     config, switch = TUNED[name]
     plain, given = build(config)
@@ -61,7 +70,7 @@ def test_it_starts_as_the_plain_encoder_and_what_was_added_alone_learns(build, n
     assert not report.unexpected_keys
     with torch.no_grad():
         for one, other in zip(plain.eval()(given), tuned.eval()(given), strict=True):
-            torch.testing.assert_close(one, other)
+            torch.testing.assert_close(one, other, **ROUNDING)
     total(tuned.train()(given)).backward()
     added = {key for key in tuned.state_dict() if '.lora_' in key or '.adapter.' in key}
     learning = {key for key, each in tuned.named_parameters() if each.requires_grad}
@@ -80,25 +89,27 @@ def test_it_starts_as_the_plain_encoder_and_what_was_added_alone_learns(build, n
             if key in learning - new:
                 torch.nn.init.normal_(each, std=0.5)
         learnt = tuned(given)
-        assert not all(torch.equal(one, other) for one, other in zip(before, learnt, strict=True))
+        assert max((one - other).abs().max() for one, other in zip(before, learnt, strict=True)) > 1e-2
         again, _ = build({**config, **switch}, seed=1)
         again.load_state_dict(tuned.state_dict())
         for one, other in zip(learnt, again.eval()(given), strict=True):
-            assert torch.equal(one, other)
+            torch.testing.assert_close(one, other, **ROUNDING)
 
 
-@pytest.mark.parametrize('config', [MMSEG, VIT, CLIP_TEXT], ids=lambda config: config['type'])
+@pytest.mark.parametrize('config', [pytest.param(MMSEG, marks=pytest.mark.full_mmcv), VIT, CLIP_TEXT],
+                         ids=['mmseg', 'vit', 'clip text'])
 def test_an_adapter_that_would_never_be_called_is_refused(build, config):
     with pytest.raises(ValueError, match=r"'out_proj' of .* is inside nn\.MultiheadAttention, .* name feed-forward"):
         build({**config, 'adapter': dict(channels=2, target_modules=['out_proj'])})
 
 
+@pytest.mark.full_mmcv
 def test_attention_that_cannot_be_opened_is_refused(build):
     with pytest.raises(ValueError, match='has to be batch first to be opened; name other layers than in_proj'):
         build({**MMSEG, 'lora': dict(r=2, target_modules=['out_proj'])})
 
 
-@pytest.mark.parametrize('name', PLAIN)
+@pytest.mark.parametrize('name', cases(PLAIN))
 def test_every_parameter_learns_under_autocast(build, name):
     encoder, given = build(PLAIN[name])
     encoder.train()

@@ -27,4 +27,4 @@ def test_siglip_gives_what_transformers_gives(tmp_path):
     tokens = ours.tokenizer(['tire'])
     with torch.no_grad():
         sentence = theirs(input_ids=tokens).pooler_output
-        torch.testing.assert_close(ours(tokens)[1], sentence)
+        torch.testing.assert_close(ours(tokens)[1], sentence, rtol=1e-4, atol=1e-5)

@@ -48,7 +48,8 @@ def server(monkeypatch, tmp_path) -> Iterator[Server]:
             pass
 
     httpd = http.server.HTTPServer(('127.0.0.1', 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    # shutdown() waits for up to one interval.
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.01, ), daemon=True)
     thread.start()
     state.host = f'http://127.0.0.1:{httpd.server_port}/clip'
     state.archive = Archive(f'{state.host}/{SHA}/RN50.pt', SHA, len(CONTENT))
