@@ -9,6 +9,9 @@ TEST_JOBS ?= 2
 # Order of the test files and of the tests in them: as they are, or random with this number as seed.
 ORDER ?=
 
+# One thread for each process that runs tests.
+test-quick test test-e2e fuzz: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
+
 DEMO_ENV := .venv/demo
 QUICK_ENV := .venv/quick
 TEST_ENV := .venv/test
@@ -82,18 +85,18 @@ announce announce-e2e:
 	    echo 'Next: compile mmcv once, unless pip finds a wheel of it (4 min)'
 
 test-quick: announce-quick $(QUICK_ENV)/ready
-	OMP_NUM_THREADS=1 $(QUICK_ENV)/bin/python $(PYTEST) -m 'not slow and not e2e and not full_mmcv'
+	$(QUICK_ENV)/bin/python $(PYTEST) -m 'not slow and not e2e and not full_mmcv'
 
 test: announce $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
 	@echo 'Next: all tests but the end-to-end ones (6 min)'
-	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python $(PYTEST) -m 'not e2e'
+	$(TEST_ENV)/bin/python $(PYTEST) -m 'not e2e'
 
 test-e2e: announce-e2e $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
 	@echo 'Next: the end-to-end tests (5 min)'
-	OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python $(PYTEST) -m e2e
+	$(TEST_ENV)/bin/python $(PYTEST) -m e2e
 
 fuzz: $(TEST_ENV)/ready
-	MMPARTREF_FUZZ=10000 OMP_NUM_THREADS=1 $(TEST_ENV)/bin/python -m pytest -rs tests/robustness/test_pickle_programs.py
+	MMPARTREF_FUZZ=10000 $(TEST_ENV)/bin/python -m pytest -rs tests/robustness/test_pickle_programs.py
 
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .

@@ -22,7 +22,7 @@ FORMATS = ('zip', 'legacy', 'tar')
 KEYS = ('0', '1', '2')
 STORAGE_BYTES = 64
 TYPES = {'FloatStorage': 4, 'DoubleStorage': 8, 'LongStorage': 8, 'ByteStorage': 1, 'QInt8Storage': 1, 'BoolStorage': 1}
-# Attribute paths from an array, a class or a function to code that runs commands or opens files.
+# Attribute paths from an array, a class or a function to code that runs commands or opens files; the first more often.
 CHAINS = (
     ('ctypes', '_ctypes', '_os', 'system'),
     ('ctypes', '_ctypes', '_sys', 'modules'),
@@ -611,8 +611,9 @@ class Writer:
         getters = [name for name in self.names if name.endswith('.getattr')]
         if not getters:
             return self.value(depth)
-        known = self.rng.random() < 0.5
-        steps = self.rng.choice(CHAINS) if known else self.rng.choices(ATTRIBUTES, k=self.rng.randrange(1, 5))
+        known = self.rng.random() < 0.6
+        steps = CHAINS[int(len(CHAINS) * self.rng.random()**2)] if known else self.rng.choices(
+            ATTRIBUTES, k=self.rng.randrange(1, 5))
         self.emit(*(part for _ in steps for part in (named(getters[0]), pickle.MARK)))
         if known and steps[0] in ('ctypes', 'tofile', 'dump'):
             self.array()
@@ -643,9 +644,9 @@ class Writer:
 
     def set_then_build(self, depth: int) -> None:
         """Set attributes of an object by BUILD, then build upon it again: what was set may be called."""
-        makers = [name for name in self.names if name.endswith((
-            'HistoryBuffer', 'OrderedDict', 'Counter', 'TypedStorage'))]
-        name = self.rng.choice(makers)
+        makers = sorted((name for name in self.names if name.endswith((
+            'HistoryBuffer', 'OrderedDict', 'Counter', 'TypedStorage'))), key=lambda name: 'HistoryBuffer' not in name)
+        name = self.rng.choice([*makers, makers[0], makers[0]])
         if name.endswith('TypedStorage'):
             self.storage()
         else:
