@@ -181,9 +181,9 @@ def serve(page: Any, host: str, port: int, limits: Limits, *, hosts: Sequence[st
     if not block:
         return address
     try:
-        with ended_by_signals():
+        with ended_by_signals() as stop:
             print(f'the page is at {address} (Ctrl+C ends it)', flush=True)
-            server.wait()
+            server.wait(stop)
     except KeyboardInterrupt:
         print('the page has ended', flush=True)
     finally:

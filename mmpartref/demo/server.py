@@ -10,7 +10,7 @@ from typing import Any
 
 # Seconds: until a server that starts is given up, that requests may take to end, and until the thread is left alone.
 START, GRACE, END = 30, 2, 10
-ENDING = [getattr(signal, each) for each in ('SIGTERM', 'SIGHUP') if hasattr(signal, each)]
+ENDING = [getattr(signal, each) for each in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, each)]
 # Connections, beyond which a request gets a 503.
 MAX_CONNECTIONS = 256
 
@@ -62,10 +62,15 @@ class PageServer:
                 raise RuntimeError('the page did not start; the log above says why')
             time.sleep(0.01)
 
-    def wait(self) -> None:
-        """Return when the server has ended."""
+    def wait(self, stop: threading.Event) -> None:
+        """Return when the server has ended.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` is set.
+        """
         while not self._ended.wait(0.2):
-            pass
+            if stop.is_set():
+                raise KeyboardInterrupt
 
     def close(self) -> None:
         """End it; what is being answered gets ``GRACE`` seconds."""
@@ -76,18 +81,24 @@ class PageServer:
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """Have SIGTERM, and SIGHUP unless it is ignored, end the block by a ``KeyboardInterrupt``, as Ctrl+C does.
+def ended_by_signals() -> Iterator[threading.Event]:
+    """Have SIGINT, SIGTERM and SIGHUP, unless they are ignored, end the block by a ``KeyboardInterrupt``.
 
     So what the block cleans up at its end is cleaned up. The handlers that were there are restored afterwards. Does
     nothing outside the main thread, where Python allows no handlers.
+
+    Yields:
+        an event that the signals set: Python drops an exception that is raised inside a destructor.
     """
+    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield stop
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one would interrupt the cleaning
+        # A second one would interrupt the cleaning; a second Ctrl+C may.
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_IGN)
+        stop.set()
         raise KeyboardInterrupt
 
     found = {each: signal.getsignal(each) for each in ENDING}
@@ -95,7 +106,7 @@ def ended_by_signals() -> Iterator[None]:
         if before is not signal.SIG_IGN:
             signal.signal(each, interrupt)
     try:
-        yield
+        yield stop
     finally:
         for each, before in found.items():
             signal.signal(each, signal.SIG_DFL if before is None else before)

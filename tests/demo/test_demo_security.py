@@ -538,7 +538,8 @@ def test_examples_fill_the_fields_and_can_be_answered(client, stub, browser, bro
 
 
 SCRIPT = '''
-import signal, sys
+import faulthandler, signal, sys
+faulthandler.dump_traceback_later(50)
 sys.path[:0] = [sys.argv[2], sys.argv[3]]
 from test_demo_security import LIMITS, Stub, build_page, serve
 from mmpartref.demo.uploads import upload_folder

@@ -515,11 +515,14 @@ class Writer:
         storage = push(Storage(self.rng.choice(KEYS), kind, STORAGE_BYTES // TYPES[kind]))
         placed = [storage, push(integer(self.rng.randrange(3))), self.ints(2), self.ints(1)]
         layout = lambda: self.call('torch.serialization._get_layout', [push(text('torch.sparse_coo'))])  # noqa: E731
+        rows = lambda: self.call('torch.serialization._get_layout', [push(text('torch.sparse_csr'))])  # noqa: E731
         strided = lambda: self.call('torch.serialization._get_layout', [push(text('torch.strided'))])  # noqa: E731
         indices = lambda: self.call('torch._utils._rebuild_tensor_v2', [  # noqa: E731
             push(Storage('2', 'LongStorage', 8)), push(integer(0)), self.ints(1, 2), self.ints(2, 1), no, self.hooks])
+        side = self.ints(1, 1) if short == '_rebuild_nested_tensor' else self.ints(2)
         sizes = lambda: self.call('torch._utils._rebuild_tensor_v2', [  # noqa: E731
-            push(Storage('2', 'LongStorage', 8)), push(integer(0)), self.ints(1, 1), self.ints(1, 1), no, self.hooks])
+            push(Storage('2', 'LongStorage', 8)), push(integer(0)), side,
+            self.ints(1, 1) if short == '_rebuild_nested_tensor' else self.ints(1), no, self.hooks])
         simple = {
             '_rebuild_tensor': placed,
             '_rebuild_tensor_v2': [*placed, no, self.hooks],
@@ -528,7 +531,9 @@ class Writer:
                 push(named('torch.per_tensor_affine')), self.number, push(integer(0))), no, self.hooks],
             '_rebuild_parameter': [self.tensor, no, self.hooks],
             '_rebuild_parameter_with_state': [self.tensor, no, self.hooks, lambda: self.attributes(1)],
-            '_rebuild_sparse_tensor': [layout, lambda: self.tuple(indices, self.tensor, self.ints(4))],
+            '_rebuild_sparse_tensor': [layout, lambda: self.tuple(indices, self.tensor, self.ints(4))]
+            if self.rng.random() < 0.6 else
+            [rows, lambda: self.tuple(sizes, sizes, self.tensor, self.ints(1, 2))],
             '_rebuild_meta_tensor_no_storage': [dtype, self.ints(2), self.ints(1), no],
             '_rebuild_nested_tensor': [self.tensor, sizes, sizes, indices],
             '_rebuild_wrapper_subclass': [push(named('torch.Tensor')), dtype, self.ints(2), self.ints(1),

@@ -111,7 +111,9 @@ def warn_of_old_torch() -> None:
 def mmengine_checkpoints_allowed() -> Iterator[None]:
     """Let torch load mmengine's checkpoints inside this context, as ``Record`` objects, with its check on throughout.
 
-    What is loaded still has to go through ``restore``. ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is unset inside.
+    What is loaded still has to go through ``restore``. Inside, names that others have allowed are not: importing
+    mmengine allows some of torch's own, and a call of ``DeviceMesh`` opens a port. ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD``
+    is unset inside.
     """
     warn_of_old_torch()
     before = {name: os.environ.pop(name, None) for name in (FORCE_CHECK, FORCE_NO_CHECK)}
@@ -119,12 +121,14 @@ def mmengine_checkpoints_allowed() -> Iterator[None]:
         print_log(f'{FORCE_NO_CHECK} is ignored while a checkpoint is loaded: no checkpoint may run code', 'current',
                   logging.WARNING)
     os.environ[FORCE_CHECK] = '1'
+    allowed = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(allowed_names())  # type: ignore[arg-type]
     try:
-        # Leaving takes away what entering has added: inside another such context, nothing.
-        known = torch.serialization.get_safe_globals()
-        with torch.serialization.safe_globals([each for each in allowed_names() if each not in known]):
-            yield
+        yield
     finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(allowed)
         os.environ.pop(FORCE_CHECK, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
 

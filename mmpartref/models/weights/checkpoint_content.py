@@ -33,9 +33,10 @@ KIND = '__mmpartref__'
 MAX_DEPTH = 100
 # Bytes of all numpy arrays together; many may name the same bytes of a small file.
 MAX_ARRAY_BYTES = 1 << 30
+# Characters of a key in a message.
+MAX_SHOWN = 60
 PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, torch.dtype, torch.device, torch.Size,
          torch.layout, torch.memory_format)
-STORAGES = (torch.UntypedStorage, torch.TypedStorage)
 STATISTICS = ('min', 'max', 'current', 'mean')
 ANNEALING = ('_annealing_cos', '_annealing_linear')
 METHODS = (*(getattr(HistoryBuffer, name) for name in STATISTICS),
@@ -59,8 +60,6 @@ class Restorer:
         # By id: the original, so that its id stays taken, and the copy. None: the copy is being made.
         self.done: dict[int, tuple[Any, Any]] = {}
         self.array_bytes = 0
-        self.known = tuple(each[0] if isinstance(each, tuple) else each
-                           for each in torch.serialization.get_safe_globals())
 
     def __call__(self, value: Any, where: str = 'the checkpoint', depth: int = 0) -> Any:
         """Return the copy.
@@ -74,7 +73,7 @@ class Restorer:
             pickle.UnpicklingError: it is not plain, contains itself or is nested too deeply.
         """
         kind = type(value)
-        if kind in PLAIN or kind in STORAGES or is_built(value):
+        if kind in PLAIN or is_built(value):
             return value
         if id(value) in self.done:
             copy = self.done[id(value)][1]
@@ -95,18 +94,15 @@ class Restorer:
         if kind in (list, tuple, set, frozenset):
             return kind(self(each, f'{where}[{index}]', depth) for index, each in enumerate(value))
         if kind in (torch.Tensor, torch.nn.Parameter):
-            return without_attributes(value)
+            return dense(value, where)
         if issubclass(kind, Record):
             return self.record(value, where, depth)
-        # Allowed by whoever called torch.serialization.add_safe_globals.
-        if kind in self.known:
-            return value
         raise reject(f'{where} is a {kind.__name__}; a checkpoint may hold plain values and tensors')
 
     def mapping(self, value: Any, kind: Any, where: str, depth: int) -> Any:
         """Return a dictionary of the same kind, or what it stands for."""
         # Not value.items(): the pickle may have set that on an OrderedDict.
-        pairs = [(self(key, f'a key of {where}', depth), self(each, f'{where}[{key!r:.80}]', depth))
+        pairs = [(self(key, f'a key of {where}', depth), self(each, f'{where}[{shown_key(key)}]', depth))
                  for key, each in kind.items(value)]
         if kind is dict and KIND in value:
             return unpack(dict(pairs), where)
@@ -151,6 +147,13 @@ def is_method(value: Any) -> bool:
     return any(value is each for each in METHODS)
 
 
+def shown_key(key: Any) -> str:
+    """Return a key for a message; of containers the type only, because a small file can hold a very long one."""
+    if isinstance(key, str):
+        return repr(key[:MAX_SHOWN])
+    return str(key) if type(key) is int and abs(key) < 1 << 64 else f'a {type(key).__name__}'
+
+
 def restore(content: Any) -> Any:
     """Return a loaded checkpoint with plain containers and the objects that it stands for.
 
@@ -160,8 +163,14 @@ def restore(content: Any) -> Any:
     return Restorer()(content)
 
 
-def without_attributes(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor, or one on the same memory where attributes were set on it."""
+def dense(tensor: torch.Tensor, where: str) -> torch.Tensor:
+    """Return a tensor, or one on the same memory where attributes were set on it.
+
+    Raises:
+        pickle.UnpicklingError: it is sparse, whose indices torch does not check, quantised or without values.
+    """
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
+        raise reject(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
     if not tensor.__dict__:
         return tensor
     plain = torch.Tensor.detach(tensor)
@@ -174,14 +183,14 @@ def dtype_of(record: Any, where: str) -> np.dtype:
     """Return a numeric dtype from its record: ``dtype('f8', False, True)`` with the state ``(3, '<', ...)``."""
     code = record.args[0] if isinstance(record, Dtype) and record.args else None
     if not isinstance(code, str) or not DTYPE_CODE.fullmatch(code):
-        raise reject(f'{where}: an array of {code!r:.40} is not an array of numbers')
+        raise reject(f'{where}: an array of {shown_key(code)} is not an array of numbers')
     state = record.state
     if state is None:
         return np.dtype(code)
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
     order = order.decode('latin-1') if isinstance(order, bytes) else order
     if order not in ('<', '>', '|', '='):
-        raise reject(f'{where}: a dtype has the byte order {order!r:.40}')
+        raise reject(f'{where}: a dtype has the byte order {shown_key(order)}')
     return np.dtype(order + code)
 
 
@@ -192,7 +201,7 @@ def array_of(state: Any, where: str) -> np.ndarray:
     _, shape, dtype, column_major, data = state
     found = dtype_of(dtype, where)
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 32:
-        raise reject(f'{where}: {shape!r:.40} is not the shape of an array')
+        raise reject(f'{where}: an array has a shape that is not a tuple of sizes')
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * found.itemsize:
         raise reject(f'{where}: an array of shape {shape} has not the bytes of {math.prod(shape)} numbers')
     return np.frombuffer(data, found).reshape(shape, order='F' if column_major else 'C')
@@ -218,7 +227,7 @@ def attribute_of(record: Record, where: str) -> Callable:
         return getattr(HistoryBuffer, name)
     if owner is OneCycle and name in ANNEALING:
         return getattr(OneCycleParamScheduler, name)
-    raise reject(f'{where} asks for the attribute {name!r:.60}; nothing in the checkpoint was run')
+    raise reject(f'{where} asks for the attribute {shown_key(name)}; nothing in the checkpoint was run')
 
 
 def unpack(value: Mapping[str, Any], where: str) -> Any:
@@ -231,7 +240,7 @@ def unpack(value: Mapping[str, Any], where: str) -> Any:
                            'max_length': value.get('max_length')}, where)
     if kind == 'OneCycleParamScheduler' and value.get('method') in ANNEALING:
         return getattr(OneCycleParamScheduler, value['method'])
-    raise reject(f'{where} stands for an unknown {kind!r:.40}; a newer mmpartref may have written it')
+    raise reject(f'{where} stands for an unknown {shown_key(kind)}; a newer mmpartref may have written it')
 
 
 def pack(value: Any, where: str = 'the checkpoint') -> Any:
@@ -253,10 +262,10 @@ def pack(value: Any, where: str = 'the checkpoint') -> Any:
     if is_method(value) and value.__name__ in ANNEALING:
         return {KIND: 'OneCycleParamScheduler', 'method': value.__name__}
     kind = type(value)
-    if kind in PLAIN or isinstance(value, torch.Tensor) or kind in STORAGES:
+    if kind in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, Mapping):
-        pairs = {pack(key): pack(each, f'{where}[{key!r:.80}]') for key, each in value.items()}
+        pairs = {pack(key): pack(each, f'{where}[{shown_key(key)}]') for key, each in value.items()}
         copy: Any = kind(pairs) if kind in (OrderedDict, Counter) else pairs
         if kind is OrderedDict and hasattr(value, '_metadata'):
             copy._metadata = value._metadata

@@ -14,7 +14,7 @@ from mmengine.runner.checkpoint import load_from_local
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.checkpoint_content import restore
 from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
-from mmpartref.models.weights.torchscript import check_archive_size, is_torchscript, read_torchscript
+from mmpartref.models.weights.torchscript import check_archive_size, is_torchscript, read_torchscript, starts_as_archive
 
 # Characters of a library's own complaint that a sentence repeats.
 MOST_SHOWN = 200
@@ -90,7 +90,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     if not path.is_file():
         raise MissingWeightsError(f'there is no weights file {path}')
     try:
-        if zipfile.is_zipfile(path):
+        if starts_as_archive(path):
             check_archive_size(path)
         with mmengine_checkpoints_allowed():
             content = torch.load(path, map_location, weights_only=True, mmap=mmap and zipfile.is_zipfile(path))

@@ -5,9 +5,10 @@ stores what it is given; the tensors are made from the records afterwards.
 """
 import io
 import pickle
+import struct
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -136,15 +137,47 @@ def is_torchscript(path: Path) -> bool:
         return any(name.endswith('/constants.pkl') for name in archive.namelist())
 
 
+def starts_as_archive(path: Path) -> bool:
+    """Tell whether torch takes a file for a zip archive: by its first bytes."""
+    with path.open('rb') as file:
+        return file.read(4) == b'PK\x03\x04'
+
+
+def directory_is_at_end(file: BinaryIO, end: list[Any], size: int) -> bool:
+    """Tell whether a zip archive's directory lies right before its end record, and that at the end of the file.
+
+    Args:
+        file: the open file.
+        end: the end record as zipfile reads it: ..., size and offset of the directory at 5 and 6, own place at 9.
+        size: of the file.
+    """
+    place = end[9]
+    if place + 22 != size:
+        return False
+    file.seek(max(place - 20, 0))
+    locator = file.read(20)
+    if locator.startswith(b'PK\x06\x07'):
+        # Of 64-bit archives: the locator names the place of a second end record, which lies before it.
+        place -= 20 + 56
+        if struct.unpack('<Q', locator[8:16])[0] != place:
+            return False
+    return end[5] + end[6] == place
+
+
 def check_archive_size(path: Path) -> None:
     """Compare what a zip archive says it holds with its size, before anything is read into memory.
 
     Raises:
-        WeightsError: it holds more than torch, which compresses no tensors, puts into a file of that size.
+        WeightsError: it holds more than torch, which compresses no tensors, puts into a file of that size, or its
+            directory is not where torch writes it, so that two readers could find two directories.
     """
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        if end is None or not directory_is_at_end(file, end, size):
+            raise WeightsError('it is damaged or cut short: its directory is not at its end, where torch writes it')
     with zipfile.ZipFile(path) as archive:
         inside = sum(each.file_size for each in archive.infolist())
-    size = path.stat().st_size
     if inside > size + MAX_COMPRESSED:
         raise WeightsError(f'its {size:,} bytes unpack to {inside:,}; a checkpoint is not compressed')
 
