@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartImageNetReferringDataset
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.evaluation.iou import ExpressionScore, Overlap, encode_masks, score_expression
-from mmpartref.evaluation.report import cumulative_iou, exact_thresholds, mean, precision
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.evaluation.scoring.iou_metrics import cumulative_iou, exact_thresholds, mean, precision
+from mmpartref.masks.iou import ExpressionScore, Overlap, encode_masks, score_expression
 
 SIZE = (384, 288)
 SCENES = 24

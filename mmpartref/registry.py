@@ -45,3 +45,5 @@ LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, scope
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE, locations=['mmpartref.engine'])
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=['mmpartref.engine'])
 VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope=SCOPE, locations=['mmpartref.visualization'])
+# What an entry of a dataset goes through before it is stored, built by name from a config.
+ENTRY_STEPS = Registry('entry step', scope=SCOPE, locations=['mmpartref.datasets'])

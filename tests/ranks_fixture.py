@@ -14,7 +14,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 
 FIXTURES = ('on_two_ranks', 'odd_toyparts', 'tiny_config', 'free_port', 'training_record')
 ROOT = Path(__file__).parents[1]

@@ -9,13 +9,14 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import add_dump, build_runner, load_config
-from mmpartref.evaluation.dump import read_dump
-from mmpartref.evaluation.predictions import read_sample
-from mmpartref.evaluation.presence import summarise_presence
-from mmpartref.evaluation.presence_threshold import calibrate
-from mmpartref.evaluation.report import summarise
+from mmpartref.engine.launch.build_runner import add_dump, build_runner, load_config
+from mmpartref.errors import ConfigError
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.dumps.predictions import read_sample
+from mmpartref.evaluation.scoring.iou_metrics import summarise
+from mmpartref.evaluation.scoring.presence import summarise_presence
+from mmpartref.evaluation.scoring.presence_threshold import calibrate
+from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.registry import DATASETS, MODELS
 
@@ -97,8 +98,8 @@ def test_a_dump_scores_to_the_digit_what_the_test_printed(config, odd_toyparts, 
     add_dump(cfg, str(tmp_path / 'dump.json'))
     found = build_runner(cfg).test()
     dump = read_dump(tmp_path / 'dump.json')
-    asked = dump.rows() + dump.absent_rows()
-    again = {**summarise(dump.rows()), **summarise_presence(asked)}
+    asked = score_dump(dump) + score_absent_parts(dump)
+    again = {**summarise(score_dump(dump)), **summarise_presence(asked)}
     # Exact: both are computed from the predictions of one forward pass.
     assert {key.removeprefix('refer/'): value for key, value in found.items()} == again
     assert dump.header['absent'] == "number=3, kinds=['impossible', 'other', 'unannotated'], seed=0"

@@ -7,9 +7,9 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmpartref.engine.published_choices import choices_line, published_choices
-from mmpartref.evaluation.iou import encode_masks, score_rles
-from mmpartref.evaluation.report import Row, summarise
+from mmpartref.engine.launch.published_choices import choices_line, published_choices
+from mmpartref.evaluation.scoring.iou_metrics import Row, summarise
+from mmpartref.masks.iou import encode_masks, score_rles
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.registry import METRICS, MODELS, TRANSFORMS
 

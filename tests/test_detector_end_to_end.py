@@ -13,12 +13,11 @@ import torch
 from mmengine.runner import Runner
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.engine.launch import build_runner, load_config
-from mmpartref.engine.preemption_hook import PreemptedError
-from mmpartref.evaluation.dump import read_dump
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.errors import PreemptedError, WeightsError
+from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.key_report import WeightsError
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.full_mmcv

@@ -11,9 +11,9 @@ import torch
 from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
 
-from mmpartref.engine.launch import build_runner, load_config
-from mmpartref.engine.preemption_hook import PreemptedError
-from mmpartref.evaluation.dump import read_dump
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.errors import PreemptedError
+from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 ROOT = Path(__file__).parents[1]

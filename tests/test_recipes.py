@@ -15,11 +15,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.engine.launch import add_dump, build_runner, load_config
-from mmpartref.evaluation.dump import read_dump
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.engine.launch.build_runner import add_dump, build_runner, load_config
+from mmpartref.errors import WeightsError
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.key_report import WeightsError
 
 ROOT = Path(__file__).parents[1]
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -199,7 +200,7 @@ def test_objects_parts_and_their_parts(recipe, folders):
     cfg.load_from = None
     add_dump(cfg, str(folders / 'levels.json'))
     found = build_runner(cfg).test()
-    rows = read_dump(folders / 'levels.json').rows()
+    rows = score_dump(read_dump(folders / 'levels.json'))
     assert {row.level for row in rows} == {'object', None, 'subpart'}
     assert 'the rim of the tire of the car' in {row.expression for row in rows}
     ious = [row.score.overlap.iou for row in rows if row.level == 'subpart']

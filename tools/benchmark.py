@@ -35,10 +35,10 @@ from mmpartref.benchmark.workload import (
     training_step,
     undo_and_score,
 )
-from mmpartref.engine.launch import load_config
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.engine.options_action import OptionsAction
-from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.options_action import OptionsAction
+from mmpartref.errors import one_sentence_errors
+from mmpartref.models.layers.cpu.fold_batch_norms import fold_batch_norms
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import MODELS, SCOPE
 

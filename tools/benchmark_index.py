@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from mmpartref.datasets import PartImageNetReferringDataset
-from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES, load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
 
 HEIGHT, WIDTH = 375, 500
 

@@ -13,9 +13,9 @@ import cv2
 import torch
 
 from mmpartref.benchmark.loader import time_loader, time_transforms
-from mmpartref.engine.launch import load_config
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.engine.options_action import OptionsAction
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.options_action import OptionsAction
+from mmpartref.errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:

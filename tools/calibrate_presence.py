@@ -4,10 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from mmpartref.evaluation.dump import read_dump
-from mmpartref.evaluation.presence import format_presence
-from mmpartref.evaluation.presence_threshold import CRITERIA, calibrate
-from mmpartref.evaluation.report import describe_header, percent
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.scoring.iou_metrics import describe_header, percent
+from mmpartref.evaluation.scoring.presence import format_presence
+from mmpartref.evaluation.scoring.presence_threshold import CRITERIA, calibrate
+from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +24,7 @@ def main() -> None:
     args = parse_args()
     try:
         dump = read_dump(args.dump)
-        rows = dump.rows() + dump.absent_rows()
+        rows = score_dump(dump) + score_absent_parts(dump)
         found = calibrate(rows, args.criterion)
         print(describe_header(dump.header))
         print(format_presence(rows, found.threshold))

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from mmpartref.evaluation.bootstrap import RESAMPLES, Resamples, resample
-from mmpartref.evaluation.comparison import Comparison, read_comparison
-from mmpartref.evaluation.comparison_plots import draw_plots
-from mmpartref.evaluation.comparison_tables import (
+from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples, resample
+from mmpartref.evaluation.comparison.compare_dumps import Comparison, read_comparison
+from mmpartref.evaluation.comparison.comparison_plots import draw_plots
+from mmpartref.evaluation.comparison.comparison_tables import (
     RENDERERS,
     Table,
     breakdown_list,

@@ -2,9 +2,9 @@
 """Turn a CLIP checkpoint (OpenAI's archives, open_clip's or Hugging Face's weights) into mmpartref's towers."""
 import argparse
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.archives import locate_clip
 from mmpartref.models.weights.clip_weights import describe, read_clip
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import write_checkpoint
 
 

@@ -2,8 +2,8 @@
 """Turn a published CRIS checkpoint into one for mmpartref's configs, or back."""
 import argparse
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
 
 

@@ -10,10 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from mmpartref.datasets.doctor import Examination, Limits, examine, repair
-from mmpartref.datasets.doctor.pictures import draw_histograms
-from mmpartref.datasets.doctor.repair import check_out, check_outside, format_repairs
-from mmpartref.datasets.doctor.report import format_report
+from mmpartref.doctor import Examination, Limits, examine
+from mmpartref.doctor.doctor_plots import draw_histograms
+from mmpartref.doctor.doctor_report import format_report
+from mmpartref.doctor.repair.write_repaired import check_out, check_outside, format_repairs, repair
+from mmpartref.errors import MissingFileError
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +46,7 @@ def check_outputs(args: argparse.Namespace) -> None:
         if Path(path).is_dir():
             raise IsADirectoryError(f'{path} is a folder; name a file')
         if not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f'the folder of {path} does not exist; make it first')
+            raise MissingFileError(f'the folder of {path} does not exist; make it first')
     if args.repair:
         check_out(args.repair, args.root, args.annotations)
 

@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from mmpartref.evaluation.diagnosis import diagnose, summarise_diagnosis
-from mmpartref.evaluation.diagnosis_tables import format_diagnosis
-from mmpartref.evaluation.dump import read_dump
-from mmpartref.evaluation.rephrasing import Wording, format_rephrasing, rephrasing_figures
-from mmpartref.evaluation.report import describe_header
+from mmpartref.evaluation.diagnosis.diagnose import diagnose, summarise_diagnosis
+from mmpartref.evaluation.diagnosis.diagnosis_tables import format_diagnosis
+from mmpartref.evaluation.diagnosis.rephrasing import Wording, format_rephrasing, rephrasing_figures
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.scoring.iou_metrics import describe_header
 
 
 def parse_args() -> argparse.Namespace:

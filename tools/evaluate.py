@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from mmpartref.datasets.protocols import load_protocol
-from mmpartref.evaluation.ceiling import ceiling_figures, check_ceiling, format_ceiling
-from mmpartref.evaluation.conventions import EMPTY_RULES
-from mmpartref.evaluation.dump import read_dump
-from mmpartref.evaluation.presence import format_presence, summarise_presence
-from mmpartref.evaluation.protocol_report import format_protocol, summarise_protocol, tag_rows
-from mmpartref.evaluation.report import describe_header, format_table, summarise
-from mmpartref.evaluation.sweep import best_threshold, dump_at, format_sweep, sweep
+from mmpartref.errors import InputError
+from mmpartref.evaluation.baselines.decode_ceiling import ceiling_figures, check_ceiling, format_ceiling
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
+from mmpartref.evaluation.scoring.iou_metrics import describe_header, format_table, summarise
+from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
+from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
+from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
+from mmpartref.evaluation.scoring.threshold_sweep import best_threshold, dump_at, format_sweep, sweep
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,23 +72,23 @@ def main() -> None:
             dump = dump_at(dump, args.threshold, args.rule)
             if args.out:
                 dump.write(args.out)
-        rows = dump.rows()
+        rows = score_dump(dump)
         conventions = {'strict': args.strict, 'empty': args.empty}
         print(format_table(rows, note=describe_header(dump.header), by_part=args.by_part, **conventions))
         summary: dict[str, Any] = summarise(rows, **conventions)
         if args.ceiling:
             ceiling = read_dump(args.ceiling)
             check_ceiling(dump, ceiling, args.dump, args.ceiling)
-            figures = ceiling_figures(rows, ceiling.rows(), **conventions)
+            figures = ceiling_figures(rows, score_dump(ceiling), **conventions)
             print(format_ceiling(figures, ceiling))
             summary['ceiling'] = figures
         if protocol is not None:
             tagged = tag_rows(rows, protocol, {photo.img_id: photo.img_path for photo in dump.photos})
             print(format_protocol(tagged, protocol, **conventions))
             summary.update(summarise_protocol(tagged, **conventions))
-        asked = rows + dump.absent_rows()
+        asked = rows + score_absent_parts(dump)
         if len(asked) == len(rows) and args.presence_threshold is not None:
-            raise ValueError(f'{args.dump} asks about no absent part, so that --presence-threshold decides nothing')
+            raise InputError(f'{args.dump} asks about no absent part, so that --presence-threshold decides nothing')
         if len(asked) > len(rows):
             print(format_presence(asked, args.presence_threshold))
             summary.update(summarise_presence(asked, args.presence_threshold))

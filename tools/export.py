@@ -3,19 +3,12 @@
 import argparse
 from pathlib import Path
 
-from mmpartref.apis.export import (
-    OPSETS,
-    ExportError,
-    check_suffix,
-    export_onnx,
-    export_pt2,
-    require,
-)
-from mmpartref.apis.exported import TOLERANCE, compare_with_eager
+from mmpartref.apis.export.export_graph import OPSETS, check_suffix, export_onnx, export_pt2, require
+from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.segmentor_config import letterbox_of, load_segmentor
-from mmpartref.engine.launch import load_config
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.engine.options_action import OptionsAction
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.options_action import OptionsAction
+from mmpartref.errors import ExportError, one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.batch_run import Wanted, run
-from mmpartref.apis.coco_output import CocoOutput
+from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.image_files import FoundPhoto, find_photos, protect
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import names_weights, read_config
 from mmpartref.apis.part_labels import parts_of
-from mmpartref.apis.photo_files import FoundPhoto, find_photos, protect
-from mmpartref.apis.photo_reading import MAX_PIXELS
-from mmpartref.engine.config_check import ConfigError, explain_build_error
+from mmpartref.errors import ConfigError, InputError
 from mmpartref.files.plain_file import read_plain_file
+from mmpartref.images.read_image import MAX_PIXELS
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,15 +56,15 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
         expressions += [line.strip() for line in lines if line.strip()]
     if args.parse:
         if expressions or args.heat_maps or args.no_masks:
-            raise ValueError('--parse asks for the parts itself and writes one map: leave out expressions, --heat-maps '
+            raise InputError('--parse asks for the parts itself and writes one map: leave out expressions, --heat-maps '
                              'and --no-masks')
         return parts_of(args.parse)
     files = [each for each in args.expressions if os.path.exists(each)]
     if files:
-        raise ValueError(f'{files[0]!r} is a file, not an expression: put a glob in quotes, or name more photos after '
+        raise InputError(f'{files[0]!r} is a file, not an expression: put a glob in quotes, or name more photos after '
                          '--photos')
     if not expressions:
-        raise ValueError('nothing is asked: give expressions, --expressions-file or --parse')
+        raise InputError('nothing is asked: give expressions, --expressions-file or --parse')
     return list(dict.fromkeys(check_expressions(expressions)))
 
 
@@ -78,7 +78,7 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[FoundPh
     outputs = [file for photo in photos for file in wanted.files(photo.stem)]
     protect(outputs + ([Path(args.json)] if args.json else []), inputs)
     if args.batch_size < 1:
-        raise ValueError(f'--batch-size {args.batch_size} should be at least 1')
+        raise InputError(f'--batch-size {args.batch_size} should be at least 1')
     wanted.out_dir.mkdir(parents=True, exist_ok=True)
     config = read_config(args.config)
     if args.checkpoint is None and not names_weights(config):
@@ -94,12 +94,6 @@ def main() -> int:
         inferencer, photos, wanted, coco = prepare(args)
     except (ValueError, OSError) as error:
         print(f'infer.py: {error}', file=sys.stderr)
-        return 2
-    except (KeyError, TypeError) as error:
-        sentence = explain_build_error(error)
-        if not sentence:
-            raise
-        print(f'infer.py: {sentence}', file=sys.stderr)
         return 2
     outcome = run(inferencer, photos, wanted, coco=coco, batch_size=args.batch_size, on_error=args.on_error)
     if coco is not None:

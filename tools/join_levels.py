@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmpartref.datasets.converters.join_levels import join_levels
+from mmpartref.datasets.converters.published.join_levels import join_levels
 from mmpartref.datasets.converters.standard_json import write_documents
 
 LEVELS = ('object', 'part', 'subpart')

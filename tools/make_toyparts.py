@@ -1,7 +1,7 @@
 """Draw the ToyParts data set: PartImageNet's 40 parts in drawn scenes of two objects, in PartImageNet's layout."""
 import argparse
 
-from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,10 +2,11 @@
 """Score what needs no trained model, floors and ceilings, and write it as a dump of predictions."""
 import argparse
 
-from mmpartref.engine.launch import load_config
-from mmpartref.engine.options_action import OptionsAction
-from mmpartref.evaluation.reference_points import KINDS, reference_dump
-from mmpartref.evaluation.report import describe_header, format_table
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.options_action import OptionsAction
+from mmpartref.evaluation.baselines.reference_points import KINDS, reference_dump
+from mmpartref.evaluation.scoring.iou_metrics import describe_header, format_table
+from mmpartref.evaluation.scoring.score_dump import score_dump
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,7 +29,7 @@ def main() -> None:
         cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
         dump = reference_dump(args.kind, cfg, args.split)
         dump.write(args.dump)
-        print(format_table(dump.rows(), note=describe_header(dump.header)))
+        print(format_table(score_dump(dump), note=describe_header(dump.header)))
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from None
 

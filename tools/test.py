@@ -2,8 +2,15 @@
 """Evaluate a checkpoint on the test split of a config."""
 import argparse
 
-from mmpartref.engine.launch import add_dump, build_runner, load_config, parse_launch_arguments, start_from_init_cfg
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
+from mmpartref.engine.launch.build_runner import (
+    add_dump,
+    build_runner,
+    load_config,
+    parse_launch_arguments,
+    start_from_init_cfg,
+)
+from mmpartref.engine.launch.config_check import build_errors_explained
+from mmpartref.errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,5 +42,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_sentence_errors():
+    with one_sentence_errors(), build_errors_explained():
         main()

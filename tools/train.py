@@ -4,9 +4,10 @@ import argparse
 
 from mmengine.config import Config
 
-from mmpartref.engine.launch import build_runner, load_config, parse_launch_arguments
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.engine.training_checks import check_training
+from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
+from mmpartref.engine.launch.config_check import build_errors_explained
+from mmpartref.engine.launch.training_checks import check_training
+from mmpartref.errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,5 +50,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_sentence_errors():
+    with one_sentence_errors(), build_errors_explained():
         main()

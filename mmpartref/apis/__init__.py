@@ -1,6 +1,6 @@
 from mmpartref.apis.inferencer import PartReferInferencer
 from mmpartref.apis.part_labels import PartLabels
-from mmpartref.apis.photo_reading import Photo, PhotoReader
 from mmpartref.apis.results import PartResult, PhotoResults
+from mmpartref.images.read_image import Photo, PhotoReader
 
 __all__ = ['PartLabels', 'PartReferInferencer', 'PartResult', 'Photo', 'PhotoReader', 'PhotoResults']

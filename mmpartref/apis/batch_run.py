@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from mmpartref.apis.coco_output import CocoOutput
+from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.image_files import FoundPhoto
 from mmpartref.apis.inferencer import PartReferInferencer
 from mmpartref.apis.part_labels import PartLabels
-from mmpartref.apis.photo_files import FoundPhoto
-from mmpartref.apis.photo_reading import Photo
 from mmpartref.apis.results import PhotoResults
+from mmpartref.images.read_image import Photo
 
 # Longest side of an overlay, in pixels: its words are read on a screen.
 OVERLAY_SIDE = 4096

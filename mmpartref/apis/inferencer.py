@@ -12,10 +12,11 @@ from mmengine.dataset import Compose
 
 from mmpartref.apis.model_building import build_model, build_pipeline, choose_device, read_config
 from mmpartref.apis.part_labels import MOST_PARTS, PartLabels, parts_of, strongest
-from mmpartref.apis.photo_reading import MAX_PIXELS, ImageLike, Photo, PhotoReader
-from mmpartref.apis.photo_url import MAX_BYTES, TIMEOUT
 from mmpartref.apis.results import PartResult, PhotoResults
-from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
+from mmpartref.errors import InputError
+from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
+from mmpartref.images.read_image import MAX_PIXELS, ImageLike, Photo, PhotoReader
+from mmpartref.models.layers.cpu.fold_batch_norms import fold_batch_norms
 from mmpartref.structures import ReferringDataSample
 from mmpartref.text import has_words, shown, text_fault
 
@@ -132,10 +133,10 @@ class PartReferInferencer:
                 or as in a call.
         """
         if (super_category is None) == (expressions is None):
-            raise ValueError("give a super-category, e.g. 'quadruped', or expressions=[...], one of the two")
+            raise InputError("give a super-category, e.g. 'quadruped', or expressions=[...], one of the two")
         parts = check_expressions(parts_of(super_category) if super_category is not None else expressions or [])
         if len(set(parts)) < len(parts) or len(parts) > MOST_PARTS:
-            raise ValueError(f'a map of labels has at most {MOST_PARTS} parts, each once; got {parts!r}')
+            raise InputError(f'a map of labels has at most {MOST_PARTS} parts, each once; got {parts!r}')
         if isinstance(image, (list, tuple)):
             return [self._labels(*each) for each in self._predicted(image, parts, batch_size)]
         return self._labels(*next(self._predicted([image], parts, batch_size)))
@@ -144,7 +145,7 @@ class PartReferInferencer:
                    batch_size: int) -> Iterator[tuple[Photo, ReferringDataSample]]:
         """Check the batch's size at once, then read and predict as the answers are taken."""
         if batch_size < 1:
-            raise ValueError(f'batch_size={batch_size} should be at least 1')
+            raise InputError(f'batch_size={batch_size} should be at least 1')
         return self._in_batches(iter(images), expressions, batch_size)
 
     def _in_batches(self, images: Iterator[ImageLike], expressions: list[str],
@@ -199,11 +200,11 @@ def check_expressions(expressions: str | Sequence[str]) -> list[str]:
         ValueError: there is none, or one is empty or no text.
     """
     if isinstance(expressions, (bytes, Mapping)) or not isinstance(expressions, Iterable):
-        raise ValueError(f'expressions are a string or a list of strings, got {shown(expressions)}')
+        raise InputError(f'expressions are a string or a list of strings, got {shown(expressions)}')
     asked = [expressions] if isinstance(expressions, str) else list(expressions)
     if not asked or not all(isinstance(each, str) and has_words(each) for each in asked):
-        raise ValueError(f'give at least one expression, and none empty; got {shown(asked)}')
+        raise InputError(f'give at least one expression, and none empty; got {shown(asked)}')
     for each in asked:
         if fault := text_fault(each):
-            raise ValueError(fault)
+            raise InputError(fault)
     return asked

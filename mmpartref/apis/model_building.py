@@ -11,12 +11,13 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
-from mmpartref.apis.checkpoints import load_weights, read_outline
-from mmpartref.datasets.expressions import plain
-from mmpartref.datasets.partimagenet_facts import PART_ALIASES, PARTS
-from mmpartref.engine.config_check import ConfigError, read_config_file
-from mmpartref.engine.detector_categories_hook import META_KEY
-from mmpartref.engine.detector_config import nodes, require_operations, set_categories
+from mmpartref.datasets.coco.records import plain
+from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PARTS
+from mmpartref.engine.hooks.detector_categories_hook import META_KEY
+from mmpartref.engine.launch.config_check import build_errors_explained, read_config_file
+from mmpartref.engine.launch.detector_config import nodes, require_operations, set_categories
+from mmpartref.errors import ConfigError, InputError, MissingFileError
+from mmpartref.models.weights.checkpoints import load_weights, read_outline
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
 
 # Steps of a test pipeline that need annotations, which one's own photo does not have.
@@ -35,7 +36,7 @@ def read_config(config: str | Path | Config) -> Config:
     elif Path(config).is_file():
         config = read_config_file(config)
     else:
-        raise FileNotFoundError(f'there is no config {config}')
+        raise MissingFileError(f'there is no config {config}')
     if not config.get('model') or not ((config.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline'):
         raise ConfigError(f'{name_of(config)} has no model or no test_dataloader.dataset.pipeline, which prepares the '
                           'photo')
@@ -58,9 +59,9 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device={device!r} is none that torch knows; give 'cpu', 'cuda', 'cuda:1', ...") from None
+        raise InputError(f"device={device!r} is none that torch knows; give 'cpu', 'cuda', 'cuda:1', ...") from None
     if chosen.type == 'cuda' and not torch.cuda.is_available():
-        raise ValueError(f"device='{chosen}' was asked for, but torch sees no CUDA device here; use 'cpu' or 'auto'")
+        raise InputError(f"device='{chosen}' was asked for, but torch sees no CUDA device here; use 'cpu' or 'auto'")
     return chosen
 
 
@@ -76,11 +77,12 @@ def build_model(config: Config, checkpoint: str | Path | None) -> BaseModel:
     """
     require_operations(config)
     if checkpoint is not None and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f'there is no checkpoint {checkpoint}')
+        raise MissingFileError(f'there is no checkpoint {checkpoint}')
     if config.model.get('type') == 'ReferringDetector' and not config.model.get('categories'):
         find_categories(config, checkpoint)
     with DefaultScope.overwrite_default_scope(SCOPE):
-        model = MODELS.build(config.model)
+        with build_errors_explained():
+            model = MODELS.build(config.model)
         if checkpoint is not None:
             print_log(f'{load_weights(model, checkpoint, name_of(config))} from {checkpoint}', 'current')
         elif names_weights(config):
@@ -110,7 +112,7 @@ def find_categories(config: Config, checkpoint: str | Path | None) -> None:
         return  # the detector's constructor says what is missing
     meta = read_outline(checkpoint).get('meta') or {}
     if META_KEY not in meta:
-        raise ValueError(f'{checkpoint} does not say which categories its labels stand for; give model.categories '
+        raise InputError(f'{checkpoint} does not say which categories its labels stand for; give model.categories '
                          'in the config, as dict(name=..., super_category=..., part=...) each')
     set_categories(config, meta[META_KEY], str(checkpoint))
 

@@ -5,10 +5,11 @@ import numpy as np
 from PIL import Image
 
 from mmpartref.apis.model_building import spoken_part
-from mmpartref.apis.photo_reading import Photo
 from mmpartref.apis.results import NOTEBOOK_SIDE, as_png
-from mmpartref.datasets.expressions import plain
-from mmpartref.datasets.partimagenet_facts import PARTS
+from mmpartref.datasets.coco.records import plain
+from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
+from mmpartref.errors import InputError
+from mmpartref.images.read_image import Photo
 from mmpartref.visualization.overlay import distinct_colour, draw_overlay
 
 BACKGROUND = 'background'
@@ -44,7 +45,7 @@ class PartLabels:
             ValueError: there is none of that name.
         """
         if part not in self.names:
-            raise ValueError(f"no part {part!r} was asked for; there are {', '.join(self.names)}")
+            raise InputError(f"no part {part!r} was asked for; there are {', '.join(self.names)}")
         return self.labels == self.names.index(part)
 
     def as_image(self) -> Image.Image:
@@ -85,7 +86,7 @@ def parts_of(super_category: str) -> list[str]:
     known = {plain(owner): parts for owner, parts in PARTS.items()}
     owner = plain(super_category)
     if owner not in known:
-        raise ValueError(f"{super_category!r} is none of PartImageNet's super-categories, {', '.join(known)}; give the "
+        raise InputError(f"{super_category!r} is none of PartImageNet's super-categories, {', '.join(known)}; give the "
                          'parts yourself, e.g. expressions=["dog head", "dog tail"]')
     return [f'{owner} {spoken_part(part)}' for part in known[owner]]
 

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmpartref.apis.photo_reading import Photo
+from mmpartref.errors import InputError
+from mmpartref.images.read_image import Photo
 from mmpartref.visualization.heat_map import draw_heat_map
 from mmpartref.visualization.overlay import draw_overlay
 
@@ -54,7 +55,7 @@ class PartResult(dict[str, Any]):
             ValueError: it was not asked for.
         """
         if 'heat_map' not in self:
-            raise ValueError(f'{self.expression!r} has no heat map; ask with heat_map=True')
+            raise InputError(f'{self.expression!r} has no heat map; ask with heat_map=True')
         return self['heat_map']
 
     @property

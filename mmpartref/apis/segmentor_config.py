@@ -5,9 +5,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmpartref.engine.config_check import ConfigError
+from mmpartref.engine.launch.config_check import build_errors_explained
+from mmpartref.errors import ConfigError, WeightsError
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
 
@@ -24,7 +25,7 @@ def load_segmentor(config: Config, checkpoint: str | Path | None) -> ReferringSe
         raise ConfigError(f'only a ReferringSegmentor can be exported; model.type of {config.filename} is {kind!r}')
     # A tracer and its comparison want the network as it is written.
     settings = {name: value for name, value in config.model.items() if name != 'compile'}
-    with DefaultScope.overwrite_default_scope(SCOPE):
+    with DefaultScope.overwrite_default_scope(SCOPE), build_errors_explained():
         model = MODELS.build(settings)
     if checkpoint is not None:
         state = read_tensors(checkpoint)

@@ -7,7 +7,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmpartref.datasets.expression_batch_sampler import count_expressions
+from mmpartref.datasets.referring.samplers.expression_batch_sampler import count_expressions
+from mmpartref.errors import InputError
 from mmpartref.registry import DATASETS, SCOPE
 
 
@@ -42,7 +43,7 @@ def time_loader(dataloader: ConfigDict, workers: int, batches: int, warm_up: int
     with DefaultScope.overwrite_default_scope(SCOPE):
         loader = Runner.build_dataloader(cfg, seed=0)
     if len(loader) < warm_up + batches:
-        raise ValueError(f'{warm_up + batches} batches were asked for but the data set has {len(loader)}; ask for '
+        raise InputError(f'{warm_up + batches} batches were asked for but the data set has {len(loader)}; ask for '
                          'fewer, or make them smaller with --batch-size')
     photos = expressions = 0
     began = time.perf_counter()

@@ -13,6 +13,7 @@ from unittest import mock
 import torch
 from torch import nn
 
+from mmpartref.errors import MissingFileError
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.weights.cris_keys import to_published
 
@@ -44,8 +45,8 @@ def load_published(folder: str | Path, ours: ReferringSegmentor) -> nn.Module:
     folder = Path(folder)
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f'{folder} holds no checkout of the published CRIS (no {missing[0]}); clone '
-                                'https://github.com/DerrickWang005/CRIS.pytorch there')
+        raise MissingFileError(f'{folder} holds no checkout of the published CRIS (no {missing[0]}); clone '
+                               'https://github.com/DerrickWang005/CRIS.pytorch there')
     ours_state = {name: value.detach().cpu() for name, value in ours.state_dict().items()}
     state = to_published(ours_state)
     prefix = 'backbone.'

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmpartref.engine.model_cost_hook import plain_attention
-from mmpartref.evaluation.iou import encode_masks, score_rles
-from mmpartref.models.layers.cpu_inference import computed_as_everywhere
+from mmpartref.engine.hooks.model_cost_hook import plain_attention
+from mmpartref.masks.iou import encode_masks, score_rles
+from mmpartref.models.layers.cpu.cpu_inference import computed_as_everywhere
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
 from mmpartref.structures import ReferringDataSample

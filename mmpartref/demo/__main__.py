@@ -9,7 +9,7 @@ from mmpartref.demo.limits import Limits, allowed_hosts, check_host, check_port
 from mmpartref.demo.page import build_page, import_gradio, part_names, serve
 from mmpartref.demo.server import ended_by_signals
 from mmpartref.demo.toy_model import cache_folder, toy_model
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
+from mmpartref.errors import InputError, one_sentence_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,9 +40,9 @@ def check_arguments(args: argparse.Namespace) -> Limits:
     check_port(args.host, args.port)
     choose_device(args.device)
     if args.checkpoint and not args.config:
-        raise ValueError('--checkpoint needs the --config it was trained with')
+        raise InputError('--checkpoint needs the --config it was trained with')
     if args.config and not args.checkpoint and not names_weights(read_config(args.config)):
-        raise ValueError(f'{args.config} names no weights of its own (init_cfg), so every answer would be random; give '
+        raise InputError(f'{args.config} names no weights of its own (init_cfg), so every answer would be random; give '
                          '--checkpoint')
     return limits
 

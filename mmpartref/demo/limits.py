@@ -5,7 +5,8 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mmpartref.apis.photo_reading import MAX_SIDE
+from mmpartref.errors import InputError
+from mmpartref.images.read_image import MAX_SIDE
 
 # Megabytes that a request takes in addition to the model, rounded up from what docs/demo.md measures: per megapixel
 # of the image, per megapixel and expression, and per expression (its two pictures on the page).
@@ -34,7 +35,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if not 0 < self.max_pixels <= MAX_SIDE**2:
-            raise ValueError(f'--max-pixels {self.max_pixels} should be from 1 to {MAX_SIDE**2:,}')
+            raise InputError(f'--max-pixels {self.max_pixels} should be from 1 to {MAX_SIDE**2:,}')
 
     @property
     def max_upload(self) -> int:
@@ -51,13 +52,13 @@ def expressions_of(text: str, chosen: Iterable[str], limits: Limits) -> list[str
     lines = [line.strip() for line in text.splitlines()]
     asked = list(dict.fromkeys([*chosen, *(line for line in lines if line)]))
     if not asked:
-        raise ValueError('Nothing is asked: type an expression, e.g. "car tire", or choose a part name.')
+        raise InputError('Nothing is asked: type an expression, e.g. "car tire", or choose a part name.')
     if len(asked) > limits.max_expressions:
-        raise ValueError(f'{len(asked)} expressions are more than the {limits.max_expressions} that are answered at '
+        raise InputError(f'{len(asked)} expressions are more than the {limits.max_expressions} that are answered at '
                          'once; leave some out.')
     for each in asked:
         if len(each) > limits.max_characters:
-            raise ValueError(f'The expression "{each[:30]}..." has {len(each)} characters, more than the '
+            raise InputError(f'The expression "{each[:30]}..." has {len(each)} characters, more than the '
                              f'{limits.max_characters} allowed; make it shorter.')
     return asked
 
@@ -73,7 +74,7 @@ def check_host(host: str, allow_remote: bool) -> None:
     except ValueError:
         own = host == 'localhost'
     if not own and not allow_remote:
-        raise ValueError(f'--host {host} would let other machines use the model and this one without a password; add '
+        raise InputError(f'--host {host} would let other machines use the model and this one without a password; add '
                          '--allow-remote if that is meant, or leave --host out for 127.0.0.1')
 
 
@@ -84,14 +85,14 @@ def check_port(host: str, port: int) -> None:
         ValueError: it is so.
     """
     if not 0 < port < 65536:
-        raise ValueError(f'--port {port} should be from 1 to 65535')
+        raise InputError(f'--port {port} should be from 1 to 65535')
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     with socket.socket(family) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise ValueError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
+            raise InputError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
 
 
 def allowed_hosts(host: str, names: Sequence[str] = (), allow_remote: bool = False) -> list[str]:
@@ -104,10 +105,10 @@ def allowed_hosts(host: str, names: Sequence[str] = (), allow_remote: bool = Fal
         ValueError: a name is not a host name, or ``names`` are given without ``allow_remote``.
     """
     if names and not allow_remote:
-        raise ValueError('--allowed-host is for other machines; add --allow-remote if they may use the page')
+        raise InputError('--allowed-host is for other machines; add --allow-remote if they may use the page')
     for name in names:
         if not re.fullmatch(r'(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?', name):
-            raise ValueError(f'--allowed-host {name!r} should be a host name or an address alone, without http:// and '
+            raise InputError(f'--allowed-host {name!r} should be a host name or an address alone, without http:// and '
                              'port, e.g. gpu1.example.org or *.example.org')
     given = [each for each in (host, *names) if each not in ('0.0.0.0', '::')]
     literal = [f'[{each}]' if ':' in each and not each.startswith('[') else each for each in given]

@@ -8,8 +8,8 @@ from mmengine.config import Config
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import partimagenet_categories
-from mmpartref.demo.answer import answer
 from mmpartref.demo.limits import Limits, allowed_hosts, memory_notice
+from mmpartref.demo.predict import answer
 from mmpartref.demo.requests import EXAMPLE, FIND, Functions
 from mmpartref.demo.server import PageServer, ended_by_signals
 from mmpartref.demo.uploads import INTERVAL, MAX_AGE, delete_uploads, upload_folder, uploaded_file

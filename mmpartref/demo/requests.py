@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmpartref.demo.uploads import uploaded_file
+from mmpartref.errors import InputError
 
 FIND, EXAMPLE = 'find', 'example'
 # What Gradio's clients send as the name of a session.
@@ -43,10 +44,10 @@ class Functions:
             index = content.get('fn_index')
             name = next((each for each, known in self.ids.items() if is_index(index) and index == known), None)
         if name not in self.ids:
-            raise ValueError('The page has no such function; the names and numbers of its functions are in /config.')
+            raise InputError('The page has no such function; the names and numbers of its functions are in /config.')
         session = content.get('session_hash')
         if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
-            raise ValueError('"session_hash" has to be a text of up to 64 letters, digits, "-" and "_".')
+            raise InputError('"session_hash" has to be a text of up to 64 letters, digits, "-" and "_".')
         data = content.get('data')
         checked = self.find_data(data) if name == FIND else self.example_data(data)
         trigger = content.get('trigger_id')
@@ -58,25 +59,25 @@ class Functions:
         wanted = 2 if self.names is None else 3
         form = '[image, text]' if self.names is None else '[image, text, list of part names]'
         if not isinstance(data, list) or len(data) != wanted:
-            raise ValueError(f'"data" has to be a list of {wanted} values: {form}.')
+            raise InputError(f'"data" has to be a list of {wanted} values: {form}.')
         image, text, *chosen = data
         if image is not None and not (isinstance(image, dict) and isinstance(image.get('path'), str)):
-            raise ValueError('The image has to be null or {"path": "..."} with the path that '
+            raise InputError('The image has to be null or {"path": "..."} with the path that '
                              '/gradio_api/upload returned.')
         if text is not None and not is_text(text, self.max_text):
-            raise ValueError(f'The expressions have to be one text of up to {self.max_text:,} characters, one '
+            raise InputError(f'The expressions have to be one text of up to {self.max_text:,} characters, one '
                              'expression per line.')
         for names in chosen:
             known = self.names or ()
             if names is not None and not (isinstance(names, list) and len(names) <= len(known) and all(
                     isinstance(each, str) and each in known for each in names)):
-                raise ValueError('The part names have to be a list of names that the page offers.')
+                raise InputError('The part names have to be a list of names that the page offers.')
         return [None if image is None else image_data(image['path']), text or '', *(names or [] for names in chosen)]
 
     def example_data(self, data: Any) -> list[int]:
         """Return [index of the example]."""
         if not isinstance(data, list) or len(data) != 1 or not is_index(data[0], self.examples):
-            raise ValueError(f'"data" has to be a list of one number below {self.examples}, the example.')
+            raise InputError(f'"data" has to be a list of one number below {self.examples}, the example.')
         return data
 
 
@@ -89,9 +90,9 @@ def parsed(body: bytes) -> dict[str, Any]:
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        raise ValueError('The request has to be JSON in UTF-8.') from None
+        raise InputError('The request has to be JSON in UTF-8.') from None
     if not isinstance(content, dict):
-        raise ValueError('The request has to be a JSON object with a list "data".')
+        raise InputError('The request has to be a JSON object with a list "data".')
     return content
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from mmpartref.errors import InputError
+
 # Seconds: until a server that starts is given up, that requests may take to end, and until the thread is left alone.
 START, GRACE, END = 30, 2, 10
 ENDING = [getattr(signal, each) for each in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, each)]
@@ -32,7 +34,7 @@ class PageServer:
         try:
             self._socket = socket.create_server((host, port), family=family)
         except OSError as error:
-            raise ValueError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
+            raise InputError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
         # No header of a proxy is trusted: it would replace the address and the protocol of the request.
         config = uvicorn.Config(app, log_level='warning', lifespan='on', ws='none', proxy_headers=False,
                                 server_header=False, limit_concurrency=MAX_CONNECTIONS,

@@ -11,9 +11,10 @@ from pathlib import Path
 from mmengine.runner import find_latest_checkpoint
 
 from mmpartref.apis.model_building import spoken_part
-from mmpartref.datasets.expressions import split_category
-from mmpartref.datasets.toyparts import VERSION, make_toyparts
-from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.datasets.referring.expressions import split_category
+from mmpartref.datasets.toyparts.make_toyparts import VERSION, make_toyparts
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.errors import MissingFileError
 
 PACKAGE = Path(__file__).parents[1]
 NAME = 'cris_tiny_toyparts'
@@ -40,8 +41,8 @@ def toy_config() -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise FileNotFoundError(f'there is no {places[1]}, which the toy model is made with; give --config and '
-                            '--checkpoint')
+    raise MissingFileError(f'there is no {places[1]}, which the toy model is made with; give --config and '
+                           '--checkpoint')
 
 
 def cache_folder() -> Path:

@@ -1,18 +1,18 @@
-from mmpartref.engine.atomic_checkpoint_hook import AtomicCheckpointHook
-from mmpartref.engine.bad_sample_hook import BadSampleHook
-from mmpartref.engine.dataset_epoch_hook import DatasetEpochHook
-from mmpartref.engine.detector_categories_hook import DetectorCategoriesHook
-from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
-from mmpartref.engine.model_cost_hook import ModelCostHook
-from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
-from mmpartref.engine.preemption_hook import PreemptionHook
-from mmpartref.engine.protocol_hook import ProtocolHook
-from mmpartref.engine.referring_visualization_hook import ReferringVisualizationHook
-from mmpartref.engine.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
-from mmpartref.engine.resumable_state_hook import ResumableStateHook
-from mmpartref.engine.safe_checkpoint_hook import SafeCheckpointHook
-from mmpartref.engine.strict_load_hook import StrictLoadHook
-from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
+from mmpartref.engine.hooks.atomic_checkpoint_hook import AtomicCheckpointHook
+from mmpartref.engine.hooks.dataset_epoch_hook import DatasetEpochHook
+from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
+from mmpartref.engine.hooks.model_cost_hook import ModelCostHook
+from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.engine.hooks.preemption_hook import PreemptionHook
+from mmpartref.engine.hooks.protocol_hook import ProtocolHook
+from mmpartref.engine.hooks.referring_visualization_hook import ReferringVisualizationHook
+from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from mmpartref.engine.hooks.skipped_images_hook import BadSampleHook
+from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
+from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
+from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
+from mmpartref.engine.resume.resumable_state_hook import ResumableStateHook
 
 __all__ = [
     'AtomicCheckpointHook',

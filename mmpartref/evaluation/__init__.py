@@ -1,5 +1,5 @@
-from mmpartref.evaluation.part_presence_metric import PartPresenceMetric
-from mmpartref.evaluation.referring_dump import ReferringDump
-from mmpartref.evaluation.referring_seg_metric import ReferringSegMetric
+from mmpartref.evaluation.metrics.part_presence_metric import PartPresenceMetric
+from mmpartref.evaluation.metrics.referring_dump import ReferringDump
+from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 
 __all__ = ['PartPresenceMetric', 'ReferringDump', 'ReferringSegMetric']

@@ -9,6 +9,7 @@ from typing import BinaryIO
 from mmengine import fileio
 from mmengine.fileio import LocalBackend
 
+from mmpartref.errors import NotPlainFileError
 from mmpartref.text import shown_name
 
 # An image of 89 megapixels, the most that the inferencer reads by default, has 1.43 GB as RGBA in 32-bit floats.
@@ -24,10 +25,6 @@ OTHER_KINDS = {
     stat.S_IFCHR: ('a device', STORED),
     stat.S_IFBLK: ('a device', STORED),
 }
-
-
-class NotPlainFileError(ValueError):
-    """A path names something that is not a plain file, or a file that is too large."""
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.breakdown import size_name
-from mmpartref.evaluation.dump import PredictionDump
-from mmpartref.evaluation.failure_kinds import failure_kind
-from mmpartref.evaluation.iou import ExpressionScore, score_rles
-from mmpartref.evaluation.predictions import PhotoPredictions, Prediction
-from mmpartref.evaluation.sweep import union
+from mmpartref.errors import InputError
+from mmpartref.evaluation.diagnosis.failure_kinds import failure_kind
+from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction
+from mmpartref.evaluation.scoring.grouped_metrics import size_name
+from mmpartref.evaluation.scoring.threshold_sweep import union
+from mmpartref.masks.iou import ExpressionScore, score_rles
 
 # The figures of an entry as the page gets them; ``Entry.figures`` has them in this order.
 FIGURES = ('iou', 'inter', 'area', 'score', 'presence', 'kind')
@@ -111,7 +112,7 @@ def read_entries(dump: PredictionDump) -> list[PhotoEntries]:
         if whole.expressions:
             photos.append(PhotoEntries(whole, photo_entries(whole)))
     if not any(entry.there for entry in all_entries(photos)):
-        raise ValueError('the dump holds no expression of a part that is in its photo; check the data set and its '
+        raise InputError('the dump holds no expression of a part that is in its photo; check the data set and its '
                          'ann_file')
     return photos
 
@@ -135,7 +136,7 @@ def draw_sample(photos: Sequence[PhotoEntries], limit: int | None, seed: int = 0
     if limit is None:
         return list(photos)
     if limit < 1:
-        raise ValueError(f'--limit is {limit}; ask for at least one expression')
+        raise InputError(f'--limit is {limit}; ask for at least one expression')
     total = len(all_entries(photos))
     if limit >= total:
         return list(photos)

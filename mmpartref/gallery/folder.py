@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import FrameType
 
+from mmpartref.errors import FileInTheWayError, NotAFolderError
 from mmpartref.files.plain_file import read_plain_file
 
 # Lies in the folder and names the files of the gallery.
@@ -83,8 +84,8 @@ def check_places(folder: Path, names: Iterable[str]) -> None:
         if found is not None:
             wanted = 'a plain file' if found == folder / name else 'a folder'
             kind = 'a link' if found.is_symlink() else f'not {wanted}'
-            raise FileExistsError(f'{found} is {kind} where the gallery needs {wanted}; remove it or name another '
-                                  'folder with --out')
+            raise FileInTheWayError(f'{found} is {kind} where the gallery needs {wanted}; remove it or name another '
+                                    'folder with --out')
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -96,15 +97,15 @@ def check_folder(folder: Path, overwrite: bool) -> None:
             anything but a plain file, has the place of one of the gallery's files or folders.
     """
     if os.path.islink(os.path.realpath(folder)):
-        raise NotADirectoryError(f'{folder} is a link that leads in a circle; name a folder for the gallery')
+        raise NotAFolderError(f'{folder} is a link that leads in a circle; name a folder for the gallery')
     if not os.path.exists(folder):
         return
     if not folder.is_dir():
-        raise NotADirectoryError(f'{folder} is a file; name a folder for the gallery')
+        raise NotAFolderError(f'{folder} is a file; name a folder for the gallery')
     check_places(folder.resolve(), COMMON_FILES)
     if any(folder.iterdir()) and own_files(folder) is None and not overwrite:
-        raise FileExistsError(f'{folder} holds files but no gallery; name an empty or a new folder, or say --overwrite '
-                              '(files of other names stay)')
+        raise FileInTheWayError(f'{folder} holds files but no gallery; name an empty or a new folder, or say '
+                                '--overwrite (files of other names stay)')
 
 
 @contextmanager
@@ -165,7 +166,7 @@ def move_in(part: Path, folder: Path, files: list[str]) -> None:
         FileExistsError: see ``check_places``, or the folder became a link; nothing was changed.
     """
     if folder.is_symlink():
-        raise FileExistsError(f'{folder} became a link while the gallery was made; name another folder with --out')
+        raise FileInTheWayError(f'{folder} became a link while the gallery was made; name another folder with --out')
     if not folder.exists() or not any(folder.iterdir()):
         os.replace(part, folder)
         return

@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmpartref.evaluation.breakdown import SIZES
-from mmpartref.evaluation.dump import PredictionDump
-from mmpartref.evaluation.failure_kinds import FAILURE_KINDS
-from mmpartref.evaluation.report import cumulative_iou, describe_header, mean
-
-from . import colours
-from .entries import FIGURES, Entry, PhotoEntries, all_entries
-from .heat import describe_heat
-from .versus import Versus, summarise_versus
+from mmpartref.evaluation.diagnosis.failure_kinds import FAILURE_KINDS
+from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.scoring.grouped_metrics import SIZES
+from mmpartref.evaluation.scoring.iou_metrics import cumulative_iou, describe_header, mean
+from mmpartref.gallery import colours
+from mmpartref.gallery.entries import FIGURES, Entry, PhotoEntries, all_entries
+from mmpartref.gallery.gallery_heat_maps import describe_heat
+from mmpartref.gallery.pair_comparison import Versus, summarise_versus
 
 COLOURS = {'truth': colours.TRUTH, 'first': colours.PREDICTION, 'second': colours.OTHER, 'both': colours.BOTH_RIGHT,
            'neither': colours.BOTH_WRONG}

@@ -2,9 +2,8 @@
 import cv2
 import numpy as np
 
+from mmpartref.gallery import colours
 from mmpartref.visualization.labels import PAPER
-
-from . import colours
 
 Colour = tuple[int, int, int]
 

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 
 
@@ -38,7 +39,7 @@ class CLIPModel(BaseModule):
         # CLIP starts from a temperature of 0.07.
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
         if self.backbone.embed_channels != self.text_encoder.sentence_channels:
-            raise ValueError(f'backbone.embed_channels is {self.backbone.embed_channels} but '
+            raise InputError(f'backbone.embed_channels is {self.backbone.embed_channels} but '
                              f'text_encoder.sentence_channels is {self.text_encoder.sentence_channels}: they have to '
                              'be equal')
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 
+from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -80,7 +81,7 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
         image_index, text_index = [], []
         for photo, sample in enumerate(samples):
             if not sample.expressions:
-                raise ValueError(f'photo {sample.get("img_path", photo)!r} comes without an expression; '
+                raise InputError(f'photo {sample.get("img_path", photo)!r} comes without an expression; '
                                  'give at least one string that names a part')
             for expression in sample.expressions:
                 image_index.append(photo)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .labels import INK, PAPER, LabelBoxes, fit_text, text_height
+from mmpartref.errors import InputError
+from mmpartref.visualization.labels import INK, PAPER, LabelBoxes, fit_text, text_height
 
 # Neighbouring hues a golden section apart stay distinct however many there are.
 GOLDEN = 0.618034
@@ -29,9 +30,9 @@ def check_masks(image: np.ndarray, masks: np.ndarray, name: str) -> None:
         ValueError: not an (h, w, 3) uint8 photo, or not (K, h, w) bool masks.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f'the photo must be RGB (h, w, 3) uint8, got {image.shape} {image.dtype}')
+        raise InputError(f'the photo must be RGB (h, w, 3) uint8, got {image.shape} {image.dtype}')
     if masks.ndim != 3 or masks.shape[1:] != image.shape[:2] or masks.dtype != np.bool_:
-        raise ValueError(f'{name} must be (K, {image.shape[0]}, {image.shape[1]}) bool like the photo, got '
+        raise InputError(f'{name} must be (K, {image.shape[0]}, {image.shape[1]}) bool like the photo, got '
                          f'{masks.shape} {masks.dtype}')
 
 
@@ -58,7 +59,7 @@ def draw_overlay(image: np.ndarray,
     """
     check_masks(image, masks, 'masks')
     if len(labels) not in (0, len(masks)) or len(scores) not in (0, len(labels)):
-        raise ValueError(f'{len(masks)} masks came with {len(labels)} labels and {len(scores)} scores; give one per '
+        raise InputError(f'{len(masks)} masks came with {len(labels)} labels and {len(scores)} scores; give one per '
                          'mask, and scores only with labels')
     areas = masks.sum(axis=(1, 2))
     canvas = image.astype(np.float32)
@@ -112,7 +113,7 @@ def side_by_side(image: np.ndarray,
     for name, masks in given.items():
         check_masks(image, masks, name)
         if len(masks) != len(labels) or len(scores) not in (0, len(labels)):
-            raise ValueError(f'{len(labels)} labels came with {len(masks)} masks in {name} and {len(scores)} scores; '
+            raise InputError(f'{len(labels)} labels came with {len(masks)} masks in {name} and {len(scores)} scores; '
                              'give one of each per expression')
     longest = max(image.shape[:2])
     scale = float(np.clip(longest, *PANEL_SIDES)) / longest

@@ -6,8 +6,7 @@ from mmengine.visualization import Visualizer
 
 from mmpartref.registry import VISUALIZERS
 from mmpartref.structures import ReferringDataSample
-
-from .overlay import side_by_side
+from mmpartref.visualization.overlay import side_by_side
 
 
 @VISUALIZERS.register_module()

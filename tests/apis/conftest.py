@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.engine.detector_config import set_categories
+from mmpartref.engine.launch.detector_config import set_categories
 from mmpartref.models.segmentors.mask_decode import get_decode
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

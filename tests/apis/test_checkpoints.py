@@ -7,9 +7,9 @@ import torch
 from mmengine.hooks import EMAHook
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.apis.checkpoints import load_weights
+from mmpartref.errors import MissingWeightsError, WeightsError
+from mmpartref.models.weights.checkpoints import load_weights
 from mmpartref.models.weights.cris_keys import to_published
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import write_checkpoint
 from mmpartref.registry import MODELS
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 from pycocotools.coco import COCO
 
-from mmpartref.apis.coco_output import CocoOutput
+from mmpartref.apis.formats.coco_results import CocoOutput
 
 
 def test_what_is_written_loads_and_draws_the_same_masks(tmp_path, capsys):

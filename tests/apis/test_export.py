@@ -14,11 +14,12 @@ from mmengine.config import Config
 from torch import nn
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.apis import export as export_module
-from mmpartref.apis import exported as exported_module
-from mmpartref.apis.export import ExportError, describe, evaluating, export_onnx, export_program, whole_file
-from mmpartref.apis.exported import TOLERANCE, compare_with_eager
+from mmpartref.apis.export import export_graph as export_module
+from mmpartref.apis.export import run_exported as exported_module
+from mmpartref.apis.export.export_graph import describe, evaluating, export_onnx, export_program, whole_file
+from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.segmentor_config import load_segmentor
+from mmpartref.errors import ExportError
 
 ROOT = Path(__file__).parents[2]
 TOOL = str(ROOT / 'tools' / 'export.py')

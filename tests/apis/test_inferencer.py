@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from mmpartref.apis import PartReferInferencer, PhotoResults
-from mmpartref.engine.config_check import ConfigError
+from mmpartref.errors import ConfigError
 
 ASKED = ['car body', 'car side mirror']
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from mmpartref.apis import PartLabels, Photo
 from mmpartref.apis.part_labels import parts_of, strongest
-from mmpartref.datasets.partimagenet_facts import PARTS
+from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
 
 ASKED = ['car body', 'car side mirror']
 

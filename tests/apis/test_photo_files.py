@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.apis.photo_files import find_photos, protect
+from mmpartref.apis.image_files import find_photos, protect
 
 
 def make(root: Path, *names: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mmpartref.apis import PhotoReader
-from mmpartref.apis.photo_url import fetch_photo, is_url
+from mmpartref.images.image_url import fetch_photo, is_url
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 

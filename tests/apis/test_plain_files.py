@@ -13,13 +13,13 @@ from PIL import Image
 
 from mmpartref.apis import PhotoReader
 from mmpartref.apis.batch_run import Outcome, readable
-from mmpartref.apis.photo_files import FoundPhoto, find_photos, place_of
-from mmpartref.datasets.doctor import examine
-from mmpartref.datasets.doctor.map_checks import read_map
+from mmpartref.apis.image_files import FoundPhoto, find_photos, place_of
 from mmpartref.datasets.transforms import LoadImage
-from mmpartref.datasets.transforms.load_image import BadPhotoError
+from mmpartref.doctor import examine
+from mmpartref.doctor.checks.check_label_maps import read_map
+from mmpartref.errors import BadPhotoError, NotPlainFileError
 from mmpartref.files import plain_file as plain_file_module
-from mmpartref.files.plain_file import NotPlainFileError, open_plain_file, read_plain_file
+from mmpartref.files.plain_file import open_plain_file, read_plain_file
 
 READ = PhotoReader()
 KINDS = ('pipe', 'socket', 'folder', 'device', 'terminal', 'link to a pipe')

@@ -15,8 +15,8 @@ from mmengine.runner import Runner
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.datasets import PartImageNetReferringDataset
-from mmpartref.engine.dataset_epoch_hook import transforms_with_epoch
-from mmpartref.engine.launch import load_config
+from mmpartref.engine.hooks.dataset_epoch_hook import transforms_with_epoch
+from mmpartref.engine.launch.build_runner import load_config
 
 ROOT = Path(__file__).parents[2]
 MIB = 2**20

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mmpartref.benchmark.loader import time_loader, time_transforms
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.engine.launch import load_config
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.engine.launch.build_runner import load_config
 
 ROOT = Path(__file__).parents[2]
 

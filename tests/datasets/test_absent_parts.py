@@ -13,8 +13,8 @@ from mmengine.dataset import ConcatDataset, DefaultSampler
 from torch.utils.data import DataLoader
 
 from mmpartref.datasets import ExpressionBatchSampler, PartImageNetReferringDataset, PartReferDataset
-from mmpartref.datasets.absent_parts import KINDS, NOISY_KINDS, AbsentPartSampler
-from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES, PARTS, UNLISTED_PARTS
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PARTS, UNLISTED_PARTS
+from mmpartref.datasets.referring.steps.absent_parts import KINDS, NOISY_KINDS, AbsentPartSampler
 from mmpartref.engine import DatasetEpochHook
 
 SNAKE, RINGNECK, DOG, CAR, BOTTLE = 'n01728572', 'n01728920', 'n02085782', 'n02814533', 'n02823428'

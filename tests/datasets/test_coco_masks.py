@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.coco_masks import rle_from_segmentation, run_lengths
+from mmpartref.masks.rle import rle_from_segmentation, run_lengths
 
 HEIGHT, WIDTH = 12, 17
 

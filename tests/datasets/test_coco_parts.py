@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mmpartref.datasets.coco_parts import read_coco_parts
+from mmpartref.datasets.coco.read_coco import read_coco_parts
 
 Write = Callable[[dict], str]
 

@@ -11,10 +11,10 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
-from mmpartref.datasets.coco_masks import decode_refs
 from mmpartref.datasets.converters import convert_ade20k_part_234
-from mmpartref.datasets.converters.ade20k_part_234 import category_names
+from mmpartref.datasets.converters.published.ade20k_part_234 import category_names
 from mmpartref.datasets.converters.standard_json import write_documents
+from mmpartref.masks.rle import decode_refs
 
 LABELS = {name: label for label, (name, _, _) in enumerate(category_names())}
 SIZE = (8, 12)

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_pascal_part
-from mmpartref.datasets.converters.pascal_part_names import category_names
+from mmpartref.datasets.converters.published.pascal_part_names import category_names
 from mmpartref.datasets.converters.standard_json import write_documents
 
 OBJECT = np.dtype([('class', object), ('class_ind', object), ('mask', object), ('parts', object)])

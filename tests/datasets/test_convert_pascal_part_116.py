@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_pascal_part_116
-from mmpartref.datasets.converters.pascal_part_116 import OBJECTS, category_names
+from mmpartref.datasets.converters.published.pascal_part_116 import OBJECTS, category_names
 from mmpartref.datasets.converters.standard_json import write_documents
 
 LABELS = {name: label for label, (name, _, _) in enumerate(category_names())}

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_spin
-from mmpartref.datasets.converters.spin import parent_of, words_of
+from mmpartref.datasets.converters.published.spin import parent_of, words_of
 from mmpartref.datasets.converters.standard_json import write_documents
 
 SIZE = (10, 12)

@@ -22,18 +22,20 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartImageNetReferringDataset
-from mmpartref.datasets.coco_masks import rle_from_segmentation
-from mmpartref.datasets.doctor import CODES, Limits, examination, examine, photo_checks, repair
-from mmpartref.datasets.doctor.findings import Findings
-from mmpartref.datasets.doctor.json_checks import part_of
-from mmpartref.datasets.doctor.map_checks import difference
-from mmpartref.datasets.doctor.mask_checks import read_mask
-from mmpartref.datasets.doctor.mend_records import RecordMender
-from mmpartref.datasets.doctor.names import meaning_of
-from mmpartref.datasets.doctor.part_counts import PartCounts
-from mmpartref.datasets.doctor.polygon_clip import clip_ring
-from mmpartref.datasets.doctor.split_checks import compare_counts, identify
-from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES, load_synsets
+from mmpartref.datasets.coco.check_masks import read_mask
+from mmpartref.datasets.coco.findings import Findings
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
+from mmpartref.doctor import CODES, Limits, examination, examine
+from mmpartref.doctor.category_names import meaning_of
+from mmpartref.doctor.checks import check_images as photo_checks
+from mmpartref.doctor.checks.check_label_maps import difference
+from mmpartref.doctor.checks.check_names import part_of
+from mmpartref.doctor.checks.check_splits import compare_counts, identify
+from mmpartref.doctor.part_counts import PartCounts
+from mmpartref.doctor.repair import write_repaired as repair
+from mmpartref.doctor.repair.fix_records import RecordMender
+from mmpartref.masks.polygons import clip_ring
+from mmpartref.masks.rle import rle_from_segmentation
 
 ROOT = Path(__file__).parents[2]
 SIDE = 32

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from mmpartref.datasets import ExpressionBatchSampler, PartReferDataset
-from mmpartref.datasets.expression_batch_sampler import count_expressions
+from mmpartref.datasets.referring.samplers.expression_batch_sampler import count_expressions
 
 
 class Counted(Dataset):

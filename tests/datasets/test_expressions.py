@@ -1,7 +1,7 @@
 import pytest
 
-from mmpartref.datasets.coco_parts import Category
-from mmpartref.datasets.expressions import PartName, check_templates, name_categories, render, split_category
+from mmpartref.datasets.coco.records import Category, PartName
+from mmpartref.datasets.referring.expressions import check_templates, name_categories, render, split_category
 
 
 @pytest.mark.parametrize(('name', 'owner', 'expected'), [

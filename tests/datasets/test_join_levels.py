@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmpartref.datasets import PartReferDataset
-from mmpartref.datasets.converters.join_levels import join_levels
+from mmpartref.datasets.converters.published.join_levels import join_levels
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,10 +13,10 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmpartref.datasets import MixedReferDataset, MixtureSampler, PartReferDataset
-from mmpartref.datasets.expression_batch_sampler import count_expressions
+from mmpartref.datasets.referring.samplers.expression_batch_sampler import count_expressions
 from mmpartref.datasets.transforms import DrawExpressions
-from mmpartref.engine.dataset_epoch_hook import transforms_with_epoch
-from mmpartref.engine.launch import set_data_root
+from mmpartref.engine.hooks.dataset_epoch_hook import transforms_with_epoch
+from mmpartref.engine.launch.build_runner import set_data_root
 
 Write = Callable[[dict, str], str]
 

@@ -11,7 +11,7 @@ from mmengine.dataset import ConcatDataset
 from torch.utils.data import Dataset
 
 from mmpartref.datasets import ExpressionBatchSampler, MixtureSampler
-from mmpartref.datasets.mixture_sampler import exact_shares
+from mmpartref.datasets.referring.samplers.mixture_sampler import exact_shares
 
 
 class Items(ConcatDataset):
@@ -40,7 +40,8 @@ def rows(sizes: Sequence[int], epoch: int = 0, ranks: int = 1, **settings: Any) 
     found = []
     for rank in range(ranks):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr('mmpartref.datasets.mixture_sampler.get_dist_info', lambda rank=rank: (rank, ranks))
+            patch.setattr('mmpartref.datasets.referring.samplers.mixture_sampler.get_dist_info',
+                          lambda rank=rank: (rank, ranks))
             sampler = MixtureSampler(Items(sizes), **{'seed': 0, **settings})
         sampler.set_epoch(epoch)
         found.append(list(sampler))
@@ -129,7 +130,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 def test_batches_have_a_fixed_number_by_the_expressions_that_are_drawn(ranks):
     """Sets of 1 and of 6 expressions per photo: 20 photos of each, 140 expressions, 16 a batch."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmpartref.datasets.mixture_sampler.get_dist_info', lambda: (0, ranks))
+        patch.setattr('mmpartref.datasets.referring.samplers.mixture_sampler.get_dist_info', lambda: (0, ranks))
         sampler = MixtureSampler(Items([40, 10], [1, 6]), weights=[1, 1], epoch_length=40, seed=0)
     batches = ExpressionBatchSampler(sampler, 16)
     assert len(batches) == -(-140 // (16 * ranks))

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mmpartref.datasets import PartImageNetReferringDataset
-from mmpartref.datasets.partimagenet import detect_split
-from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES, load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import detect_split
 
 Write = Callable[[dict], str]
 DOG, CAR = 'n02085782', 'n02701002'  # Japanese spaniel (Quadruped), ambulance (Car)

@@ -7,8 +7,8 @@ from mmengine.config import Config
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.transforms import DrawExpressions, LoadImage, PackReferringInputs
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.fill_labels import fill_labels
+from mmpartref.engine.launch.fill_labels import fill_labels
+from mmpartref.errors import ConfigError
 
 Write = Callable[[dict], str]
 

@@ -10,12 +10,12 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmpartref.datasets import PartImageNetReferringDataset, PartReferDataset
-from mmpartref.datasets.partimagenet import OOD_CLASSES
-from mmpartref.datasets.partimagenet_facts import PARTS, load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_names import PARTS, load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import OOD_CLASSES
 from mmpartref.datasets.protocols import SPLIT_FILES, load_protocol, read_split
 from mmpartref.datasets.protocols.generate import GENERATED, as_text, is_balanced, quotas
 from mmpartref.datasets.protocols.split_file import spoken
-from mmpartref.engine.launch import load_config
+from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

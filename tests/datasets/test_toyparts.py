@@ -7,9 +7,9 @@ import pytest
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
-from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES, SUPER_CATEGORIES, load_synsets
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.datasets.toyparts_annotations import annotate, drop_small_instances, to_segmentation
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, SUPER_CATEGORIES, load_synsets
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.datasets.toyparts.toy_annotations import annotate, drop_small_instances, to_segmentation
 
 SPLITS = {'train': 11, 'val': 2}
 

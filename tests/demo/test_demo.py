@@ -16,11 +16,11 @@ from PIL import Image
 
 from mmpartref.apis import PartReferInferencer, PartResult, PhotoResults
 from mmpartref.demo.__main__ import check_arguments, main, parse_args
-from mmpartref.demo.answer import answer
 from mmpartref.demo.limits import Limits, expressions_of
 from mmpartref.demo.page import TOY_NOTICE, build_page, part_names, serve
+from mmpartref.demo.predict import answer
 from mmpartref.demo.toy_model import toy_config, toy_model
-from mmpartref.engine.detector_config import set_categories
+from mmpartref.engine.launch.detector_config import set_categories
 from mmpartref.models.segmentors.mask_decode import get_decode
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

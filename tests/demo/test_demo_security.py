@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 
 from mmpartref.apis import PartResult, PhotoResults
-from mmpartref.apis.photo_reading import PhotoReader
 from mmpartref.demo import uploads
 from mmpartref.demo.__main__ import check_arguments, parse_args
-from mmpartref.demo.answer import answer
 from mmpartref.demo.limits import Limits
 from mmpartref.demo.page import build_page, serve
+from mmpartref.demo.predict import answer
+from mmpartref.images.read_image import PhotoReader
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=300_000)
 SECRET = 'hunter2-of-the-server'

@@ -258,7 +258,7 @@ def shorter(name: str, args: Any) -> list[str]:
 
 def name_checkpoints(args: Any) -> None:
     """Give the checkpoints of a shortened training the names they would have."""
-    from mmpartref.engine.launch import load_config
+    from mmpartref.engine.launch.build_runner import load_config
     cfg = load_config(args.config, args.cfg_options, work_dir=args.work_dir)
     last = cfg.train_cfg.max_epochs
     for path in Path(cfg.work_dir).glob('*epoch_1.pth'):

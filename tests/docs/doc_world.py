@@ -8,10 +8,10 @@ from pathlib import Path
 from doc_rules import RUN_TOOLS
 from doc_tools import ROOT, at, run_file
 
-from mmpartref.datasets.partimagenet import OOD_CLASSES
-from mmpartref.datasets.partimagenet_facts import load_synsets
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.evaluation.dump import read_dump
+from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import OOD_CLASSES
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.evaluation.dumps.dump import read_dump
 
 MODELS = ('cris_tiny_toyparts', 'cris_tiny_toyparts_absent')
 # Photos that pages name.

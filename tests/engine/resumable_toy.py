@@ -18,7 +18,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
-from mmpartref.engine.resume_point import choose_resume_point
+from mmpartref.engine.resume.resume_point import choose_resume_point
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.registry import DATASETS, METRICS, MODELS
 

@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError
+from mmpartref.errors import CheckpointWriteError
 
 
 class Net(BaseModel):

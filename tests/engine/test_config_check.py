@@ -2,7 +2,8 @@ import pytest
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmpartref.engine.config_check import ConfigError, check_custom_keys, check_options, check_top_level
+from mmpartref.engine.launch.config_check import check_custom_keys, check_options, check_top_level
+from mmpartref.errors import ConfigError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.transforms import ConstantExpression, DrawExpressions
 from mmpartref.engine import DatasetEpochHook
-from mmpartref.engine.dataset_epoch_hook import transforms_with_epoch
-from mmpartref.engine.resumable_data import SeededDataset
+from mmpartref.engine.hooks.dataset_epoch_hook import transforms_with_epoch
+from mmpartref.engine.resume.resumable_data import SeededDataset
 from mmpartref.registry import HOOKS
 
 REFS = [{'ref_id': f'1:{index}', 'expressions': ['head', 'the head', 'a head']} for index in range(20)]

@@ -3,10 +3,10 @@ import json
 import pytest
 from mmengine.config import Config
 
-from mmpartref.engine import detector_config
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.detector_config import fill_categories, require_operations
-from mmpartref.engine.launch import load_config
+from mmpartref.engine.launch import detector_config
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.detector_config import fill_categories, require_operations
+from mmpartref.errors import ConfigError
 
 CATEGORIES = [{'id': 7, 'name': 'Car Tier', 'supercategory': 'Car'}, {'id': 2, 'name': 'Sail', 'supercategory': 'Boat'}]
 

@@ -3,7 +3,7 @@ import torch
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
 
-from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 
 SETTINGS = {'custom_keys': {'backbone': {'lr_mult': 0.1}, 'backbone.1': {'lr_mult': 1.0}}, 'norm_decay_mult': 0.0}
 

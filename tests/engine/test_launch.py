@@ -2,10 +2,8 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.datasets.transforms import Letterbox
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import add_dump, fit_to_hardware, load_config, skip_initial_weights
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.engine.launch.build_runner import add_dump, fit_to_hardware, load_config, skip_initial_weights
+from mmpartref.errors import ConfigError, WeightsError, one_sentence_errors
 
 TEXT = """
 model = dict(type='ReferringSegmentor', decode='aligned')

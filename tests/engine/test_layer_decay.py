@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmpartref.engine.config_check import ConfigError, check_custom_keys
-from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.engine.launch.config_check import check_custom_keys
+from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.errors import ConfigError
 from mmpartref.registry import MODELS
 
 ENCODERS = {

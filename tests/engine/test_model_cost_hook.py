@@ -4,8 +4,8 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from mmpartref.engine.model_cost_hook import ModelCostHook
-from mmpartref.evaluation.referring_dump import ReferringDump
+from mmpartref.engine.hooks.model_cost_hook import ModelCostHook
+from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.structures import ReferringDataSample
 
 

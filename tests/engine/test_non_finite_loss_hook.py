@@ -8,7 +8,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import MultiStepLR, OptimWrapper
 
 from mmpartref.engine import NonFiniteLossHook
-from mmpartref.engine.non_finite_loss_hook import NonFiniteLossError
+from mmpartref.errors import NonFiniteLossError
 
 
 class Net(BaseModel):

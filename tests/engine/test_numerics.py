@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 
 from mmpartref.engine import NonFiniteLossHook
-from mmpartref.engine.launch import load_config
+from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 

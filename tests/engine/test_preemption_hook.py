@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.engine.preemption_hook import PREEMPTED, PreemptedError
+from mmpartref.errors import PREEMPTED, PreemptedError, one_sentence_errors
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 ROOT = Path(__file__).parents[2]

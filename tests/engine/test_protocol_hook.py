@@ -7,12 +7,11 @@ import pytest
 from mmengine.runner import BaseLoop, Runner
 
 from mmpartref.datasets.protocols import load_protocol
-from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 from mmpartref.engine import ProtocolHook
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.errors import ConfigError, WeightsError
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.key_report import WeightsError
 
 ROOT = Path(__file__).parents[2]
 SPLIT = 'partimagenet_parts_25_15'
@@ -97,7 +96,7 @@ def test_another_fold_is_refused() -> None:
 
 def test_a_checkpoint_that_says_nothing_is_tested_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     printed: list[str] = []
-    monkeypatch.setattr('mmpartref.engine.protocol_hook.print_log', lambda text, *_: printed.append(text))
+    monkeypatch.setattr('mmpartref.engine.hooks.protocol_hook.print_log', lambda text, *_: printed.append(text))
     load(None, metric=load_protocol(SPLIT), meta=False)
     assert 'is not known' in printed[0]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmpartref.engine.launch import build_runner, load_config
+from mmpartref.engine.launch.build_runner import build_runner, load_config
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 pytestmark = pytest.mark.e2e

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import build_runner
-from mmpartref.engine.resume_point import choose_resume_point, damage, last_checkpoint
+from mmpartref.engine.launch.build_runner import build_runner
+from mmpartref.engine.resume.resume_point import choose_resume_point, damage, last_checkpoint
+from mmpartref.errors import ConfigError
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 

@@ -5,9 +5,9 @@ import os
 import pytest
 from mmengine.config import Config
 
-from mmpartref.engine.atomic_checkpoint_hook import CheckpointWriteError, check_work_dir
-from mmpartref.engine.launch import build_runner
-from mmpartref.engine.resumable_epoch_based_train_loop import DataWorkerError
+from mmpartref.engine.hooks.atomic_checkpoint_hook import check_work_dir
+from mmpartref.engine.launch.build_runner import build_runner
+from mmpartref.errors import CheckpointWriteError, DataWorkerError
 
 
 def full_at(name: str):

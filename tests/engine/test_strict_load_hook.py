@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmpartref.engine.strict_load_hook import StrictLoadHook
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
+from mmpartref.errors import WeightsError
 
 MODEL = nn.ModuleDict({'backbone': nn.Conv2d(3, 2, 1), 'norm': nn.BatchNorm2d(2)})
 
@@ -23,7 +23,7 @@ def test_a_checkpoint_that_fits_passes():
 
 def test_a_checkpoint_of_another_model_is_refused_with_a_list(monkeypatch):
     listed = []
-    monkeypatch.setattr('mmpartref.engine.strict_load_hook.print_log', lambda text, *rest: listed.append(text))
+    monkeypatch.setattr('mmpartref.engine.hooks.strict_load_hook.print_log', lambda text, *rest: listed.append(text))
     state = dict(MODEL.state_dict())
     del state['norm.bias']
     state['backbone.weight'] = torch.zeros(2, 3, 3, 3)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmpartref.datasets.toyparts import make_toyparts
-from mmpartref.engine.config_check import ConfigError
-from mmpartref.engine.launch import load_config
-from mmpartref.engine.training_checks import check_training
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.training_checks import check_training
+from mmpartref.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.model.utils import convert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 
-from mmpartref.engine.launch import build_runner, load_config
-from mmpartref.engine.non_finite_loss_hook import NonFiniteLossHook
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
+from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.errors import one_sentence_errors
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample

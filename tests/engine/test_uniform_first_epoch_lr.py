@@ -5,7 +5,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmpartref.engine.uniform_first_epoch_lr import UniformFirstEpochLR
+from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.registry import PARAM_SCHEDULERS
 
 

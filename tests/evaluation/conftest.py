@@ -6,8 +6,8 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.iou import encode_masks
-from mmpartref.evaluation.predictions import Prediction
+from mmpartref.evaluation.dumps.predictions import Prediction
+from mmpartref.masks.iou import encode_masks
 from mmpartref.structures import ReferringDataSample
 
 # Columns of a strip: first, and the one after the last.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmpartref.evaluation.bootstrap import (
+from mmpartref.evaluation.comparison.bootstrap import (
     METRICS,
     draw_weights,
     holm,
@@ -10,8 +10,8 @@ from mmpartref.evaluation.bootstrap import (
     resample,
     two_sided_p,
 )
-from mmpartref.evaluation.iou import ExpressionScore, Overlap
-from mmpartref.evaluation.report import Row, summarise
+from mmpartref.evaluation.scoring.iou_metrics import Row, summarise
+from mmpartref.masks.iou import ExpressionScore, Overlap
 
 
 def rows_of(photos: list[list[tuple[int, int]]]) -> list[Row]:
@@ -54,7 +54,7 @@ def test_the_order_of_the_expressions_changes_no_digit(rows):
 
 def test_more_draws_than_fit_at_once_are_those_of_one_piece(rows, monkeypatch):
     whole = resample([rows], resamples=30).values
-    monkeypatch.setattr('mmpartref.evaluation.bootstrap.CHUNK', 40 * 7)
+    monkeypatch.setattr('mmpartref.evaluation.comparison.bootstrap.CHUNK', 40 * 7)
     assert np.array_equal(resample([rows], resamples=30).values, whole)
 
 

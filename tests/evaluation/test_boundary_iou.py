@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmpartref.evaluation.boundary_iou import band_width, boundary_overlap, bounding_box, inner_band
-from mmpartref.evaluation.iou import Overlap, encode_masks
+from mmpartref.masks.boundary import band_width, boundary_overlap, bounding_box, inner_band
+from mmpartref.masks.iou import Overlap, encode_masks
 
 
 def box(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = (100, 100)) -> dict:

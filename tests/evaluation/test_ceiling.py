@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.evaluation.ceiling import ceiling_figures, check_ceiling, format_ceiling
-from mmpartref.evaluation.dump import PredictionDump
-from mmpartref.evaluation.predictions import PhotoPredictions, read_sample
+from mmpartref.evaluation.baselines.decode_ceiling import ceiling_figures, check_ceiling, format_ceiling
+from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions, read_sample
+from mmpartref.evaluation.scoring.score_dump import score_dump
 
 ROOT = Path(__file__).parents[2]
 SIZE = (120, 120)
@@ -36,19 +37,19 @@ def ceiling(sample_of) -> PredictionDump:
 
 
 def test_each_size_beside_its_ceiling(dump, ceiling):
-    figures = ceiling_figures(dump.rows(), ceiling.rows())
+    figures = ceiling_figures(score_dump(dump), score_dump(ceiling))
     assert list(figures) == ['small', 'large', 'all']
     assert figures['small'] == pytest.approx(
         {'n': 2, 'mIoU': .25, 'P@0.5': 0, 'ceiling mIoU': .85, 'ceiling P@0.5': 1})
     assert figures['large'] == {'n': 1, 'mIoU': .75, 'P@0.5': 1, 'ceiling mIoU': 1, 'ceiling P@0.5': 1}
     assert figures['all'] == pytest.approx(
         {'n': 3, 'mIoU': 1.25 / 3, 'P@0.5': 1 / 3, 'ceiling mIoU': 2.7 / 3, 'ceiling P@0.5': 1})
-    assert ceiling_figures(dump.rows(), ceiling.rows(), strict=False)['small']['P@0.5'] == .5
+    assert ceiling_figures(score_dump(dump), score_dump(ceiling), strict=False)['small']['P@0.5'] == .5
 
 
 def test_what_the_empty_rule_leaves_out_leaves_the_ceiling_too(sample_of):
     parts = [('car', 'tire', [(0, 10, 0, 10)], [(0, 5, 0, 10)]), ('car', 'body', [(0, 0, 0, 0)], [])]
-    rows = PredictionDump({}, [read_sample(sample_of(1, parts, SIZE))]).rows()
+    rows = score_dump(PredictionDump({}, [read_sample(sample_of(1, parts, SIZE))]))
     figures = {rule: ceiling_figures(rows, rows, empty=rule)['all'] for rule in ('one', 'zero', 'skip')}
     assert {rule: each['ceiling mIoU'] for rule, each in figures.items()} == {'one': .75, 'zero': .25, 'skip': .5}
     assert all(each['mIoU'] == each['ceiling mIoU'] for each in figures.values())
@@ -56,7 +57,7 @@ def test_what_the_empty_rule_leaves_out_leaves_the_ceiling_too(sample_of):
 
 
 def test_the_table(dump, ceiling):
-    lines = format_ceiling(ceiling_figures(dump.rows(), ceiling.rows()), ceiling).splitlines()
+    lines = format_ceiling(ceiling_figures(score_dump(dump), score_dump(ceiling)), ceiling).splitlines()
     assert lines[0] == 'ceiling: name decode ceiling aligned, decode aligned'
     assert lines[1].split() == ['mask', 'size', 'n', 'mIoU', 'ceiling', 'mIoU', 'P@0.5', 'ceiling', 'P@0.5']
     assert lines[2].split() == ['small', '2', '25.00', '85.00', '0.00', '100.00']
@@ -68,7 +69,7 @@ def test_other_refs_are_refused(dump, ceiling):
     with pytest.raises(ValueError, match=r'^c\.json lacks 1 refs of r\.json .* e\.g\. 2:0; compare dumps of the same'):
         check_ceiling(dump, short, 'r.json', 'c.json')
     with pytest.raises(ValueError, match=r'1 refs have no ceiling, e\.g\. 2:0; '):
-        ceiling_figures(dump.rows(), short.rows())
+        ceiling_figures(score_dump(dump), score_dump(short))
     photo = ceiling.photos[0]
     moved = [replace(each, truth=[each.pred]) for each in photo.expressions]
     with pytest.raises(ValueError, match=r'disagree on the truth .* 1 refs, e\.g\. 2:0'):

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.breakdown import by_instances, by_part, by_size, by_super_category, commonest
-from mmpartref.evaluation.comparison import read_comparison
-from mmpartref.evaluation.comparison_tables import Column, Estimate, Table, to_csv, to_latex, to_markdown
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.predictions import PhotoPredictions, Prediction, as_text
-from mmpartref.evaluation.report import summarise
+from mmpartref.evaluation.comparison.compare_dumps import read_comparison
+from mmpartref.evaluation.comparison.comparison_tables import Column, Estimate, Table, to_csv, to_latex, to_markdown
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction, as_text
+from mmpartref.evaluation.scoring.grouped_metrics import by_instances, by_part, by_size, by_super_category, commonest
+from mmpartref.evaluation.scoring.iou_metrics import summarise
+from mmpartref.evaluation.scoring.score_dump import score_dump
 
 TOOL = Path(__file__).parents[2] / 'tools/compare.py'
 PARTS = [('car', 'tire'), ('car', 'body'), ('bird', 'head')]
@@ -70,7 +71,7 @@ def compare(monkeypatch, capsys) -> Callable[..., str]:
 
 
 def test_breakdowns_hold_every_expression_once(write):
-    rows = read_dump(write('a.json', 0)).rows()
+    rows = score_dump(read_dump(write('a.json', 0)))
     groups = {'super': by_super_category(rows), 'part': by_part(rows), 'size': by_size(rows),
               'instances': by_instances(rows)}
     assert {name: sum(map(len, each.values())) for name, each in groups.items()} == dict.fromkeys(groups, 36)
@@ -84,7 +85,7 @@ def test_breakdowns_hold_every_expression_once(write):
 
 
 def test_the_borders_of_size_are_cocos(write):
-    row = read_dump(write('a.json', 0)).rows()[0]
+    row = score_dump(read_dump(write('a.json', 0)))[0]
     areas = {1023: 'small', 1024: 'medium', 9215: 'medium', 9216: 'large'}
     for area, name in areas.items():
         assert list(by_size([replace(row, score=replace(row.score, true_area=area))])) == [name]
@@ -181,7 +182,7 @@ def test_a_run_gives_tables_and_pictures_the_same_ones_every_time(write, compare
     out, again = tmp_path / 'out', tmp_path / 'again'
     shown = compare(*files, '--out', str(out), '--resamples', '40')
     compare(*files, '--out', str(again), '--resamples', '40')
-    summary = summarise(read_dump(files[0]).rows())
+    summary = summarise(score_dump(read_dump(files[0])))
     (line, ) = [each for each in shown.splitlines() if each.startswith('| good ')][:1]
     cells = [each.strip() for each in line.split('|')]
     assert cells[2].startswith(f"{100 * summary['mIoU']:.2f} [")

@@ -1,6 +1,6 @@
 import pytest
 
-from mmpartref.evaluation.confusion import (
+from mmpartref.evaluation.diagnosis.confusion import (
     COMMONEST,
     CONFUSED_FROM,
     ConfusionLine,
@@ -9,7 +9,7 @@ from mmpartref.evaluation.confusion import (
     format_commonest,
     format_confusion,
 )
-from mmpartref.evaluation.landing import count_landing
+from mmpartref.evaluation.diagnosis.pixel_breakdown import count_landing
 
 
 @pytest.fixture

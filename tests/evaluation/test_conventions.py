@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from mmpartref.evaluation import ReferringSegMetric
-from mmpartref.evaluation.breakdown import group_figures
-from mmpartref.evaluation.conventions import EMPTY_RULES
-from mmpartref.evaluation.dump import PredictionDump
-from mmpartref.evaluation.predictions import PhotoPredictions, read_sample
-from mmpartref.evaluation.report import format_table, score_photo, summarise, under_empty_rule
-from mmpartref.evaluation.sweep import sweep
+from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions, read_sample
+from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
+from mmpartref.evaluation.scoring.grouped_metrics import group_figures
+from mmpartref.evaluation.scoring.iou_metrics import format_table, score_photo, summarise, under_empty_rule
+from mmpartref.evaluation.scoring.threshold_sweep import sweep
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import torch
 from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation import ReferringSegMetric
-from mmpartref.evaluation.iou import encode_masks, score_rles
+from mmpartref.masks.iou import encode_masks, score_rles
 
 
 def test_iou_is_that_of_pycocotools():

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.diagnosis import FITS, diagnose, fit_of, summarise_diagnosis
-from mmpartref.evaluation.diagnosis_tables import format_diagnosis
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.iou import encode_masks
-from mmpartref.evaluation.landing import count_landing
-from mmpartref.evaluation.predictions import PhotoPredictions, Prediction, read_sample
-from mmpartref.evaluation.report import summarise
+from mmpartref.evaluation.diagnosis.diagnose import FITS, diagnose, fit_of, summarise_diagnosis
+from mmpartref.evaluation.diagnosis.diagnosis_tables import format_diagnosis
+from mmpartref.evaluation.diagnosis.pixel_breakdown import count_landing
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction, read_sample
+from mmpartref.evaluation.scoring.iou_metrics import summarise
+from mmpartref.evaluation.scoring.score_dump import score_dump
+from mmpartref.masks.iou import encode_masks
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +64,7 @@ def test_figures_counted_by_hand(dump):
 
 def test_the_shares_add_up_and_good_is_precision_at_one_half(random_dump):
     found = summarise_diagnosis(diagnose(random_dump))
-    scores = summarise(random_dump.rows())
+    scores = summarise(score_dump(random_dump))
     assert found['by_size']['all']['mIoU'] == scores['mIoU']
     assert found['by_size']['all']['P@0.5'] == scores['P@0.5'] == found['kinds']['good']['all']
     for table in (found['kinds'], found['fits']):

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mmpartref.evaluation.failure_kinds import FAILURE_KINDS, failure_kind, is_collapsed, kind_of
-from mmpartref.evaluation.iou import Overlap, encode_masks
-from mmpartref.evaluation.landing import count_landing
-from mmpartref.evaluation.predictions import Prediction
+from mmpartref.evaluation.diagnosis.failure_kinds import FAILURE_KINDS, failure_kind, is_collapsed, kind_of
+from mmpartref.evaluation.diagnosis.pixel_breakdown import count_landing
+from mmpartref.evaluation.dumps.predictions import Prediction
+from mmpartref.masks.iou import Overlap, encode_masks
 
 # The photo is one row of pixels: head 0 to 9, body 10 to 19, wing 20 to 39, background from 40 on.
 HEAD, BODY, WING = (0, 10), (10, 20), (20, 40)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.iou import Overlap, encode_masks, score_expression, score_rles
+from mmpartref.masks.iou import Overlap, encode_masks, score_expression, score_rles
 
 
 def rle(mask: np.ndarray) -> dict:

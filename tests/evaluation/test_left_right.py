@@ -1,13 +1,13 @@
 import pytest
 
-from mmpartref.evaluation.iou import Overlap
-from mmpartref.evaluation.left_right import (
+from mmpartref.evaluation.diagnosis.left_right import (
     SideLanding,
     format_left_right,
     left_right_figures,
     mirrored,
     side_landing,
 )
+from mmpartref.masks.iou import Overlap
 
 
 @pytest.mark.parametrize(('expression', 'expected'), [

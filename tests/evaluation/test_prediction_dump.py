@@ -10,8 +10,9 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation import ReferringDump, ReferringSegMetric
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.report import summarise
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.scoring.iou_metrics import summarise
+from mmpartref.evaluation.scoring.score_dump import score_dump
 
 ROOT = Path(__file__).parents[2]
 HEADER = {'config': 'cris.py', 'checkpoint': 'epoch_1.pth', 'decode': 'aligned', 'threshold': 0.5, 'ann_file': None}
@@ -35,7 +36,7 @@ def scores_of(samples: list[dict], **kwargs) -> dict:
 
 
 def test_a_dump_scores_to_the_digit_what_the_metric_said(written, random_samples):
-    assert summarise(read_dump(written).rows()) == scores_of(random_samples)
+    assert summarise(score_dump(read_dump(written))) == scores_of(random_samples)
 
 
 def test_a_dump_holds_header_names_and_masks(written, random_samples):

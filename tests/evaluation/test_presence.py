@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmpartref.evaluation import ReferringDump, ReferringSegMetric
-from mmpartref.evaluation.dump import read_dump
-from mmpartref.evaluation.iou import ExpressionScore, Overlap
-from mmpartref.evaluation.presence import average_precision, format_presence, roc_auc, summarise_presence
-from mmpartref.evaluation.presence_threshold import calibrate
-from mmpartref.evaluation.report import Row, summarise
-from mmpartref.evaluation.sweep import dump_at
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.scoring.iou_metrics import Row, summarise
+from mmpartref.evaluation.scoring.presence import average_precision, format_presence, roc_auc, summarise_presence
+from mmpartref.evaluation.scoring.presence_threshold import calibrate
+from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
+from mmpartref.evaluation.scoring.threshold_sweep import dump_at
+from mmpartref.masks.iou import ExpressionScore, Overlap
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,7 +146,8 @@ def test_the_order_of_the_photos_does_not_change_a_digit(samples):
 
 def test_the_table_says_what_was_counted(samples, monkeypatch):
     printed = []
-    monkeypatch.setattr('mmpartref.evaluation.referring_seg_metric.print_log', lambda text, *_: printed.append(text))
+    monkeypatch.setattr('mmpartref.evaluation.metrics.referring_seg_metric.print_log',
+                        lambda text, *_: printed.append(text))
     evaluate(samples, presence_threshold=0.45)
     lines = [' '.join(line.split()) for line in printed[0].splitlines()]
     for line in ('absent parts: 3 expressions beside 3 of parts that are there; figures in percent',
@@ -282,11 +284,11 @@ def test_a_dump_keeps_presence_and_absence(dump, samples, tmp_path):
     read = read_dump(dump)
     expressions = [each for photo in read.photos for each in photo.expressions]
     assert [(each.absent, each.presence) for each in expressions] == [asked[4:] for photo in ASKED for asked in photo]
-    assert summarise(read.rows())['expressions'] == 3
-    assert {name: value for name, value in evaluate(samples).items() if name in summarise(read.rows())} == summarise(
-        read.rows())
+    assert summarise(score_dump(read))['expressions'] == 3
+    again = summarise(score_dump(read))
+    assert {name: value for name, value in evaluate(samples).items() if name in again} == again
     for threshold in (None, 0.45):
-        figures = summarise_presence(read.rows() + read.absent_rows(), threshold)
+        figures = summarise_presence(score_dump(read) + score_absent_parts(read), threshold)
         assert figures.items() <= evaluate(samples, presence_threshold=threshold).items()
     read.write(tmp_path / 'again.json')
     assert (tmp_path / 'again.json').read_bytes() == dump.read_bytes()
@@ -300,8 +302,8 @@ def test_a_dump_without_either_reads_and_writes_as_ever(dump, tmp_path):
             del each['presence']
     dump.write_text(json.dumps(content))
     read = read_dump(dump)
-    assert read.absent_rows() == []
-    assert [each.presence for each in read.rows()] == [None] * 3
+    assert score_absent_parts(read) == []
+    assert [each.presence for each in score_dump(read)] == [None] * 3
     read.write(dump)
     assert json.loads(dump.read_text()) == content
 
@@ -311,7 +313,7 @@ def test_another_mask_threshold_keeps_presence_and_absence(dump):
     photos = [replace(photo, expressions=[replace(each, candidates=[]) for each in photo.expressions])
               for photo in read.photos]
     cut = dump_at(replace(read, photos=photos), 0.5)
-    figures = summarise_presence(cut.rows() + cut.absent_rows())
+    figures = summarise_presence(score_dump(cut) + score_absent_parts(cut))
     assert figures['N_acc'] == 1.0
     assert figures['T_acc'] == 0.0
     assert figures['presence_AUC'] == pytest.approx(6 / 9)

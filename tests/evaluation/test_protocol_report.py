@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.datasets.partimagenet_facts import load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
 from mmpartref.datasets.protocols import load_protocol
 from mmpartref.evaluation import ReferringDump, ReferringSegMetric
-from mmpartref.evaluation.predictions import read_sample
-from mmpartref.evaluation.protocol_report import format_protocol, harmonic_mean, summarise_protocol, tag_rows
-from mmpartref.evaluation.report import score_photo
+from mmpartref.evaluation.dumps.predictions import read_sample
+from mmpartref.evaluation.scoring.iou_metrics import score_photo
+from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, harmonic_mean, summarise_protocol, tag_rows
 
 ROOT = Path(__file__).parents[2]
 PROTOCOL = 'partimagenet_parts_25_15'
@@ -130,7 +130,8 @@ def test_the_metric_adds_the_figures_to_its_own(samples: list[dict]) -> None:
 
 def test_the_metric_prints_the_table(samples: list[dict], monkeypatch: pytest.MonkeyPatch) -> None:
     printed: list[str] = []
-    monkeypatch.setattr('mmpartref.evaluation.referring_seg_metric.print_log', lambda text, *_: printed.append(text))
+    monkeypatch.setattr('mmpartref.evaluation.metrics.referring_seg_metric.print_log',
+                        lambda text, *_: printed.append(text))
     evaluate(samples, protocol={'name': 'leave_one_super_category_out', 'fold': 'car'})
     assert 'protocol leave_one_super_category_out, fold car: 37 categories seen, 3 unseen' in printed[0]
 

@@ -12,11 +12,18 @@ from mmengine.config import Config
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.transforms.letterbox import Letterbox
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.iou import encode_masks
-from mmpartref.evaluation.mean_mask import area_matrix, choose_threshold, coverage, fit_mean_masks
-from mmpartref.evaluation.reference_points import DecodeCeiling, predict, reference_dump, train_config, whole_objects
-from mmpartref.evaluation.report import summarise
+from mmpartref.evaluation.baselines.mean_mask import area_matrix, choose_threshold, coverage, fit_mean_masks
+from mmpartref.evaluation.baselines.reference_points import (
+    DecodeCeiling,
+    predict,
+    reference_dump,
+    train_config,
+    whole_objects,
+)
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.scoring.iou_metrics import summarise
+from mmpartref.evaluation.scoring.score_dump import score_dump
+from mmpartref.masks.iou import encode_masks
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
@@ -63,7 +70,7 @@ def config(tmp_path: Path) -> Callable[..., Config]:
 
 
 def ious(dump: PredictionDump) -> dict[str, float]:
-    return {row.ref_id: row.score.overlap.iou for row in dump.rows()}
+    return {row.ref_id: row.score.overlap.iou for row in score_dump(dump)}
 
 
 def entry_of(masks: np.ndarray, part: str = 'tire') -> dict:
@@ -320,7 +327,7 @@ def test_the_tool_writes_a_dump_that_scores_the_same(config, tmp_path, monkeypat
                    str(tmp_path), *options)
     dump = read_dump(out)
     assert dump.header == {'config': 'small.py', 'reference_point': kind, 'ann_file': 'test.json', **extra}
-    assert summarise(dump.rows())['expressions'] == 5
+    assert summarise(score_dump(dump))['expressions'] == 5
     again = tool('evaluate.py', str(out))
     assert f"name {extra['name']}, config small.py" in again
     assert printed.endswith(again)

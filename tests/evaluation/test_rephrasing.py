@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from mmpartref.evaluation.dump import PredictionDump
-from mmpartref.evaluation.predictions import PhotoPredictions
-from mmpartref.evaluation.rephrasing import Wording, check_wordings, format_rephrasing, rephrasing_figures
+from mmpartref.evaluation.diagnosis.rephrasing import Wording, check_wordings, format_rephrasing, rephrasing_figures
+from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 import pytest
 
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.predictions import read_sample
-from mmpartref.evaluation.report import format_table, score_photo, summarise
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.predictions import read_sample
+from mmpartref.evaluation.scoring.iou_metrics import format_table, score_photo, summarise
+from mmpartref.evaluation.scoring.score_dump import score_dump
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_sources_and_levels_have_lines_of_their_own_and_an_object_is_one_annotat
     for ref, more in zip(sample['refs'], ({'source': 'A'}, {'source': 'B', 'level': 'object'}, {}), strict=True):
         ref.update(more)
     PredictionDump({}, [read_sample(sample)]).write(tmp_path / 'dump.json')
-    rows = read_dump(tmp_path / 'dump.json').rows()
+    rows = score_dump(read_dump(tmp_path / 'dump.json'))
     assert [(row.source, row.level) for row in rows] == [('A', None), ('B', 'object'), (None, None)]
     summary = summarise(rows)
     assert {key: value for key, value in summary.items() if key.startswith(('mIoU_level', 'mIoU_source'))} == {

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.iou import encode_masks
-from mmpartref.evaluation.predictions import Candidate, PhotoPredictions, Prediction
-from mmpartref.evaluation.sweep import best_threshold, cut, dump_at, format_sweep, sweep
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.predictions import Candidate, PhotoPredictions, Prediction
+from mmpartref.evaluation.scoring.threshold_sweep import best_threshold, cut, dump_at, format_sweep, sweep
+from mmpartref.masks.iou import encode_masks
 
 
 def rle(*columns: int) -> dict:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.dump import PredictionDump
-from mmpartref.evaluation.predictions import Candidate, PhotoPredictions, Prediction, as_text
+from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.predictions import Candidate, PhotoPredictions, Prediction, as_text
 
 HEIGHT, WIDTH = 60, 80
 # Everything that could break out of a script, an attribute or a line.

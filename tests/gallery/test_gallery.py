@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.dump import PredictionDump, read_dump
-from mmpartref.evaluation.predictions import Candidate, Prediction
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.predictions import Candidate, Prediction
+from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.gallery import Options, build_gallery, colours
 from mmpartref.gallery.entries import draw_sample, read_entries
 from mmpartref.gallery.folder import MARKER
-from mmpartref.gallery.heat import describe_heat
-from mmpartref.gallery.photos import photo_paths
+from mmpartref.gallery.gallery_heat_maps import describe_heat
+from mmpartref.gallery.gallery_images import photo_paths
+from mmpartref.gallery.pair_comparison import read_versus, summarise_versus
 from mmpartref.gallery.thumbnails import difference, draw_difference, draw_prediction, fit_mask
-from mmpartref.gallery.versus import read_versus, summarise_versus
 
 TOOL = Path(__file__).parents[2] / 'tools/gallery.py'
 
@@ -74,7 +75,7 @@ def test_the_page_is_told_what_the_metric_counts(small_dump, tmp_path):
     dump = read_dump(small_dump(threshold=0.25))
     build_gallery(small_dump(threshold=0.25), tmp_path / 'out')
     content = told(tmp_path / 'out', 'index')
-    rows = dump.rows()
+    rows = score_dump(dump)
     assert [dict(zip(content['figures'], entry[3], strict=True))['iou'] for entry in content['entries']] == \
         pytest.approx([row.score.overlap.iou for row in rows], abs=1e-6)
     assert [entry[2]['truth'] for entry in content['entries']] == [1600, 64, 200]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmpartref.evaluation.dump import read_dump
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.gallery import build_gallery, colours
 
 pytestmark = pytest.mark.e2e
@@ -403,7 +404,7 @@ def test_text_can_be_read_in_light_and_dark(browser, show, scheme):
 
 
 def test_the_scores_on_the_cards_are_the_metrics(show, inputs):
-    rows = read_dump(inputs.root / 'a.json').rows()
+    rows = score_dump(read_dump(inputs.root / 'a.json'))
     driver = show('index.html#sort=photo')
     shown = [float(text.removeprefix('IoU ')) for text in texts(driver, '.fact:first-child')]
     assert shown == pytest.approx([row.score.overlap.iou for row in rows[:60]], abs=0.0051)

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 import pytest
 
-import mmpartref.gallery.build as build_module
 import mmpartref.gallery.folder as folder_module
-from mmpartref.evaluation.dump import PredictionDump, read_dump
+import mmpartref.gallery.gallery_build as build_module
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.gallery import Options, build_gallery
 from mmpartref.gallery.folder import FORMAT, MARKER, gallery_folder
-from mmpartref.gallery.photos import photo_paths
+from mmpartref.gallery.gallery_images import photo_paths
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from mmpartref.models.layers import conv3x3
-from mmpartref.models.layers.conv3x3 import Conv3x3, transform_kernel, winograd
-from mmpartref.models.layers.cpu_inference import computed_as_everywhere
-from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
+from mmpartref.models.layers.cpu import conv3x3
+from mmpartref.models.layers.cpu.conv3x3 import Conv3x3, transform_kernel, winograd
+from mmpartref.models.layers.cpu.cpu_inference import computed_as_everywhere
+from mmpartref.models.layers.cpu.fold_batch_norms import fold_batch_norms
 
 # For two ways of summing up, and for two runs of one way.
 EXACT = {'rtol': 1e-5, 'atol': 1e-5}

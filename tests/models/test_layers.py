@@ -2,13 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmpartref.models.layers.cached_constants import cached_constant
 from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, resize_to
-from mmpartref.models.layers.cpu_inference import computed_as_everywhere
+from mmpartref.models.layers.cpu.cached_constants import cached_constant
+from mmpartref.models.layers.cpu.cpu_inference import computed_as_everywhere
+from mmpartref.models.layers.cpu.upsampled_conv import conv3x3_of_upsampled
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
 from mmpartref.models.layers.dynamic_projector import DynamicProjector
 from mmpartref.models.layers.sine_positions import sine_positions_1d, sine_positions_2d
-from mmpartref.models.layers.upsampled_conv import conv3x3_of_upsampled
 from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoderLayer
 from mmpartref.models.losses import TextToPixelContrastiveLoss
 from mmpartref.models.necks import CRISNeck

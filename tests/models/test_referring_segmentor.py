@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from mmpartref.models.layers.fold_batch_norms import fold_batch_norms
+from mmpartref.models.layers.cpu.fold_batch_norms import fold_batch_norms
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample

@@ -14,10 +14,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tokenizers import Tokenizer, models
 
-from mmpartref.engine.config_check import check_custom_keys
-from mmpartref.engine.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
-from mmpartref.models.layers.lora import merge_lora
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
+from mmpartref.engine.launch.config_check import check_custom_keys
+from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.errors import MissingWeightsError, WeightsError
+from mmpartref.models.layers.tuning.lora import merge_lora
 from mmpartref.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

@@ -115,7 +115,7 @@ def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path
     expected.remove('mmpartref/.mim/tools/build_backend.py')
     expected.append('mmpartref/.mim/model-index.yml')
     assert 'mmpartref/.mim/configs/_base_/default_runtime.py' in expected
-    assert {'mmpartref/datasets/partimagenet_synsets.csv', 'mmpartref/py.typed'} <= set(expected)
+    assert {'mmpartref/datasets/partimagenet/partimagenet_synsets.csv', 'mmpartref/py.typed'} <= set(expected)
 
     packed = [name for name in members(wheel) if '.dist-info/' not in name]
     assert packed == sorted(expected)

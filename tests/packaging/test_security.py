@@ -19,8 +19,9 @@ FORBIDDEN = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'marshal.load', 
              'torch.jit.load', 'shutil.unpack_archive', 'joblib.load', 'tarfile.open', 'Config.fromstring',
              'mmengine.load', 'mmengine.fileio.load', 'torch.hub.load_state_dict_from_url'}
 # Only in the one module that checks what it reads.
-READERS = {'torch.load': 'mmpartref/models/weights/state_files.py', 'torch.export.load': 'mmpartref/apis/exported.py',
-           'Config.fromfile': 'mmpartref/engine/config_check.py'}
+READERS = {'torch.load': 'mmpartref/models/weights/state_files.py',
+           'torch.export.load': 'mmpartref/apis/export/run_exported.py',
+           'Config.fromfile': 'mmpartref/engine/launch/config_check.py'}
 FORBIDDEN_METHODS = {'extractall', 'extract'}
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from mmpartref.datasets.toyparts import make_toyparts
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 
 ROOT = Path(__file__).parents[2]
 

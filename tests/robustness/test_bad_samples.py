@@ -12,9 +12,9 @@ import torch
 from mmengine.dataset import ConcatDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
-import mmpartref.engine.bad_sample_hook as bad_sample_hook
+import mmpartref.engine.hooks.skipped_images_hook as bad_sample_hook
 from mmpartref.datasets import PartReferDataset
-from mmpartref.datasets.photo_presence import check_presence
+from mmpartref.datasets.referring.missing_images import check_presence
 from mmpartref.datasets.transforms import (
     DrawExpressions,
     Letterbox,
@@ -22,13 +22,12 @@ from mmpartref.datasets.transforms import (
     LoadReferringMasks,
     PackReferringInputs,
 )
-from mmpartref.datasets.transforms.load_image import BadPhotoError, MissingPhotoError
-from mmpartref.engine.bad_sample_hook import BadSampleHook
-from mmpartref.engine.launch import build_runner, load_config
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
-from mmpartref.evaluation.dump import read_dump
-from mmpartref.evaluation.referring_dump import ReferringDump
-from mmpartref.evaluation.referring_seg_metric import ReferringSegMetric
+from mmpartref.engine.hooks.skipped_images_hook import BadSampleHook
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.errors import BadPhotoError, MissingPhotoError, one_sentence_errors
+from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.evaluation.metrics.referring_dump import ReferringDump
+from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 from mmpartref.registry import MODELS
 
 

@@ -13,10 +13,10 @@ from bad_input import Tally
 from mmengine.config import Config
 from torch import nn
 
-from mmpartref.apis.checkpoints import load_weights, read_outline
-from mmpartref.engine.launch import build_runner
+from mmpartref.engine.launch.build_runner import build_runner
+from mmpartref.errors import WeightsError
+from mmpartref.models.weights.checkpoints import load_weights, read_outline
 from mmpartref.models.weights.clip_weights import read_clip
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors
 
 AT_LEAST = 150

@@ -9,8 +9,8 @@ from bad_input import Tally
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmpartref.datasets.doctor import examine
-from mmpartref.datasets.doctor.report import format_report
+from mmpartref.doctor import examine
+from mmpartref.doctor.doctor_report import format_report
 
 AT_LEAST = 150
 JUNK = [None, True, -1, 0, 1.5, float('nan'), float('inf'), 10**30, '', 'x', '\ud800', '\0', [], {}, [[1, 2]],

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mmpartref.datasets import PartImageNetReferringDataset, PartReferDataset
-from mmpartref.datasets.coco_masks import decode_refs
 from mmpartref.datasets.transforms import DrawExpressions
+from mmpartref.masks.rle import decode_refs
 
 AT_LEAST = 1000
 # Times as many examples, to look for bugs.

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmpartref.apis.photo_reading import PhotoReader
-from mmpartref.datasets.doctor.photo_checks import read_header
 from mmpartref.datasets.transforms import LoadImage
-from mmpartref.datasets.transforms.load_image import BadPhotoError
+from mmpartref.doctor.checks.check_images import read_header
+from mmpartref.errors import BadPhotoError
+from mmpartref.images.read_image import PhotoReader
 
 AT_LEAST = 1000
 MORE = int(os.environ.get('FUZZ', '1'))

@@ -14,10 +14,11 @@ from mmengine.config import Config
 
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import read_config
-from mmpartref.datasets.expressions import PartName, Wordings, check_templates
-from mmpartref.engine.config_check import ConfigError, check_options, check_top_level, top_level_keys
-from mmpartref.engine.launch import build_runner, load_config
-from mmpartref.engine.one_sentence_errors import one_sentence_errors
+from mmpartref.datasets.coco.records import PartName
+from mmpartref.datasets.referring.expressions import Wordings, check_templates
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.engine.launch.config_check import build_errors_explained, check_options, check_top_level, top_level_keys
+from mmpartref.errors import ConfigError, one_sentence_errors
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
@@ -123,7 +124,7 @@ def test_misspelt_paths(tally: Tally, path: str, data: st.DataObject) -> None:
     (METRICS, 'metric', 'ReferringSegmetric', 'ReferringSegMetric')])
 def test_misspelt_types_are_answered_with_the_nearest(registry: Any, what: str, wrong: str, meant: str,
                                                               tally: Tally) -> None:
-    with pytest.raises(SystemExit) as caught, one_sentence_errors():
+    with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         registry.build({'type': wrong})
     assert caught.value.code == (f"the config asks for the {what} type '{wrong}', which is not known; the nearest "
                                  f"known one is '{meant}'")
@@ -131,12 +132,12 @@ def test_misspelt_types_are_answered_with_the_nearest(registry: Any, what: str, 
 
 
 def test_misspelt_arguments_are_answered_with_the_nearest(tally: Tally) -> None:
-    with pytest.raises(SystemExit) as caught, one_sentence_errors():
+    with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset', 'ann_file': 'x', 'pipline': []})
     assert caught.value.code == ("the config gives 'pipline' to PartReferDataset, which takes no such argument; the "
                                  "nearest valid key is 'pipeline'")
     lacks = r"the config lacks something: PartReferDataset.*'ann_file'"
-    with pytest.raises(SystemExit, match=lacks), one_sentence_errors():
+    with pytest.raises(SystemExit, match=lacks), one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset'})
     tally.outcomes['refused'] += 2
 

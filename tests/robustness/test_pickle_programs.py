@@ -29,10 +29,10 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
 from mmengine.optim import OneCycleLR, StepLR
 
-from mmpartref.engine.safe_checkpoint_hook import PREFIX, SafeCheckpointHook, load_from_checked
+from mmpartref.engine.hooks.safe_checkpoint_hook import PREFIX, SafeCheckpointHook, load_from_checked
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.allowed_types import FORCE_CHECK, FORCE_NO_CHECK, mmengine_checkpoints_allowed
 from mmpartref.models.weights.checkpoint_content import pack
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_checkpoint, read_tensors
 
 NUMBER = int(os.environ.get('MMPARTREF_FUZZ', '300'))

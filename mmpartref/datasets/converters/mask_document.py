@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.expressions import plain
+from mmpartref.datasets.coco.records import plain
+from mmpartref.datasets.converters.standard_json import Document
+from mmpartref.errors import InputError, MissingFileError
 from mmpartref.files.plain_file import open_plain_file
-
-from .standard_json import Document
 
 # What macOS puts beside each file into an archive: "._2008_000003.png".
 HIDDEN = '.'
@@ -77,13 +77,13 @@ def read_label_map(path: Path, size: tuple[int, int], whose: object, classes: in
     """
     labels = _read(path)
     if labels.ndim != 2 or labels.dtype == bool:
-        raise ValueError(f'{path} has shape {labels.shape} of {labels.dtype}, but a label map has one channel of '
+        raise InputError(f'{path} has shape {labels.shape} of {labels.dtype}, but a label map has one channel of '
                          'numbers; use the file as it was published')
     if labels.shape != size:
-        raise ValueError(f'{path} is {labels.shape} (height, width), but {whose} says {size}; unpack both again')
+        raise InputError(f'{path} is {labels.shape} (height, width), but {whose} says {size}; unpack both again')
     known = (labels < classes) | (labels == ignored)
     if not known.all():
-        raise ValueError(f'{path} has the label {int(labels[~known][0])}, but there are 0 to {classes - 1} and '
+        raise InputError(f'{path} has the label {int(labels[~known][0])}, but there are 0 to {classes - 1} and '
                          f'{ignored}; use the file as it was published')
     return labels
 
@@ -100,20 +100,20 @@ def read_binary_mask(path: Path) -> np.ndarray:
     if pixels.dtype == bool:
         return pixels[..., 0]
     if not np.isin(pixels, (0, 255)).all() or (pixels != pixels[..., :1]).any():
-        raise ValueError(f'{path} is no mask: a pixel is neither black (0) nor white (255); use the file as it was '
+        raise InputError(f'{path} is no mask: a pixel is neither black (0) nor white (255); use the file as it was '
                          'published')
     return pixels[..., 0] == 255
 
 
 def _read(path: Path) -> np.ndarray:
     if not path.is_file():
-        raise FileNotFoundError(f'{path} is no file; unpack the whole archive')
+        raise MissingFileError(f'{path} is no file; unpack the whole archive')
     try:
         # Pillow leaves the labels of a palette image alone; OpenCV would turn them into colours.
         with Image.open(path) as image:
             return np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path} is no whole picture ({error}); unpack it again') from None
+        raise InputError(f'{path} is no whole picture ({error}); unpack it again') from None
 
 
 def photo_size(path: Path) -> tuple[int, int]:
@@ -126,7 +126,7 @@ def photo_size(path: Path) -> tuple[int, int]:
         with open_plain_file(path) as file, Image.open(file) as image:
             return image.height, image.width
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path} is no picture ({error}); unpack it again') from None
+        raise InputError(f'{path} is no picture ({error}); unpack it again') from None
 
 
 def files_of(folder: Path, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], int]:
@@ -137,7 +137,7 @@ def files_of(folder: Path, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], 
         ValueError: two files have one stem.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f'{folder} is no folder; unpack the whole archive')
+        raise MissingFileError(f'{folder} is no folder; unpack the whole archive')
     found: dict[str, Path] = {}
     hidden = 0
     for path in sorted(folder.iterdir()):
@@ -146,7 +146,7 @@ def files_of(folder: Path, suffixes: tuple[str, ...]) -> tuple[dict[str, Path], 
         if path.name.startswith(HIDDEN):
             hidden += 1
         elif path.stem in found:
-            raise ValueError(f'{path} and {found[path.stem].name} have the same name but for the suffix; remove one')
+            raise InputError(f'{path} and {found[path.stem].name} have the same name but for the suffix; remove one')
         else:
             found[path.stem] = path
     return found, hidden

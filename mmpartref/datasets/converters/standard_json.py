@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mmpartref.errors import FileInTheWayError, InputError
 from mmpartref.text import has_words
 
 Document = dict[str, Any]
@@ -22,10 +23,10 @@ def field(record: object, key: str, kind: type, where: str) -> Any:
         ValueError: there is no such key, or its value is of another type.
     """
     if not isinstance(record, dict) or key not in record:
-        raise ValueError(f"{where} has no '{key}'; use the file as it was published")
+        raise InputError(f"{where} has no '{key}'; use the file as it was published")
     value = record[key]
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise ValueError(f"{where}: '{key}' is a {type(value).__name__}, not {kind.__name__}; use the file as it was "
+        raise InputError(f"{where}: '{key}' is a {type(value).__name__}, not {kind.__name__}; use the file as it was "
                          'published')
     return value
 
@@ -40,7 +41,7 @@ def by_id(document: Document, section: str, path: str) -> dict[int, dict]:
     for index, record in enumerate(document[section]):
         key = field(record, 'id', int, f'{path}: {section}[{index}]')
         if key in records:
-            raise ValueError(f'{path}: {section} has the id {key} twice; use the file as it was published')
+            raise InputError(f'{path}: {section} has the id {key} twice; use the file as it was published')
         records[key] = record
     return records
 
@@ -53,7 +54,7 @@ def check_pointers(annotation: dict, images: Mapping[int, dict], categories: Map
     """
     for key, known in (('image_id', images), ('category_id', categories)):
         if field(annotation, key, int, where) not in known:
-            raise ValueError(f'{where}: its {key} {annotation[key]} is missing; use the file as it was published')
+            raise InputError(f'{where}: its {key} {annotation[key]} is missing; use the file as it was published')
 
 
 def sentences_of(ref: dict, where: str) -> list[str]:
@@ -65,7 +66,7 @@ def sentences_of(ref: dict, where: str) -> list[str]:
     texts = [field(sentence, 'sent', str, f'{where}, sentences[{index}]')
              for index, sentence in enumerate(field(ref, 'sentences', list, where))]
     if not texts or not all(map(has_words, texts)):
-        raise ValueError(f'{where} has a blank sentence or none; use the file as it was published')
+        raise InputError(f'{where} has a blank sentence or none; use the file as it was published')
     return texts
 
 
@@ -93,9 +94,9 @@ def split_records(refs: Iterable[Any], names: Iterable[str], targets_of: Callabl
                   'ann_ids': targets_of(ref, where), 'expressions': sentences_of(ref, where)}
         split = field(ref, 'split', str, where)
         if split not in splits:
-            raise ValueError(f"{where} is of split {split!r}, but {whose} has {', '.join(splits)}; {remedy}")
+            raise InputError(f"{where} is of split {split!r}, but {whose} has {', '.join(splits)}; {remedy}")
         if record['id'] in seen:
-            raise ValueError(f"{where} has the ref_id {record['id']} of another; use the file as it was published")
+            raise InputError(f"{where} has the ref_id {record['id']} of another; use the file as it was published")
         seen.add(record['id'])
         check_record(record, images, annotations, where, instances_file)
         splits[split].append(record)
@@ -124,12 +125,12 @@ def check_record(record: dict, images: Mapping[int, dict], annotations: Mapping[
         ValueError: see above.
     """
     if record['image_id'] not in images:
-        raise ValueError(f"{where}: {instances} has no image {record['image_id']}; use the two files of one download")
+        raise InputError(f"{where}: {instances} has no image {record['image_id']}; use the two files of one download")
     for ann_id in record['ann_ids']:
         if ann_id not in annotations:
-            raise ValueError(f'{where}: {instances} has no annotation {ann_id}; use the two files of one download')
+            raise InputError(f'{where}: {instances} has no annotation {ann_id}; use the two files of one download')
         if annotations[ann_id].get('image_id') != record['image_id']:
-            raise ValueError(f"{where}: annotation {ann_id} of {instances} is not of image {record['image_id']}; use "
+            raise InputError(f"{where}: annotation {ann_id} of {instances} is not of image {record['image_id']}; use "
                              'the two files of one download')
 
 
@@ -168,4 +169,4 @@ def refuse_existing(paths: Iterable[Path]) -> None:
     """Raise a FileExistsError if one of the paths is there."""
     for path in paths:
         if path.exists():
-            raise FileExistsError(f'{path} exists already; name another folder or remove it')
+            raise FileInTheWayError(f'{path} exists already; name another folder or remove it')

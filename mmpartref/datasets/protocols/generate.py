@@ -9,10 +9,9 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any
 
-from mmpartref.datasets.expressions import PartName
-from mmpartref.datasets.partimagenet_facts import PARTS
-
-from .split_file import spoken
+from mmpartref.datasets.coco.records import PartName
+from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
+from mmpartref.datasets.protocols.split_file import spoken
 
 SEED = 0
 UNSEEN = 15

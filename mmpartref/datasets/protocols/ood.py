@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 from mmengine import fileio
 
-from mmpartref.datasets.coco_parts import CocoParts, read_json
-from mmpartref.datasets.expressions import PartName
-from mmpartref.datasets.partimagenet import OOD_CLASSES, SEG_CLASSES, wnid
-from mmpartref.datasets.partimagenet_facts import load_synsets
-
-from .protocol import Protocol
-from .split_file import PartSplit
+from mmpartref.datasets.coco.read_coco import CocoParts, read_json
+from mmpartref.datasets.coco.records import PartName
+from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import OOD_CLASSES, SEG_CLASSES, wnid
+from mmpartref.datasets.protocols.protocol import Protocol
+from mmpartref.datasets.protocols.split_file import PartSplit
+from mmpartref.errors import InputError
 
 OOD = 'partimagenet_ood'
 
@@ -26,7 +26,7 @@ def classes_of(file_names: Iterable[str], ann_file: str) -> frozenset[str]:
     found = {wnid(name.replace('\\', '/')): name for name in file_names}
     unknown = sorted(found.keys() - load_synsets().keys())
     if unknown:
-        raise ValueError(f"{ann_file}: photo {found[unknown[0]]} is named after none of PartImageNet's 158 synsets, so "
+        raise InputError(f"{ann_file}: photo {found[unknown[0]]} is named after none of PartImageNet's 158 synsets, so "
                          f'its class is unknown; {OOD} needs the names <synset>_<id>.JPEG')
     return frozenset(found)
 
@@ -40,7 +40,7 @@ def read_classes(ann_file: str) -> frozenset[str]:
     names = [record.get('file_name') if isinstance(record, dict) else None for record in read_json(ann_file)['images']]
     strange = next((index for index, name in enumerate(names) if not isinstance(name, str)), None)
     if strange is not None:
-        raise ValueError(f"{ann_file}: images[{strange}]: 'file_name' is missing or no string; add it")
+        raise InputError(f"{ann_file}: images[{strange}]: 'file_name' is missing or no string; add it")
     return classes_of((str(name) for name in names), ann_file)
 
 
@@ -51,10 +51,10 @@ def check_number(split: str, classes: frozenset[str], ann_file: str) -> None:
         ValueError: it is the Seg split's, or shows another number of classes.
     """
     if len(classes) == SEG_CLASSES:
-        raise ValueError(f"{ann_file} is of PartImageNet's Seg split: it shows all {SEG_CLASSES} classes, so none is "
+        raise InputError(f"{ann_file} is of PartImageNet's Seg split: it shows all {SEG_CLASSES} classes, so none is "
                          f'unseen; {OOD} needs the json files of the OOD split, which has the same name elsewhere')
     if len(classes) != OOD_CLASSES[split]:
-        raise ValueError(f"{ann_file} shows {len(classes)} classes, the OOD split's {split} json {OOD_CLASSES[split]}; "
+        raise InputError(f"{ann_file} shows {len(classes)} classes, the OOD split's {split} json {OOD_CLASSES[split]}; "
                          'take it as published')
 
 
@@ -70,7 +70,7 @@ class OodProtocol:
 
     def __init__(self, ann_files: Mapping[str, str]) -> None:
         if ann_files.keys() != OOD_CLASSES.keys():
-            raise ValueError(f'protocol {OOD} has ann_files={dict(ann_files)!r}; name the json of '
+            raise InputError(f'protocol {OOD} has ann_files={dict(ann_files)!r}; name the json of '
                              f"{', '.join(OOD_CLASSES)}")
         self.ann_files = dict(ann_files)
         self.role = ''
@@ -97,7 +97,7 @@ class OodProtocol:
         paths = {split: fileio.join_path(data_root, path) for split, path in self.ann_files.items()}
         own = next((split for split, path in paths.items() if path == ann_file), None)
         if own is None:
-            raise ValueError(f"{ann_file} is none of the ann_files of protocol {OOD} ({', '.join(paths.values())}); "
+            raise InputError(f"{ann_file} is none of the ann_files of protocol {OOD} ({', '.join(paths.values())}); "
                              'name the same files')
         self.role = own
         classes = {}
@@ -108,7 +108,7 @@ class OodProtocol:
         for one, two in (('train', 'val'), ('train', 'test'), ('val', 'test')):
             shared = sorted(classes[one] & classes[two])
             if shared:
-                raise ValueError(f'{paths[one]} and {paths[two]} share {len(shared)} classes ({shared[0]}), those of '
+                raise InputError(f'{paths[one]} and {paths[two]} share {len(shared)} classes ({shared[0]}), those of '
                                  'the OOD split none; take them as published')
         others = ' and '.join(f'{split} ({len(each)})' for split, each in classes.items() if split != own)
         trained = {load_synsets()[each].super_category for each in classes['train']}

@@ -2,12 +2,12 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from mmpartref.datasets.coco_parts import CocoParts, Part, Photo
-from mmpartref.datasets.expressions import PartName
-from mmpartref.datasets.part_statistics import PartStatistics
-from mmpartref.datasets.partimagenet import wnid
-
-from .split_file import PartSplit, spoken
+from mmpartref.datasets.coco.dataset_statistics import PartStatistics
+from mmpartref.datasets.coco.read_coco import CocoParts
+from mmpartref.datasets.coco.records import Part, PartName, Photo
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import wnid
+from mmpartref.datasets.protocols.split_file import PartSplit, spoken
+from mmpartref.errors import InputError
 
 Role = Literal['seen', 'unseen', 'all']
 ROLES: tuple[str, ...] = get_args(Role)
@@ -44,7 +44,7 @@ class Protocol:
         """
         side = self.split.side_of(self.entry_of(super_category, part, img_path))
         if side is None and self.split.unit == 'category':
-            raise ValueError(f'the part {f"{super_category} {part}".strip()!r} is neither seen nor unseen in protocol '
+            raise InputError(f'the part {f"{super_category} {part}".strip()!r} is neither seen nor unseen in protocol '
                              f'{self.title}; take the data it was made for, or write a split file of your own')
         return side
 
@@ -63,7 +63,7 @@ class DataProtocol:
 
     def __init__(self, protocol: Protocol, role: Role) -> None:
         if role not in ROLES:
-            raise ValueError(f"the role {role!r} of protocol {protocol.title} is unknown; choose one of "
+            raise InputError(f"the role {role!r} of protocol {protocol.title} is unknown; choose one of "
                              f"{', '.join(ROLES)}")
         self.protocol = protocol
         self.role = role
@@ -107,12 +107,12 @@ class DataProtocol:
         here = {spoken(*name) for name in names.values()}
         unknown = [' '.join(name).strip() for name in sorted(here) if split.side_of(name) is None]
         if unknown:
-            raise ValueError(f'{ann_file}: {len(unknown)} categories are neither seen nor unseen in protocol '
+            raise InputError(f'{ann_file}: {len(unknown)} categories are neither seen nor unseen in protocol '
                              f'{split.title} ({shorten(unknown)}); take the json it was made for, or write a split '
                              'file of your own')
         for side, entries in (('seen', split.seen), ('unseen', split.unseen)):
             if here.isdisjoint(entries):
-                raise ValueError(f'{ann_file} has none of the {len(entries)} {side} categories of protocol '
+                raise InputError(f'{ann_file} has none of the {len(entries)} {side} categories of protocol '
                                  f'{split.title}; take the json it was made for')
         return [' '.join(name).strip() for name in sorted((split.seen | split.unseen) - here)]
 

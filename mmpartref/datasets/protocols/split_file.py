@@ -13,8 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mmpartref.datasets.expressions import PartName, plain
-from mmpartref.datasets.partimagenet_facts import PART_ALIASES, load_synsets
+from mmpartref.datasets.coco.records import PartName, plain
+from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, load_synsets
+from mmpartref.errors import InputError, MissingFileError
 
 SPLIT_FILES = ('partimagenet_parts_25_15', 'leave_one_super_category_out', 'partimagenet_classes_25_15')
 UNITS = ('category', 'class')
@@ -68,21 +69,21 @@ def read_split(name: str, fold: str | None = None) -> PartSplit:
         text = resources.files(__package__).joinpath(f'{name}.json').read_text(encoding='utf-8')
     elif name.endswith('.json'):
         if not Path(name).is_file():
-            raise FileNotFoundError(f'there is no split file {name}')
+            raise MissingFileError(f'there is no split file {name}')
         text = Path(name).read_text(encoding='utf-8')
     else:
-        raise ValueError(f"there is no protocol {name!r} with a split file; choose one of {', '.join(SPLIT_FILES)}, or "
+        raise InputError(f"there is no protocol {name!r} with a split file; choose one of {', '.join(SPLIT_FILES)}, or "
                          'give the path of a .json')
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise ValueError(f'{name} is not complete JSON ({error}); {AGAIN}') from None
+        raise InputError(f'{name} is not complete JSON ({error}); {AGAIN}') from None
     folds = document.get('folds') if isinstance(document, dict) else None
     if not isinstance(folds, dict) or not folds or document.get('unit') not in UNITS:
-        raise ValueError(f"{name} has no 'folds', or its 'unit' is none of {', '.join(UNITS)}; {AGAIN}")
+        raise InputError(f"{name} has no 'folds', or its 'unit' is none of {', '.join(UNITS)}; {AGAIN}")
     chosen = next(iter(folds)) if fold is None and len(folds) == 1 else fold
     if chosen is None or chosen not in folds:
-        raise ValueError(f"protocol {name} has no fold {fold!r}; choose one of {', '.join(folds)}")
+        raise InputError(f"protocol {name} has no fold {fold!r}; choose one of {', '.join(folds)}")
     return parse_fold(str(document.get('name', name)), chosen if len(folds) > 1 else '', document['unit'],
                       folds[chosen])
 
@@ -98,13 +99,13 @@ def parse_fold(name: str, fold: str, unit: str, content: Any) -> PartSplit:
     for side in SIDES:
         entries = content.get(side) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not entries:
-            raise ValueError(f"{where} has no entries under '{side}'; {AGAIN}")
+            raise InputError(f"{where} has no entries under '{side}'; {AGAIN}")
         sides[side] = [parse_entry(entry, unit, where) for entry in entries]
     known = [*sides['seen'], *sides['unseen']]
     twice = [each for index, each in enumerate(known) if each in known[:index]]
     if twice:
         shown = twice[0] if unit == 'class' else ' '.join(twice[0])
-        raise ValueError(f'{where} has {shown!r} twice; an entry is either seen or unseen')
+        raise InputError(f'{where} has {shown!r} twice; an entry is either seen or unseen')
     return PartSplit(name, fold, unit, frozenset(sides['seen']), frozenset(sides['unseen']))
 
 
@@ -112,9 +113,9 @@ def parse_entry(entry: Any, unit: str, where: str) -> PartName | str:
     """Return an entry as ``PartSplit`` holds it."""
     if unit == 'category':
         if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(text, str) for text in entry):
-            raise ValueError(f'{where}: {entry!r} is not a pair of super-category and part; {AGAIN}')
+            raise InputError(f'{where}: {entry!r} is not a pair of super-category and part; {AGAIN}')
         return spoken(*entry)
     wnids = {plain(synset.class_name): synset.wnid for synset in load_synsets().values()}
     if not isinstance(entry, str) or plain(entry) not in wnids:
-        raise ValueError(f"{where}: {entry!r} is the name of none of PartImageNet's 158 classes; {AGAIN}")
+        raise InputError(f"{where}: {entry!r} is the name of none of PartImageNet's 158 classes; {AGAIN}")
     return wnids[plain(entry)]

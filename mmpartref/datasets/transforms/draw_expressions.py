@@ -4,8 +4,9 @@ import zlib
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmpartref.datasets.epoch_draws import EpochDraws
+from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
+from mmpartref.seeding import EpochDraws
 
 
 @TRANSFORMS.register_module()
@@ -28,7 +29,7 @@ class DrawExpressions(EpochDraws, BaseTransform):
 
     def __init__(self, seed: int = 0, max_expressions: int | None = None) -> None:
         if max_expressions is not None and max_expressions < 1:
-            raise ValueError(f'max_expressions={max_expressions} should be at least 1, or None for all')
+            raise InputError(f'max_expressions={max_expressions} should be at least 1, or None for all')
         self.seed = seed
         self.max_expressions = max_expressions
         EpochDraws.__init__(self)

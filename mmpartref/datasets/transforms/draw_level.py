@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmpartref.datasets.epoch_draws import EpochDraws
-from mmpartref.datasets.levels import LEVELS, level_of
+from mmpartref.datasets.coco.records import LEVELS, level_of
+from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
+from mmpartref.seeding import EpochDraws
 
 
 @TRANSFORMS.register_module()
@@ -30,7 +31,7 @@ class DrawLevel(EpochDraws, BaseTransform):
 
     def __init__(self, weights: Mapping[str, float], seed: int = 0) -> None:
         if not weights or not set(weights) <= set(LEVELS) or not all(0 < each < np.inf for each in weights.values()):
-            raise ValueError(f'DrawLevel weights={dict(weights)!r} should be positive numbers for some of '
+            raise InputError(f'DrawLevel weights={dict(weights)!r} should be positive numbers for some of '
                              f'{LEVELS}')
         self.weights = {level: float(weights.get(level, 0)) for level in LEVELS}
         self.seed = seed
@@ -46,7 +47,7 @@ class DrawLevel(EpochDraws, BaseTransform):
         levels = [level_of(ref) for ref in results['refs']]
         here = [level for level in LEVELS if level in levels and self.weights[level]]
         if not here:
-            raise ValueError(f"{results.get('img_path')} has expressions of {sorted(set(levels))} alone, which "
+            raise InputError(f"{results.get('img_path')} has expressions of {sorted(set(levels))} alone, which "
                              'DrawLevel never draws; give that level a weight')
         chances = np.array([self.weights[level] for level in here])
         place = zlib.crc32(str(results['img_id']).encode())

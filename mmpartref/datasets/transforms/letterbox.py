@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 
 # CLIP's mean colour, RGB grey levels: zero after normalisation.
@@ -56,7 +57,7 @@ class Letterbox(BaseTransform):
                  fill: Sequence[float] = FILL) -> None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-            raise ValueError(f'Letterbox size={size!r} should be a positive integer or two of them, (height, width)')
+            raise InputError(f'Letterbox size={size!r} should be a positive integer or two of them, (height, width)')
         self.size: tuple[int, int] = (sides[0], sides[1])
         self.half_pixel = half_pixel
         self.fill = tuple(float(level) for level in fill)

@@ -1,7 +1,8 @@
 """Ground-truth masks of a photo's expressions."""
 from mmcv.transforms import BaseTransform
 
-from mmpartref.datasets.coco_masks import decode_refs
+from mmpartref.errors import InputError
+from mmpartref.masks.rle import decode_refs
 from mmpartref.registry import TRANSFORMS
 
 
@@ -21,7 +22,7 @@ class LoadReferringMasks(BaseTransform):
         size = (results['height'], results['width']) if 'height' in results else None
         masks = decode_refs(results['refs'], size)  # (K, h, w)
         if 'img' in results and results['img'].shape[:2] != masks.shape[1:]:
-            raise ValueError(f"{results['img_path']}: the masks are {masks.shape[1:]} but the image is "
+            raise InputError(f"{results['img_path']}: the masks are {masks.shape[1:]} but the image is "
                              f"{results['img'].shape[:2]} (height, width); put LoadReferringMasks before Letterbox")
         masks *= 255
         results['gt_masks'] = masks

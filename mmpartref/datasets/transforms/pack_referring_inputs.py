@@ -3,6 +3,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 from mmpartref.structures import ReferringDataSample
 
@@ -44,9 +45,9 @@ class PackReferringInputs(BaseTransform):
             expressions = [ref['expressions'][0] for ref in results.get('refs', [])]
         where = results.get('img_path', 'a photo')
         if not expressions:
-            raise ValueError(f'{where} comes without an expression; give refs, or a list of expressions')
+            raise InputError(f'{where} comes without an expression; give refs, or a list of expressions')
         for key in ('refs', 'gt_masks'):
             if key in results and len(results[key]) != len(expressions):
-                raise ValueError(f'{where} has {len(expressions)} expressions but {len(results[key])} {key}; a '
+                raise InputError(f'{where} has {len(expressions)} expressions but {len(results[key])} {key}; a '
                                  'transform that drops one has to drop the other')
         return list(expressions)

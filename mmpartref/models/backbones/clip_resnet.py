@@ -4,9 +4,9 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from mmpartref.models.layers.conv3x3 import Conv3x3
+from mmpartref.models.layers.cpu.conv3x3 import Conv3x3
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
-from mmpartref.models.layers.tunable_encoder import TunableEncoder
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.registry import MODELS
 
 

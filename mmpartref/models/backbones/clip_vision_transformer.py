@@ -4,10 +4,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from mmpartref.errors import InputError
 from mmpartref.models.layers.clip_transformer import CLIPTransformer
 from mmpartref.models.layers.position_tables import resize_positions
 from mmpartref.models.layers.simple_feature_pyramid import SimpleFeaturePyramid, whole_patches
-from mmpartref.models.layers.tunable_encoder import TunableEncoder
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.registry import MODELS
 
 
@@ -72,7 +73,7 @@ class CLIPVisionTransformer(TunableEncoder):
         super().__init__(init_cfg=init_cfg)
         self.out_layers = tuple(out_layers or (max(1, round(layers / 3)), max(1, round(layers * 2 / 3))))
         if len(self.out_layers) != 2 or not 1 <= self.out_layers[0] <= self.out_layers[1] <= layers:
-            raise ValueError(f'out_layers={out_layers!r} should be two rising numbers of blocks from 1 to {layers}')
+            raise InputError(f'out_layers={out_layers!r} should be two rising numbers of blocks from 1 to {layers}')
         self.patch_size = patch_size
         self.pretrain_grid = pretrain_grid
         self.conv1 = nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)

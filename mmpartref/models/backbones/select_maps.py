@@ -3,7 +3,8 @@ from collections.abc import Sequence
 
 import torch
 
-from mmpartref.models.layers.tunable_encoder import TunableEncoder, check_maps
+from mmpartref.errors import InputError, MissingPackageError
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder, check_maps
 from mmpartref.registry import MODELS
 
 
@@ -39,16 +40,16 @@ class SelectMaps(TunableEncoder):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if len(out_channels) != 3 or len(indices) != 3:
-            raise ValueError(f'SelectMaps takes three out_channels and three indices, got {out_channels!r} and '
+            raise InputError(f'SelectMaps takes three out_channels and three indices, got {out_channels!r} and '
                              f'{indices!r}')
         self.kind = str(backbone['type'])
         package = self.kind.partition('.')[0]
         try:
             self.model = MODELS.build(backbone)
         except ImportError as error:
-            raise ImportError(f"{self.kind} needs {package} and mmcv with its compiled operations ({error}): uninstall "
-                              "mmcv-lite and follow the README's lines for pip install 'mmpartref[all]'",
-                              name=error.name) from error
+            raise MissingPackageError(
+                f"{self.kind} needs {package} and mmcv with its compiled operations ({error}): uninstall mmcv-lite and "
+                "follow the README's lines for pip install 'mmpartref[all]'", name=error.name) from error
         self.out_channels = tuple(out_channels)
         self.indices = tuple(indices)
         self.tune(freeze=freeze, frozen_stages=-1, lora=lora, adapter=adapter)
@@ -63,7 +64,7 @@ class SelectMaps(TunableEncoder):
         # The longest index from either end.
         needed = max(index + 1 if index >= 0 else -index for index in self.indices)
         if len(given) < needed:
-            raise ValueError(f'{self.kind} gives {len(given)} maps but indices={self.indices} ask for {needed}: set '
+            raise InputError(f'{self.kind} gives {len(given)} maps but indices={self.indices} ask for {needed}: set '
                              'its out_indices')
         maps = tuple(given[index] for index in self.indices)
         check_maps(maps, self.out_channels, self.kind)

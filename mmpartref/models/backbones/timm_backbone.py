@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.simple_feature_pyramid import STRIDES, SimpleFeaturePyramid, whole_patches
-from mmpartref.models.layers.tunable_encoder import TunableEncoder, check_maps
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder, check_maps
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import expand_path, read_tensors
 from mmpartref.registry import MODELS
 
@@ -111,7 +111,7 @@ class TimmBackbone(TunableEncoder):
             if 'Unknown model' not in str(error):
                 raise
             near = timm.list_models(f'*{self.model_name.partition(".")[0].partition("_")[0]}*')
-            raise ValueError(f"timm {timm.__version__} has no model '{self.model_name}'"
+            raise InputError(f"timm {timm.__version__} has no model '{self.model_name}'"
                              + (f'; it has {", ".join(near[:8])}, ...' if near else '')) from None
 
     def _read_maps(self, model: nn.Module) -> tuple[list[int], list[int]]:
@@ -119,7 +119,7 @@ class TimmBackbone(TunableEncoder):
         declared: Any = model.feature_info
         declared = declared if isinstance(declared, list) else declared.info
         if len(declared) < len(STRIDES) or not hasattr(model, 'forward_intermediates'):
-            raise ValueError(f"timm's {self.model_name} gives {len(declared)} maps and "
+            raise InputError(f"timm's {self.model_name} gives {len(declared)} maps and "
                              f'{"has" if hasattr(model, "forward_intermediates") else "lacks"} forward_intermediates: '
                              'three maps are needed')
         return [each['num_chs'] for each in declared], [each['reduction'] for each in declared]
@@ -130,7 +130,7 @@ class TimmBackbone(TunableEncoder):
         if wanted is not None:
             chosen = tuple(wanted)
             if len(chosen) != 3 or not all(0 <= index < count for index in chosen) or sorted(chosen) != list(chosen):
-                raise ValueError(f"out_indices={wanted!r} of timm's {self.model_name} should be three rising numbers "
+                raise InputError(f"out_indices={wanted!r} of timm's {self.model_name} should be three rising numbers "
                                  f'from 0 to {count - 1}')
             return chosen
         if self.plain:

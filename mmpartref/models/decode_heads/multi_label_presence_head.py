@@ -6,7 +6,8 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmpartref.datasets.photo_labels import partimagenet_labels
+from mmpartref.datasets.referring.steps.image_labels import partimagenet_labels
+from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -53,7 +54,7 @@ class MultiLabelPresenceHead(BaseModule):
         if labels == 'partimagenet':
             labels = partimagenet_labels()
         if not labels or isinstance(labels, str) or len(set(labels)) < len(labels):
-            raise ValueError(f"MultiLabelPresenceHead labels={labels!r} should be 'partimagenet' or a list of labels, "
+            raise InputError(f"MultiLabelPresenceHead labels={labels!r} should be 'partimagenet' or a list of labels, "
                              'each once, as the config that training leaves in its work dir has them')
         self.labels = list(labels)
         self.loss_weight = loss_weight
@@ -83,7 +84,7 @@ class MultiLabelPresenceHead(BaseModule):
         """
         for sample in samples:
             if 'part_presence' not in sample:
-                raise ValueError(f"photo {sample.get('img_path')!r} comes without the parts that it shows, which an "
+                raise InputError(f"photo {sample.get('img_path')!r} comes without the parts that it shows, which an "
                                  'auxiliary head learns; set photo_labels=True on the data set')
         rows = [[sample.part_presence.get(label) for label in self.labels] for sample in samples]
         present = torch.tensor([[bool(each) for each in row] for row in rows], device=device)

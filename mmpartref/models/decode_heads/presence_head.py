@@ -7,6 +7,7 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -74,7 +75,7 @@ def are_present(samples: Sequence[ReferringDataSample]) -> torch.Tensor:
     """
     for sample in samples:
         if 'refs' not in sample:
-            raise ValueError(f"photo {sample.get('img_path')!r} comes without refs, which tell a presence head what is "
+            raise InputError(f"photo {sample.get('img_path')!r} comes without refs, which tell a presence head what is "
                              'absent; train it on a PartReferDataset')
     present = [ref.get('absent') is None for sample in samples for ref in sample.refs]
     return torch.tensor(present, device=samples[0].gt_masks.device)

@@ -3,8 +3,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmpartref.datasets.expressions import plain
-from mmpartref.datasets.partimagenet_facts import OBJECT_ALIASES, SPOKEN_PARTS, load_synsets
+from mmpartref.datasets.coco.records import plain
+from mmpartref.datasets.partimagenet.partimagenet_names import OBJECT_ALIASES, SPOKEN_PARTS, load_synsets
 
 
 @dataclass(frozen=True)

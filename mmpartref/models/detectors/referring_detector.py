@@ -6,6 +6,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 
+from mmpartref.errors import InputError
 from mmpartref.models.detectors.category_vocabulary import CategoryVocabulary, PartCategory
 from mmpartref.models.detectors.coco_objects import coco_labels
 from mmpartref.registry import MODELS
@@ -59,11 +60,11 @@ class ReferringDetector(BaseModel):
         for name, value, known in (('resolver', resolver, RESOLVERS), ('rule', rule, RULES),
                                    ('targets', targets, TARGETS)):
             if value not in known:
-                raise ValueError(f'{name}={value!r} is unknown; choose one of {known}')
+                raise InputError(f'{name}={value!r} is unknown; choose one of {known}')
         if not 0 <= score_threshold <= 1:
-            raise ValueError(f'score_threshold={score_threshold} should be a score, 0 to 1')
+            raise InputError(f'score_threshold={score_threshold} should be a score, 0 to 1')
         if categories is None:
-            raise ValueError('ReferringDetector has no categories; give them as dict(name=..., super_category=..., '
+            raise InputError('ReferringDetector has no categories; give them as dict(name=..., super_category=..., '
                              'part=...), or start through tools/train.py or tools/test.py, which read them from the '
                              'json')
         # Names inside a detector's config are mmdet's, whatever the scope of the run.
@@ -85,7 +86,7 @@ class ReferringDetector(BaseModel):
         for head in heads if isinstance(heads, torch.nn.ModuleList) else [heads]:
             classes = getattr(head, 'num_classes', None)
             if self.targets == 'parts' and classes is not None and classes != len(self.vocabulary.categories):
-                raise ValueError(f'the detector has {classes} classes but there are '
+                raise InputError(f'the detector has {classes} classes but there are '
                                  f'{len(self.vocabulary.categories)} categories: set num_classes of its heads')
 
     def forward(self, inputs: torch.Tensor, data_samples: list, mode: str = 'tensor') -> Any:
@@ -96,7 +97,7 @@ class ReferringDetector(BaseModel):
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
             return self.detector._forward(inputs, data_samples)
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        raise InputError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     @torch.no_grad()
     def predict(self, inputs: torch.Tensor, data_samples: list[ReferringDataSample]) -> list[ReferringDataSample]:
@@ -159,7 +160,7 @@ class ReferringDetector(BaseModel):
         """
         if self.resolver == 'oracle':
             if 'refs' not in sample:
-                raise ValueError("resolver='oracle' needs the annotation's category, which a photo of one's own does "
+                raise InputError("resolver='oracle' needs the annotation's category, which a photo of one's own does "
                                  "not have; use resolver='text'")
             ref = sample.refs[index]
             owner, label = ref['super_category'], self.vocabulary.label_of(ref['super_category'], ref['part'])

@@ -4,11 +4,12 @@ from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from torch import nn
 
+from mmpartref.errors import InputTypeError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.position_tables import resize_positions
-from mmpartref.models.layers.tunable_encoder import ADDED_PARTS
+from mmpartref.models.layers.tuning.tunable_encoder import ADDED_PARTS
 from mmpartref.models.weights.archives import locate_clip
 from mmpartref.models.weights.clip_weights import read_clip
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError, compare_keys
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
 # In no CLIP: stay as they were initialised.
@@ -44,8 +45,8 @@ class CLIPPretrainedInit:
         """
         tower = getattr(module, 'clip_tower', None)
         if tower is None:
-            raise TypeError(f"init_cfg type='CLIPPretrained' fits CLIP's image and text encoders, not a "
-                            f'{type(module).__name__}')
+            raise InputTypeError(f"init_cfg type='CLIPPretrained' fits CLIP's image and text encoders, not a "
+                                 f'{type(module).__name__}')
         try:
             path = locate_clip(self.checkpoint)
         except MissingWeightsError as error:

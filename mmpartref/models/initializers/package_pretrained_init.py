@@ -5,8 +5,9 @@ from mmengine.logging import print_log
 from mmengine.model import update_init_info
 from torch import nn
 
-from mmpartref.models.layers.tunable_encoder import ADDED_PARTS
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.errors import InputTypeError, WeightsError
+from mmpartref.models.layers.tuning.tunable_encoder import ADDED_PARTS
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
 
@@ -38,8 +39,8 @@ class PackagePretrainedInit:
             TypeError: the module does not take weights this way.
         """
         if not hasattr(module, 'read_pretrained'):
-            raise TypeError(f"init_cfg type='PackagePretrained' fits encoders of other packages, not a "
-                            f'{type(module).__name__}')
+            raise InputTypeError(f"init_cfg type='PackagePretrained' fits encoders of other packages, not a "
+                                 f'{type(module).__name__}')
         reader: Any = module
         given = reader.read_pretrained(self.checkpoint)
         wanted = module.state_dict()

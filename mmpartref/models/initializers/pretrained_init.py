@@ -6,8 +6,9 @@ from mmengine.model import PretrainedInit as MMEnginePretrainedInit
 from mmengine.model import update_init_info
 from torch import nn
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.archives import locate_url
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.models.weights.state_files import load_checkpoint
 from mmpartref.registry import WEIGHT_INITIALIZERS
 

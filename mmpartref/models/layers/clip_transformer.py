@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmpartref.errors import InputError
+
 
 class QuickGELU(nn.Module):
     """``x * sigmoid(1.702 x)``, the approximation OpenAI's CLIPs were trained with."""
@@ -61,9 +63,9 @@ class CLIPTransformer(nn.Module):
     def __init__(self, width: int, layers: int, heads: int, activation: str = 'quick_gelu') -> None:
         super().__init__()
         if activation not in ACTIVATIONS:
-            raise ValueError(f"activation={activation!r} is unknown; choose one of {sorted(ACTIVATIONS)}")
+            raise InputError(f"activation={activation!r} is unknown; choose one of {sorted(ACTIVATIONS)}")
         if width % heads:
-            raise ValueError(f'a transformer {width} wide does not divide into {heads} heads')
+            raise InputError(f'a transformer {width} wide does not divide into {heads} heads')
         self.resblocks = nn.ModuleList(CLIPResidualBlock(width, heads, layers, activation) for _ in range(layers))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, last_alone: bool = False) -> torch.Tensor:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmpartref.models.layers.conv3x3 import Conv3x3
+from mmpartref.models.layers.cpu.conv3x3 import Conv3x3
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:

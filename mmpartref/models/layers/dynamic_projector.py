@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmpartref.models.layers.conv_layers import conv_bn_relu
-from mmpartref.models.layers.upsampled_conv import conv3x3_of_upsampled
+from mmpartref.models.layers.cpu.upsampled_conv import conv3x3_of_upsampled
 
 
 class DynamicProjector(nn.Module):

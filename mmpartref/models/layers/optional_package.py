@@ -2,6 +2,8 @@
 import importlib
 from types import ModuleType
 
+from mmpartref.errors import MissingPackageError
+
 # The extra of this project that brings it, by the name that is imported.
 EXTRAS = {'timm': 'timm', 'open_clip': 'open_clip', 'peft': 'lora', 'transformers': 'siglip', 'tokenizers': 'siglip',
           'sentencepiece': 'siglip', 'huggingface_hub': 'siglip'}
@@ -23,7 +25,7 @@ def import_package(name: str, wanted_by: str) -> ModuleType:
         missing = (error.name or name).partition('.')[0]
         behind = '' if missing == name else f', which needs {missing}'
         first = '' if missing == name else f'install the {missing} that fits this torch {_torch_version()}, then '
-        raise ImportError(
+        raise MissingPackageError(
             f'{wanted_by} needs the package {name}{behind}, and {missing} is not installed or does not load here '
             f"({error}): {first}pip install 'mmpartref[{EXTRAS[name]}]'", name=missing) from error
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmpartref.models.layers.conv3x3 import Conv3x3
+from mmpartref.models.layers.cpu.conv3x3 import Conv3x3
 
 STRIDES = (8, 16, 32)
 

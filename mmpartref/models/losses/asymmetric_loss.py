@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 
 
@@ -31,9 +32,9 @@ class AsymmetricLoss(nn.Module):
         super().__init__()
         for name, gamma in (('gamma_neg', gamma_neg), ('gamma_pos', gamma_pos)):
             if gamma < 1 and gamma != 0:
-                raise ValueError(f'AsymmetricLoss {name}={gamma} should be 0 or at least 1')
+                raise InputError(f'AsymmetricLoss {name}={gamma} should be 0 or at least 1')
         if not 0 <= margin < 1:
-            raise ValueError(f'AsymmetricLoss margin={margin} should be a probability below 1')
+            raise InputError(f'AsymmetricLoss margin={margin} should be a probability below 1')
         self.gamma_neg = gamma_neg
         self.gamma_pos = gamma_pos
         self.margin = margin

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.models.segmentors.probability_masks import heat_map, on_photo, write_prediction
 from mmpartref.registry import MODELS
@@ -63,11 +64,11 @@ class CLIPZeroShotSegmentor(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.text_encoder = MODELS.build(text_encoder)
         if self.backbone.embed_channels != self.text_encoder.sentence_channels:
-            raise ValueError(f'backbone.embed_channels is {self.backbone.embed_channels} but '
+            raise InputError(f'backbone.embed_channels is {self.backbone.embed_channels} but '
                              f'text_encoder.sentence_channels is {self.text_encoder.sentence_channels}: they have to '
                              'be equal')
         if not prompts or not background:
-            raise ValueError('CLIPZeroShotSegmentor needs at least one prompt and one background word')
+            raise InputError('CLIPZeroShotSegmentor needs at least one prompt and one background word')
         self.prompts = tuple(prompts)
         self.background = tuple(background)
         self.temperature = temperature
@@ -104,8 +105,8 @@ class CLIPZeroShotSegmentor(BaseModel):
         """
         del index  # the preprocessor's tokens have no prompts around them
         if mode != 'predict':
-            raise TypeError(f"CLIPZeroShotSegmentor predicts and does nothing else, got mode '{mode}': test it with "
-                            'tools/test.py, without training')
+            raise InputTypeError(f"CLIPZeroShotSegmentor predicts and does nothing else, got mode '{mode}': test it "
+                                 'with tools/test.py, without training')
         return self.predict(inputs, data_samples or [])
 
     @torch.no_grad()

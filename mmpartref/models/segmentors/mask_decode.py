@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from mmpartref.errors import InputError
+
 # Logits are a quarter of the network input, in both directions.
 LOGIT_STRIDE = 4
 
@@ -120,9 +122,9 @@ def get_decode(name: str, threshold: float | None = None) -> MaskDecode:
         ValueError: there is none of that name, or the threshold is no probability.
     """
     if name not in DECODES:
-        raise ValueError(f'decode={name!r} is unknown; choose one of {sorted(DECODES)}')
+        raise InputError(f'decode={name!r} is unknown; choose one of {sorted(DECODES)}')
     if threshold is None:
         return DECODES[name]
     if not 0 <= threshold < 1:
-        raise ValueError(f'threshold={threshold} should be a probability, at least 0 and less than 1')
+        raise InputError(f'threshold={threshold} should be a probability, at least 0 and less than 1')
     return replace(DECODES[name], threshold=threshold)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.models.decode_heads.presence_head import are_present
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.models.segmentors.probability_masks import heat_map, on_photo, write_prediction
@@ -96,7 +97,7 @@ class ReferringSegmentor(BaseModel):
         self.text_cache = TextFeatureCache() if keep_text else None
         self.channels_last = channels_last
         if row_multiple < 1:
-            raise ValueError(f'row_multiple={row_multiple} should be at least 1, which fills up nothing')
+            raise InputError(f'row_multiple={row_multiple} should be at least 1, which fills up nothing')
         self.row_multiple = row_multiple
         if compile:
             options = compile if isinstance(compile, dict) else {}
@@ -119,7 +120,7 @@ class ReferringSegmentor(BaseModel):
         )
         for giver, given, taker, taken in seams:
             if given != taken:
-                raise ValueError(f'{giver} is {given} but {taker} is {taken}: set the latter to {given} in the config')
+                raise InputError(f'{giver} is {given} but {taker} is {taken}: set the latter to {given} in the config')
 
     def forward(self,
                 inputs: torch.Tensor | list[torch.Tensor],
@@ -138,13 +139,13 @@ class ReferringSegmentor(BaseModel):
             tokens, image_index, text_index: as in ``encode_decode``.
         """
         if mode not in ('loss', 'predict', 'tensor'):
-            raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+            raise InputError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
         if mode == 'predict':
             return self.predict(inputs, data_samples or [], tokens, image_index, text_index)
         if not isinstance(inputs, torch.Tensor):
-            raise TypeError(f"mode '{mode}' takes photos of one size as a tensor, got a {type(inputs).__name__}")
+            raise InputTypeError(f"mode '{mode}' takes photos of one size as a tensor, got a {type(inputs).__name__}")
         if mode == 'loss':
             return self.loss(inputs, data_samples or [], tokens, image_index, text_index)
         return self.encode_decode(inputs, tokens, image_index, text_index)
@@ -171,7 +172,7 @@ class ReferringSegmentor(BaseModel):
                        text_index: torch.Tensor | None) -> Answers:
         """As ``encode_decode``; returns also what the other heads answer."""
         if image_index.numel() == 0:
-            raise ValueError('encode_decode got no expression; a photo needs at least one')
+            raise InputError('encode_decode got no expression; a photo needs at least one')
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
 

@@ -2,8 +2,9 @@
 import torch
 from torch import nn
 
+from mmpartref.errors import InputError
 from mmpartref.models.layers.clip_transformer import CLIPTransformer
-from mmpartref.models.layers.tunable_encoder import TunableEncoder
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import MODELS
 
@@ -56,7 +57,7 @@ class CLIPTextEncoder(TunableEncoder):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         if word_length > context_length:
-            raise ValueError(f'word_length {word_length} exceeds context_length {context_length}')
+            raise InputError(f'word_length {word_length} exceeds context_length {context_length}')
         self.word_channels = width
         self.sentence_channels = embed_channels
         self.tokenizer = CLIPTokenizer(word_length)

@@ -4,6 +4,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from mmpartref.errors import InputError, MissingPackageError
 from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, TokenRows
 
 
@@ -19,11 +20,11 @@ def load_bpe() -> Any:
     """
     package = importlib.util.find_spec('mmseg')
     if package is None or package.origin is None:
-        raise ImportError("CLIP's vocabulary comes with mmsegmentation: pip install mmsegmentation")
+        raise MissingPackageError("CLIP's vocabulary comes with mmsegmentation: pip install mmsegmentation")
     file = Path(package.origin).parent / 'utils' / 'tokenizer.py'
     spec = importlib.util.spec_from_file_location('mmpartref_mmseg_tokenizer', file)
     if spec is None or spec.loader is None:
-        raise ImportError(f'{file} is not there; mmpartref is tested with mmsegmentation 1.2')
+        raise MissingPackageError(f'{file} is not there; mmpartref is tested with mmsegmentation 1.2')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module._tokenizer
@@ -43,7 +44,7 @@ class CLIPTokenizer(TokenRows):
 
     def __init__(self, length: int = 17) -> None:
         if length < 3:
-            raise ValueError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
+            raise InputError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
         self.length = length
         self._encoder = load_bpe()
         self.start = self._encoder.encoder['<start_of_text>']

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
+from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
-from mmpartref.models.layers.tunable_encoder import TunableEncoder
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
 from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, check_texts
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import expand_path, read_tensors
 from mmpartref.registry import MODELS
 
@@ -30,7 +30,7 @@ class OpenCLIPTokenizer:
 
     def __init__(self, length: int) -> None:
         if length < 3:
-            raise ValueError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
+            raise InputError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
         self.length = length
         self._tokenizer = import_package('open_clip', 'OpenCLIPTextEncoder').SimpleTokenizer(context_length=length)
         self.end = self._tokenizer.eot_token_id
@@ -95,7 +95,7 @@ class OpenCLIPTextEncoder(TunableEncoder):
         open_clip = import_package('open_clip', 'OpenCLIPTextEncoder')
         config = open_clip.get_model_config(model_name)
         if config is None:
-            raise ValueError(f"open_clip has no model '{model_name}'; open_clip.list_models() names them")
+            raise InputError(f"open_clip has no model '{model_name}'; open_clip.list_models() names them")
         text = {**config['text_cfg'], **(text_args or {}), 'output_tokens': True}
         length = self._check(text, word_length, tokenizer)
         text['context_length'] = length
@@ -110,19 +110,19 @@ class OpenCLIPTextEncoder(TunableEncoder):
     def _check(self, text: Mapping[str, Any], word_length: int | None, tokenizer: Mapping[str, Any] | None) -> int:
         """Return L, or say what does not fit together."""
         if text.get('hf_model_name'):
-            raise ValueError(f"the text half of open_clip's {self.model_name} is Hugging Face's "
+            raise InputError(f"the text half of open_clip's {self.model_name} is Hugging Face's "
                              f"{text['hf_model_name']}; only open_clip's own are taken")
         if text.get('embed_cls'):
-            raise ValueError(f"the text half of open_clip's {self.model_name} has a class token (CoCa); only those "
+            raise InputError(f"the text half of open_clip's {self.model_name} has a class token (CoCa); only those "
                              'without are taken')
         if text.get('hf_tokenizer_name') and tokenizer is None:
-            raise ValueError(f"open_clip's {self.model_name} has the tokenizer of {text['hf_tokenizer_name']}: "
+            raise InputError(f"open_clip's {self.model_name} has the tokenizer of {text['hf_tokenizer_name']}: "
                              'download its file and give tokenizer=dict(file=...)')
         positions = text.get('context_length', 77)
         length = positions if word_length is None else word_length
         if length > positions or (text.get('no_causal_mask') and length != positions):
             where = ' and reads the sentence at the last' if length < positions else ''
-            raise ValueError(f"word_length={word_length} does not fit open_clip's {self.model_name}, which has "
+            raise InputError(f"word_length={word_length} does not fit open_clip's {self.model_name}, which has "
                              f'{positions} positions{where}')
         return length
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 
+from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
-from mmpartref.models.layers.tunable_encoder import TunableEncoder
+from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import expand_path, read_tensors
 from mmpartref.registry import MODELS
 
@@ -73,7 +73,7 @@ class SiglipTextEncoder(TunableEncoder):
         super().__init__(init_cfg=init_cfg)
         self.tokenizer = SubwordTokenizer(**{'length': context_length, **tokenizer})
         if self.tokenizer.size > vocab_size:
-            raise ValueError(f'{tokenizer["file"]} has {self.tokenizer.size} tokens but vocab_size is {vocab_size}: it '
+            raise InputError(f'{tokenizer["file"]} has {self.tokenizer.size} tokens but vocab_size is {vocab_size}: it '
                              'is the tokenizer of another model')
         transformers = import_package('transformers', 'SiglipTextEncoder')
         model = transformers.SiglipTextModel(

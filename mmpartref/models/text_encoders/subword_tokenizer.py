@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from mmpartref.errors import InputError, MissingFileError
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, TokenRows
 from mmpartref.models.weights.state_files import expand_path
@@ -51,20 +52,20 @@ class SubwordTokenizer(TokenRows):
                  eos: str = '<eos>',
                  pad: str = '<pad>') -> None:
         if clean not in CLEAN:
-            raise ValueError(f"clean={clean!r} is unknown; choose one of {sorted(CLEAN)}")
+            raise InputError(f"clean={clean!r} is unknown; choose one of {sorted(CLEAN)}")
         if length < 2:
-            raise ValueError(f'a row holds a word and [eos], so length must be at least 2, got {length}')
+            raise InputError(f'a row holds a word and [eos], so length must be at least 2, got {length}')
         path = expand_path(file)
         if not path.is_file():
-            raise FileNotFoundError(f'there is no tokenizer file {path}; it is published beside the weights, '
-                                    'for SigLIP 2 as tokenizer.json, for SigLIP as spiece.model')
+            raise MissingFileError(f'there is no tokenizer file {path}; it is published beside the weights, '
+                                   'for SigLIP 2 as tokenizer.json, for SigLIP as spiece.model')
         self.length = length
         self._clean = CLEAN[clean]
         self._ids, find, self.size = read_vocabulary(path)
         special = {token: number for token in (eos, pad) if (number := find(token)) is not None}
         missing = [token for token in (eos, pad) if token not in special]
         if missing:
-            raise ValueError(f'{path} has no token {" or ".join(missing)}: give tokenizer.eos and tokenizer.pad as '
+            raise InputError(f'{path} has no token {" or ".join(missing)}: give tokenizer.eos and tokenizer.pad as '
                              'they are called there')
         self.end, self.pad = special[eos], special[pad]
         self._row = lru_cache(maxsize=65536)(self._encode)
@@ -85,17 +86,17 @@ def read_vocabulary(path: Path) -> tuple[Callable[[str], list[int]], Callable[[s
         try:
             whole = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises bare Exceptions
-            raise ValueError(f'{path} is no tokenizer of the package tokenizers: {error}') from error
+            raise InputError(f'{path} is no tokenizer of the package tokenizers: {error}') from error
         return lambda text: whole.encode(text, add_special_tokens=False).ids, whole.token_to_id, whole.get_vocab_size()
     if path.suffix == '.model':
         sentencepiece = import_package('sentencepiece', str(path))
         try:
             pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
         except (RuntimeError, OSError) as error:
-            raise ValueError(f'{path} is no sentencepiece model: {error}') from error
+            raise InputError(f'{path} is no sentencepiece model: {error}') from error
         numbers = {pieces.id_to_piece(number): number for number in range(pieces.get_piece_size())}
         return pieces.encode, numbers.get, len(numbers)
-    raise ValueError(f'{path} should end in .json (package tokenizers) or .model (sentencepiece)')
+    raise InputError(f'{path} should end in .json (package tokenizers) or .model (sentencepiece)')
 
 
 def behind_end(tokens: torch.Tensor, end: int) -> torch.Tensor:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from mmpartref.errors import InputTypeError
+
 # Byte-pair encoding takes quadratic time on one long word (8 s for 20,000 letters), and no token is longer than 32
 # bytes: 75 of them end within this many characters.
 MAX_CHARACTERS = 4096
@@ -17,7 +19,7 @@ def check_texts(texts: Sequence[str]) -> None:
     """
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f'an expression must be a string, got {type(text).__name__}: {reprlib.repr(text)}')
+            raise InputTypeError(f'an expression must be a string, got {type(text).__name__}: {reprlib.repr(text)}')
 
 
 class TokenRows:

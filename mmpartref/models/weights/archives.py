@@ -11,7 +11,7 @@ import torch
 from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
+from mmpartref.errors import DownloadError, MissingWeightsError, WeightsError
 from mmpartref.models.weights.state_files import expand_path
 
 # A folder that holds published weights under their own file names; looked into before anything is fetched.
@@ -179,8 +179,8 @@ def fetch(archive: Archive, target: Path) -> None:
             expected = _download(archive.url, partial)
             size_now = partial.stat().st_size
             if size_now < (archive.size or expected):
-                raise ConnectionError(f'cut off after {size_now:,} of {archive.size or expected:,} bytes, which are '
-                                      'kept: try again')
+                raise DownloadError(f'cut off after {size_now:,} of {archive.size or expected:,} bytes, which are '
+                                    'kept: try again')
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, 'reason', error)
         raise MissingWeightsError(

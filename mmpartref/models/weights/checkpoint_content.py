@@ -16,6 +16,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
+from mmpartref.errors import InputTypeError
 from mmpartref.models.weights.allowed_types import (
     Array,
     Dtype,
@@ -278,5 +279,5 @@ def pack(value: Any, where: str = 'the checkpoint') -> Any:
     found: Any = next((plain for plain in (int, float, str, bytes) if isinstance(value, plain)), None)
     if found is not None:
         return found(value)
-    raise TypeError(f'{where} is a {kind.__module__}.{kind.__qualname__}, which has no plain form: a checkpoint may '
-                    'hold numbers, texts, lists, dictionaries, arrays and tensors')
+    raise InputTypeError(f'{where} is a {kind.__module__}.{kind.__qualname__}, which has no plain form: a checkpoint '
+                         'may hold numbers, texts, lists, dictionaries, arrays and tensors')

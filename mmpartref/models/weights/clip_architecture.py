@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.errors import WeightsError
 
 # Attention heads are 64 wide in every CLIP; the weights do not tell.
 HEAD_WIDTH = 64

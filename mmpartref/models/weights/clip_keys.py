@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.errors import WeightsError
 
 # Buffers and numbers that are no weights: OpenAI's archives and open_clip's state dicts carry them along.
 NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'position_ids')

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.weights.clip_architecture import CLIPArchitecture, read_architecture
 from mmpartref.models.weights.clip_keys import to_openai
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.models.weights.state_files import read_tensors
 
 # CRIS adds the residual, so no CLIP has it; the temperature belongs to neither tower.

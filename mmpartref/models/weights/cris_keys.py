@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.errors import WeightsError
 
 # Theirs, ours. '#' stands for a layer's number. The first rule that fits a name's beginning is taken.
 RULES = (

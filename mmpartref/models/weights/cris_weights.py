@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.clip_architecture import CLIPArchitecture, read_architecture
 from mmpartref.models.weights.cris_keys import from_published, to_published
-from mmpartref.models.weights.key_report import WeightsError, compare_keys
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.registry import MODELS
 
 # The published configurations use 8 heads and 17 words; the weights do not tell.

@@ -8,14 +8,6 @@ import torch
 NAMED_KEYS = 2
 
 
-class WeightsError(ValueError):
-    """Weights do not fit, or cannot be read."""
-
-
-class MissingWeightsError(WeightsError, FileNotFoundError):
-    """Weights are nowhere to be found; the message says where to put them."""
-
-
 @dataclass(frozen=True)
 class KeyReport:
     """What a state dict lacks, has too much, or has in another shape."""

@@ -11,9 +11,9 @@ import torch
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import load_from_local
 
+from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.checkpoint_content import restore
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
 from mmpartref.models.weights.torchscript import check_archive_size, is_torchscript, read_torchscript, starts_as_archive
 
 # Characters of a library's own complaint that a sentence repeats.

@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.allowed_types import Record
-from mmpartref.models.weights.key_report import WeightsError
 
 # Modules inside one another; CLIP's ViT-L/14 has 6.
 MAX_DEPTH = 100

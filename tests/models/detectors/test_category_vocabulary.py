@@ -1,7 +1,7 @@
 import pytest
 
-from mmpartref.datasets.partimagenet import partimagenet_names
-from mmpartref.datasets.partimagenet_facts import CATEGORY_NAMES
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import partimagenet_names
 from mmpartref.models.detectors.category_vocabulary import CategoryVocabulary, PartCategory, with_plurals
 from mmpartref.models.detectors.coco_objects import COCO_CLASSES, COCO_OF_SUPER_CATEGORY, coco_labels
 

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmpartref.evaluation.predictions import read_sample
+from mmpartref.evaluation.dumps.predictions import read_sample
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample

@@ -2,9 +2,9 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights import archives
 from mmpartref.models.weights.clip_weights import convert_clip
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
 from mmpartref.registry import MODELS
 

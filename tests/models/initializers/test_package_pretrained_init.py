@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
 
-from mmpartref.models.weights.key_report import MissingWeightsError, WeightsError
+from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.registry import MODELS
 
 

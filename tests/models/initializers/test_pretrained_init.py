@@ -4,7 +4,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.errors import WeightsError
 
 
 class Part(BaseModule):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmpartref.models.layers.open_attention import OpenAttention
+from mmpartref.models.layers.tuning.open_attention import OpenAttention
 
 
 @pytest.mark.parametrize('kind', ['none', 'bool', 'float', 'per_head'])

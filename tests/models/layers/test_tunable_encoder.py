@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from mmpartref.models.layers.lora import merge_lora
+from mmpartref.models.layers.tuning.lora import merge_lora
 from mmpartref.registry import MODELS
 
 VIT = dict(type='CLIPVisionTransformer', patch_size=16, width=32, layers=3, num_heads=2, embed_channels=24,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights import archives
 from mmpartref.models.weights.archives import Archive, fetch, locate_clip, locate_url
-from mmpartref.models.weights.key_report import WeightsError
 
 CONTENT = bytes(range(256)) * 40
 SHA = hashlib.sha256(CONTENT).hexdigest()

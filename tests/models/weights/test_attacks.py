@@ -30,11 +30,11 @@ from torch import nn
 from torch.jit._pickle import build_intlist
 from torch.utils.data import DataLoader
 
-from mmpartref.engine.safe_checkpoint_hook import PREFIX, load_from_checked
+from mmpartref.engine.hooks.safe_checkpoint_hook import PREFIX, load_from_checked
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights import allowed_types, checkpoint_content
 from mmpartref.models.weights.allowed_types import FORCE_CHECK, FORCE_NO_CHECK
 from mmpartref.models.weights.checkpoint_content import pack
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_checkpoint, read_tensors
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.clip_architecture import read_architecture
 from mmpartref.models.weights.clip_keys import to_openai
 from mmpartref.models.weights.cris_keys import to_published
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.registry import MODELS
 
 

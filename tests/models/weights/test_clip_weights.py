@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.weights.clip_weights import build_clip, convert_clip, load_clip, read_clip
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors
 
 TOOL = str(Path(__file__).parents[3] / 'tools' / 'convert_clip.py')

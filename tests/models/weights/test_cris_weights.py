@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.cris_keys import from_published, to_published
 from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
-from mmpartref.models.weights.key_report import WeightsError
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmpartref.models.weights.key_report import WeightsError
+from mmpartref.errors import WeightsError
 from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
 
 

@@ -1,0 +1,116 @@
+"""Several referring data sets as one."""
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.dataset import ConcatDataset, force_full_init
+
+from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
+from mmpartref.errors import InputError, InputTypeError
+from mmpartref.registry import DATASETS
+
+
+@DATASETS.register_module()
+class MixedReferDataset(ConcatDataset):
+    """The items of several ``PartReferDataset``, one set behind the other.
+
+    mmengine's ``ConcatDataset`` refuses sets whose ``metainfo`` differ, as those of two jsons do. Here they are
+    united::
+
+        categories   every meaning (super-category, part) once, in the order in which the sets bring it. Ids are the
+                     jsons' own where all sets have the same categories, otherwise new ones from 0; refs keep their
+                     json's id, get_cat_ids gives the united one
+        category_names, super_categories   likewise
+        protocol     the sets' common one
+        mixed        what was united: a list of each set's own metainfo, ann_file beside it
+
+    Items leave it as the set's own pipeline makes them; its refs keep their ``source``. How much of each set an epoch
+    shows is the sampler's to say: ``MixtureSampler``, or each item once with mmengine's ``DefaultSampler``.
+
+    Args:
+        datasets: configs, or built sets.
+        lazy_init: read nothing yet.
+
+    Raises:
+        ValueError: there is no set, some of them follow a protocol and others none or another, or two sets to evaluate
+            have a photo of the same id.
+        TypeError: one is no ``PartReferDataset``.
+    """
+
+    def __init__(self, datasets: Sequence[Mapping | PartReferDataset], lazy_init: bool = False) -> None:
+        if not datasets:
+            raise InputError('MixedReferDataset got no data set; name at least one in datasets')
+        self.datasets: list[PartReferDataset] = [
+            DATASETS.build({**each, 'lazy_init': True}) if isinstance(each, Mapping) else each for each in datasets]
+        for number, each in enumerate(self.datasets):
+            if not isinstance(each, PartReferDataset):
+                raise InputTypeError(f'MixedReferDataset: datasets[{number}] is a {type(each).__name__}, which has no '
+                                     'expressions; use PartReferDataset or one derived from it')
+        self._metainfo: dict[str, Any] = {}
+        self._united: dict[tuple[str, str], int] = {}
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    @property
+    def metainfo(self) -> dict:
+        """The united metainfo; empty before ``full_init``."""
+        return super().metainfo
+
+    def full_init(self) -> None:
+        """Load every set and unite their metainfo, once."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        found = [each.metainfo for each in self.datasets]
+        self._metainfo = {
+            **self._unite_categories([meta['categories'] for meta in found]),
+            **self._common_protocol(found),
+            'mixed': [{'ann_file': each.ann_file, **meta} for each, meta in zip(self.datasets, found, strict=True)],
+        }
+        self._united = {(each['super_category'], each['part']): each['id'] for each in self._metainfo['categories']}
+        self._check_photo_ids()
+
+    @staticmethod
+    def _unite_categories(found: Sequence[list[dict[str, Any]]]) -> dict[str, Any]:
+        united: dict[tuple[str, str], dict[str, Any]] = {}
+        for each in (category for categories in found for category in categories):
+            united.setdefault((each['super_category'], each['part']), each)
+        categories = list(united.values())
+        if any(each != found[0] for each in found):
+            categories = [{**each, 'id': number} for number, each in enumerate(categories)]
+        return {
+            'categories': categories,
+            'category_names': [each['name'] for each in categories],
+            'super_categories': list(dict.fromkeys(each['super_category'] for each in categories)),
+        }
+
+    def _common_protocol(self, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        protocols = [meta.get('protocol') for meta in found]
+        for each, protocol in zip(self.datasets, protocols, strict=True):
+            if protocol != protocols[0]:
+                raise InputError(f'MixedReferDataset: {self.datasets[0].ann_file} follows protocol {protocols[0]}, '
+                                 f'{each.ann_file} {protocol}; what one hides the other might show, so give all sets '
+                                 'the same protocol')
+        return {} if protocols[0] is None else {'protocol': protocols[0]}
+
+    def _check_photo_ids(self) -> None:
+        """Refuse photos that a dump could not tell apart. In training nothing asks for ids across the sets."""
+        tested = [each for each in self.datasets if each.test_mode]
+        if len(tested) < 2:
+            return
+        owners: Counter = Counter()
+        for each in tested:
+            owners.update({str(each.get_data_info(index)['img_id']) for index in range(len(each))})
+        twice = [img_id for img_id, count in owners.items() if count > 1]
+        if twice:
+            raise InputError(f'MixedReferDataset: {len(twice)} photo ids, e.g. {twice[0]}, occur in two of the sets to '
+                             "evaluate, and a dump could not tell them apart; give the sets an id_prefix each, e.g. "
+                             "'refcoco/'")
+
+    @force_full_init
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the united ids of the categories that an item shows, for mmengine's ``ClassBalancedDataset``."""
+        refs = self.get_data_info(idx)['refs']
+        return [self._united[ref['super_category'], ref['part']] for ref in refs
+                if 'absent' not in ref and ref['category_id'] is not None]

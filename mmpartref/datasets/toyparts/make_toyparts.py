@@ -1,0 +1,181 @@
+"""ToyParts: a drawn data set with PartImageNet's 40 part categories, in the layout of its Seg split.
+
+    ROOT/images/{split}/<synset>_<id>.JPEG
+    ROOT/annotations/{split}/{split}.json              COCO
+    ROOT/annotations/{split}/<synset>_<id>.png         part label map, background 40
+    ROOT/annotations/{split}_whole/<synset>_<id>.png   object label map (position in load_synsets()), background 158
+    ROOT/toyparts.json                                 manifest, written last: without it the data set is incomplete
+"""
+import json
+import multiprocessing
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, SUPER_CATEGORIES
+from mmpartref.datasets.toyparts.toy_scene import compose_scene
+from mmpartref.errors import FileInTheWayError, InputError
+
+SPLITS = ('train', 'val', 'test')
+VERSION = 1  # raise it whenever the same seed gives other pixels or another json
+MANIFEST = 'toyparts.json'
+MIN_SIDE = 64  # px; below it most small parts fall under the smallest area that is annotated
+_BAR_FROM = 100  # scenes; fewer take less than a few seconds
+_JPEG_QUALITY = 92
+
+_Task = tuple[Path, str, int, int, tuple[int, int]]
+
+
+def make_toyparts(out_dir: str | Path, *, splits: Mapping[str, int], size: tuple[int, int] = (256, 192), seed: int = 0,
+                  workers: int | None = None) -> dict[str, Any]:
+    """Draw the data set, or reuse the one that is there if it was made with the same parameters.
+
+    Scene ``index`` of a split depends on (seed, split, index, size) alone: neither on ``workers`` (processes; None: one
+    per processor) nor on how many scenes a split has.
+
+    Args:
+        out_dir: Made if it does not exist; must be empty or hold a complete ToyParts of the same parameters.
+        splits: Scenes by split name, of 'train', 'val', 'test'.
+        size: (w, h) of every photo in pixels.
+
+    Returns:
+        {'out_dir', 'reused', 'version', 'seed', 'size': [w, h], 'splits': {split: {'images', 'annotations',
+        'categories': {category name: annotations}}}}.
+
+    Raises:
+        ValueError: A parameter is out of range.
+        FileExistsError: ``out_dir`` holds something else.
+    """
+    _check_parameters(splits, size, seed, workers)
+    root = Path(out_dir)
+    parameters = {'version': VERSION, 'seed': seed, 'size': list(size)}
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        manifest = _read_complete(root, parameters, splits)
+        print(f'{root} holds this ToyParts already ({sum(splits.values())} scenes, seed {seed}): reused')
+        return {'out_dir': str(root), 'reused': True, **manifest}
+    counts = {}
+    bar = ProgressBar(sum(splits.values())) if sum(splits.values()) >= _BAR_FROM else None
+    with _mapper(workers, sum(splits.values())) as apply:
+        for split in (name for name in SPLITS if name in splits):
+            counts[split] = _make_split(root, split, splits[split], seed, size, apply, bar)
+    if bar is not None:
+        print(flush=True)
+    manifest = {**parameters, 'splits': counts}
+    (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+    return {'out_dir': str(root), 'reused': False, **manifest}
+
+
+def _check_parameters(splits: Mapping[str, int], size: tuple[int, int], seed: int, workers: int | None) -> None:
+    unknown = sorted(set(splits) - set(SPLITS))
+    if unknown or not splits:
+        raise InputError(f'splits must name some of {", ".join(SPLITS)}, got {", ".join(unknown) or "none"}')
+    for split, count in splits.items():
+        if not 0 < count < 1_000_000:
+            raise InputError(f'split "{split}" must have 1 to 999999 scenes, got {count}; leave the split out for none')
+    if len(size) != 2 or min(size) < MIN_SIDE:
+        raise InputError(f'size must be (width, height) of at least {MIN_SIDE} pixels each, got {tuple(size)}')
+    if seed < 0:
+        raise InputError(f'seed must not be negative, got {seed}')
+    if workers is not None and workers < 1:
+        raise InputError(f'workers must be at least 1 (None: one per processor), got {workers}')
+
+
+def _read_complete(root: Path, parameters: dict[str, Any], splits: Mapping[str, int]) -> dict[str, Any]:
+    """Return the manifest of the data set in ``root`` if it is complete and of these parameters, otherwise refuse."""
+    advice = 'choose another directory or delete this one'
+    path = root / MANIFEST
+    if not path.is_file():
+        raise FileInTheWayError(f'{root} is not empty and no complete ToyParts (it has no {MANIFEST}); {advice}')
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+        found = {**{key: manifest[key] for key in parameters},
+                 'splits': {split: record['images'] for split, record in manifest['splits'].items()}}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FileInTheWayError(f'{path} cannot be read as a manifest of ToyParts ({error!r}); {advice}') from error
+    wanted = {**parameters, 'splits': dict(splits)}
+    if found != wanted:
+        raise FileInTheWayError(f'{root} holds another ToyParts: {found}, asked for {wanted}; {advice}')
+    for split, count in splits.items():
+        for folder, pattern in ((f'images/{split}', '*.JPEG'), (f'annotations/{split}', '*.png'),
+                                (f'annotations/{split}_whole', '*.png'), (f'annotations/{split}', f'{split}.json')):
+            wanted_files = 1 if pattern.endswith('.json') else count
+            files = sum(1 for _ in (root / folder).glob(pattern))
+            if files != wanted_files:
+                raise FileInTheWayError(f'{root / folder} has {files} files {pattern} instead of {wanted_files}; '
+                                        f'{advice}')
+    return manifest
+
+
+@contextmanager
+def _mapper(workers: int | None, scenes: int) -> Iterator[Any]:
+    """Yield a ``map`` that keeps the order of its tasks, over ``workers`` processes where that pays."""
+    count = min(workers or os.cpu_count() or 1, scenes // 8)
+    if count <= 1:
+        yield map
+        return
+    # Forked processes need no second import of the package; elsewhere than on Linux forking is not safe.
+    context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+    with context.Pool(count, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        yield lambda function, tasks: pool.imap(function, tasks, chunksize=4)
+
+
+def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, int], apply: Any,
+                bar: ProgressBar | None) -> dict[str, Any]:
+    """Write one split; return its counts."""
+    for folder in (f'images/{split}', f'annotations/{split}', f'annotations/{split}_whole'):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    tasks: list[_Task] = [(root, split, index, seed, size) for index in range(count)]
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image, records in apply(_write_scene, tasks):
+        images.append(image)
+        annotations += [{'id': len(annotations) + number, 'image_id': image['id'], **record}
+                        for number, record in enumerate(records, start=1)]
+        if bar is not None:
+            bar.update()
+    coco = {'info': {'description': 'ToyParts: drawn objects with the parts of PartImageNet', 'version': VERSION,
+                     'seed': seed, 'split': split},
+            'images': images, 'annotations': annotations, 'categories': _categories()}
+    path = root / 'annotations' / split / f'{split}.json'
+    path.write_text(json.dumps(coco, separators=(',', ':')), encoding='utf-8')
+    histogram = Counter(record['category_id'] for record in annotations)
+    return {'images': count, 'annotations': len(annotations),
+            'categories': {name: histogram[number] for number, name in enumerate(CATEGORY_NAMES)}}
+
+
+def _categories() -> list[dict[str, Any]]:
+    return [{'id': number, 'name': name,
+             'supercategory': next(known for known in SUPER_CATEGORIES if name.startswith(f'{known} '))}
+            for number, name in enumerate(CATEGORY_NAMES)]
+
+
+def _write_scene(task: _Task) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw and write one scene; return its COCO image record and its annotations without ids."""
+    root, split, index, seed, size = task
+    stream = SPLITS.index(split)
+    # The first object's super-category walks round all eleven, in an order of the split's own, so that a small split
+    # has them all; everything else of the scene is drawn from the scene's own generator.
+    order = np.random.default_rng([seed, stream]).permutation(len(SUPER_CATEGORIES))
+    scene = compose_scene(np.random.default_rng([seed, stream, index]), SUPER_CATEGORIES[order[index % len(order)]],
+                          size)
+    image_id = (stream + 1) * 1_000_000 + index
+    stem = f'{scene.synset}_{image_id}'
+    _write_image(root / 'images' / split / f'{stem}.JPEG', scene.image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    _write_image(root / 'annotations' / split / f'{stem}.png', scene.part_map, [])
+    _write_image(root / 'annotations' / f'{split}_whole' / f'{stem}.png', scene.object_map, [])
+    return ({'id': image_id, 'file_name': f'{stem}.JPEG', 'width': size[0], 'height': size[1]}, scene.annotations)
+
+
+def _write_image(path: Path, pixels: Any, options: list[int]) -> None:
+    written, code = cv2.imencode('.jpg' if path.suffix == '.JPEG' else path.suffix, pixels, options)
+    if not written:
+        raise OSError(f'{path}: OpenCV could not encode the image')
+    path.write_bytes(code.tobytes())

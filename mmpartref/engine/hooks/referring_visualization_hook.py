@@ -1,0 +1,66 @@
+"""Pictures of the first photos of a validation, and of a test that asks for them."""
+import os
+
+import mmcv
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmpartref.files.plain_file import read_any_file
+from mmpartref.masks.rle import decode_refs
+from mmpartref.registry import HOOKS
+from mmpartref.structures import ReferringDataSample
+
+
+@HOOKS.register_module()
+class ReferringVisualizationHook(Hook):
+    """Show truth and prediction.
+
+    Each validation adds the first photos to the visualiser's backends (files, TensorBoard). A test writes pictures
+    only with ``out_dir``.
+
+    Args:
+        max_photos: photos drawn in a validation, and in a test.
+        out_dir: folder for a test's pictures; None draws none.
+    """
+
+    def __init__(self, max_photos: int = 8, out_dir: str | None = None) -> None:
+        self.max_photos = max_photos
+        self.out_dir = out_dir
+        self._drawn = 0
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start counting again."""
+        self._drawn = 0
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Start counting again."""
+        self._drawn = 0
+        if self.out_dir is not None:
+            os.makedirs(self.out_dir, exist_ok=True)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                       outputs: list[ReferringDataSample] | None = None) -> None:
+        """Add the batch's photos to the backends while there are places left."""
+        for sample in outputs or []:
+            if self._drawn < self.max_photos and 'skipped' not in sample:
+                # No slash in the name: mmengine's local backend takes it for a folder and writes nothing, silently.
+                self._draw(runner, sample, f'val_{self._drawn}', None)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                        outputs: list[ReferringDataSample] | None = None) -> None:
+        """Write the batch's photos into ``out_dir`` while there are places left."""
+        for sample in outputs or []:
+            if self.out_dir is not None and self._drawn < self.max_photos and 'skipped' not in sample:
+                stem = os.path.splitext(os.path.basename(sample.img_path))[0]
+                # Numbered: items of one photo, and photos of one name in several folders, would overwrite each other.
+                name = f'{self._drawn:04d}_{stem}'
+                self._draw(runner, sample, name, os.path.join(self.out_dir, f'{name}.png'))
+
+    def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None) -> None:
+        self._drawn += 1
+        if not is_main_process():  # whose visualiser is the only one that writes
+            return
+        image = mmcv.imfrombytes(read_any_file(sample.img_path), channel_order='rgb')
+        truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)
+        runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)

@@ -1,0 +1,326 @@
+"""What mmengine accepts without a word and mmpartref does not: misspelt config keys.
+
+mmengine ignores unknown top-level keys, creates whatever path ``--cfg-options`` names, and trains without a hint when
+an entry of ``paramwise_cfg.custom_keys`` matches no parameter.
+"""
+import ast
+import difflib
+import inspect
+import os
+import re
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mmengine.config import Config
+from mmengine.fileio import BaseFileHandler, register_handler
+from mmengine.fileio.handlers.registry_utils import file_handlers
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    EVALUATOR,
+    HOOKS,
+    LOG_PROCESSORS,
+    LOOPS,
+    METRICS,
+    MODEL_WRAPPERS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    VISBACKENDS,
+    VISUALIZERS,
+    DefaultScope,
+)
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmpartref.errors import ConfigError
+from mmpartref.registry import SCOPE
+
+# Read by mmengine from ``runner.cfg`` and not through the runner's signature.
+RUNNER_EXTRAS = {'custom_imports', 'env_cfg', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
+# Names that OpenMMLab configs give to values they use further down. Others may start with an underscore.
+HELPER_NAMES = {
+    'backend_args', 'checkpoint_file', 'classes', 'crop_size', 'data_root', 'dataset_type', 'file_client_args',
+    'image_size', 'img_scale', 'max_epochs', 'metainfo', 'norm_cfg', 'num_classes', 'template', 'test_pipeline',
+    'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
+}
+REGISTRIES = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, DATA_SAMPLERS, VISUALIZERS, VISBACKENDS, OPTIM_WRAPPERS,
+              OPTIMIZERS, PARAM_SCHEDULERS, LOOPS, LOG_PROCESSORS, EVALUATOR, MODEL_WRAPPERS)
+HOOK_NAMES = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization'}
+
+
+def parameter_names(function: Any) -> set[str]:
+    """Return the keywords a class or function takes, those its bases take through ``**kwargs`` included."""
+    names: set[str] = set()
+    for owner in inspect.getmro(function) if inspect.isclass(function) else (function, ):
+        target = owner.__dict__.get('__init__') if inspect.isclass(owner) else owner
+        if not inspect.isfunction(target):
+            continue
+        parameters = inspect.signature(target).parameters.values()
+        names |= {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            break
+    return names - {'self'}
+
+
+LOADER_KEYS = parameter_names(DataLoader) | {'indices_per_epoch', 'num_batch_per_epoch'}
+LOOP_KEYS = {'by_epoch'} | parameter_names(EpochBasedTrainLoop) | parameter_names(IterBasedTrainLoop)
+# Dictionaries that mmengine reads without a ``type``, by their name.
+UNTYPED_KEYS: dict[str, set[str]] = {
+    'train_dataloader': LOADER_KEYS,
+    'val_dataloader': LOADER_KEYS,
+    'test_dataloader': LOADER_KEYS,
+    'train_cfg': LOOP_KEYS,
+    'val_cfg': LOOP_KEYS,
+    'test_cfg': LOOP_KEYS,
+    'randomness': parameter_names(Runner.set_randomness),
+    'log_processor': parameter_names(LogProcessor),
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'default_hooks': HOOK_NAMES,
+    'paramwise_cfg': {
+        'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'flat_decay_mult',
+        'bypass_duplicate', 'dcn_offset_lr_mult', 'layer_decay'
+    },
+}
+OPTIM_WRAPPER_KEYS = parameter_names(DefaultOptimWrapperConstructor) | {'constructor', 'optimizer', 'clip_grad'}
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known key is nearest to ``word``, as the end of a sentence."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    return f"the nearest valid key is '{close[0]}'" if close else 'nothing is valid there'
+
+
+def refuse_circle(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Refuse a config that is among its own bases: mmengine reads it for a minute before Python stops it.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    path = Path(os.path.abspath(path))
+    if path in above:
+        raise ConfigError(f'the config {above[0]} leads back to {path}, which is then its own base; correct _base_')
+    try:
+        lines = ast.parse(path.read_bytes()).body if path.suffix == '.py' else []
+    except (OSError, SyntaxError, ValueError):
+        return  # said when it is read
+    for line in lines:
+        if isinstance(line, ast.Assign) and any(getattr(each, 'id', '') == '_base_' for each in line.targets):
+            for each in ast.walk(line.value):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str) and '::' not in each.value:
+                    refuse_circle(path.parent / each.value, (*above, path))
+
+
+class SafeYamlHandler(BaseFileHandler):
+    """Read YAML without Python objects; mmengine's handler builds and calls what a ``!!python`` tag names."""
+
+    def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
+        """Return the document of an open file."""
+        return yaml.safe_load(file)
+
+    def dump_to_fileobj(self, obj: Any, file: Any, **kwargs: Any) -> None:
+        """Write a document to an open file."""
+        yaml.safe_dump(obj, file, **kwargs)
+
+    def dump_to_str(self, obj: Any, **kwargs: Any) -> str:
+        """Return a document as text."""
+        return yaml.safe_dump(obj, **kwargs)
+
+
+@contextmanager
+def yaml_without_objects() -> Iterator[None]:
+    """Have mmengine read YAML with ``SafeYamlHandler`` inside this context."""
+    before = {name: file_handlers[name] for name in ('yaml', 'yml')}
+    register_handler(list(before))(SafeYamlHandler)
+    try:
+        yield
+    finally:
+        file_handlers.update(before)
+
+
+def read_config_file(path: str | Path) -> Config:
+    """Read a config.
+
+    Raises:
+        ConfigError: it is no config, or runs into an error.
+        ModuleNotFoundError: one of its bases is of a package that is not installed.
+    """
+    refuse_circle(Path(path))
+    try:
+        with warnings.catch_warnings(), yaml_without_objects():
+            # mmengine looks up the package of a base such as 'mmdet::...' through pkg_resources.
+            warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
+            return Config.fromfile(path)
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # a config is a program: it may fail in any way
+        said = ' '.join(str(error).split()) or 'no reason given'
+        raise ConfigError(f'the config {path} cannot be read ({type(error).__name__}: {said}); correct it, or give '
+                          'another') from None
+
+
+def explain_build_error(error: KeyError | TypeError) -> str:
+    """Return a sentence on a misspelt ``type`` or argument of a config, '' where the error is about something else.
+
+    mmengine notices them when it builds the object, all of a run's before it starts.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    if Path(frame.f_code.co_filename).parts[-3:] != ('mmengine', 'registry', 'build_functions.py'):
+        return ''
+    text = str(error.args[0]) if error.args else ''
+    if found := re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text):
+        kind, _, what = found.groups()
+        names = {name for registry in REGISTRIES if registry.name == what
+                 for each in (registry, *registry.children.values()) if each.scope in ('mmengine', SCOPE)
+                 for name in each.module_dict}
+        close = difflib.get_close_matches(kind, sorted(names), n=1, cutoff=0.0)
+        return f"the config asks for the {what} type '{kind}', which is not known" + (
+            f"; the nearest known one is '{close[0]}'" if close else '')
+    if found := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
+        built = _find_class(found[1])
+        known = parameter_names(built) if built is not None else set()
+        return f"the config gives '{found[2]}' to {found[1]}, which takes no such argument; {nearest(found[2], known)}"
+    if re.match(r'\w+\.__init__\(\) missing', text):
+        return f'the config lacks something: {text}'
+    return ''
+
+
+@contextmanager
+def build_errors_explained() -> Iterator[None]:
+    """Raise a ``ConfigError`` where a registry, inside this context, is asked for a misspelt type or argument.
+
+    The original error is its cause.
+    """
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        if sentence := explain_build_error(error):
+            raise ConfigError(sentence) from error
+        raise
+
+
+def top_level_keys() -> set[str]:
+    """Return what a config may hold at its top level, underscore names apart."""
+    return (parameter_names(Runner) - {'cfg'}) | RUNNER_EXTRAS | HELPER_NAMES
+
+
+def check_top_level(cfg: Mapping[str, Any]) -> None:
+    """Refuse top-level keys that nothing reads.
+
+    Valid are mmengine's runner arguments, the usual names of helper variables (``data_root``, ``train_pipeline``, ...)
+    and any name that starts with an underscore.
+
+    Raises:
+        ConfigError: naming the key and the nearest valid one.
+    """
+    known = top_level_keys()
+    for key in cfg:
+        if key not in known and not key.startswith('_'):
+            raise ConfigError(f"config key '{key}' is read by nothing; {nearest(key, known)} "
+                              "(a helper variable of your own may start with '_')")
+
+
+def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse ``--cfg-options`` paths that lead nowhere.
+
+    A path is valid when the config has it, or when its last existing part is built from a class that takes the key.
+
+    Raises:
+        ConfigError: naming the path, the part at fault and the nearest valid key.
+    """
+    for path in options:
+        _check_path(cfg, path)
+
+
+def _check_path(cfg: Mapping[str, Any], path: str) -> None:
+    node: Any = cfg
+    name = ''
+    for depth, key in enumerate(path.split('.')):
+        where = '.'.join(path.split('.')[:depth]) or 'the config'
+        if isinstance(node, Sequence) and not isinstance(node, str):
+            if not key.isdigit() or int(key) >= len(node):
+                raise ConfigError(f"--cfg-options {path}: {where} is a list of {len(node)}: '{key}' must be a number "
+                                  f'below {len(node)}')
+            node = node[int(key)]
+        elif isinstance(node, Mapping):
+            if key not in node:
+                known = _accepted(node, name)
+                # None: whatever builds this is out of reach here, and checks its own arguments.
+                if known is not None and key not in known:
+                    raise ConfigError(f"--cfg-options {path}: '{key}' is not a key of {where}; "
+                                      f'{nearest(key, set(known) | set(node))}')
+                return
+            node = node[key]
+        elif node is None:
+            return
+        else:
+            raise ConfigError(f"--cfg-options {path}: {where} is {node!r}, which has no '{key}' inside")
+        name = key
+
+
+def _accepted(node: Mapping[str, Any], name: str) -> set[str] | None:
+    """Return the keys that ``node`` may take besides those it has; None when that cannot be told."""
+    if not name:
+        return top_level_keys()
+    if name == 'custom_keys':
+        return None
+    known = set(UNTYPED_KEYS.get(name, ()))
+    if name == 'optim_wrapper':
+        known |= OPTIM_WRAPPER_KEYS
+    if 'type' not in node:
+        return known or None
+    built = _find_class(node['type'])
+    if built is None:
+        return None
+    return known | parameter_names(built) | {'type'}
+
+
+def _find_class(kind: Any) -> Any:
+    if not isinstance(kind, str):
+        return kind
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        for registry in REGISTRIES:
+            with registry.switch_scope_and_registry(None) as scoped:
+                # A sibling that is not installed, or lacks its compiled operations, reports that itself when built.
+                try:
+                    found = scoped.get(kind)
+                except ImportError:
+                    return None
+            if found is not None:
+                return found
+    return None
+
+
+def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
+    """Refuse ``paramwise_cfg.custom_keys`` that match no parameter, and a ``layer_decay`` that nothing reads.
+
+    mmengine matches a key anywhere in a parameter's full name.
+
+    Raises:
+        ConfigError: naming the key and the nearest module or parameter name, or the constructor.
+    """
+    paramwise = (optim_wrapper or {}).get('paramwise_cfg') or {}
+    custom_keys = paramwise.get('custom_keys') or {}
+    constructor = str((optim_wrapper or {}).get('constructor', 'DefaultOptimWrapperConstructor'))
+    if paramwise.get('layer_decay') and not constructor.endswith('GroupedOptimWrapperConstructor'):
+        raise ConfigError(f'optim_wrapper.paramwise_cfg.layer_decay is read by nothing in {constructor}: set '
+                          "constructor='GroupedOptimWrapperConstructor'")
+    names = [name for name, _ in model.named_parameters()]
+    for key in custom_keys:
+        if not any(key in name for name in names):
+            parts = {'.'.join(name.split('.')[:depth]) for name in names for depth in range(1, name.count('.') + 2)}
+            parts |= {part for name in names for part in name.split('.')}
+            raise ConfigError(f"optim_wrapper.paramwise_cfg.custom_keys: '{key}' matches no parameter of the model; "
+                              f'{nearest(key, parts)}')

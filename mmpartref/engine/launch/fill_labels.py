@@ -1,0 +1,39 @@
+"""What an auxiliary head's labels are, from the training data."""
+from mmengine.config import Config
+from mmengine.fileio import exists, join_path
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+
+from mmpartref.datasets.coco.read_coco import CocoPartsReader, read_json
+from mmpartref.datasets.referring.expressions import name_categories
+from mmpartref.datasets.referring.steps.image_labels import label_of
+from mmpartref.errors import ConfigError
+from mmpartref.registry import DATASETS, SCOPE
+
+
+def fill_labels(cfg: Config) -> None:
+    """Give an auxiliary head without ``labels`` the part categories of the training jsons, in their order.
+
+    Raises:
+        ConfigError: one of the jsons is missing, or the config trains on none.
+    """
+    head = (cfg.get('model') or {}).get('auxiliary_head')
+    if not head or head.get('labels') is not None:
+        return
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    sets = dataset.get('datasets') or [dataset]
+    files = [join_path(each.get('data_root') or '', each.get('ann_file') or '') for each in sets]
+    missing = next((file for file in files if not file or not exists(file)), None)
+    if missing is not None:
+        raise ConfigError(f'the labels of model.auxiliary_head are read from the training json {missing!r}, which is '
+                          'not there; set data_root, or use the config that training left in its work dir')
+    labels: dict[str, None] = {}
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        for each, file in zip(sets, files, strict=True):
+            naming = DATASETS.build({**each, 'lazy_init': True, 'pipeline': []})
+            categories = CocoPartsReader(file).read_categories(read_json(file)['categories'])
+            names = name_categories(file, categories, naming.name_category)
+            labels.update(dict.fromkeys(label_of(*names[key]) for key, category in categories.items()
+                                        if (category.level or each.get('level')) != 'object'))
+    head.labels = list(labels)
+    print_log(f'auxiliary head: {len(labels)} labels from {", ".join(files)}', 'current')
