@@ -40,6 +40,7 @@ class RequestGuard:
     def __init__(self, app: App, functions: Functions, limits: Limits) -> None:
         self.app, self.functions, self.limits = app, functions, limits
         self.examples = files_in_folder()  # what Gradio copied while the page was built
+        self.uploading = 0  # requests that are storing a file; each may take up to max_upload
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope['type'] == 'lifespan':
@@ -52,6 +53,8 @@ class RequestGuard:
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, a rejected one with its sentence as JSON."""
         exchange = Exchange(scope, receive, send)
+        uploads = scope['path'] == UPLOAD and scope['method'] == 'POST'
+        self.uploading += uploads
         try:
             await self.check(exchange)
             await self.app(exchange.scope, exchange.receive, exchange.send)
@@ -63,6 +66,8 @@ class RequestGuard:
             # Gradio ends a stream of events by an error where the session is unknown; the client was told.
             LOGGER.debug('%s ended by %s', scope['path'], type(error).__name__)
             await exchange.finish()
+        finally:
+            self.uploading -= uploads
 
     async def check(self, exchange: Exchange) -> None:
         """Check a request, and replace its content by what was checked.
@@ -78,8 +83,9 @@ class RequestGuard:
             raise RequestError(405, 'The page takes GET, HEAD and POST requests only.')
         elif path == UPLOAD:
             exchange.set_limit(self.limits.max_upload)
-            room = self.limits.max_stored - self.limits.max_upload
-            if await asyncio.to_thread(make_room, self.examples, room) > room:
+            # Those that are on their way count as if they were stored already.
+            room = self.limits.max_stored - self.uploading * self.limits.max_upload
+            if room < 0 or await asyncio.to_thread(make_room, self.examples, room) > room:
                 raise RequestError(503, 'The page stores as many uploads as it may; try again in some minutes.')
         elif path == JOIN or CALL.fullmatch(path):
             exchange.set_limit(self.limits.max_json)

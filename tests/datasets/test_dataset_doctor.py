@@ -32,8 +32,8 @@ from mmpartref.doctor.checks.check_label_maps import difference
 from mmpartref.doctor.checks.check_names import part_of
 from mmpartref.doctor.checks.check_splits import compare_counts, identify
 from mmpartref.doctor.part_counts import PartCounts
-from mmpartref.doctor.repair import write_repaired as repair
 from mmpartref.doctor.repair.fix_records import RecordMender
+from mmpartref.doctor.repair.write_repaired import repair
 from mmpartref.masks.polygons import clip_ring
 from mmpartref.masks.rle import rle_from_segmentation
 

@@ -1,4 +1,5 @@
 """The demo under attack: files of the server, ways round the limits, other origins, sizes, wrong requests, signals."""
+import asyncio
 import http.client
 import io
 import json
@@ -21,6 +22,7 @@ from PIL import Image
 from mmpartref.apis import PartResult, PhotoResults
 from mmpartref.demo import uploads
 from mmpartref.demo.__main__ import check_arguments, parse_args
+from mmpartref.demo.guard import RequestGuard
 from mmpartref.demo.limits import Limits
 from mmpartref.demo.page import build_page, serve
 from mmpartref.demo.predict import answer
@@ -593,6 +595,29 @@ def test_uploads_are_deleted_however_the_program_ends(tmp_path):
 def test_names_of_hosts_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):
         check_arguments(parse_args(['--port', str(free_port()), *arguments]))
+
+
+def test_uploads_on_their_way_count_as_stored():
+    """Many slow uploads at once would otherwise each find the room that is left."""
+    async def app(scope, receive, send):
+        raise AssertionError('no upload should get here')
+
+    limits = Limits(max_bytes=100_000, max_stored=1_000_000)
+    guard = RequestGuard(app, None, limits)
+    guard.uploading = limits.max_stored // limits.max_upload
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {'type': 'http.request', 'body': b'', 'more_body': False}
+
+    scope = {'type': 'http', 'method': 'POST', 'path': '/gradio_api/upload', 'query_string': b'',
+             'headers': [(b'host', b'127.0.0.1'), (b'content-type', b'multipart/form-data; boundary=x')]}
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]['status'] == 503
+    assert guard.uploading == limits.max_stored // limits.max_upload
 
 
 def test_room_for_uploads(tmp_path, monkeypatch):

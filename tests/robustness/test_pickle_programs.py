@@ -371,9 +371,10 @@ def test_no_program_runs_anything(tmp_path: Path) -> None:
     assert report.tried == NUMBER * len(pickle_programs.FORMATS)
     assert min(report.reached['zip'], report.reached['legacy']) >= NUMBER / 2, report.reached
     callables = set(pickle_programs.callables(names))
-    if len(callables) * 2 <= NUMBER:
-        assert not callables - report.called
-        assert not callables - report.built
+    # Some 300 programs reach nearly all names, `make fuzz` all of them.
+    missing = sorted(callables - report.called), sorted(callables - report.built)
+    assert max(map(len, missing)) <= (0 if NUMBER >= 2000 else len(callables) // 20), missing
+    if NUMBER >= 300:
         assert report.templates == {'chain', 'objects_of_bytes', 'set_then_build', 'many_arrays'}
 
 

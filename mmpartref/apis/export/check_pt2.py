@@ -16,13 +16,33 @@ from mmpartref.models.weights.torchscript import check_archive_size
 FILE_NAMES = re.compile(r'data/weights/(weight_\d+|model_weights_config\.json)|models/model\.json|'
                         r'data/constants/(tensor_\d+|model_constants_config\.json)|data/sample_inputs/model\.pt|'
                         r'extra/[\w.-]+|archive_format|archive_version|byteorder|\.data/(version|serialization_id)')
-# Functions of a graph. torch would take any name that is found below the module torch, torch.os.system among them.
-TARGET = re.compile(r'torch\.ops\.aten\.\w+\.\w+|torch\.sym_(max|min|not|float|int|ite)|'
-                    r'_operator\.(add|sub|mul|truediv|floordiv|mod|neg|pow|eq|ne|lt|le|gt|ge|and_|or_|getitem)')
-# Sizes that depend on the input; sympy evaluates them as Python.
-EXPRESSION = re.compile(r"(?:Symbol\('[su]\d+'(?:, (?:positive|nonnegative|integer|real)=(?:True|False))*\)|"
-                        r'(?:Integer|Rational|Float|Add|Mul|Pow|Min|Max|FloorDiv|Mod|CleanDiv|PythonMod)(?=\()|'
-                        r'[su]\d+|int_oo|oo|[\d.]+|[-+*/(), ])*')
+# Functions of a graph: what the exporter writes for the encoders, necks and heads here. torch would take any name below
+# the module torch, torch.os.system among them, and some of its operators map files (from_file).
+OPERATOR_NAMES = """
+    _assert_tensor_metadata _softmax _to_copy abs adaptive_avg_pool2d add add_ addmm alias amax amin any arange
+    argmax avg_pool2d baddbmm batch_norm bitwise_and bitwise_not bitwise_or bmm broadcast_tensors cat chunk clamp
+    clamp_min clone col2im constant_pad_nd contiguous conv1d conv2d convolution copy cos cumsum detach detach_ div
+    div_ dropout dropout_ einsum embedding empty_like eq erf exp expand expand_as eye flatten flip floor
+    floor_divide full full_like gather ge gelu group_norm gt hardsigmoid hardswish im2col index index_select
+    layer_norm le leaky_relu lift_fresh_copy linalg_norm linalg_vector_norm linear linspace log log_softmax
+    logical_and logical_not logical_or lt masked_fill masked_fill_ matmul max max_pool2d maximum mean min minimum
+    movedim mul mul_ narrow native_batch_norm native_layer_norm ne neg new_full new_ones new_zeros norm numpy_T ones
+    ones_like pad permute pixel_shuffle pow prod reciprocal relu relu_ repeat repeat_interleave reshape roll rsqrt
+    rsub scaled_dot_product_attention select sigmoid sign silu silu_ sin slice softmax split split_with_sizes sqrt
+    squeeze stack sub sub_ sum sym_numel sym_size sym_storage_offset sym_stride tanh tile to topk transpose tril
+    triu unbind unflatten unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest2d var
+    view view_as where zeros zeros_like
+"""
+OPERATORS = frozenset(OPERATOR_NAMES.split())
+TARGET = re.compile(r'torch\.ops\.aten\.(\w+)\.\w+')
+PYTHON_TARGET = re.compile(r'torch\.sym_(max|min|not|float|int|ite)|'
+                           r'_operator\.(add|sub|mul|truediv|floordiv|mod|neg|eq|ne|lt|le|gt|ge|and_|or_|getitem)')
+# Sizes that depend on the input; sympy evaluates them as Python. One character at a time where there is a choice: an
+# expression that does not match fails at once.
+EXPRESSION = re.compile(r"(?:Symbol\('[su]\d{1,4}'(?:, (?:positive|nonnegative|integer|real)=(?:True|False)){0,4}\)|"
+                        r'(?:Integer|Rational|Float|Add|Mul|Min|Max|FloorDiv|Mod|CleanDiv|PythonMod)(?=\()|'
+                        r'[su]\d|int_oo|oo|\d|\.|[-+/(), ]|\*(?!\*))*')
+MAX_EXPRESSION = 1000
 # Containers of inputs and outputs; a defaultdict's would import a module.
 CONTAINERS = {None, 'builtins.tuple', 'builtins.list', 'builtins.dict', 'collections.OrderedDict'}
 
@@ -37,17 +57,41 @@ def pairs(value: Any) -> Iterator[tuple[str, Any]]:
 
 def fault_of_pair(key: str, value: Any) -> str:
     """Return what an entry of a program would run, '' if nothing."""
-    if key == 'target' and not (isinstance(value, str) and TARGET.fullmatch(value)):
+    if key == 'target' and not is_known_target(value):
         return f'calls {value!r:.80}'
-    if key == 'expr_str' and not (isinstance(value, str) and EXPRESSION.fullmatch(value)):
+    if key == 'expr_str' and not (isinstance(value, str) and len(value) <= MAX_EXPRESSION
+                                  and EXPRESSION.fullmatch(value)):
         return f'computes a size by {value!r:.80}'
     if key in ('in_spec', 'out_spec') and value:
-        found = {each for name, each in pairs(json.loads(value)) if name == 'type'}
-        return '' if found <= CONTAINERS else 'has inputs or outputs other than tuples, lists and dictionaries'
+        return fault_of_containers(value)
+    if key == 'treespec_namedtuple_fields' and value:
+        return 'has named tuples as inputs or outputs'
     if key == 'use_pickle' and value is not False:
         return 'holds a pickle'
     if key in ('as_custom_obj', 'as_script_object') and value is not None:
         return 'holds an object that is not a tensor'
+    return ''
+
+
+def is_known_target(value: Any) -> bool:
+    """Tell whether a graph's function is one of ``OPERATORS`` or arithmetic on sizes."""
+    if not isinstance(value, str):
+        return False
+    found = TARGET.fullmatch(value)
+    return found[1] in OPERATORS if found else PYTHON_TARGET.fullmatch(value) is not None
+
+
+def fault_of_containers(spec: str) -> str:
+    """Return what the description of a program's inputs or outputs would import, '' if nothing.
+
+    A container's ``context`` is json inside the json: the keys of a dictionary, or the name of what to import.
+    """
+    for key, value in pairs(json.loads(spec)):
+        if key == 'type' and value not in CONTAINERS:
+            return 'has inputs or outputs other than tuples, lists and dictionaries'
+        keys = json.loads(value) if key == 'context' and value is not None else None
+        if keys is not None and not (isinstance(keys, list) and all(isinstance(each, str) for each in keys)):
+            return 'has inputs or outputs with keys that are not words'
     return ''
 
 
@@ -61,7 +105,7 @@ def check_pt2(path: str | Path) -> None:
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise WeightsError(f'{path} is not a file that torch.export wrote; write it with tools/export.py')
     try:
-        check_archive_size(path)
+        check_archive_size(path, numbered_only=False)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if len(set(names)) < len(names) or len({name.partition('/')[0] for name in names}) > 1:

@@ -156,10 +156,10 @@ class LateRemoval:
 
     rmtree = remove
 
-    def carry_out(self, spared: list[str | None]) -> None:
-        """Remove what was noted, but not a file of the same name that has been written since."""
+    def carry_out(self, folder: str, spared: list[str | None]) -> None:
+        """Remove what was noted in the folder of checkpoints, but not what was written there since."""
         for path in self.condemned:
-            if path not in spared:
+            if path not in spared and os.path.dirname(path) == folder.rstrip(os.sep):
                 remove(self.backend, path)
 
 
@@ -223,4 +223,5 @@ class AtomicCheckpointHook(CheckpointHook):
                 super()._save_best_checkpoint(runner, metrics)
         finally:
             self.file_backend = backend
-        late.carry_out([getattr(self, 'best_ckpt_path', None), *getattr(self, 'best_ckpt_path_dict', {}).values()])
+        late.carry_out(self.out_dir, [getattr(self, 'best_ckpt_path', None),
+                                      *getattr(self, 'best_ckpt_path_dict', {}).values()])

@@ -4,9 +4,11 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
+from mmpartref.engine.resume.resumed_checkpoint import check_resumed
 from mmpartref.errors import WeightsError
 from mmpartref.models.weights.checkpoint_content import pack, restore
-from mmpartref.models.weights.state_files import in_words, load_checkpoint
+from mmpartref.models.weights.load_checkpoint import load_checkpoint
+from mmpartref.models.weights.state_files import in_words
 from mmpartref.registry import HOOKS
 
 # Before the path or address of a checkpoint: mmengine's CheckpointLoader then calls ``load_from_checked``.
@@ -63,8 +65,11 @@ class SafeCheckpointHook(Hook):
         meta = checkpoint.get('meta')
         if isinstance(meta, dict):
             meta.pop(EXECUTED, None)
-        if runner._resume and (fault := resume_fault(checkpoint)):
-            raise WeightsError(f'cannot resume from {source_of(runner)}: {fault}')
+        if runner._resume:
+            try:
+                check_resumed(runner, checkpoint)
+            except WeightsError as error:
+                raise WeightsError(f'cannot resume from {source_of(runner)}: {error}') from None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Write the content as plain values and tensors.
@@ -81,17 +86,3 @@ def source_of(runner: Runner) -> str:
     """Return the path or address of the runner's checkpoint."""
     return str(runner._load_from).removeprefix(PREFIX)
 
-
-def resume_fault(checkpoint: dict) -> str:
-    """Return what a checkpoint lacks for a run to be resumed from it, '' if nothing."""
-    meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
-    if not isinstance(meta, dict):
-        return "it has no 'meta' of a run; give the checkpoint of a training, not its weights alone"
-    if not all(type(meta.get(key)) is int and meta[key] >= 0 for key in ('epoch', 'iter')):
-        return "its 'meta' does not give the epoch and the iteration as whole numbers"
-    if type(meta.get('seed', 0)) not in (int, type(None)):
-        return 'its seed is not a whole number'
-    if not isinstance(hub, dict) or not all(isinstance(hub.get(key), dict)
-                                            for key in ('log_scalars', 'runtime_info', 'resumed_keys')):
-        return "it has no 'message_hub' of a run; give the checkpoint of a training, not its weights alone"
-    return ''

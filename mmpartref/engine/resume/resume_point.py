@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmpartref.engine.resume.resumed_checkpoint import state_fault
 from mmpartref.errors import ConfigError, WeightsError
 from mmpartref.models.weights.state_files import read_checkpoint
 
@@ -41,7 +42,7 @@ def progress(path: Path) -> tuple[int, int] | None:
         checkpoint = read_checkpoint(path, mmap=True)
     except WeightsError:
         return None
-    if not isinstance(checkpoint, dict) or 'optimizer' not in checkpoint:
+    if not isinstance(checkpoint, dict) or 'optimizer' not in checkpoint or state_fault(checkpoint):
         return None
     return checkpoint['meta']['epoch'], checkpoint['meta']['iter']
 

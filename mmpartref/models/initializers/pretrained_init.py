@@ -9,7 +9,7 @@ from torch import nn
 from mmpartref.errors import WeightsError
 from mmpartref.models.weights.archives import locate_url
 from mmpartref.models.weights.key_report import compare_keys
-from mmpartref.models.weights.state_files import load_checkpoint
+from mmpartref.models.weights.load_checkpoint import load_checkpoint
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
 

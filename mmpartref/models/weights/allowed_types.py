@@ -80,12 +80,18 @@ class OneCycle(Record, path='mmengine.optim.scheduler.param_scheduler.OneCyclePa
     __slots__ = ()
 
 
+class NoBytes(Record, path='builtins.bytes'):
+    """``bytes()``, as older pickle protocols write the content of an empty array."""
+    __slots__ = ()
+
+
 class GetAttribute(Record, path='builtins.getattr'):
     """A method by its name, which is how a log history and a one-cycle schedule refer to their own."""
     __slots__ = ()
 
 
-RECORDS: tuple[type[Record], ...] = (Dtype, Array, Reconstruct, Scalar, History, OneCycle, GetAttribute)
+RECORDS: tuple[type[Record], ...] = (Dtype, Array, Reconstruct, Scalar, History, OneCycle, NoBytes,
+                                    GetAttribute)
 # Where numpy 2 keeps two of them.
 MOVED = {Reconstruct: 'numpy._core.multiarray._reconstruct', Scalar: 'numpy._core.multiarray.scalar'}
 

@@ -22,6 +22,7 @@ from mmpartref.models.weights.allowed_types import (
     Dtype,
     GetAttribute,
     History,
+    NoBytes,
     OneCycle,
     Reconstruct,
     Record,
@@ -32,7 +33,7 @@ from mmpartref.models.weights.allowed_types import (
 KIND = '__mmpartref__'
 # Containers inside one another; a run's checkpoint has about 8.
 MAX_DEPTH = 100
-# Bytes of all numpy arrays together; many may name the same bytes of a small file.
+# Bytes of all numpy arrays and expanded tensors together; many may name the same bytes of a small file.
 MAX_ARRAY_BYTES = 1 << 30
 # Characters of a key in a message.
 MAX_SHOWN = 60
@@ -95,7 +96,7 @@ class Restorer:
         if kind in (list, tuple, set, frozenset):
             return kind(self(each, f'{where}[{index}]', depth) for index, each in enumerate(value))
         if kind in (torch.Tensor, torch.nn.Parameter):
-            return dense(value, where)
+            return self.dense(value, where)
         if issubclass(kind, Record):
             return self.record(value, where, depth)
         raise reject(f'{where} is a {kind.__name__}; a checkpoint may hold plain values and tensors')
@@ -108,8 +109,8 @@ class Restorer:
         if kind is dict and KIND in value:
             return unpack(dict(pairs), where)
         copy: Any = kind(dict(pairs)) if kind is Counter else kind(pairs)
-        if kind is OrderedDict and isinstance(vars(value).get('_metadata'), (dict, OrderedDict)):
-            copy._metadata = self(vars(value)['_metadata'], f'{where}._metadata', depth)
+        if kind is OrderedDict:
+            copy._metadata = versions_of(vars(value).get('_metadata'))
         return copy
 
     def record(self, value: Record, where: str, depth: int) -> Any:
@@ -127,15 +128,39 @@ class Restorer:
             return history_of(state, where)
         if isinstance(value, GetAttribute):
             return attribute_of(value, where)
+        if isinstance(value, NoBytes) and not value.args and value.state is None:
+            return b''
         raise reject(f'{where} asks for {value.path} in a way that no checkpoint of mmengine does')
 
     def array(self, state: Any, where: str) -> np.ndarray:
         """Return an array, or raise where all arrays together are too large."""
         made = array_of(state, where)
-        self.array_bytes += made.nbytes
-        if self.array_bytes > MAX_ARRAY_BYTES:
-            raise reject(f'{where}: the numpy arrays of the checkpoint are larger than {MAX_ARRAY_BYTES:,} bytes')
+        self.count(made.nbytes, where)
         return made.copy()
+
+    def dense(self, tensor: torch.Tensor, where: str) -> torch.Tensor:
+        """Return a tensor on the same memory, without attributes and gradient; an expanded one as a copy.
+
+        Raises:
+            pickle.UnpicklingError: it is sparse, whose indices torch does not check, quantised or without values.
+        """
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
+            raise reject(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
+        # Always: gradients and hooks are attributes that torch stores elsewhere than Python's.
+        plain = torch.Tensor.detach(tensor)
+        if plain.numel() * plain.element_size() > plain.untyped_storage().nbytes():
+            # Several elements in one place: torch's fused kernels write behind it.
+            self.count(plain.numel() * plain.element_size(), where)
+            plain = plain.contiguous()
+        if isinstance(tensor, torch.nn.Parameter):
+            return torch.nn.Parameter(plain, requires_grad=tensor.requires_grad)
+        return plain.requires_grad_(tensor.requires_grad)
+
+    def count(self, size: int, where: str) -> None:
+        """Count bytes that are made of fewer in the file."""
+        self.array_bytes += size
+        if self.array_bytes > MAX_ARRAY_BYTES:
+            raise reject(f'{where}: arrays and expanded tensors are larger than {MAX_ARRAY_BYTES:,} bytes')
 
 
 def is_built(value: Any) -> bool:
@@ -164,20 +189,14 @@ def restore(content: Any) -> Any:
     return Restorer()(content)
 
 
-def dense(tensor: torch.Tensor, where: str) -> torch.Tensor:
-    """Return a tensor, or one on the same memory where attributes were set on it.
-
-    Raises:
-        pickle.UnpicklingError: it is sparse, whose indices torch does not check, quantised or without values.
-    """
-    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
-        raise reject(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
-    if not tensor.__dict__:
-        return tensor
-    plain = torch.Tensor.detach(tensor)
-    if isinstance(tensor, torch.nn.Parameter):
-        return torch.nn.Parameter(plain, requires_grad=tensor.requires_grad)
-    return plain.requires_grad_(tensor.requires_grad)
+def versions_of(metadata: Any) -> OrderedDict[str, dict[str, int]]:
+    """Return a state dict's metadata: the version of each module's layout, which is all that loading needs."""
+    found: OrderedDict[str, dict[str, int]] = OrderedDict()
+    for name, each in dict.items(metadata) if type(metadata) in (dict, OrderedDict) else ():
+        version = dict.get(each, 'version') if type(each) in (dict, OrderedDict) else None
+        if type(name) is str and type(version) is int:
+            found[name] = {'version': version}
+    return found
 
 
 def dtype_of(record: Any, where: str) -> np.dtype:
@@ -200,6 +219,7 @@ def array_of(state: Any, where: str) -> np.ndarray:
     if not isinstance(state, tuple) or len(state) != 5:
         raise reject(f'{where}: an array has no shape, dtype and bytes')
     _, shape, dtype, column_major, data = state
+    data = b'' if isinstance(data, NoBytes) and not data.args else data
     found = dtype_of(dtype, where)
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 32:
         raise reject(f'{where}: an array has a shape that is not a tuple of sizes')
@@ -244,17 +264,31 @@ def unpack(value: Mapping[str, Any], where: str) -> Any:
     raise reject(f'{where} stands for an unknown {shown_key(kind)}; a newer mmpartref may have written it')
 
 
-def pack(value: Any, where: str = 'the checkpoint') -> Any:
+def pack(value: Any, where: str = 'the checkpoint', done: dict[int, tuple[Any, Any]] | None = None) -> Any:
     """Return plain values and tensors for a checkpoint's content, which is left as it is.
 
     Log histories and numpy's arrays are written as tensors, its scalars as numbers.
 
+    Args:
+        value: the content.
+        where: its place, for messages.
+        done: what was packed already, by id: containers that occur several times stay shared.
+
     Raises:
         TypeError: there is something that has no plain form; the message says where.
     """
+    done = {} if done is None else done
+    if id(value) not in done:
+        done[id(value)] = value, pack_one(value, where, done)
+    return done[id(value)][1]
+
+
+def pack_one(value: Any, where: str, done: dict[int, tuple[Any, Any]]) -> Any:
+    """Return the plain form of one value; arguments and errors as in ``pack``."""
     if isinstance(value, HistoryBuffer):
         log, count = value.data
-        return {KIND: 'HistoryBuffer', 'log': pack(log), 'count': pack(count), 'max_length': value.max_length}
+        return {KIND: 'HistoryBuffer', 'log': pack_one(log, where, done),
+                'count': pack_one(count, where, done), 'max_length': value.max_length}
     if isinstance(value, np.ndarray) and DTYPE_CODE.fullmatch(value.dtype.str[1:]):
         native = np.ascontiguousarray(value.astype(value.dtype.newbyteorder('=')))
         return {KIND: 'ndarray', 'values': torch.from_numpy(native.reshape(value.shape).copy())}
@@ -266,14 +300,15 @@ def pack(value: Any, where: str = 'the checkpoint') -> Any:
     if kind in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, Mapping):
-        pairs = {pack(key): pack(each, f'{where}[{shown_key(key)}]') for key, each in value.items()}
+        pairs = {pack(key, f'a key of {where}', done): pack(each, f'{where}[{shown_key(key)}]', done)
+                 for key, each in value.items()}
         copy: Any = kind(pairs) if kind in (OrderedDict, Counter) else pairs
         if kind is OrderedDict and hasattr(value, '_metadata'):
             copy._metadata = value._metadata
         return copy
     if isinstance(value, (list, tuple, set, frozenset)):
         base = next(each for each in (list, tuple, set, frozenset) if isinstance(value, each))
-        packed = [pack(each, f'{where}[{index}]') for index, each in enumerate(value)]
+        packed = [pack(each, f'{where}[{index}]', done) for index, each in enumerate(value)]
         return set(packed) if base is frozenset else base(packed)
     # Subclasses, an enumeration of numbers among them.
     found: Any = next((plain for plain in (int, float, str, bytes) if isinstance(value, plain)), None)

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import load_from_local
 
 from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
@@ -106,26 +104,6 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     except Exception as error:
         # Bytes that are no pickle trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
         raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({in_words(error)})') from error
-
-
-def load_checkpoint(source: str, map_location: Any = 'cpu') -> Any:
-    """Return the state dict or checkpoint at a path, or at an address that mmengine's ``CheckpointLoader`` knows.
-
-    Args:
-        source: ``epoch_1.pth``, ``torchvision://resnet50``, ...
-        map_location: as in ``torch.load``.
-
-    Raises:
-        WeightsError: as in ``read_checkpoint``; or the content is not a dictionary.
-    """
-    if CheckpointLoader._get_checkpoint_loader(source) is load_from_local:
-        content = read_checkpoint(os.path.expanduser(source), map_location)
-    else:
-        with mmengine_checkpoints_allowed():
-            content = restore(CheckpointLoader.load_checkpoint(source, map_location))
-    if not isinstance(content, Mapping):
-        raise WeightsError(f'{source} holds a {type(content).__name__} and not a state dict; give a checkpoint')
-    return content
 
 
 def in_words(error: Exception) -> str:

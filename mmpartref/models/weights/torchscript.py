@@ -5,6 +5,7 @@ stores what it is given; the tensors are made from the records afterwards.
 """
 import io
 import pickle
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -17,6 +18,11 @@ from mmpartref.models.weights.allowed_types import Record
 
 # Modules inside one another; CLIP's ViT-L/14 has 6.
 MAX_DEPTH = 100
+# Modules of a tree, shared ones at each of their places.
+MAX_MODULES = 100_000
+# Names of the tensors' files, as torch writes them. Digits only: torch's reader does not tell capital from small
+# letters, so that one file could be read under many names.
+DATA_NAME = re.compile(r'[^/]+/data/\d+')
 # Bytes that an archive may hold beyond its own size: torch compresses no tensors.
 MAX_COMPRESSED = 64 << 20
 
@@ -47,8 +53,11 @@ class Storage(Record, path='storage'):
     __slots__ = ()
 
 
-class ArchiveUnpickler(pickle.Unpickler):
-    """Unpickle a TorchScript module tree into records."""
+class ArchiveUnpickler(pickle._Unpickler):
+    """Unpickle a TorchScript module tree into records.
+
+    The one in Python: its memo is a dictionary, where that in C makes room up to the highest index of a pickle.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the record class for a name, or raise for all others."""
@@ -86,6 +95,7 @@ class TensorReader:
         self.root = root
         self.storages: dict[str, torch.Tensor] = {}
         self.above: list[Module] = []
+        self.visits = 0
 
     def walk(self, module: Module, prefix: str = '') -> dict[str, torch.Tensor]:
         """Return the tensors of a module and those inside it, by their dotted names.
@@ -97,6 +107,9 @@ class TensorReader:
             raise WeightsError(f"its module '{prefix.rstrip('.')[:80]}' contains itself")
         if len(self.above) > MAX_DEPTH:
             raise WeightsError(f'its modules are nested more than {MAX_DEPTH} levels deep')
+        self.visits += 1
+        if self.visits > MAX_MODULES:
+            raise WeightsError(f'it has more than {MAX_MODULES:,} modules')
         self.above.append(module)
         found: dict[str, torch.Tensor] = {}
         for name, value in (module.state if isinstance(module.state, dict) else {}).items():
@@ -164,8 +177,12 @@ def directory_is_at_end(file: BinaryIO, end: list[Any], size: int) -> bool:
     return end[5] + end[6] == place
 
 
-def check_archive_size(path: Path) -> None:
+def check_archive_size(path: Path, *, numbered_only: bool = True) -> None:
     """Compare what a zip archive says it holds with its size, before anything is read into memory.
+
+    Args:
+        path: the archive.
+        numbered_only: reject files of tensors whose names are not numbers.
 
     Raises:
         WeightsError: it holds more than torch, which compresses no tensors, puts into a file of that size, or its
@@ -178,6 +195,9 @@ def check_archive_size(path: Path) -> None:
             raise WeightsError('it is damaged or cut short: its directory is not at its end, where torch writes it')
     with zipfile.ZipFile(path) as archive:
         inside = sum(each.file_size for each in archive.infolist())
+        odd = [name for name in archive.namelist() if '/data/' in name.lower() and not DATA_NAME.fullmatch(name)]
+        if odd and numbered_only:
+            raise WeightsError(f'it holds {odd[0]!r:.80}; torch numbers the files of tensors')
     if inside > size + MAX_COMPRESSED:
         raise WeightsError(f'its {size:,} bytes unpack to {inside:,}; a checkpoint is not compressed')
 

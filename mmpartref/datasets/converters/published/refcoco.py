@@ -22,8 +22,11 @@ KNOWN_REFS: dict[tuple[str, str], dict[str, int]] = {
 SOURCES = {'refcoco': 'RefCOCO', 'refcoco+': 'RefCOCO+', 'refcocog': 'RefCOCOg'}
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickle dicts, lists, strings and numbers; a pickle that asks for any class or function is refused."""
+class _PlainUnpickler(pickle._Unpickler):
+    """Unpickle dicts, lists, strings and numbers; a pickle that asks for any class or function is rejected.
+
+    The one in Python: that in C makes room up to the highest memo index that a pickle names.
+    """
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f'it asks for {module}.{name}')

@@ -1,0 +1,137 @@
+"""Check what a run reads from the checkpoint that it is resumed from.
+
+A checkpoint of plain values can still do harm: mmengine deletes the file that ``best_ckpt`` names when a better one
+comes, and torch's fused optimisers write into state tensors without looking at their shapes.
+"""
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmpartref.errors import WeightsError
+
+# Keys of the message hub that hold paths of checkpoints, and the names of checkpoints.
+PATH_KEYS = re.compile(r'(best_ckpt(_.*)?|last_ckpt)')
+# Of torch's optimisers: which kernels they use.
+SWITCHES = ('fused', 'foreach', 'capturable', 'differentiable')
+CHECKPOINT_NAME = re.compile(r'[\w.-]+\.pth')
+
+
+def check_resumed(runner: Runner, checkpoint: dict) -> None:
+    """Check a checkpoint, and replace in it what must not come from a file.
+
+    Paths of earlier checkpoints are taken for the files of the same name in the run's own folder, and dropped where
+    there is none. Switches of an optimizer are the run's own.
+
+    Raises:
+        WeightsError: the run cannot be resumed from it; says why.
+    """
+    for fault in (state_fault(checkpoint), scheduler_fault(runner, checkpoint), optimizer_fault(runner, checkpoint)):
+        if fault:
+            raise WeightsError(fault)
+    info = checkpoint['message_hub']['runtime_info']
+    folders = [folder_of(hook, runner) for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    for key in [key for key in info if isinstance(key, str) and PATH_KEYS.fullmatch(key)]:
+        own = own_checkpoint(info[key], folders or [runner.work_dir])
+        if own is None:
+            del info[key]
+        else:
+            info[key] = own
+    kept = info.get('keep_ckpt_ids', [])
+    if not isinstance(kept, list) or not all(type(each) is int for each in kept):
+        del info['keep_ckpt_ids']
+
+
+def folder_of(hook: CheckpointHook, runner: Runner) -> str:
+    """Return the folder that a checkpoint hook writes into, as mmengine puts it together before the training."""
+    if hook.out_dir is None or hook.out_dir == runner.work_dir:
+        return runner.work_dir
+    return os.path.join(hook.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))
+
+
+def own_checkpoint(path: Any, folders: list[str]) -> str | None:
+    """Return the file in one of the folders that has the name of a message hub's checkpoint; None if there is none."""
+    name = os.path.basename(path) if isinstance(path, str) else ''
+    if not CHECKPOINT_NAME.fullmatch(name):
+        return None
+    files = (os.path.join(folder, name) for folder in folders)
+    return next((file for file in files if os.path.isfile(file)), None)
+
+
+def state_fault(checkpoint: Mapping[str, Any]) -> str:
+    """Return what a checkpoint lacks for a run to be resumed from it, '' if nothing."""
+    meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
+    if not isinstance(meta, dict):
+        return "it has no 'meta' of a run; give the checkpoint of a training, not its weights alone"
+    if not all(type(meta.get(key)) is int and meta[key] >= 0 for key in ('epoch', 'iter')):
+        return "its 'meta' does not give the epoch and the iteration as whole numbers"
+    if type(meta.get('seed', 0)) not in (int, type(None)):
+        return 'its seed is not a whole number'
+    if not isinstance(hub, dict) or not all(isinstance(hub.get(key), dict)
+                                            for key in ('log_scalars', 'runtime_info', 'resumed_keys')):
+        return "it has no 'message_hub' of a run; give the checkpoint of a training, not its weights alone"
+    return ''
+
+
+def named(found: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of what is one object, or a dictionary of several by name."""
+    yield from found.items() if isinstance(found, Mapping) else [('', found)]
+
+
+def scheduler_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
+    """Return how the states of the schedules differ in kind from the run's own schedules, '' if they do not."""
+    if not isinstance(runner.param_schedulers, (list, dict)) or 'param_schedulers' not in checkpoint:
+        return ''
+    given = dict(named(checkpoint['param_schedulers']))
+    for name, schedulers in named(runner.param_schedulers):
+        states = given.get(name)
+        if not isinstance(states, list) or len(states) != len(schedulers):
+            continue  # mmengine compares the numbers
+        for scheduler, state in zip(schedulers, states, strict=True):
+            own = scheduler.state_dict() if hasattr(scheduler, 'state_dict') else {}
+            if not isinstance(state, dict) or state.keys() - own.keys() or (
+                    state.get('param_name') != own.get('param_name')):
+                return (f'its schedule is not the {type(scheduler).__name__} of this config; resume with the config of '
+                        'that run')
+    return ''
+
+
+def optimizer_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
+    """Return why an optimizer's state does not fit the run's own, '' if it does; set its switches to the run's.
+
+    Only of torch's fused optimisers have the state tensors to be of their parameters' shapes.
+    """
+    given = checkpoint.get('optimizer')
+    wrapper = runner.optim_wrapper
+    if not isinstance(given, dict) or not hasattr(wrapper, 'param_groups'):
+        return ''
+    several = hasattr(wrapper, 'optim_wrappers')
+    for name, each in wrapper.optim_wrappers.items() if several else [('', wrapper)]:
+        state = given.get(name) if several else given
+        if not isinstance(state, dict) or not isinstance(state.get('param_groups'), list):
+            continue  # torch says what it lacks
+        for group, own in zip(state['param_groups'], each.optimizer.param_groups, strict=False):
+            if isinstance(group, dict):
+                group.update({key: own[key] for key in SWITCHES if key in own})
+        parameters = [parameter for own in each.optimizer.param_groups for parameter in own['params']]
+        if any(own.get('fused') for own in each.optimizer.param_groups) and not fits(state.get('state'), parameters):
+            return "its optimizer's state has not the shapes of the parameters; resume with the config of that run"
+    return ''
+
+
+def fits(states: Any, parameters: list[torch.Tensor]) -> bool:
+    """Tell whether all state tensors have one element or the shape of their parameter, in order of the parameters."""
+    if not isinstance(states, dict):
+        return True  # torch says what it lacks
+    for index, state in states.items():
+        if type(index) is not int or not 0 <= index < len(parameters) or not isinstance(state, dict):
+            return False
+        for key, value in state.items():
+            shape = torch.Size() if key == 'step' else parameters[index].shape
+            if isinstance(value, torch.Tensor) and value.shape != shape:
+                return False
+    return True
