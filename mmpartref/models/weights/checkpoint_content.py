@@ -255,7 +255,8 @@ def unpack(value: Mapping[str, Any], where: str) -> Any:
     """Return the object that ``pack`` has written as a dictionary."""
     kind = value[KIND]
     if kind == 'ndarray' and isinstance(value.get('values'), torch.Tensor):
-        return value['values'].numpy()
+        # A run loads its checkpoint onto its own device.
+        return value['values'].detach().cpu().numpy()
     if kind == 'HistoryBuffer':
         return history_of({'_log_history': value.get('log'), '_count_history': value.get('count'),
                            'max_length': value.get('max_length')}, where)

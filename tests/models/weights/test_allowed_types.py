@@ -95,3 +95,10 @@ def test_it_may_stand_inside_itself(tmp_path):
         with mmengine_checkpoints_allowed():
             pass
         assert restore(torch.load(tmp_path / 'hub.pth', weights_only=True))['hub'].current() == 1
+
+
+@pytest.mark.gpu
+def test_a_log_history_comes_back_from_a_gpu(tmp_path):
+    """mmengine loads a checkpoint onto the device of the run."""
+    torch.save(pack({'hub': HistoryBuffer([1.0, 3.0], [1, 1])}), tmp_path / 'hub.pth')
+    assert read_checkpoint(tmp_path / 'hub.pth', 'cuda')['hub'].mean() == 2
