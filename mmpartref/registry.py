@@ -3,6 +3,10 @@
 ``locations`` lets a config that says ``default_scope = 'mmpartref'`` find every part without an import of its own.
 Siblings are reached by prefix, e.g. ``mmdet.MaskRCNN``.
 """
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -47,3 +51,30 @@ OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope
 VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope=SCOPE, locations=['mmpartref.visualization'])
 # What an entry of a dataset goes through before it is stored, built by name from a config.
 ENTRY_STEPS = Registry('entry step', scope=SCOPE, locations=['mmpartref.datasets'])
+
+
+def resolve(registry: Registry, kind: str | type | None) -> Any:
+    """Return the class that the ``type`` of a config names, None where the registry has no such class."""
+    return registry.get(kind) if isinstance(kind, str) else kind
+
+
+def argument(registry: Registry, node: Mapping[str, Any], name: str) -> Any:
+    """Return the value of an argument with which ``registry`` builds a config node.
+
+    The config's own value, else the default in the signature of the class that ``type`` names, or of the base that gets
+    the argument through ``**kwargs``. None where the class takes no such argument or has no default for it.
+    """
+    if name in node:
+        return node[name]
+    kind = resolve(registry, node.get('type'))
+    for owner in inspect.getmro(kind) if inspect.isclass(kind) else ():
+        init = owner.__dict__.get('__init__')
+        if not inspect.isfunction(init):
+            continue
+        parameters = inspect.signature(init).parameters
+        if name in parameters:
+            default = parameters[name].default
+            return None if default is inspect.Parameter.empty else default
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            return None
+    return None

@@ -1,5 +1,4 @@
 """Many photos into files: masks, overlays, heat maps, maps of labels, and one COCO json."""
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from mmpartref.apis.image_files import FoundPhoto
 from mmpartref.apis.inferencer import PartReferInferencer
 from mmpartref.apis.part_labels import PartLabels
 from mmpartref.apis.results import PhotoResults
+from mmpartref.files.atomic_write import atomic_write
 from mmpartref.images.read_image import Photo
 
 # Longest side of an overlay, in pixels: its words are read on a screen.
@@ -144,13 +144,8 @@ def write_labels(labels: PartLabels, stem: Path, wanted: Wanted, coco: CocoOutpu
 
 def write_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
+    with atomic_write(path) as unfinished:
         picture.save(unfinished, 'PNG')
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 class Progress:

@@ -16,6 +16,7 @@ from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PAR
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.engine.launch.config_check import build_errors_explained, read_config_file
 from mmpartref.engine.launch.detector_config import nodes, require_operations, set_categories
+from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.errors import ConfigError, InputError, MissingFileError
 from mmpartref.models.weights.checkpoints import load_weights, read_outline
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
@@ -129,7 +130,7 @@ def spoken_part(part: str) -> str:
 
 
 def build_pipeline(config: Config) -> list[Any]:
-    """Build what follows ``LoadImage`` in the test pipeline.
+    """Build what follows ``LoadImage`` in the test pipeline, its letterbox filled as ``fill_letterbox`` does in place.
 
     Raises:
         ConfigError: it does not begin with ``LoadImage``, or a step needs annotations.
@@ -143,5 +144,6 @@ def build_pipeline(config: Config) -> list[Any]:
     if needy:
         raise ConfigError(f"{name_of(config)}: the test pipeline's {needy[0]} needs annotations, which one's own photo "
                           'does not have; use a config without it')
+    fill_letterbox(config)
     with DefaultScope.overwrite_default_scope(SCOPE):
         return [TRANSFORMS.build(step) for step in steps[1:]]

@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmpartref.engine.launch.config_check import build_errors_explained
+from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.errors import ConfigError, WeightsError
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 from mmpartref.models.weights.key_report import compare_keys
@@ -37,7 +38,11 @@ def load_segmentor(config: Config, checkpoint: str | Path | None) -> ReferringSe
 
 
 def letterbox_of(config: Config) -> Any:
-    """Return the ``Letterbox`` of a config's test pipeline, None where there is none."""
+    """Return the ``Letterbox`` of a config's test pipeline, None where there is none.
+
+    Where the config names no ``fill``, ``fill_letterbox`` sets it in place.
+    """
+    fill_letterbox(config)
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     for step in dataset.get('pipeline') or []:
         if step['type'].split('.')[-1] == 'Letterbox':

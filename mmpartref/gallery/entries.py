@@ -10,10 +10,10 @@ from pycocotools import mask as coco_mask
 from mmpartref.errors import InputError
 from mmpartref.evaluation.diagnosis.failure_kinds import failure_kind
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction
+from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction, as_text
 from mmpartref.evaluation.scoring.grouped_metrics import size_name
-from mmpartref.evaluation.scoring.threshold_sweep import union
 from mmpartref.masks.iou import ExpressionScore, score_rles
+from mmpartref.masks.rle import union
 
 # The figures of an entry as the page gets them; ``Entry.figures`` has them in this order.
 FIGURES = ('iou', 'inter', 'area', 'score', 'presence', 'kind')
@@ -56,12 +56,12 @@ class Entry:
         return [round(overlap.iou, 6), overlap.inter, self.score.pred_area, round(said.score, 6), presence, self.kind]
 
     def truth_rle(self) -> dict:
-        """Return the union of the annotations."""
-        return merge(self.prediction)
+        """Return the union of the annotations, ``counts`` as a string."""
+        return as_text(union(self.prediction.truth, self.prediction.pred['size']))
 
     def truth_mask(self) -> np.ndarray:
         """Return the union of the annotations, (h, w) bool."""
-        return decode(merge(self.prediction))
+        return decode(self.truth_rle())
 
     def pred_mask(self) -> np.ndarray:
         """Return the predicted mask, (h, w) bool."""
@@ -78,17 +78,6 @@ class PhotoEntries:
 def decode(rle: dict) -> np.ndarray:
     """Return (h, w) bool."""
     return coco_mask.decode(rle).astype(bool)
-
-
-def merge(prediction: Prediction) -> dict:
-    """Return the union of a prediction's annotations as an RLE with ``counts`` as a string."""
-    if len(prediction.truth) == 1:
-        return prediction.truth[0]
-    size = prediction.pred['size']
-    if not prediction.truth:
-        return union([], size)
-    merged = coco_mask.merge(prediction.truth)
-    return {'size': list(size), 'counts': merged['counts'].decode('ascii')}
 
 
 def all_entries(photos: Sequence[PhotoEntries]) -> list[Entry]:

@@ -5,7 +5,6 @@ out of it; the folder itself can be a link.
 """
 import json
 import os
-import secrets
 import shutil
 import signal
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import FrameType
 
 from mmpartref.errors import FileInTheWayError, NotAFolderError
+from mmpartref.files.atomic_write import temporary_path
 from mmpartref.files.plain_file import read_plain_file
 
 # Lies in the folder and names the files of the gallery.
@@ -122,7 +122,7 @@ def gallery_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     check_folder(folder, overwrite)
     folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.parent / f'.{folder.name}.{secrets.token_hex(8)}.part'
+    part = temporary_path(folder)
     with exit_on_sigterm():
         try:
             part.mkdir()

@@ -12,6 +12,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from mmpartref.errors import InputError
+from mmpartref.masks.rle import union
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def score_rles(pred: dict, truths: Sequence[dict]) -> ExpressionScore:
         if list(truth['size']) != list(pred['size']):
             raise InputError(f'the prediction is {list(pred["size"])} pixels (height, width) but an annotation is '
                              f'{list(truth["size"])}; predict at the photo\'s own size')
-    # Merging nothing gives an RLE of no size, so an expression without annotations needs a blank one.
-    merged = coco_mask.merge(list(truths)) if truths else encode_masks(np.zeros((1, *pred['size']), dtype=bool))[0]
+    merged = union(truths, pred['size'])
     pred_area, true_area = int(coco_mask.area(pred)), int(coco_mask.area(merged))
 
     def overlap(truth: dict) -> Overlap:

@@ -119,7 +119,7 @@ def rle_from_polygon(rings: Sequence[Sequence[float]], height: int, width: int) 
     for ring in good:
         check_ring(ring, height, width)
     rles = coco_mask.frPyObjects(good, height, width)
-    return (rles[0] if len(rles) == 1 else coco_mask.merge(rles)), discarded
+    return union(rles, (height, width)), discarded
 
 
 def rle_from_segmentation(segmentation: object, height: int, width: int) -> tuple[dict | None, int]:
@@ -148,11 +148,27 @@ def decode_refs(refs: Sequence[dict], size: tuple[int, int] | None = None) -> np
     size = size or next((tuple(rle['size']) for ref in refs for rle in ref['rles']), None)
     if size is None:
         raise InputError('none of these refs has an annotation, so that the size of their masks is unknown; give it')
-    rles = [_union(ref['rles'], size) for ref in refs]
+    rles = [union(ref['rles'], size) for ref in refs]
     return np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))
 
 
-def _union(rles: list[dict], size: tuple[int, int]) -> dict:
-    if not rles:
-        return coco_mask.encode(np.zeros(size, dtype=np.uint8, order='F'))
-    return rles[0] if len(rles) == 1 else coco_mask.merge(rles)
+def union(rles: Sequence[dict], size: Sequence[int]) -> dict:
+    """Return the union of compressed RLEs.
+
+    Args:
+        rles: masks of one image; ``counts`` as bytes or as a string.
+        size: the image's (h, w); the size of the empty mask that is returned where there are no RLEs.
+
+    Returns:
+        A compressed RLE, ``counts`` as bytes; a single RLE is returned as it is.
+    """
+    if len(rles) == 1:
+        return rles[0]
+    # Merging nothing would give an RLE of size (0, 0).
+    return coco_mask.merge(list(rles)) if rles else empty(size)
+
+
+def empty(size: Sequence[int]) -> dict:
+    """Return the compressed RLE, ``counts`` as bytes, of a mask of ``size`` (h, w) without pixels."""
+    height, width = map(int, size)
+    return coco_mask.frPyObjects({'size': [height, width], 'counts': [height * width]}, height, width)

@@ -3,7 +3,6 @@ import json
 import re
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import nn
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.export import export_graph as export_module
 from mmpartref.apis.export import run_exported as exported_module
-from mmpartref.apis.export.export_graph import describe, evaluating, export_onnx, export_program, whole_file
+from mmpartref.apis.export.export_graph import describe, evaluating, export_onnx, export_program
 from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.segmentor_config import load_segmentor
 from mmpartref.errors import ExportError
@@ -233,18 +232,6 @@ def test_python_calls_refuse_what_is_no_segmentor(tmp_path):
         export_program(nn.Linear(2, 2), (64, 64))
     with pytest.raises(ExportError, match='got a Linear'):
         export_onnx(nn.Linear(2, 2), tmp_path / 'out.onnx', (64, 64))
-
-
-def test_an_older_file_stays_when_writing_fails(tmp_path):
-    def write(content: str, last_step: Callable[[], object]) -> None:
-        with whole_file(tmp_path / 'new' / 'out.onnx') as unfinished:
-            unfinished.write_text(content)
-            last_step()
-
-    write('old', lambda: None)
-    with pytest.raises(ZeroDivisionError):
-        write('new', lambda: 1 / 0)
-    assert [(each.name, each.read_text()) for each in (tmp_path / 'new').iterdir()] == [('out.onnx', 'old')]
 
 
 def test_modules_keep_their_modes():

@@ -91,6 +91,46 @@ def test_predictions_have_the_photos_size_and_do_not_depend_on_company(model):
     torch.testing.assert_close(alone.pred_presence[0], found[0].pred_presence[1], rtol=1e-4, atol=1e-5)
 
 
+def test_the_background_is_encoded_once_until_the_text_encoder_changes(model, monkeypatch):
+    images, index = torch.randn(1, 3, 64, 96), torch.tensor([0])
+    tokenizer, encoded = model.text_encoder.tokenizer, []
+    monkeypatch.setattr(model.text_encoder, 'tokenizer', lambda texts: encoded.extend(texts) or tokenizer(texts))
+
+    def probabilities() -> tuple[torch.Tensor, int]:
+        """Return the probabilities, and how often the background's first string was encoded."""
+        encoded.clear()
+        return model.probabilities(images, ['car tire'], index), encoded.count('a photo of sky.')
+
+    with torch.no_grad():
+        first, count = probabilities()
+        assert count == 1
+        again, count = probabilities()
+        assert count == 0
+        torch.testing.assert_close(again, first, rtol=1e-4, atol=1e-5)
+        model.text_encoder.token_embedding.weight.add_(torch.randn(64))
+        changed, count = probabilities()
+        assert count == 1
+        assert (changed - first).abs().max() > 1e-3
+        model.background = ('sky', 'lake')
+        assert probabilities()[1] == 1
+        # An EMA swaps weights past the version counter and switches to evaluation then.
+        model.text_encoder.token_embedding.weight.data.mul_(2)
+        model.eval()
+        assert probabilities()[1] == 1
+    # With gradients nothing is cached.
+    assert [probabilities()[1], probabilities()[1]] == [1, 1]
+
+
+@torch.no_grad()
+def test_one_background_serves_all_images_of_a_prediction(model, monkeypatch):
+    tokenizer, encoded = model.text_encoder.tokenizer, []
+    monkeypatch.setattr(model.text_encoder, 'tokenizer', lambda texts: encoded.extend(texts) or tokenizer(texts))
+    for _ in range(2):
+        model(torch.randn(2, 3, 64, 96), [sample(['car tire'], (32, 48)), sample(['car body'], (50, 75))],
+              mode='predict')
+    assert [encoded.count(f'a photo of {word}.') for word in ('sky', 'grass', 'car tire')] == [1, 1, 2]
+
+
 def test_it_does_not_train_and_refuses_what_does_not_fit(model):
     with pytest.raises(TypeError, match="got mode 'loss'"):
         model(torch.zeros(1, 3, 32, 32), [], mode='loss')

@@ -77,6 +77,30 @@ def test_weights_made_in_inference_mode_are_not_trusted():
         assert torch.equal(cache.encode(encoder, TOKENS)[0], encoder(TOKENS)[0])
 
 
+class Lookup(nn.Module):
+    """Stands for a text encoder with neither parameters nor buffers."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.rows: list[list[int]] = []
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.rows += tokens.tolist()
+        words = tokens[..., None] * torch.full((3, ), float(self.factor))
+        return words, words.sum(dim=1)
+
+
+@torch.no_grad()
+def test_an_encoder_without_parameters_is_cached():
+    first, second, cache = Lookup(2), Lookup(3), TextFeatureCache()
+    for encoder in (first, first, second):
+        words, sentence = cache.encode(encoder, TOKENS)
+        assert torch.equal(words, TOKENS[..., None] * torch.full((3, ), float(encoder.factor)))
+        assert torch.equal(sentence, words.sum(dim=1))
+    assert first.rows == second.rows == TOKENS.tolist()
+
+
 def test_the_segmentor_keeps_text_in_evaluation_only(tiny_model_cfg):
     model = MODELS.build(tiny_model_cfg).eval()
     images = torch.randn(1, 3, 64, 64)

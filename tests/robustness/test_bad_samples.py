@@ -136,6 +136,28 @@ def test_a_skipped_photo_has_no_part_in_the_loss(scenes: Path, tiny_model_cfg: d
     assert all(each is not None and not each.any() for each in gradients)
 
 
+def test_a_batch_without_readable_images_has_zero_gradients_where_its_loss_is_infinite(
+        scenes: Path, tiny_model_cfg: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_model_cfg['data_preprocessor'] = {'type': 'ReferringDataPreprocessor'}
+    model = MODELS.build(tiny_model_cfg).train()
+    dataset = load(scenes, on_bad_sample='skip')
+    bad = dataset[index_of(dataset, break_photo(scenes, 'train', 0))]
+    finite, backward_calls = model.decode_head.loss, []
+    # SyncBN's backward pass waits for the other processes, so the backbone's must run.
+    model.backbone.register_full_backward_hook(lambda *args: backward_calls.append(1))
+    for change in (lambda value: value + torch.inf, lambda value: value * torch.inf, lambda value: value * torch.nan):
+        monkeypatch.setattr(model.decode_head, 'loss', lambda *args, change=change: {
+            name: change(value) for name, value in finite(*args).items()})
+        losses = model(**model.data_preprocessor(pseudo_collate([bad, bad]), True), mode='loss')
+        total = sum(value for name, value in losses.items() if 'loss' in name)
+        assert total == 0
+        model.zero_grad()
+        total.backward()
+        gradients = [each.grad for each in model.parameters() if each.requires_grad]
+        assert all(each is not None and torch.equal(each, torch.zeros_like(each)) for each in gradients)
+    assert len(backward_calls) == 3
+
+
 def test_unknown_values_and_pipelines_without_load_image_are_refused(scenes: Path) -> None:
     with pytest.raises(ValueError, match=r"on_bad_sample='ignore' is unknown; choose one of \('raise', 'skip'\)"):
         load(scenes, on_bad_sample='ignore')

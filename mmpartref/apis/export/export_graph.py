@@ -22,6 +22,7 @@ from torch import nn
 
 from mmpartref.apis.segmentor_config import letterbox_of
 from mmpartref.errors import ExportError
+from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 
@@ -160,7 +161,7 @@ def export_onnx(model: ReferringSegmentor,
             program, dynamo=True, verbose=False, opset_version=opset, dynamic_shapes=shapes, output_names=[OUTPUT])
     assert converted is not None
     converted.model.metadata_props.update(describe(model, size, config))
-    with whole_file(path) as unfinished:
+    with atomic_write(path) as unfinished:
         converted.save(unfinished, external_data=False)
 
 
@@ -171,8 +172,9 @@ def export_pt2(model: ReferringSegmentor, path: str | Path, size: tuple[int, int
     Arguments and errors as in ``export_onnx``.
     """
     program = export_program(model, size)
-    with whole_file(path) as unfinished:
-        torch.export.save(program, unfinished, extra_files={'metadata.json': json.dumps(describe(model, size, config))})
+    metadata = json.dumps(describe(model, size, config))
+    with atomic_write(path) as unfinished, unfinished.open('wb') as file:
+        torch.export.save(program, file, extra_files={'metadata.json': metadata})
 
 
 def require(*packages: str) -> None:
@@ -197,19 +199,6 @@ def quiet_exporter() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-@contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to, which becomes ``path`` if all goes well and vanishes otherwise."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.stem}.unfinished{path.suffix}')
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def check_suffix(path: str | Path) -> str:

@@ -1,6 +1,5 @@
 """Answers about photos as a COCO json."""
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmpartref.files.atomic_write import atomic_write
 from mmpartref.masks.iou import encode_masks
 
 
@@ -65,17 +65,11 @@ class CocoOutput:
 
     def write(self, path: str | Path) -> None:
         """Write the file whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             'info': {**self.info, 'empty_masks': self.empty_masks},
             'images': self._images,
             'annotations': self._annotations,
             'categories': [{'id': number, 'name': name} for name, number in self._ids.items()],
         }
-        unfinished = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        try:
+        with atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(content), encoding='utf-8')
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpartref.errors import FileInTheWayError, InputError
+from mmpartref.files.atomic_write import atomic_write
 from mmpartref.text import has_words
 
 Document = dict[str, Any]
@@ -161,7 +162,8 @@ def write_documents(documents: Mapping[str, Document], folder: str | Path) -> li
     refuse_existing(paths)
     Path(folder).mkdir(parents=True, exist_ok=True)
     for path, document in zip(paths, documents.values(), strict=True):
-        path.write_text(json.dumps(document), encoding='utf-8')
+        with atomic_write(path) as unfinished:
+            unfinished.write_text(json.dumps(document), encoding='utf-8')
     return paths
 
 

@@ -23,6 +23,7 @@ from mmengine.utils import ProgressBar
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, SUPER_CATEGORIES
 from mmpartref.datasets.toyparts.toy_scene import compose_scene
 from mmpartref.errors import FileInTheWayError, InputError
+from mmpartref.files.atomic_write import atomic_write
 
 SPLITS = ('train', 'val', 'test')
 VERSION = 1  # raise it whenever the same seed gives other pixels or another json
@@ -69,7 +70,8 @@ def make_toyparts(out_dir: str | Path, *, splits: Mapping[str, int], size: tuple
     if bar is not None:
         print(flush=True)
     manifest = {**parameters, 'splits': counts}
-    (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+    with atomic_write(root / MANIFEST) as unfinished:
+        unfinished.write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
     return {'out_dir': str(root), 'reused': False, **manifest}
 
 

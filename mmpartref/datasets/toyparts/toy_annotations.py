@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as mask_api
 
+from mmpartref.masks.rle import union
+
 MIN_AREA = 12  # px; a part of which less is visible is left out of json and label map alike
 
 
@@ -38,7 +40,7 @@ def to_segmentation(mask: NDArray[np.uint8]) -> list[list[float]] | dict[str, An
             if min(len(outline) for outline in outlines) < 3:
                 continue
             polygons = [(((outline - 0.5) / 2) + (left, top)).ravel().tolist() for outline in outlines]
-            decoded = mask_api.merge(mask_api.frPyObjects(polygons, height, width))
+            decoded = union(mask_api.frPyObjects(polygons, height, width), mask.shape)
             if decoded['counts'] == code['counts']:
                 return polygons
     return {'size': [height, width], 'counts': code['counts'].decode('ascii')}

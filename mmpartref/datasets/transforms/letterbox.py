@@ -45,7 +45,8 @@ class Letterbox(BaseTransform):
     Args:
         size: network input, (H, W) or one number for both, in pixels.
         half_pixel: see ``letterbox_matrix``. False is the published geometry.
-        fill: colour of the margins, RGB grey levels.
+        fill: colour of the margins, RGB grey levels; CLIP's mean by default. Where a config gives none,
+            ``fill_letterbox`` sets the mean of its ``model.data_preprocessor``.
 
     Raises:
         ValueError: ``size`` is not one or two positive integers.

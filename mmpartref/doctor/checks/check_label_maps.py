@@ -13,6 +13,7 @@ from mmpartref.datasets.coco.records import PartName
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PART_MAP_BACKGROUND
 from mmpartref.doctor.category_names import MAP_LABELS
 from mmpartref.files.plain_file import open_plain_file
+from mmpartref.masks.rle import union
 
 # pixels: a strip narrower than this is what two ways to draw an outline leave between them.
 STRIP = 3
@@ -46,7 +47,7 @@ def difference(labels: np.ndarray, rles: Mapping[int, list[dict]], limits: Limit
     """
     # Masks come column by column; everything else is laid out so, too, and the order of rows and columns is no matter.
     labels = np.asfortranarray(labels)
-    masks = {label: coco_mask.decode(coco_mask.merge(members)) for label, members in rles.items()}
+    masks = {label: coco_mask.decode(union(members, labels.shape)) for label, members in rles.items()}
     # Bit k of a pixel: the mask of the k-th label covers it.
     bits = np.zeros(labels.shape, np.min_scalar_type(1 << len(masks)), order='F')
     bit_of = np.zeros(256, bits.dtype)

@@ -1,6 +1,5 @@
 """Writing a mended json and the log of what was changed."""
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from mmpartref.datasets.coco.read_coco import read_json
 from mmpartref.doctor.layout import SPLITS, find_splits
 from mmpartref.doctor.repair.fix_records import RecordMender
 from mmpartref.errors import FileInTheWayError, InputError
+from mmpartref.files.atomic_write import atomic_write
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,12 @@ def repair(root: str | Path, out: str | Path, annotations: str | Path | None = N
             continue
         repairs = RecordMender(document).mend()
         ann_file, log_file = folder / f'{split.name}.json', folder / f'{split.name}.repairs.jsonl'
-        write_whole(log_file, ''.join(json.dumps(change.as_dict()) + '\n' for change in repairs))
-        write_whole(ann_file, json.dumps(document))
+        with atomic_write(log_file) as unfinished:
+            unfinished.write_text(''.join(json.dumps(change.as_dict()) + '\n' for change in repairs), encoding='utf-8')
+        with atomic_write(ann_file) as unfinished:
+            unfinished.write_text(json.dumps(document), encoding='utf-8')
         done.append(RepairedSplit(split.name, ann_file, log_file, Counter(change.code for change in repairs)))
     return done
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a new file whole or not at all."""
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text, encoding='utf-8')
-    os.replace(partial, path)
 
 
 def format_repairs(splits: list[RepairedSplit]) -> str:

@@ -1,11 +1,9 @@
 """Checkpoints that are whole or not there."""
-import errno
 import logging
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -16,45 +14,25 @@ from mmengine.runner import Runner
 from mmpartref.engine.resume.resumable_state_hook import ResumableStateHook
 from mmpartref.engine.resume.resume_point import POINTER
 from mmpartref.errors import CheckpointWriteError
+from mmpartref.files.atomic_write import atomic_write, unfinished_files
 from mmpartref.registry import HOOKS
 
 # What a run that was told to stop leaves behind; the next checkpoint replaces it.
 INTERRUPTED = 'interrupted.pth'
 
 
-def sync_folder(folder: str) -> None:
-    """Make a rename in the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems have no such call for folders.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def write_whole(content: bytes, path: str) -> None:
-    """Write a file under a temporary name in the same folder, sync it to disk and rename it.
+    """Write a file whole or not at all, and sync it to disk.
 
     Raises:
-        CheckpointWriteError: the disk is full or the folder cannot be written.
+        CheckpointWriteError: the disk is full, the folder cannot be written, or the path is not a plain file.
     """
-    temporary, folder = f'{path}.part', os.path.dirname(path) or '.'
     try:
-        os.makedirs(folder, exist_ok=True)
-        with open(temporary, 'wb') as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(folder)
+        with atomic_write(path, fsync=True) as unfinished:
+            unfinished.write_bytes(content)
     except OSError as error:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise CheckpointWriteError(
-            f'cannot write {path}: {error.strerror}; the file of that name, if there was one, is as before') from None
+        raise CheckpointWriteError(f'cannot write {path}: {error.strerror or error}; the file of that name, if there '
+                                   'was one, is as before') from None
 
 
 def check_work_dir(work_dir: str) -> None:
@@ -188,8 +166,7 @@ class AtomicCheckpointHook(CheckpointHook):
         # Without it mmengine does not note a best checkpoint that comes before the next regular one.
         self.last_ckpt = runner.message_hub.runtime_info.get('last_ckpt')
         if is_main_process():
-            halves = [*Path(self.out_dir).glob('*.pth.part'), *Path(runner.work_dir).glob(f'{POINTER}.part')]
-            for path in sorted(halves):
+            for path in [*unfinished_files(self.out_dir, '*.pth'), *unfinished_files(runner.work_dir, POINTER)]:
                 path.unlink()
                 runner.logger.warning(f'removed {path}, which an earlier run had not written to its end')
 

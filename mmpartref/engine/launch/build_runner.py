@@ -22,6 +22,7 @@ from mmpartref.engine.launch.config_check import (
 )
 from mmpartref.engine.launch.detector_config import NEEDS_OPS, fill_categories, nodes, require_operations
 from mmpartref.engine.launch.fill_labels import fill_labels
+from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import use_resumable_loop
@@ -29,7 +30,7 @@ from mmpartref.engine.resume.resume_point import choose_resume_point
 from mmpartref.errors import ConfigError, MissingFileError
 from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.models.weights.checkpoints import read_outline
-from mmpartref.registry import SCOPE
+from mmpartref.registry import MODELS, SCOPE, argument
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -170,6 +171,7 @@ def build_runner(cfg: Config) -> Runner:
     fit_to_hardware(cfg)
     fill_categories(cfg)
     fill_labels(cfg)
+    fill_letterbox(cfg)
     skip_initial_weights(cfg)
     if cfg.model.get('type') == 'ReferringDetector':
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'DetectorCategoriesHook'}]
@@ -228,13 +230,13 @@ def dump_header(cfg: Config) -> dict[str, Any]:
     if cfg.test_dataloader.dataset.get('absent') is not None:
         header['absent'] = AbsentPartSampler(**cfg.test_dataloader.dataset.absent).describe()
     if model.get('type') == 'ReferringDetector':
-        for key, default in (('resolver', 'text'), ('rule', 'union'), ('targets', 'parts'), ('score_threshold', 0.5)):
-            header[key] = model.get(key, default)
+        for key in ('resolver', 'rule', 'targets', 'score_threshold'):
+            header[key] = argument(MODELS, model, key)
         return header
-    decode = model.get('decode')
+    decode = argument(MODELS, model, 'decode')
     return {
         **header,
         'decode': decode,
-        'threshold': get_decode(decode, model.get('threshold')).threshold if decode else None,
+        'threshold': get_decode(decode, argument(MODELS, model, 'threshold')).threshold if decode else None,
         'choices': choices_line(published_choices(cfg)),
     }

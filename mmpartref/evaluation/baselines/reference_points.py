@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
 from mmpartref.datasets.transforms.letterbox import Letterbox
@@ -27,9 +26,9 @@ from mmpartref.evaluation.baselines.mean_mask import MeanMaskAnswer, fit_mean_ma
 from mmpartref.evaluation.dumps.dump import PredictionDump, in_order
 from mmpartref.evaluation.dumps.predictions import PhotoPredictions, as_text, read_expression
 from mmpartref.masks.iou import encode_masks
-from mmpartref.masks.rle import decode_refs
+from mmpartref.masks.rle import decode_refs, union
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, MaskDecode, get_decode
-from mmpartref.registry import DATASETS, SCOPE, TRANSFORMS
+from mmpartref.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, argument
 
 KINDS = ('mean-mask', 'whole-object', 'decode-ceiling')
 # A line of progress after this many photos.
@@ -150,8 +149,8 @@ def decode_of(cfg: Mapping[str, Any], asked: Mapping[str, Any], split: str) -> t
                          'exactly one')
     with DefaultScope.overwrite_default_scope(SCOPE):
         letterbox = TRANSFORMS.build(steps[0])
-    # The model's own defaults where the config is silent.
-    return get_decode(model.get('decode', 'cris'), model.get('threshold')), letterbox, model.get('size_divisor', 32)
+    name, threshold, divisor = (argument(MODELS, model, key) for key in ('decode', 'threshold', 'size_divisor'))
+    return get_decode(name, threshold), letterbox, divisor
 
 
 # What is answered.
@@ -189,7 +188,7 @@ def whole_objects(entry: dict) -> list[tuple[dict, float]]:
     rles: dict[str, list[dict]] = {}
     for ref in entry['refs']:
         rles.setdefault(ref['super_category'], []).extend(ref['rles'])
-    objects = {owner: as_text(coco_mask.merge(parts)) for owner, parts in rles.items()}
+    objects = {owner: as_text(union(parts, (entry['height'], entry['width']))) for owner, parts in rles.items()}
     return [(objects[ref['super_category']], 1.0) for ref in entry['refs']]
 
 

@@ -25,7 +25,7 @@ from mmpartref.evaluation.diagnosis.failure_kinds import (
     kind_of,
 )
 from mmpartref.evaluation.diagnosis.left_right import SideLanding, left_right_figures, mirrored, side_landing
-from mmpartref.evaluation.diagnosis.pixel_breakdown import Landing, count_landing, merge
+from mmpartref.evaluation.diagnosis.pixel_breakdown import Landing, count_landing
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.predictions import Prediction
 from mmpartref.evaluation.scoring.grouped_metrics import SIZES, size_name
@@ -33,6 +33,7 @@ from mmpartref.evaluation.scoring.iou_metrics import TABLE_THRESHOLD, mean, prec
 from mmpartref.evaluation.scoring.score_dump import BAR_FROM
 from mmpartref.masks.boundary import BAND_RATIO, boundary_overlap
 from mmpartref.masks.iou import Overlap
+from mmpartref.masks.rle import union
 
 ALL = 'all'
 # How a mask fits its part, from its precision and recall alone; see ``fit_of``.
@@ -85,7 +86,7 @@ def diagnose_photo(photo: Sequence[Prediction]) -> list[Diagnosed]:
         siblings = [other for place, other in enumerate(photo)
                     if place != number and other.super_category == each.super_category]
         landing = count_landing(each, siblings)
-        boundary = boundary_overlap(each.pred, merge(each.truth, each.pred['size'])) if landing.true_area else None
+        boundary = boundary_overlap(each.pred, union(each.truth, each.pred['size'])) if landing.true_area else None
         found.append(Diagnosed(each, landing, kind_of(landing), boundary, mirrored(each.expression) is not None,
                                side_landing(each, photo)))
     return found

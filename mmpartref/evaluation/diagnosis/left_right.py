@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmpartref.evaluation.diagnosis.failure_kinds import COVERED
-from mmpartref.evaluation.diagnosis.pixel_breakdown import area, merge, overlap_of
+from mmpartref.evaluation.diagnosis.pixel_breakdown import area, overlap_of
 from mmpartref.evaluation.dumps.predictions import Prediction
 from mmpartref.evaluation.scoring.iou_metrics import align, percent
 from mmpartref.masks.iou import Overlap
+from mmpartref.masks.rle import union
 
 SIDE = re.compile(r'\b(left|right)\b', re.IGNORECASE)
 
@@ -52,7 +53,7 @@ def side_landing(prediction: Prediction, photo: Sequence[Prediction]) -> SideLan
     rles = [rle for other in photo if other.expression.lower() == words for rle in other.truth]
     if not rles or not prediction.truth:
         return None
-    truths = [merge(each, prediction.pred['size']) for each in (prediction.truth, rles)]
+    truths = [union(each, prediction.pred['size']) for each in (prediction.truth, rles)]
     own, mirror = (overlap_of(prediction.pred, truth) for truth in truths)
     covered = [each.inter >= COVERED * area(truth) for each, truth in zip((own, mirror), truths, strict=True)]
     return SideLanding(own, mirror, all(covered))

@@ -13,8 +13,8 @@ from fractions import Fraction
 from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation.dumps.predictions import Prediction
-from mmpartref.evaluation.scoring.threshold_sweep import union
 from mmpartref.masks.iou import Overlap
+from mmpartref.masks.rle import union
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,6 @@ class Landing:
         return self.pred_area - self.whole.inter
 
 
-def merge(rles: Sequence[dict], size: Sequence[int]) -> dict:
-    """Return the union of RLEs on a photo of ``size`` (h, w); an empty mask where there is none."""
-    if not rles:
-        return union([], size)
-    return rles[0] if len(rles) == 1 else coco_mask.merge(list(rles))
-
-
 def area(rle: dict) -> int:
     """Return an RLE's pixels."""
     return int(coco_mask.area(rle))
@@ -116,7 +109,7 @@ def count_landing(prediction: Prediction, siblings: Sequence[Prediction]) -> Lan
         siblings: the photo's other expressions of the same super-category; only their ``part`` and ``truth`` count.
     """
     size = prediction.pred['size']
-    truth = merge(prediction.truth, size)
+    truth = union(prediction.truth, size)
     own = overlap_of(prediction.pred, truth)
     named, named_overlap = truth, own
     by_part: dict[str, list[dict]] = {}
@@ -124,19 +117,19 @@ def count_landing(prediction: Prediction, siblings: Sequence[Prediction]) -> Lan
         by_part.setdefault(sibling.part, []).extend(sibling.truth)
     instances = by_part.pop(prediction.part, [])
     if instances:
-        named = merge([truth, *instances], size)
+        named = union([truth, *instances], size)
         named_overlap = overlap_of(prediction.pred, named)
-    masks = {name: merge(rles, size) for name, rles in by_part.items() if rles}
+    masks = {name: union(rles, size) for name, rles in by_part.items() if rles}
     overlaps = {name: overlap_of(prediction.pred, rle) for name, rle in masks.items()}
     pixels = dict.fromkeys(masks, 0)
     taken, counted = named, named_overlap.inter
     for name in sorted(masks, key=lambda name: (area(masks[name]), name)):
         if overlaps[name].inter:
-            taken = coco_mask.merge([taken, masks[name]])
+            taken = union([taken, masks[name]], size)
             reached = shared(prediction.pred, taken)
             pixels[name] = reached - counted
             counted = reached
-    whole = merge([named, *masks.values()], size)
+    whole = union([named, *masks.values()], size)
     return Landing(
         pred_area=area(prediction.pred),
         true_area=area(truth),

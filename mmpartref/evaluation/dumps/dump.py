@@ -17,7 +17,6 @@ RLEs are COCO's compressed ones, ``counts`` as a string; ``pycocotools.mask.deco
 """
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any
 
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.evaluation.dumps.predictions import Candidate, PhotoPredictions, Prediction, as_text
+from mmpartref.files.atomic_write import atomic_write
 from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
 from mmpartref.masks.rle import rle_from_rle
 
@@ -58,24 +58,17 @@ class PredictionDump:
     photos: list[PhotoPredictions]
 
     def write(self, path: str | Path) -> None:
-        """Write the file whole or not at all: under another name first, then renamed.
+        """Write the file whole or not at all.
 
         Raises:
             ValueError: the header cannot be written as JSON, or uses a name of the file's own.
         """
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         header = encode_header(self.header)
-        part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-        try:
-            with open(part, 'w', encoding='utf-8') as file:
-                file.write(f'{{"header": {header},\n"photos": [')
-                for number, photo in enumerate(self.photos):
-                    file.write((',\n' if number else '\n') + json.dumps(as_record(photo), allow_nan=False))
-                file.write('\n]}\n')
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_write(path) as unfinished, unfinished.open('w', encoding='utf-8') as file:
+            file.write(f'{{"header": {header},\n"photos": [')
+            for number, photo in enumerate(self.photos):
+                file.write((',\n' if number else '\n') + json.dumps(as_record(photo), allow_nan=False))
+            file.write('\n]}\n')
 
 
 def as_record(photo: PhotoPredictions) -> dict[str, Any]:

@@ -3,13 +3,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pycocotools import mask as coco_mask
-
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.dumps.predictions import Candidate, Prediction, as_text
+from mmpartref.evaluation.dumps.predictions import Prediction, as_text
 from mmpartref.evaluation.scoring.conventions import EmptyRule
 from mmpartref.evaluation.scoring.iou_metrics import score_photo, summarise
+from mmpartref.masks.rle import union
 
 THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 
@@ -31,17 +30,8 @@ def cut(prediction: Prediction, threshold: float, rule: Literal['union', 'top1']
     chosen = [each for each in prediction.candidates if each.score >= threshold]
     if rule == 'top1':
         chosen = sorted(chosen, key=lambda each: -each.score)[:1]
-    return replace(prediction, pred=union(chosen, prediction.pred['size']),
+    return replace(prediction, pred=as_text(union([each.mask for each in chosen], prediction.pred['size'])),
                    score=max((each.score for each in chosen), default=0.0))
-
-
-def union(candidates: Sequence[Candidate], size: Sequence[int]) -> dict:
-    """Return the union of the candidates' masks on a photo of ``size`` (h, w), empty where there is none."""
-    if not candidates:
-        return {'size': list(size), 'counts': as_text(coco_mask.frPyObjects(
-            {'size': list(size), 'counts': [size[0] * size[1]]}, *size))['counts']}
-    rles = [{'size': each.mask['size'], 'counts': each.mask['counts'].encode('ascii')} for each in candidates]
-    return as_text(coco_mask.merge(rles))
 
 
 def dump_at(dump: PredictionDump, threshold: float, rule: Literal['union', 'top1'] = 'union') -> PredictionDump:

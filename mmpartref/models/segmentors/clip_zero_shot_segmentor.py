@@ -1,5 +1,5 @@
 """CLIP without any training, pixel by pixel: the floor a CLIP-driven model has to rise from."""
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmpartref.errors import InputError, InputTypeError
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.models.segmentors.probability_masks import heat_map, on_photo, write_prediction
+from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
@@ -75,6 +76,9 @@ class CLIPZeroShotSegmentor(BaseModel):
         self.decode = get_decode('aligned', threshold)
         self.keep_candidates = keep_candidates
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
+        # What the cached background vectors were made from, and these (B, E).
+        self._background_key: Hashable = None
+        self._background_vectors: torch.Tensor | None = None
 
     def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Return unit vectors (len(texts), E), averaged over the prompts."""
@@ -83,11 +87,30 @@ class CLIPZeroShotSegmentor(BaseModel):
         vectors = F.normalize(self.text_encoder(self.text_encoder.tokenizer(filled).to(device))[1], dim=1)
         return F.normalize(vectors.unflatten(0, (len(texts), len(self.prompts))).mean(dim=1), dim=1)
 
+    def embed_background(self) -> torch.Tensor:
+        """Return the background's unit vectors (B, E), in evaluation cached until a weight or a string changes."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.embed_texts(self.background)
+        device = next(self.text_encoder.parameters()).device
+        stamp = TextFeatureCache.stamp(self.text_encoder, device)
+        if stamp is None:
+            return self.embed_texts(self.background)
+        key = (stamp, tuple(self.prompts), tuple(self.background))
+        if self._background_vectors is None or key != self._background_key:
+            self._background_vectors = self.embed_texts(self.background)
+            self._background_key = key
+        return self._background_vectors
+
+    def train(self, mode: bool = True) -> 'CLIPZeroShotSegmentor':
+        """Switch between training and evaluation; clears the cached background, since an EMA swaps weights then."""
+        self._background_vectors = None
+        return super().train(mode)
+
     def probabilities(self, images: torch.Tensor, expressions: Sequence[str],
                       image_index: torch.Tensor) -> torch.Tensor:
         """Return (M, h', w') for M expressions of photos (N, 3, H, W), on the backbone's own grid."""
         dense = F.normalize(self.backbone.dense(images), dim=1)  # (N, E, h', w')
-        background = self.embed_texts(self.background)  # (B, E)
+        background = self.embed_background()  # (B, E)
         against = torch.einsum('nehw,be->nbhw', dense, background)
         wanted = torch.einsum('mehw,me->mhw', dense[image_index], self.embed_texts(expressions))
         scores = torch.cat([wanted[:, None], against[image_index]], dim=1)  # (M, 1 + B, h', w')

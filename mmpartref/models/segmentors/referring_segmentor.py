@@ -259,8 +259,19 @@ class ReferringSegmentor(BaseModel):
             losses['loss_photo_labels'] = self.auxiliary_head.loss(labels, data_samples)
         if all('skipped' in sample for sample in data_samples):
             # No photo of this batch could be read; the step is taken, for the sake of the other processes.
-            losses = {name: 0 * value for name, value in losses.items()}
+            losses = dict.fromkeys(losses, self._zero_loss(logits, presence, labels))
         return {**losses, 'train_mIoU': self._batch_iou(logits.detach(), target)}
+
+    def _zero_loss(self, *outputs: torch.Tensor | None) -> torch.Tensor:
+        """Return a zero () with the gradient 0 for the network's outputs and for every trainable parameter.
+
+        ``0 * loss`` would be NaN for an infinite loss, and so would its gradient be. The outputs take part because the
+        backward pass of SyncBN waits for the other processes, the parameters because DDP waits for all gradients.
+        """
+        zeros = [(0 * each.float().nan_to_num(0.0, 0.0, 0.0)).sum() for each in outputs if each is not None]
+        # The sum of an empty slice reads no value.
+        zeros += [each[None][:0].sum(dtype=torch.float32) for each in self.parameters() if each.requires_grad]
+        return torch.stack(zeros).sum()
 
     def _batch_iou(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         predicted = logits.sigmoid() > self.decode.threshold

@@ -13,7 +13,8 @@ class TextFeatureCache:
     """Encodes each string once for as long as the text encoder's weights, device and precision stay the same.
 
     Only for evaluation: features kept this way have no gradient. Writing into a weight raises its version, which is
-    noticed; writing into ``weight.data`` (as an EMA's swap does) is not, so whoever might do that calls ``clear``.
+    noticed; writing into ``weight.data`` (as an EMA's swap does) is not, nor is a change of an encoder that has neither
+    parameters nor buffers, so whoever might do that calls ``clear``.
 
     Attributes:
         encoded: rows that went through the encoder so far.
@@ -27,7 +28,7 @@ class TextFeatureCache:
 
     def encode(self, encoder: nn.Module, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return words (U, L, D) and sentence (U, E) of token rows (U, L), as ``encoder(tokens)`` does."""
-        stamp = self.stamp(encoder)
+        stamp = self.stamp(encoder, tokens.device)
         if stamp is None:
             return encoder(tokens)
         if stamp != self._stamp:
@@ -54,14 +55,15 @@ class TextFeatureCache:
         self._kept.clear()
 
     @staticmethod
-    def stamp(encoder: nn.Module) -> Hashable:
-        """Return what changes whenever the features might: every weight's identity, version and place, and autocast.
+    def stamp(encoder: nn.Module, device: torch.device) -> Hashable:
+        """Return what changes whenever the features might.
 
-        None where a weight was made in inference mode and has no version.
+        That is the encoder's identity, every weight's identity, version, address and dtype, the tokens' device, and
+        autocast there. None where a weight was made in inference mode and has no version.
         """
         tensors = [*encoder.parameters(), *encoder.buffers()]
         if any(each.is_inference() for each in tensors):
             return None
         weights = tuple((id(each), each._version, each.data_ptr(), each.dtype) for each in tensors)
-        kind = tensors[0].device.type
-        return weights, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        autocast = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
+        return id(encoder), weights, device, autocast

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from mmpartref.errors import MissingWeightsError, WeightsError
+from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.checkpoint_content import restore
 from mmpartref.models.weights.torchscript import check_archive_size, is_torchscript, read_torchscript, starts_as_archive
@@ -136,8 +137,5 @@ def _read_archive(path: Path) -> dict[str, torch.Tensor]:
 
 def write_checkpoint(state: Mapping[str, torch.Tensor], path: str | Path) -> None:
     """Write ``{'state_dict': state}``; an older file is replaced only once the new one is complete."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.unfinished')
-    torch.save({'state_dict': dict(state)}, unfinished)
-    unfinished.replace(path)
+    with atomic_write(path) as unfinished, unfinished.open('wb') as file:
+        torch.save({'state_dict': dict(state)}, file)

@@ -14,7 +14,7 @@ from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.standard_json import Document, by_id, check_pointers, compare, field
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES
 from mmpartref.errors import InputError, MissingFileError
-from mmpartref.masks.rle import rle_from_segmentation
+from mmpartref.masks.rle import rle_from_segmentation, union
 
 SOURCE = 'SPIN'
 SPLITS = ('train', 'val', 'test')
@@ -150,14 +150,14 @@ def describe_containment(level: str, children: Document, parents: Document, fold
                       if level == 'subparts' and wanted[each['id']] not in kinds.values()})
     path = folder / f'spin_{split}_{level}.json'
     above = folder / f"spin_{split}_{'parts' if level == 'subparts' else 'wholes'}.json"
-    union = _unions(parents, kinds if level == 'subparts' else {}, above)
+    masks = _unions(parents, kinds if level == 'subparts' else {}, above)
     sizes = {each['id']: (each['height'], each['width']) for each in children['images']}
     counts: Counter[str] = Counter()
     share = 0.0
     for record in children['annotations']:
         rle = rle_of(record, sizes[record['image_id']], path)
         area = 0 if rle is None else int(coco_mask.area(rle))
-        parent = union.get((record['image_id'], wanted[record['category_id']]))
+        parent = masks.get((record['image_id'], wanted[record['category_id']]))
         inside = int(coco_mask.area(coco_mask.merge([rle, parent], intersect=True))) if area and parent else 0
         counts['empty'] += not area
         counts['without'] += parent is None
@@ -192,4 +192,4 @@ def _unions(document: Document, kinds: dict[int, tuple[str, str]], path: Path) -
         rle = rle_of(record, sizes[record['image_id']], path)
         if rle is not None:
             groups.setdefault((record['image_id'], kinds.get(record['category_id'])), []).append(rle)
-    return {key: coco_mask.merge(rles) for key, rles in groups.items()}
+    return {key: union(rles, sizes[key[0]]) for key, rles in groups.items()}
