@@ -13,7 +13,7 @@ from mmpartref.engine.launch.build_runner import build_runner, load_config
 from mmpartref.errors import ConfigError, WeightsError
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPLIT = 'partimagenet_parts_25_15'
 OOD = 'partimagenet_ood'
 

@@ -18,7 +18,7 @@ from mmpartref.datasets.protocols.split_file import spoken
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.registry import DATASETS
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+CONFIGS = Path(__file__).parents[3] / 'configs'
 CATEGORIES = {spoken(owner, part) for owner, parts in PARTS.items() for part in parts}
 Write = Callable[[dict], str]
 

@@ -21,7 +21,7 @@ from mmpartref.evaluation.scoring.grouped_metrics import by_instances, by_part, 
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
 
-TOOL = Path(__file__).parents[2] / 'tools/compare.py'
+TOOL = Path(__file__).parents[3] / 'tools/compare.py'
 PARTS = [('car', 'tire'), ('car', 'body'), ('bird', 'head')]
 HEADER = {'config': 'configs/cris.py', 'decode': 'aligned', 'device': 'CPU', 'parameters': 5_040_000,
           'gflops_per_expression': 1.25, 'seconds_per_photo': 0.125}

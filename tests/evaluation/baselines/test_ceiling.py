@@ -12,7 +12,7 @@ from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.predictions import PhotoPredictions, read_sample
 from mmpartref.evaluation.scoring.score_dump import score_dump
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIZE = (120, 120)
 
 

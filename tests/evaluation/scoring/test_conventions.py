@@ -15,7 +15,7 @@ from mmpartref.evaluation.scoring.grouped_metrics import group_figures
 from mmpartref.evaluation.scoring.iou_metrics import format_table, score_photo, summarise, under_empty_rule
 from mmpartref.evaluation.scoring.threshold_sweep import sweep
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters.published.join_levels import join_levels
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

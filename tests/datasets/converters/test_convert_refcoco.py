@@ -14,7 +14,7 @@ from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_refcoco
 from mmpartref.datasets.converters.standard_json import write_documents
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def ref(ref_id: int, ann_id: int, image_id: int, split: str, *texts: str) -> dict[str, Any]:

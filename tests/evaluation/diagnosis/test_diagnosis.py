@@ -19,7 +19,7 @@ from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.masks.iou import encode_masks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

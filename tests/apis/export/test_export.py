@@ -20,7 +20,7 @@ from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.segmentor_config import load_segmentor
 from mmpartref.errors import ExportError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOOL = str(ROOT / 'tools' / 'export.py')
 ONNX_SIZE, PT2_SIZE = (64, 96), (96, 64)
 # (N, M, U): one of each, more and less of each than of the others.

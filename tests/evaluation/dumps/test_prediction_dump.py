@@ -14,7 +14,7 @@ from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEADER = {'config': 'cris.py', 'checkpoint': 'epoch_1.pth', 'decode': 'aligned', 'threshold': 0.5, 'ann_file': None}
 
 

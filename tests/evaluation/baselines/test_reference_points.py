@@ -28,7 +28,7 @@ from mmpartref.models.segmentors.mask_decode import get_decode
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
-TOOLS = Path(__file__).parents[2] / 'tools'
+TOOLS = Path(__file__).parents[3] / 'tools'
 CATEGORIES = {1: ('Car Body', 'Car'), 2: ('Car Tire', 'Car'), 3: ('Bird Head', 'Bird'), 4: ('Bird Tail', 'Bird')}
 TEST_PIPELINE = [{'type': 'LoadImage'}, {'type': 'Letterbox', 'size': 64, 'half_pixel': True},
                  {'type': 'PackReferringInputs'}]

@@ -14,7 +14,7 @@ from mmpartref.evaluation.dumps.predictions import read_sample
 from mmpartref.evaluation.scoring.iou_metrics import score_photo
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, harmonic_mean, summarise_protocol, tag_rows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROTOCOL = 'partimagenet_parts_25_15'
 # Seen are quadruped head (IoU 1 and 0.5) and boat sail (0), unseen car body (0.8) and fish tail (0.6, 0.2).
 EXPECTED = {

@@ -14,7 +14,7 @@ from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KILL_ONCE = """
 import os
 import signal

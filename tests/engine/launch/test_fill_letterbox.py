@@ -16,7 +16,7 @@ from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.registry import SCOPE, TRANSFORMS
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+CONFIGS = Path(__file__).parents[3] / 'configs'
 MEAN = (123.675, 116.28, 103.53)
 CHANGED = {'model.data_preprocessor.mean': MEAN}
 

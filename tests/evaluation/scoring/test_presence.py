@@ -21,7 +21,7 @@ from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_du
 from mmpartref.evaluation.scoring.threshold_sweep import dump_at
 from mmpartref.masks.iou import ExpressionScore, Overlap
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # super-category, part, true boxes, predicted boxes, kind of absence, presence
 ASKED = [

@@ -10,7 +10,7 @@ import torch
 from mmpartref.errors import PREEMPTED, PreemptedError, one_sentence_errors
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def ask(number: int = signal.SIGTERM) -> None:

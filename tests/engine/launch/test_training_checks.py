@@ -12,7 +12,7 @@ from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.engine.launch.training_checks import check_training
 from mmpartref.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope='module')
