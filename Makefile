@@ -29,7 +29,7 @@ help:
 	@echo 'make test-quick  the fast tests on mmcv-lite, nothing compiled'
 	@echo 'make test        compile full mmcv once and run all tests but the end-to-end ones'
 	@echo 'make test-e2e    servers, browsers, wheels in fresh environments, killed processes, notebooks'
-	@echo 'make lint        ruff and mypy'
+	@echo 'make lint        ruff, mypy, and the schema of the workflows'
 	@echo 'make audit       known vulnerabilities of the installed packages (pip-audit; queries api.osv.dev)'
 	@echo 'make fuzz        10,000 generated pickle programs against the reader of checkpoints'
 	@echo 'make docs        the documentation as web pages, in docs/_build/html'
@@ -82,7 +82,7 @@ announce-quick:
 announce announce-e2e:
 	@test -e $(TEST_ENV)/ready || echo 'Next: install torch, OpenMMLab and the test tools (2 min)'
 	@test -e $(TEST_ENV)/ready || ls $(WHEELS)/mmcv-*.whl > /dev/null 2>&1 || \
-	    echo 'Next: compile mmcv once, unless pip finds a wheel of it (4 min)'
+	    echo 'Next: compile mmcv once, unless pip finds a wheel of it (1 min)'
 
 test-quick: announce-quick $(QUICK_ENV)/ready
 	$(QUICK_ENV)/bin/python $(PYTEST) -m 'not slow and not e2e and not full_mmcv'
@@ -101,6 +101,7 @@ fuzz: $(TEST_ENV)/ready
 lint: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/ruff check .
 	$(TEST_ENV)/bin/mypy
+	$(TEST_ENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 audit: $(TEST_ENV)/ready
 	$(TEST_ENV)/bin/python .ci/audit.py $(AUDIT)

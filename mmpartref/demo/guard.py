@@ -40,7 +40,7 @@ class RequestGuard:
     def __init__(self, app: App, functions: Functions, limits: Limits) -> None:
         self.app, self.functions, self.limits = app, functions, limits
         self.examples = files_in_folder()  # what Gradio copied while the page was built
-        self.uploading = 0  # requests that are storing a file; each may take up to max_upload
+        self.uploading = 0  # bytes that requests on their way may still store
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope['type'] == 'lifespan':
@@ -53,8 +53,8 @@ class RequestGuard:
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, a rejected one with its sentence as JSON."""
         exchange = Exchange(scope, receive, send)
-        uploads = scope['path'] == UPLOAD and scope['method'] == 'POST'
-        self.uploading += uploads
+        reserved = self.size_of_upload(scope)
+        self.uploading += reserved
         try:
             await self.check(exchange)
             await self.app(exchange.scope, exchange.receive, exchange.send)
@@ -67,7 +67,14 @@ class RequestGuard:
             LOGGER.debug('%s ended by %s', scope['path'], type(error).__name__)
             await exchange.finish()
         finally:
-            self.uploading -= uploads
+            self.uploading -= reserved
+
+    def size_of_upload(self, scope: Message) -> int:
+        """Return the bytes that a request may store: none unless it is an upload, else as many as it announces."""
+        if scope['path'] != UPLOAD or scope['method'] != 'POST':
+            return 0
+        announced = header(scope['headers'], b'content-length') or b''
+        return min(int(announced) if announced.isdigit() else self.limits.max_upload, self.limits.max_upload)
 
     async def check(self, exchange: Exchange) -> None:
         """Check a request, and replace its content by what was checked.
@@ -84,7 +91,7 @@ class RequestGuard:
         elif path == UPLOAD:
             exchange.set_limit(self.limits.max_upload)
             # Those that are on their way count as if they were stored already.
-            room = self.limits.max_stored - self.uploading * self.limits.max_upload
+            room = self.limits.max_stored - self.uploading
             if room < 0 or await asyncio.to_thread(make_room, self.examples, room) > room:
                 raise RequestError(503, 'The page stores as many uploads as it may; try again in some minutes.')
         elif path == JOIN or CALL.fullmatch(path):

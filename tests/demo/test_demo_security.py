@@ -604,7 +604,7 @@ def test_uploads_on_their_way_count_as_stored():
 
     limits = Limits(max_bytes=100_000, max_stored=1_000_000)
     guard = RequestGuard(app, None, limits)
-    guard.uploading = limits.max_stored // limits.max_upload
+    guard.uploading = limits.max_stored
     sent = []
 
     async def send(message):
@@ -617,7 +617,7 @@ def test_uploads_on_their_way_count_as_stored():
              'headers': [(b'host', b'127.0.0.1'), (b'content-type', b'multipart/form-data; boundary=x')]}
     asyncio.run(guard(scope, receive, send))
     assert sent[0]['status'] == 503
-    assert guard.uploading == limits.max_stored // limits.max_upload
+    assert guard.uploading == limits.max_stored
 
 
 def test_room_for_uploads(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 The format of ``torch.export`` can hold pickles, the name of any function and Python expressions.
 """
 import json
+import keyword
 import re
 import zipfile
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ OPERATOR_NAMES = """
     floor_divide full full_like gather ge gelu group_norm gt hardsigmoid hardswish im2col index index_select
     layer_norm le leaky_relu lift_fresh_copy linalg_norm linalg_vector_norm linear linspace log log_softmax
     logical_and logical_not logical_or lt masked_fill masked_fill_ matmul max max_pool2d maximum mean min minimum
-    movedim mul mul_ narrow native_batch_norm native_layer_norm ne neg new_full new_ones new_zeros norm numpy_T ones
+    movedim mul mul_ narrow ne neg new_full new_ones new_zeros norm numpy_T ones
     ones_like pad permute pixel_shuffle pow prod reciprocal relu relu_ repeat repeat_interleave reshape roll rsqrt
     rsub scaled_dot_product_attention select sigmoid sign silu silu_ sin slice softmax split split_with_sizes sqrt
     squeeze stack sub sub_ sum sym_numel sym_size sym_storage_offset sym_stride tanh tile to topk transpose tril
@@ -34,9 +35,14 @@ OPERATOR_NAMES = """
     view view_as where zeros zeros_like
 """
 OPERATORS = frozenset(OPERATOR_NAMES.split())
-TARGET = re.compile(r'torch\.ops\.aten\.(\w+)\.\w+')
+TARGET = re.compile(r'torch\.ops\.aten\.(\w+)\.(?!_)\w+')
 PYTHON_TARGET = re.compile(r'torch\.sym_(max|min|not|float|int|ite)|'
                            r'_operator\.(add|sub|mul|truediv|floordiv|mod|neg|eq|ne|lt|le|gt|ge|and_|or_|getitem)')
+# torch writes the names of a graph into Python source, which it executes.
+NAME = re.compile(r'([A-Za-z_]\w*(\.\w+)*)?', re.ASCII)
+# Keys whose values are checked otherwise, are not names of a graph, or are written into the source as quoted text.
+OTHER_TEXTS = {'target', 'expr_str', 'in_spec', 'out_spec', 'metadata', 'as_string', 'as_strings', 'guards_code',
+               'torch_version'}
 # Sizes that depend on the input; sympy evaluates them as Python. One character at a time where there is a choice: an
 # expression that does not match fails at once.
 EXPRESSION = re.compile(r"(?:Symbol\('[su]\d{1,4}'(?:, (?:positive|nonnegative|integer|real)=(?:True|False)){0,4}\)|"
@@ -55,8 +61,25 @@ def pairs(value: Any) -> Iterator[tuple[str, Any]]:
             yield from pairs(each)
 
 
+def fault_of_names(value: Any) -> str:
+    """Return a name of a json document that is more than a name, '' if there is none."""
+    if isinstance(value, str):
+        return '' if NAME.fullmatch(value) else f'has the name {value!r:.80}'
+    faults: list[str] = []
+    if isinstance(value, dict):
+        faults = [fault_of_names(key) or ('' if key in OTHER_TEXTS else fault_of_names(each))
+                  for key, each in value.items()]
+    elif isinstance(value, list):
+        faults = [fault_of_names(each) for each in value]
+    return next(filter(None, faults), '')
+
+
 def fault_of_pair(key: str, value: Any) -> str:
     """Return what an entry of a program would run, '' if nothing."""
+    if key == 'forward_arg_names' and value and not all(is_argument(each) for each in value):
+        return 'has an argument whose name is not one'
+    if key in ('as_operator', 'as_graph') and value is not None:
+        return 'has a function as an argument'
     if key == 'target' and not is_known_target(value):
         return f'calls {value!r:.80}'
     if key == 'expr_str' and not (isinstance(value, str) and len(value) <= MAX_EXPRESSION
@@ -81,6 +104,11 @@ def is_known_target(value: Any) -> bool:
     return found[1] in OPERATORS if found else PYTHON_TARGET.fullmatch(value) is not None
 
 
+def is_argument(name: Any) -> bool:
+    """Tell whether a value is the name of an argument."""
+    return isinstance(name, str) and name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
+
+
 def fault_of_containers(spec: str) -> str:
     """Return what the description of a program's inputs or outputs would import, '' if nothing.
 
@@ -90,7 +118,7 @@ def fault_of_containers(spec: str) -> str:
         if key == 'type' and value not in CONTAINERS:
             return 'has inputs or outputs other than tuples, lists and dictionaries'
         keys = json.loads(value) if key == 'context' and value is not None else None
-        if keys is not None and not (isinstance(keys, list) and all(isinstance(each, str) for each in keys)):
+        if keys is not None and not (isinstance(keys, list) and all(is_argument(each) for each in keys)):
             return 'has inputs or outputs with keys that are not words'
     return ''
 
@@ -115,8 +143,9 @@ def check_pt2(path: str | Path) -> None:
                 if not FILE_NAMES.fullmatch(inside):
                     raise WeightsError(f'it holds {inside or name!r:.80}, of an older format or a pickle')
                 if inside.endswith('.json') and not inside.startswith('extra/'):
-                    faults = (fault_of_pair(*pair) for pair in pairs(json.loads(archive.read(name))))
-                    if fault := next(filter(None, faults), ''):
+                    document = json.loads(archive.read(name))
+                    faults = (fault_of_pair(*pair) for pair in pairs(document))
+                    if fault := next(filter(None, faults), '') or fault_of_names(document):
                         raise WeightsError(f'its {inside} {fault}')
     except WeightsError as error:
         raise WeightsError(f'{path} was not loaded: {error}; nothing in it was run') from None

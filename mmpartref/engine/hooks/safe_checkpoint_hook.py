@@ -4,7 +4,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 
-from mmpartref.engine.resume.resumed_checkpoint import check_resumed
+from mmpartref.engine.resume.resumed_checkpoint import check_resumed, clean_paths
 from mmpartref.errors import WeightsError
 from mmpartref.models.weights.checkpoint_content import pack, restore
 from mmpartref.models.weights.load_checkpoint import load_checkpoint
@@ -65,6 +65,9 @@ class SafeCheckpointHook(Hook):
         meta = checkpoint.get('meta')
         if isinstance(meta, dict):
             meta.pop(EXECUTED, None)
+        hub = checkpoint.get('message_hub')
+        if isinstance(hub, dict) and isinstance(hub.get('runtime_info'), dict):
+            clean_paths(runner, hub['runtime_info'])  # also for a call of runner.resume
         if runner._resume:
             try:
                 check_resumed(runner, checkpoint)

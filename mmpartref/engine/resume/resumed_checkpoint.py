@@ -18,7 +18,6 @@ from mmpartref.errors import WeightsError
 PATH_KEYS = re.compile(r'(best_ckpt(_.*)?|last_ckpt)')
 # Of torch's optimisers: which kernels they use.
 SWITCHES = ('fused', 'foreach', 'capturable', 'differentiable')
-CHECKPOINT_NAME = re.compile(r'[\w.-]+\.pth')
 
 
 def check_resumed(runner: Runner, checkpoint: dict) -> None:
@@ -33,10 +32,14 @@ def check_resumed(runner: Runner, checkpoint: dict) -> None:
     for fault in (state_fault(checkpoint), scheduler_fault(runner, checkpoint), optimizer_fault(runner, checkpoint)):
         if fault:
             raise WeightsError(fault)
-    info = checkpoint['message_hub']['runtime_info']
+    clean_paths(runner, checkpoint['message_hub']['runtime_info'])
+
+
+def clean_paths(runner: Runner, info: dict) -> None:
+    """Replace the paths of checkpoints in a message hub's information by those of the run's own files, in place."""
     folders = [folder_of(hook, runner) for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     for key in [key for key in info if isinstance(key, str) and PATH_KEYS.fullmatch(key)]:
-        own = own_checkpoint(info[key], folders or [runner.work_dir])
+        own = own_checkpoint(info[key], folders or [runner.work_dir], 'best_' if key.startswith('best_') else '')
         if own is None:
             del info[key]
         else:
@@ -53,10 +56,10 @@ def folder_of(hook: CheckpointHook, runner: Runner) -> str:
     return os.path.join(hook.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))
 
 
-def own_checkpoint(path: Any, folders: list[str]) -> str | None:
+def own_checkpoint(path: Any, folders: list[str], start: str) -> str | None:
     """Return the file in one of the folders that has the name of a message hub's checkpoint; None if there is none."""
     name = os.path.basename(path) if isinstance(path, str) else ''
-    if not CHECKPOINT_NAME.fullmatch(name):
+    if not name.startswith(start) or not name.endswith('.pth') or '\0' in name:
         return None
     files = (os.path.join(folder, name) for folder in folders)
     return next((file for file in files if os.path.isfile(file)), None)
@@ -118,7 +121,9 @@ def optimizer_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
             if isinstance(group, dict):
                 group.update({key: own[key] for key in SWITCHES if key in own})
         parameters = [parameter for own in each.optimizer.param_groups for parameter in own['params']]
-        if any(own.get('fused') for own in each.optimizer.param_groups) and not fits(state.get('state'), parameters):
+        ids = [index for group in state['param_groups'] if isinstance(group, dict) for index in group.get('params', ())]
+        if any(own.get('fused') for own in each.optimizer.param_groups) and (
+                ids != list(range(len(parameters))) or not fits(state.get('state'), parameters)):
             return "its optimizer's state has not the shapes of the parameters; resume with the config of that run"
     return ''
 

@@ -62,6 +62,8 @@ class Restorer:
         # By id: the original, so that its id stays taken, and the copy. None: the copy is being made.
         self.done: dict[int, tuple[Any, Any]] = {}
         self.array_bytes = 0
+        # Bytes of each storage of a tensor.
+        self.storages: dict[int, int] = {}
 
     def __call__(self, value: Any, where: str = 'the checkpoint', depth: int = 0) -> Any:
         """Return the copy.
@@ -139,7 +141,7 @@ class Restorer:
         return made.copy()
 
     def dense(self, tensor: torch.Tensor, where: str) -> torch.Tensor:
-        """Return a tensor on the same memory, without attributes and gradient; an expanded one as a copy.
+        """Return a tensor on the same memory, without attributes and gradient; one with overlaps or gaps as a copy.
 
         Raises:
             pickle.UnpicklingError: it is sparse, whose indices torch does not check, quantised or without values.
@@ -148,8 +150,10 @@ class Restorer:
             raise reject(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
         # Always: gradients and hooks are attributes that torch stores elsewhere than Python's.
         plain = torch.Tensor.detach(tensor)
-        if plain.numel() * plain.element_size() > plain.untyped_storage().nbytes():
-            # Several elements in one place: torch's fused kernels write behind it.
+        storage = plain.untyped_storage()
+        self.storages[storage._cdata] = storage.nbytes()
+        if not fills_its_memory(plain):
+            # Several elements in one place, or gaps: torch's fused kernels take them to lie one behind another.
             self.count(plain.numel() * plain.element_size(), where)
             plain = plain.contiguous()
         if isinstance(tensor, torch.nn.Parameter):
@@ -187,6 +191,16 @@ def restore(content: Any) -> Any:
         pickle.UnpicklingError: it holds anything else; the message says where.
     """
     return Restorer()(content)
+
+
+def fills_its_memory(tensor: torch.Tensor) -> bool:
+    """Tell whether a tensor's elements lie one behind another, in whatever order of its dimensions."""
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != expected:
+            return False
+        expected *= max(size, 1)
+    return True
 
 
 def versions_of(metadata: Any) -> OrderedDict[str, dict[str, int]]:

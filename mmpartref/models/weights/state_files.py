@@ -2,7 +2,6 @@
 import os
 import pickle
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,14 @@ import torch
 from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.checkpoint_content import restore
-from mmpartref.models.weights.torchscript import check_archive_size, is_torchscript, read_torchscript, starts_as_archive
+from mmpartref.models.weights.checkpoint_content import Restorer, restore
+from mmpartref.models.weights.torchscript import (
+    MAX_COMPRESSED,
+    check_archive_size,
+    is_torchscript,
+    read_torchscript,
+    starts_as_archive,
+)
 
 # Characters of a library's own complaint that a sentence repeats.
 MOST_SHOWN = 200
@@ -91,8 +96,10 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     try:
         if starts_as_archive(path):
             check_archive_size(path)
+            if not mmap:
+                check_storages(path)
         with mmengine_checkpoints_allowed():
-            content = torch.load(path, map_location, weights_only=True, mmap=mmap and zipfile.is_zipfile(path))
+            content = torch.load(path, map_location, weights_only=True, mmap=mmap and starts_as_archive(path))
         return restore(content)
     except WeightsError as error:
         raise WeightsError(f'{path} was not loaded: {error}') from error
@@ -105,6 +112,21 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     except Exception as error:
         # Bytes that are no pickle trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
         raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({in_words(error)})') from error
+
+
+def check_storages(path: Path) -> None:
+    """Compare the tensors of an archive with its size, while they are still in the file.
+
+    Raises:
+        WeightsError: one file in the archive is read under many names, which torch's reader takes for the same.
+    """
+    with mmengine_checkpoints_allowed():
+        content = torch.load(path, 'cpu', weights_only=True, mmap=True)
+    restorer = Restorer()
+    restorer(content)
+    inside, size = sum(restorer.storages.values()), path.stat().st_size
+    if inside > size + MAX_COMPRESSED:
+        raise WeightsError(f'the tensors in its {size:,} bytes have {inside:,}')
 
 
 def in_words(error: Exception) -> str:

@@ -22,6 +22,8 @@ MAX_DEPTH = 100
 MAX_MODULES = 100_000
 # Names of the tensors' files, as torch writes them. Digits only: torch's reader does not tell capital from small
 # letters, so that one file could be read under many names.
+# The extra field of a zip archive that gives a file a second name, which some readers use and torch's does not.
+UNICODE_PATH = 0x7075
 DATA_NAME = re.compile(r'[^/]+/data/\d+')
 # Bytes that an archive may hold beyond its own size: torch compresses no tensors.
 MAX_COMPRESSED = 64 << 20
@@ -135,7 +137,10 @@ class TensorReader:
         elements = self.storages[key]
         if elements.dtype != dtype:
             raise WeightsError(f'storage {key} has two types, {elements.dtype} and {dtype}')
-        return torch.as_strided(elements, size, stride, offset)
+        made = torch.as_strided(elements, size, stride, offset)
+        if made.numel() > elements.numel():
+            raise WeightsError(f'a tensor is larger than its storage {key}')
+        return made
 
 
 def is_torchscript(path: Path) -> bool:
@@ -177,6 +182,16 @@ def directory_is_at_end(file: BinaryIO, end: list[Any], size: int) -> bool:
     return end[5] + end[6] == place
 
 
+def extra_fields(extra: bytes) -> set[int]:
+    """Return the identifiers of the extra fields of a file in a zip archive."""
+    found = set()
+    while len(extra) >= 4:
+        kind, size = struct.unpack('<HH', extra[:4])
+        found.add(kind)
+        extra = extra[4 + size:]
+    return found
+
+
 def check_archive_size(path: Path, *, numbered_only: bool = True) -> None:
     """Compare what a zip archive says it holds with its size, before anything is read into memory.
 
@@ -195,6 +210,9 @@ def check_archive_size(path: Path, *, numbered_only: bool = True) -> None:
             raise WeightsError('it is damaged or cut short: its directory is not at its end, where torch writes it')
     with zipfile.ZipFile(path) as archive:
         inside = sum(each.file_size for each in archive.infolist())
+        if any(each.filename != each.orig_filename or UNICODE_PATH in extra_fields(each.extra)
+               for each in archive.infolist()):
+            raise WeightsError('one of its files has two names')
         odd = [name for name in archive.namelist() if '/data/' in name.lower() and not DATA_NAME.fullmatch(name)]
         if odd and numbered_only:
             raise WeightsError(f'it holds {odd[0]!r:.80}; torch numbers the files of tensors')

@@ -86,12 +86,32 @@ def test_what_the_exporter_writes_is_loaded(good):
     (replaced('expr_str', 'x.y'), 'computes a size by'),
     (replaced('use_pickle', True), 'holds a pickle'),
     (with_context({'__enum__': True, 'fqn': 'antigravity:x', 'name': 'y'}), 'keys that are not words'),
+    (with_context(['a=open("/nowhere")']), 'keys that are not words'),
+    (replaced('forward_arg_names', ['a=print()']), 'argument whose name is not one'),
+    (replaced('forward_arg_names', ['class']), 'argument whose name is not one'),
+    (replaced('name', 'x"+str(print())+"'), 'has the name'),
+    (replaced('fqn', 'layer.weight"'), 'has the name'),
+    (replaced('target', 'torch.ops.aten.cat.__class__'), 'calls'),
+    (replaced('target', 'torch.ops.aten.native_batch_norm.default'), 'calls'),
     (replaced('in_spec', '[1, {"type": "collections.defaultdict", "context": "null", "children_spec": []}]'),
      'other than tuples'),
 ])
 def test_what_would_run_is_rejected(good, tmp_path, change, message):
     with pytest.raises(WeightsError, match=f'was not loaded: .*{message}.*; nothing in it was run'):
         load_exported(changed(good, tmp_path, change))
+
+
+def test_names_of_weights_are_names(good, tmp_path):
+    """torch writes them into the source that it executes."""
+    path = tmp_path / 'evil.pt2'
+    with zipfile.ZipFile(good) as old, zipfile.ZipFile(path, 'w') as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name.endswith('.json'):
+                content = content.replace(b'"layer.weight"', json.dumps('w"+str(print(1))+"').encode())
+            new.writestr(name, content)
+    with pytest.raises(WeightsError, match='has the name'):
+        load_exported(path)
 
 
 @pytest.mark.parametrize('name', ['serialized_state_dict.pt', 'data/weights/model.pt', 'data/constants/custom_obj_0',

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmpartref.engine.resume.resume_point import last_good
-from mmpartref.engine.resume.resumed_checkpoint import optimizer_fault, scheduler_fault
+from mmpartref.engine.resume.resumed_checkpoint import optimizer_fault, own_checkpoint, scheduler_fault
 
 
 class Net(BaseModel):
@@ -81,6 +81,18 @@ def test_the_runs_own_best_checkpoint_is_replaced(tmp_path):
     assert [file.name for file in tmp_path.glob('best_*.pth')] == ['best_refer_mIoU_epoch_2.pth']
 
 
+def test_a_users_file_in_the_work_dir_is_not_the_best_checkpoint(tmp_path):
+    (tmp_path / 'pretrained.pth').write_text('x')
+    resume(tmp_path, {'best_ckpt': str(tmp_path / 'pretrained.pth'), 'best_score': 0.1})
+    assert (tmp_path / 'pretrained.pth').exists()
+
+
+def test_names_of_metrics_may_hold_any_character():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('os.path.isfile', lambda path: True)
+        assert own_checkpoint('/x/best_refer_P@0.5_epoch_2.pth', ['run'], 'best_') == 'run/best_refer_P@0.5_epoch_2.pth'
+
+
 def test_the_switches_of_an_optimizer_are_the_runs_own():
     layer = nn.Linear(2, 3)
     for fused in (True, False):
@@ -93,6 +105,10 @@ def test_the_switches_of_an_optimizer_are_the_runs_own():
         state['param_groups'][0]['fused'] = not fused
         assert optimizer_fault(runner, {'optimizer': state}) == ''
         assert state['param_groups'][0]['fused'] is fused
+        ids = state['param_groups'][0]['params']
+        state['param_groups'][0]['params'] = ids[::-1]
+        assert bool(optimizer_fault(runner, {'optimizer': state})) is fused
+        state['param_groups'][0]['params'] = ids
         state['state'][0]['exp_avg'] = torch.zeros(1)
         assert ('shapes of the parameters' in optimizer_fault(runner, {'optimizer': state})) is fused
 

@@ -404,6 +404,55 @@ def test_files_of_tensors_are_numbered(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / 'b.pth')
 
 
+def test_a_file_with_two_names_is_rejected(tmp_path: Path) -> None:
+    """Newer zipfile takes the name of the extra field 0x7075, torch's reader the other."""
+    torch.save({'w': torch.ones(2)}, tmp_path / 'a.pth')
+    with zipfile.ZipFile(tmp_path / 'a.pth') as old, zipfile.ZipFile(tmp_path / 'b.pth', 'w') as new:
+        for each in old.namelist():
+            info = zipfile.ZipInfo(each)
+            if each.endswith('data/0'):
+                name = b'archive/data/7'
+                info.extra = struct.pack('<HHBI', 0x7075, 5 + len(name), 1, zlib.crc32(each.encode())) + name
+            new.writestr(info, old.read(each))
+    with pytest.raises(WeightsError, match='one of its files has two names'):
+        read_checkpoint(tmp_path / 'b.pth')
+
+
+def test_one_file_under_many_names_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's reader takes the name of a file to end at a NUL."""
+    torch.save({'w': torch.ones(1000)}, tmp_path / 'a.pth')
+    storages = [pickle.MARK + text('storage') + named('torch.FloatStorage') + text(f'0\0{number}') + text('cpu')
+                + integer(1000) + pickle.TUPLE + pickle.BINPERSID for number in range(30)]
+    tensors = [named('torch._utils._rebuild_tensor_v2') + tuple_of(
+        each, integer(0), tuple_of(integer(1000)), tuple_of(integer(1)), FALSE, call('collections.OrderedDict'))
+        + pickle.REDUCE for each in storages]
+    program = dict_of(*(part for number, each in enumerate(tensors) for part in (text(str(number)), each)))
+    with zipfile.ZipFile(tmp_path / 'a.pth') as old, zipfile.ZipFile(tmp_path / 'b.pth', 'w') as new:
+        for each in old.namelist():
+            new.writestr(each, b'\x80\x02' + program + b'.' if each.endswith('data.pkl') else old.read(each))
+    monkeypatch.setattr('mmpartref.models.weights.state_files.MAX_COMPRESSED', 10_000)
+    with pytest.raises(WeightsError, match='the tensors in its'):
+        read_checkpoint(tmp_path / 'b.pth')
+    assert len(read_checkpoint(tmp_path / 'a.pth')['w']) == 1000
+
+
+@pytest.mark.parametrize('strides', [((5, ), (0, ), 4), ((3, ), (2, ), 0), ((2, 3), (1, 1), 0)])
+def test_a_tensor_with_overlaps_or_gaps_becomes_a_copy(tmp_path: Path, strides: tuple) -> None:
+    torch.save({'w': torch.as_strided(torch.arange(5.), *strides)}, tmp_path / 'a.pth')
+    found = read_checkpoint(tmp_path / 'a.pth')['w']
+    assert found.is_contiguous()
+    assert found.storage_offset() == 0
+    assert torch.equal(found, torch.as_strided(torch.arange(5.), *strides))
+
+
+def test_a_tensor_in_another_order_stays_as_it_is(tmp_path: Path) -> None:
+    value = torch.ones(1, 3, 2, 2).to(memory_format=torch.channels_last)
+    torch.save({'w': value, 't': torch.ones(2, 3).T}, tmp_path / 'a.pth')
+    found = read_checkpoint(tmp_path / 'a.pth')
+    assert found['w'].stride() == value.stride()
+    assert found['t'].stride() == (1, 3)
+
+
 def test_shared_containers_are_packed_once() -> None:
     value: list = []
     for _ in range(60):
