@@ -77,7 +77,7 @@ demo: $(DEMO_ENV)/ready
 # What follows and how long it takes on 2 CPU cores; a step that is done is not listed.
 announce-quick:
 	@test -e $(QUICK_ENV)/ready || echo 'Next: install torch, mmcv-lite and the test tools (2 min)'
-	@echo 'Next: the fast tests (1.5 min)'
+	@echo 'Next: the fast tests (1 min)'
 
 announce announce-e2e:
 	@test -e $(TEST_ENV)/ready || echo 'Next: install torch, OpenMMLab and the test tools (2 min)'
@@ -88,7 +88,7 @@ test-quick: announce-quick $(QUICK_ENV)/ready
 	$(QUICK_ENV)/bin/python $(PYTEST) -m 'not slow and not e2e and not full_mmcv'
 
 test: announce $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
-	@echo 'Next: all tests but the end-to-end ones (6 min)'
+	@echo 'Next: all tests but the end-to-end ones (3 min)'
 	$(TEST_ENV)/bin/python $(PYTEST) -m 'not e2e'
 
 test-e2e: announce-e2e $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
