@@ -5,7 +5,7 @@ comes, and torch's fused optimisers write into state tensors without looking at 
 """
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 from mmpartref.errors import WeightsError
 
 # Keys of the message hub that hold paths of checkpoints, and the names of checkpoints.
-PATH_KEYS = re.compile(r'(best_ckpt(_.*)?|last_ckpt)')
+PATH_KEYS = re.compile(r'(best_ckpt(_.*)?|last_ckpt)', re.DOTALL)
+OTHER_CONFIG = 'resume with the config of that run'
 # Of torch's optimisers: which kernels they use.
 SWITCHES = ('fused', 'foreach', 'capturable', 'differentiable')
 
@@ -80,63 +81,66 @@ def state_fault(checkpoint: Mapping[str, Any]) -> str:
     return ''
 
 
-def named(found: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the parts of what is one object, or a dictionary of several by name."""
-    yield from found.items() if isinstance(found, Mapping) else [('', found)]
-
-
 def scheduler_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
-    """Return how the states of the schedules differ in kind from the run's own schedules, '' if they do not."""
-    if not isinstance(runner.param_schedulers, (list, dict)) or 'param_schedulers' not in checkpoint:
+    """Return how the states of the schedules differ in kind from the run's own schedules, '' if they do not.
+
+    mmengine sets whatever a state holds on the schedule, of any container, and compares no numbers.
+    """
+    own, given = runner.param_schedulers, checkpoint.get('param_schedulers')
+    if given is None or not isinstance(own, (list, dict)):
         return ''
-    given = dict(named(checkpoint['param_schedulers']))
-    for name, schedulers in named(runner.param_schedulers):
-        states = given.get(name)
-        if not isinstance(states, list) or len(states) != len(schedulers):
-            continue  # mmengine compares the numbers
+    if isinstance(own, dict):
+        if type(given) is not dict or given.keys() != own.keys():
+            return f'its schedules are not those of {", ".join(own)}; {OTHER_CONFIG}'
+        pairs = [(own[name], given[name]) for name in own]
+    else:
+        pairs = [(own, given)]
+    for schedulers, states in pairs:
+        if type(states) is not list or len(states) != len(schedulers):
+            return f'it does not have the {len(schedulers)} schedules of this config; {OTHER_CONFIG}'
         for scheduler, state in zip(schedulers, states, strict=True):
-            own = scheduler.state_dict() if hasattr(scheduler, 'state_dict') else {}
-            if not isinstance(state, dict) or state.keys() - own.keys() or (
-                    state.get('param_name') != own.get('param_name')):
-                return (f'its schedule is not the {type(scheduler).__name__} of this config; resume with the config of '
-                        'that run')
+            attributes = scheduler.state_dict()
+            if type(state) is not dict or state.keys() - attributes.keys() or (
+                    state.get('param_name') != attributes.get('param_name')):
+                return f'its schedule is not the {type(scheduler).__name__} of this config; {OTHER_CONFIG}'
     return ''
 
 
 def optimizer_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
     """Return why an optimizer's state does not fit the run's own, '' if it does; set its switches to the run's.
 
-    Only of torch's fused optimisers have the state tensors to be of their parameters' shapes.
+    State tensors have to be of their parameters' shapes for all of torch's optimisers that have a fused kernel.
     """
-    given = checkpoint.get('optimizer')
-    wrapper = runner.optim_wrapper
-    if not isinstance(given, dict) or not hasattr(wrapper, 'param_groups'):
+    given, wrapper = checkpoint.get('optimizer'), runner.optim_wrapper
+    if given is None or not hasattr(wrapper, 'param_groups'):
         return ''
     several = hasattr(wrapper, 'optim_wrappers')
     for name, each in wrapper.optim_wrappers.items() if several else [('', wrapper)]:
-        state = given.get(name) if several else given
-        if not isinstance(state, dict) or not isinstance(state.get('param_groups'), list):
-            continue  # torch says what it lacks
-        for group, own in zip(state['param_groups'], each.optimizer.param_groups, strict=False):
-            if isinstance(group, dict):
-                group.update({key: own[key] for key in SWITCHES if key in own})
-        parameters = [parameter for own in each.optimizer.param_groups for parameter in own['params']]
-        ids = [index for group in state['param_groups'] if isinstance(group, dict) for index in group.get('params', ())]
-        if any(own.get('fused') for own in each.optimizer.param_groups) and (
+        found = given.get(name) if several and type(given) is dict else given
+        state: dict = found if type(found) is dict else {}
+        own, groups = each.optimizer.param_groups, state.get('param_groups')
+        if type(groups) is not list or len(groups) != len(own) or not all(type(group) is dict for group in groups):
+            return f"its optimizer's state does not have the {len(own)} groups of this config; {OTHER_CONFIG}"
+        for group, mine in zip(groups, own, strict=True):
+            group.update({key: mine[key] for key in SWITCHES if key in mine})
+        parameters = [parameter for mine in own for parameter in mine['params']]
+        ids = [index for group in groups for index in group.get('params', ())]
+        if any('fused' in mine for mine in own) and (
                 ids != list(range(len(parameters))) or not fits(state.get('state'), parameters)):
-            return "its optimizer's state has not the shapes of the parameters; resume with the config of that run"
+            return f"its optimizer's state has not the shapes of the parameters; {OTHER_CONFIG}"
     return ''
 
 
 def fits(states: Any, parameters: list[torch.Tensor]) -> bool:
-    """Tell whether all state tensors have one element or the shape of their parameter, in order of the parameters."""
-    if not isinstance(states, dict):
-        return True  # torch says what it lacks
+    """Tell whether all state tensors have the shape of their parameter, by its place, and steps one element."""
+    if type(states) is not dict:
+        return False
     for index, state in states.items():
-        if type(index) is not int or not 0 <= index < len(parameters) or not isinstance(state, dict):
+        if type(index) is not int or not 0 <= index < len(parameters) or type(state) is not dict:
             return False
         for key, value in state.items():
-            shape = torch.Size() if key == 'step' else parameters[index].shape
-            if isinstance(value, torch.Tensor) and value.shape != shape:
+            if not isinstance(value, torch.Tensor):
+                continue
+            if value.numel() != 1 if key == 'step' else value.shape != parameters[index].shape:
                 return False
     return True

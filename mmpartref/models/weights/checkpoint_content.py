@@ -315,6 +315,8 @@ def pack_one(value: Any, where: str, done: dict[int, tuple[Any, Any]]) -> Any:
     if kind in PLAIN or isinstance(value, torch.Tensor):
         return value
     if isinstance(value, Mapping):
+        if any(isinstance(key, frozenset) for key in value):
+            raise InputTypeError(f'{where} has a frozen set as a key, which has no plain form')
         pairs = {pack(key, f'a key of {where}', done): pack(each, f'{where}[{shown_key(key)}]', done)
                  for key, each in value.items()}
         copy: Any = kind(pairs) if kind in (OrderedDict, Counter) else pairs

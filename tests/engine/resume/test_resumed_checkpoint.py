@@ -93,34 +93,42 @@ def test_names_of_metrics_may_hold_any_character():
         assert own_checkpoint('/x/best_refer_P@0.5_epoch_2.pth', ['run'], 'best_') == 'run/best_refer_P@0.5_epoch_2.pth'
 
 
-def test_the_switches_of_an_optimizer_are_the_runs_own():
+@pytest.mark.parametrize('fused', [True, False])
+def test_the_state_of_an_optimizer_fits_and_its_switches_are_the_runs_own(fused):
     layer = nn.Linear(2, 3)
-    for fused in (True, False):
-        wrapper = OptimWrapper(torch.optim.AdamW(layer.parameters(), fused=fused))
-        runner: Any = SimpleNamespace(optim_wrapper=wrapper)
-        layer(torch.ones(1, 2)).sum().backward()
-        wrapper.step()
-        state = wrapper.state_dict()
-        assert optimizer_fault(runner, {'optimizer': state}) == ''
-        state['param_groups'][0]['fused'] = not fused
-        assert optimizer_fault(runner, {'optimizer': state}) == ''
-        assert state['param_groups'][0]['fused'] is fused
-        ids = state['param_groups'][0]['params']
-        state['param_groups'][0]['params'] = ids[::-1]
-        assert bool(optimizer_fault(runner, {'optimizer': state})) is fused
-        state['param_groups'][0]['params'] = ids
-        state['state'][0]['exp_avg'] = torch.zeros(1)
-        assert ('shapes of the parameters' in optimizer_fault(runner, {'optimizer': state})) is fused
+    wrapper = OptimWrapper(torch.optim.AdamW(layer.parameters(), fused=fused))
+    runner: Any = SimpleNamespace(optim_wrapper=wrapper)
+    layer(torch.ones(1, 2)).sum().backward()
+    wrapper.step()
+    assert optimizer_fault(runner, {'optimizer': wrapper.state_dict()}) == ''
+    assert optimizer_fault(runner, {}) == ''
+    state = wrapper.state_dict()
+    state['param_groups'][0]['fused'] = not fused
+    assert optimizer_fault(runner, {'optimizer': state}) == ''
+    assert state['param_groups'][0]['fused'] is fused
+    group, one = state['param_groups'][0], state['state'][0]
+    for changed in ({**state, 'param_groups': (group, )}, {**state, 'param_groups': [group, group]},
+                    {**state, 'param_groups': [{**group, 'params': [1, 0]}]}, {**state, 'state': ()},
+                    {**state, 'state': {0: {**one, 'exp_avg': torch.zeros(1)}}}, {**state, 'state': {2: one}},
+                    {**state, 'state': {0: {**one, 'step': torch.zeros(2)}}}, (state, ), 'text'):
+        assert 'resume with the config of that run' in optimizer_fault(runner, {'optimizer': changed})
 
 
 def test_the_state_of_a_schedule_changes_nothing_else():
     optimizer = OptimWrapper(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1))
     schedule = PARAM_SCHEDULERS.build(dict(type='LinearLR', end=3), default_args={'optimizer': optimizer})
-    runner: Any = SimpleNamespace(param_schedulers=[schedule])
     state = dict(schedule.state_dict())
+    other = {**state, 'param_name': 'fused'}
+    runner: Any = SimpleNamespace(param_schedulers=[schedule])
     assert scheduler_fault(runner, {'param_schedulers': [state]}) == ''
-    for changed in ({**state, 'param_name': 'fused'}, {**state, 'step': 1}, 'text'):
-        assert 'is not the LinearLR of this config' in scheduler_fault(runner, {'param_schedulers': [changed]})
+    assert scheduler_fault(runner, {}) == ''
+    for changed in ([other], [{**state, 'step': 1}], ['text'], (state, ), [state, other], [],
+                    {(('param_name', 'fused'), ): 0, '': [state]}, [tuple(state.items())]):
+        assert 'resume with the config of that run' in scheduler_fault(runner, {'param_schedulers': changed})
+    runner.param_schedulers = {'a': [schedule]}
+    assert scheduler_fault(runner, {'param_schedulers': {'a': [state]}}) == ''
+    for changed in ([state], {'a': [other]}, {'a': [state], 'b': [state]}, {}):
+        assert 'resume with the config of that run' in scheduler_fault(runner, {'param_schedulers': changed})
 
 
 def test_stray_files_are_not_the_last_good_checkpoint(tmp_path):
