@@ -86,7 +86,8 @@ def compile_wheel(requirement: str, wheels: Path, jobs: int, groups: int) -> Pat
         environment = {'CFLAGS': '-g0 -O1', **os.environ, 'MAX_JOBS': str(jobs), 'MMCV_WITH_OPS': '1'}
         subprocess.run([*PIP, 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', wheels, root], check=True,
                        env=environment)
-    return next(wheels.glob('mmcv-*.whl'))
+    # Others may lie there, of another Python.
+    return max(wheels.glob('mmcv-*.whl'), key=lambda path: path.stat().st_mtime)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -96,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--jobs', type=int, default=2, help='compilers that run at the same time, 2 GiB of memory each')
     parser.add_argument('--groups', type=int, help='number of C++ files; default: as many as jobs')
     args = parser.parse_args(argv)
+    if min(args.jobs, args.groups if args.groups is not None else args.jobs) < 1:
+        parser.error('--jobs and --groups should be at least 1')
     install = (*PIP, 'install', '-q', '--no-build-isolation')
     found = subprocess.run([*install, '--only-binary', 'mmcv', '--find-links', args.wheels, args.requirement],
                            check=False, capture_output=True)

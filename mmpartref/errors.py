@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Exit code of a run that was told to stop and can be resumed: EX_TEMPFAIL of sysexits.h, as schedulers read it.
+# Exit code of a preempted run, which can be resumed: EX_TEMPFAIL of sysexits.h, as schedulers read it.
 PREEMPTED = 75
 
 
@@ -89,7 +89,7 @@ class NonFiniteGradientError(NonFiniteLossError):
 
 
 class PreemptedError(MMPartRefError, RuntimeError):
-    """A run was told to stop and has saved a checkpoint."""
+    """A run was preempted and has saved a checkpoint."""
 
 
 def message_of(error: MMPartRefError) -> str:
@@ -104,7 +104,7 @@ def message_of(error: MMPartRefError) -> str:
 def one_sentence_errors() -> Iterator[None]:
     """End the program with the message alone where an ``MMPartRefError`` is raised.
 
-    The exit code is 1, and ``PREEMPTED`` for a run that was told to stop. All other errors keep their traceback.
+    The exit code is 1, and ``PREEMPTED`` for a preempted run. All other errors keep their traceback.
     """
     try:
         yield

@@ -74,6 +74,8 @@ class RequestGuard:
         if scope['path'] != UPLOAD or scope['method'] != 'POST':
             return 0
         announced = header(scope['headers'], b'content-length') or b''
+        if header(scope['headers'], b'transfer-encoding') is not None:
+            return self.limits.max_upload  # sent in chunks, whatever length is announced
         return min(int(announced) if announced.isdigit() else self.limits.max_upload, self.limits.max_upload)
 
     async def check(self, exchange: Exchange) -> None:

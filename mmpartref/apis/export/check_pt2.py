@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpartref.errors import WeightsError
-from mmpartref.models.weights.torchscript import check_archive_size
+from mmpartref.models.weights.zip_archives import check_archive_size
 
 # What the files of an archive are named, behind the name of its top folder.
 FILE_NAMES = re.compile(r'data/weights/(weight_\d+|model_weights_config\.json)|models/model\.json|'

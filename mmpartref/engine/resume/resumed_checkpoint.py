@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from mmpartref.errors import WeightsError
 
-# Keys of the message hub that hold paths of checkpoints, and the names of checkpoints.
+# Keys of the message hub that hold paths of checkpoints.
 PATH_KEYS = re.compile(r'(best_ckpt(_.*)?|last_ckpt)', re.DOTALL)
 OTHER_CONFIG = 'resume with the config of that run'
 # Of torch's optimisers: which kernels they use.
@@ -22,10 +22,7 @@ SWITCHES = ('fused', 'foreach', 'capturable', 'differentiable')
 
 
 def check_resumed(runner: Runner, checkpoint: dict) -> None:
-    """Check a checkpoint, and replace in it what must not come from a file.
-
-    Paths of earlier checkpoints are taken for the files of the same name in the run's own folder, and dropped where
-    there is none. Switches of an optimizer are the run's own.
+    """Check a checkpoint, and set the switches of its optimizer to the run's own.
 
     Raises:
         WeightsError: the run cannot be resumed from it; says why.
@@ -33,11 +30,13 @@ def check_resumed(runner: Runner, checkpoint: dict) -> None:
     for fault in (state_fault(checkpoint), scheduler_fault(runner, checkpoint), optimizer_fault(runner, checkpoint)):
         if fault:
             raise WeightsError(fault)
-    clean_paths(runner, checkpoint['message_hub']['runtime_info'])
 
 
 def clean_paths(runner: Runner, info: dict) -> None:
-    """Replace the paths of checkpoints in a message hub's information by those of the run's own files, in place."""
+    """Replace the paths of checkpoints in a message hub's information by those of the run's own files, in place.
+
+    A path stands for the file of the same name in the run's own folder, and is dropped where there is none.
+    """
     folders = [folder_of(hook, runner) for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     for key in [key for key in info if isinstance(key, str) and PATH_KEYS.fullmatch(key)]:
         own = own_checkpoint(info[key], folders or [runner.work_dir], 'best_' if key.startswith('best_') else '')

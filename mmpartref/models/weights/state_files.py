@@ -12,13 +12,8 @@ from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.checkpoint_content import Restorer, restore
-from mmpartref.models.weights.torchscript import (
-    MAX_COMPRESSED,
-    check_archive_size,
-    is_torchscript,
-    read_torchscript,
-    starts_as_archive,
-)
+from mmpartref.models.weights.torchscript import is_torchscript, read_torchscript
+from mmpartref.models.weights.zip_archives import MAX_COMPRESSED, check_archive_size, starts_as_archive
 
 # Characters of a library's own complaint that a sentence repeats.
 MOST_SHOWN = 200
