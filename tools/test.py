@@ -1,15 +1,12 @@
 #!/usr/bin/env python
-"""Evaluate a checkpoint on the test split of a config."""
+"""Evaluate a checkpoint on the test split of a config; the log goes to <work dir>/test."""
 import argparse
+import os
 
-from mmpartref.engine.launch.build_runner import (
-    add_dump,
-    build_runner,
-    load_config,
-    parse_launch_arguments,
-    start_from_init_cfg,
-)
-from mmpartref.engine.launch.config_check import build_errors_explained
+from mmpartref.engine.launch.build_errors import build_errors_explained
+from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
+from mmpartref.engine.launch.initial_weights import start_from_init_cfg
+from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.errors import one_sentence_errors
 
 
@@ -17,18 +14,23 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; default: what init_cfg in the config names')
-    parser.add_argument('--dump', help='write the predictions to this .json; tools/evaluate.py scores it again')
-    parser.add_argument('--candidates', action='store_true', help='dump what tools/evaluate.py --sweep needs as well')
-    parser.add_argument('--split', choices=('test', 'val'), default='test', help='which dataloader of the config')
-    parser.add_argument('--show-dir', help='write overlays of truth and prediction into this folder')
+    parser.add_argument('--dump', help='write the predictions to this .json file, which tools/evaluate.py reads')
+    parser.add_argument('--candidates', action='store_true', help='dump all candidates, for tools/evaluate.py --sweep')
+    parser.add_argument('--split', choices=('test', 'val'), default='test', help='dataloader of the config')
+    parser.add_argument('--show-dir', help='write overlays of ground truth and prediction into this folder')
     return parse_launch_arguments(parser)
 
 
+@one_sentence_errors()
+@build_errors_explained()
 def main() -> None:
     args = parse_args()
     cfg = load_config(
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
-    cfg.load_from = args.checkpoint
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if os.path.basename(os.path.abspath(cfg.work_dir)) != 'test':
+        # mmengine writes the config there, which must not replace the training's.
+        cfg.work_dir = os.path.join(cfg.work_dir, 'test')
     if args.split == 'val':
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     if args.dump:
@@ -42,5 +44,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_sentence_errors(), build_errors_explained():
-        main()
+    main()

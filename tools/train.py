@@ -4,8 +4,8 @@ import argparse
 
 from mmengine.config import Config
 
+from mmpartref.engine.launch.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
-from mmpartref.engine.launch.config_check import build_errors_explained
 from mmpartref.engine.launch.training_checks import check_training
 from mmpartref.errors import one_sentence_errors
 
@@ -17,10 +17,10 @@ def parse_args() -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='continue: from the latest checkpoint of the work dir, or from the one given')
+        help='resume from the latest checkpoint of the work dir, or from the given one')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA only)')
-    parser.add_argument('--seed', type=int, help='seed of everything random; default: drawn and printed')
-    parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms only')
+    parser.add_argument('--seed', type=int, help='random seed; default: drawn and printed')
+    parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms')
     return parse_launch_arguments(parser)
 
 
@@ -39,6 +39,8 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.randomness = randomness
 
 
+@one_sentence_errors()
+@build_errors_explained()
 def main() -> None:
     args = parse_args()
     cfg = load_config(
@@ -50,5 +52,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with one_sentence_errors(), build_errors_explained():
-        main()
+    main()

@@ -1,4 +1,4 @@
-"""What several processes of one training share."""
+"""Process group of a training, and communication between its processes."""
 import os
 from typing import Any
 
@@ -11,14 +11,14 @@ from torch.distributed.rendezvous import rendezvous
 
 
 def join_processes(backend: str) -> None:
-    """Make the process group as mmengine does with torch's defaults, but apart from that of an earlier start.
+    """Make the process group as mmengine does with torch's defaults, with separate keys for each restart. Idempotent.
 
-    When a process dies and torchrun starts all again, its key-value store lives on (seen with torch 2.13): a process
-    may read the address that a dead one left there, and ends with ``Connection refused``. Here the keys of each start
-    have a prefix of their own. Once is enough.
+    When torchrun restarts all processes after one has died, its key-value store is not cleared (torch 2.13): a process
+    may read the address of a dead one and end with ``Connection refused``. Therefore the keys of each start have a
+    prefix.
 
     Args:
-        backend: ``'gloo'``, ``'nccl'``, ...; with a CUDA device the one of this process's local rank is selected first.
+        backend: ``'gloo'``, ``'nccl'``, ...; if there is a CUDA device, that of the local rank is selected first.
     """
     if is_distributed():
         return
@@ -30,17 +30,17 @@ def join_processes(backend: str) -> None:
 
 
 def restarts() -> int:
-    """Return how often torchrun has started this run again."""
+    """Return how often torchrun has restarted this run."""
     return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0'))
 
 
-def anywhere(flag: bool) -> bool:
-    """Return whether the flag is set in any process."""
+def any_rank(flag: bool) -> bool:
+    """Return whether the flag is true in any process; all processes have to call it."""
     found = torch.tensor(float(flag))
     all_reduce(found, op='max')
     return bool(found)
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """Return the model without the wrapper of distributed training."""
+    """Return the model itself where it is wrapped for distributed training."""
     return model.module if is_model_wrapper(model) else model

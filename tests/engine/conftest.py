@@ -1,6 +1,5 @@
-"""Fixtures of the tests of interrupted and resumed runs; ``tests`` is not a package."""
+"""Fixture of the tests of interrupted and resumed runs; ``tests`` is not a package."""
 import importlib.util
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +19,9 @@ def toy() -> Iterator[ModuleType]:
     sys.modules['resumable_toy'] = module
     spec.loader.exec_module(module)
     threads = torch.get_num_threads()
-    # PreemptionHook's handlers stay where an exception ends a run.
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         # Formatting the config for each checkpoint takes longer than the training.
         patch.setattr(Config, 'pretty_text', 'toy = True')
         yield module
     torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)

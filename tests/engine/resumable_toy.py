@@ -1,4 +1,4 @@
-"""A run of 3 epochs of 4 steps in which everything random is used, to be broken off and resumed."""
+"""A run of 3 epochs of 4 steps with all kinds of random draws, to be interrupted and resumed."""
 import multiprocessing
 import os
 import random
@@ -41,7 +41,7 @@ class ToyData(Dataset):
     def __getitem__(self, index: int) -> dict:
         if self.fault and len(self.loaded) == 8:  # the second epoch begins
             if self.fault == 'exception':
-                raise RuntimeError('no photo')
+                raise RuntimeError('no image')
             os.kill(os.getpid(), signal.SIGKILL)
         self.loaded.append(index)
         noise = torch.rand(3) + random.random() + np.random.rand()  # noqa: NPY002 - as transforms of others do

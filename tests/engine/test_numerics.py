@@ -29,8 +29,8 @@ def model(tiny_model_cfg):
     return model
 
 
-def photos(number: int) -> dict:
-    """A batch of that many photos with two expressions each."""
+def images(number: int) -> dict:
+    """A batch of that many images with two expressions each."""
     drawn = torch.Generator().manual_seed(number)
     samples = []
     for index in range(number):
@@ -52,7 +52,7 @@ def wrapper(model, config='cris_r50_partimagenet.py', **more):
 
 
 def loss_of(model):
-    return model.parse_losses(model(**model.data_preprocessor(photos(2), True), mode='loss'))[0]
+    return model.parse_losses(model(**model.data_preprocessor(images(2), True), mode='loss'))[0]
 
 
 def parameters(model):
@@ -70,12 +70,12 @@ def test_steps_accumulated_over_batches_are_those_of_one_large_batch(model, conf
     before = parameters(model)
     optim = wrapper(model, config, accumulative_counts=3, **more)
     large = wrapper(whole, config, **more)
-    batch = photos(6)
+    batch = images(6)
     for _ in range(2):
         whole.train_step(as_double(batch), large)
         for start in (0, 2, 4):
             model.train_step(as_double({key: value[start:start + 2] for key, value in batch.items()}), optim)
-    # All but those whose gradient is too small beside Adam's epsilon.
+    # All but those whose gradient is too small compared with Adam's epsilon.
     assert len(changed(model, before)) > 0.9 * len(before)
     for name, each in whole.named_parameters():
         torch.testing.assert_close(dict(model.named_parameters())[name], each, rtol=1e-6, atol=1e-9, msg=name)
@@ -112,13 +112,13 @@ def test_clipping_scales_the_gradient_of_all_parameters_together(model):
 
 @pytest.fixture
 def mixed(monkeypatch):
-    """``AmpOptimWrapper`` on a CPU: mmengine refuses it there, torch's scaler and autocast do not."""
+    """Mixed precision on a CPU: mmengine rejects it there, torch's scaler and autocast do not."""
     module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
     monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
     monkeypatch.setattr(f'{module}.GradScaler', lambda **options: torch.amp.GradScaler('cpu', **options))
 
     def build(model, init_scale, **more):
-        return wrapper(model, type='AmpOptimWrapper', dtype='bfloat16',
+        return wrapper(model, type='SkipNonFiniteAmpOptimWrapper', dtype='bfloat16',
                        loss_scale={'init_scale': init_scale, 'growth_interval': 10**6}, **more)
 
     return build
@@ -136,14 +136,14 @@ def test_the_scale_of_the_loss_leaves_no_trace_in_the_weights(model, mixed, more
         trained = copy.deepcopy(model)
         optim = mixed(trained, scale, optimizer=optimizer, paramwise_cfg=None, **more)
         for number in (2, 1):
-            trained.train_step(photos(number), optim)
+            trained.train_step(images(number), optim)
         found.append(torch.cat([(each - before[name]).flatten() for name, each in parameters(trained).items()]))
     # Rounding to bfloat16 may differ between two runs on some processors; the scale is a factor of 65536.
     assert found[0].norm() > 0
     assert (found[1] - found[0]).norm() < 0.02 * found[0].norm()
 
 
-def test_a_scale_too_large_skips_and_halves_until_a_step_fits(model, mixed):
+def test_a_scale_that_is_too_large_skips_and_halves_until_a_step_fits(model, mixed):
     optim = mixed(model, 2.**127)
     runner = SimpleNamespace(model=model, optim_wrapper=optim, iter=0, hooks=[], logger=logging.getLogger('numerics'))
     hook = NonFiniteLossHook()
@@ -151,7 +151,9 @@ def test_a_scale_too_large_skips_and_halves_until_a_step_fits(model, mixed):
     before, scales = parameters(model), []
     while not changed(model, before) and len(scales) < 20:
         scales.append(optim.loss_scaler.get_scale())
-        assert torch.isfinite(model.train_step(photos(1), optim)['loss'])
+        outputs = model.train_step(images(1), optim)
+        hook.after_train_iter(runner, 0, None, outputs)
+        assert torch.isfinite(outputs['loss'])
     assert len(scales) > 1
     assert scales == [2.**(127 - step) for step in range(len(scales))]
     assert changed(model, before)
@@ -167,7 +169,7 @@ def test_bfloat16_computes_in_bfloat16_and_takes_the_loss_in_full(model, mixed):
         full = loss_of(model)
     assert seen.pop() == torch.float32
     optim = mixed(model, 1.)
-    loss = model.train_step(photos(2), optim)['loss']
+    loss = model.train_step(images(2), optim)['loss']
     assert (loss.dtype, seen) == (torch.float32, [torch.bfloat16])
     assert all(each.dtype == torch.float32 for each in model.parameters())
     assert float(loss) != float(full)

@@ -1,4 +1,4 @@
-"""Telling the training data which epoch it is."""
+"""Epoch of the random draws of training data."""
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +10,7 @@ from mmpartref.registry import HOOKS
 
 
 def transforms_with_epoch(dataset: Dataset) -> Iterator[Any]:
-    """Yield the transforms that have ``set_epoch``, and a data set that has it, through mmengine's wrappers."""
+    """Yield the datasets and transforms with ``set_epoch`` inside mmengine's dataset wrappers."""
     for inner in (*getattr(dataset, 'datasets', ()), getattr(dataset, 'dataset', None)):
         if inner is not None:
             yield from transforms_with_epoch(inner)
@@ -23,13 +23,12 @@ def transforms_with_epoch(dataset: Dataset) -> Iterator[Any]:
 
 @HOOKS.register_module()
 class DatasetEpochHook(Hook):
-    """Call ``set_epoch`` of the training data and of its transforms that have it, before each epoch.
+    """Call ``set_epoch`` of the training dataset and its transforms, where they have it, before each epoch.
 
-    Needed by ``DrawExpressions``, which otherwise draws the same wordings in every epoch, and by a data set that asks
-    about absent parts.
+    Without it ``DrawExpressions`` and the draws of absent parts are the same in every epoch.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Pass the number of the epoch, counted from 0, on."""
+        """Set the epoch, counted from 0."""
         for transform in transforms_with_epoch(runner.train_dataloader.dataset):
             transform.set_epoch(runner.epoch)

@@ -1,4 +1,4 @@
-"""A detector's checkpoint says which categories its labels stand for."""
+"""Categories of a detector's labels in its checkpoints."""
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -11,10 +11,10 @@ META_KEY = 'part_categories'
 
 @HOOKS.register_module()
 class DetectorCategoriesHook(Hook):
-    """Write a ``ReferringDetector``'s categories into its checkpoints, and refuse one of others.
+    """Save the categories of a ``ReferringDetector`` in its checkpoints, and compare them at loading.
 
-    Labels are numbers: a checkpoint trained on the same number of other categories would load and answer nonsense.
-    ``build_runner`` registers this hook for every detector.
+    A checkpoint of the same number of other categories would load, and its predictions would be wrong. ``build_runner``
+    adds this hook for every detector.
     """
 
     @staticmethod
@@ -24,14 +24,14 @@ class DetectorCategoriesHook(Hook):
                 for each in model.vocabulary.categories]
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the categories to the checkpoint's meta data."""
+        """Add the categories to the checkpoint's ``meta``."""
         checkpoint['meta'][META_KEY] = self._categories(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare them, where the checkpoint has them.
+        """Compare the categories, where the checkpoint has them.
 
         Raises:
-            WeightsError: they differ; the first difference is named.
+            WeightsError: they differ; the message has the first difference.
         """
         theirs, ours = checkpoint.get('meta', {}).get(META_KEY), self._categories(runner)
         if theirs is None or theirs == ours:
@@ -39,5 +39,5 @@ class DetectorCategoriesHook(Hook):
         label = next((index for index, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1]),
                      min(len(theirs), len(ours)))
         names = [each[label]['name'] if label < len(each) else 'nothing' for each in (theirs, ours)]
-        raise WeightsError(f"the checkpoint's categories are not those of the data: label {label} is {names[0]!r} "
-                           f'there and {names[1]!r} here; use the json it was trained on')
+        raise WeightsError(f'the categories of checkpoint and data differ: label {label} is {names[0]!r} in the '
+                           f'checkpoint and {names[1]!r} in the data; use the json of the training')

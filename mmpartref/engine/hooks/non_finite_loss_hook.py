@@ -1,146 +1,116 @@
-"""A loss or a gradient that is no number stops the run, or its step is skipped, before it reaches the weights."""
-import functools
-from collections.abc import Callable, Iterable
+"""Report of losses and gradients that are not finite, and the end of the run where that is wanted."""
 from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, get_world_size
 from mmengine.hooks import EMAHook, Hook
-from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmpartref.engine.distributed import anywhere, unwrapped
-from mmpartref.errors import InputError, NonFiniteGradientError, NonFiniteLossError
+from mmpartref.engine.distributed import unwrapped
+from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
+from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteMixin
+from mmpartref.errors import ConfigError, InputError, NonFiniteGradientError, NonFiniteLossError
 from mmpartref.registry import HOOKS
 
-# Parameters named in a message: where one gradient is no number, most of those before it are none either.
-NAMED = 3
+# Parameters that a message names: where one gradient is not finite, most of those in front of it are not either.
+MAX_NAMED = 3
 
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
-    """Check the losses between forward and backward, and the gradients before the optimiser's step.
+    """Raise or report where a loss or, without mixed precision, a gradient is not finite.
 
-    All processes decide alike, and with ``'raise'`` all of them end with the same sentence. In mixed precision the
-    gradients are left to the gradient scaler, which skips steps of its own.
+    Needs an optimiser wrapper with ``SkipNonFiniteMixin``, which has skipped the update by then, in all processes. The
+    message names the losses or parameters and the images of the batch; all processes raise the same one.
 
-    ``EMAHook`` does not average after a skipped step. A learning-rate schedule counts it: schedules run over the
-    batches of the data, and end where the run ends. With gradient accumulation, a skipped loss leaves the gradients of
-    the batches before it for the next step; a skipped gradient drops them.
+    A learning-rate schedule counts a skipped step. ``SkipNonFiniteEMAHook`` does not.
 
     Args:
-        on_nonfinite: ``'raise'`` ends the run; ``'skip'`` leaves out the optimiser's step, puts the model's buffers
-            (BatchNorm's statistics) back, and reports the number of skips at the end.
+        on_nonfinite: ``'raise'`` ends the run; ``'skip'`` restores the model's buffers (BatchNorm's statistics),
+            removes the losses from the log, and reports the number of skipped steps at the end.
 
     Raises:
-        ValueError: ``on_nonfinite`` is neither.
+        ValueError: ``on_nonfinite`` has another value.
     """
+
+    priority = 'HIGHEST'  # before the losses are logged
 
     def __init__(self, on_nonfinite: str = 'raise') -> None:
         if on_nonfinite not in ('raise', 'skip'):
             raise InputError(f"on_nonfinite must be 'raise' or 'skip', got {on_nonfinite!r}")
         self.on_nonfinite = on_nonfinite
         self.skipped = 0
-        self._skipping = False
-        self._replaced: list[tuple[Any, str, dict]] = []
+        self._buffers: list[torch.Tensor] = []
 
     def before_train(self, runner: Runner) -> None:
-        """Put the checks into what mmengine calls: the model's losses and step, the optimiser's step, the average."""
-        wrapped, optimizer = runner.model, runner.optim_wrapper
-        model = unwrapped(wrapped)
+        """Check the types of the optimiser wrapper and the averaging hook.
 
-        def checked_losses(parse: Callable, losses: dict) -> tuple:
-            total, log_vars = parse(losses)
-            # As BaseModel.parse_losses tells losses from what is only logged.
-            bad = [name for name, value in log_vars.items()
-                   if 'loss' in name and not torch.isfinite(torch.as_tensor(value)).all()]
-            if anywhere(bool(bad)):
-                raise NonFiniteLossError(', '.join(bad))
-            return total, log_vars
-
-        def checked_step(step: Callable, **kwargs: Any) -> None:
-            finite = gradients_are_finite(model.parameters())
-            if anywhere(not finite):
-                raise NonFiniteGradientError('' if finite else name_gradients(model))
-            step(**kwargs)
-
-        def guarded(train_step: Callable, data: Any, optim_wrapper: Any) -> dict:
-            kept = [b.clone() for b in model.buffers()] if self.on_nonfinite == 'skip' else []
-            self._skipping = False
-            try:
-                return train_step(data, optim_wrapper)
-            except NonFiniteLossError as error:
-                message = describe(runner.iter + 1, str(error), data)
-                if self.on_nonfinite == 'raise':
-                    raise NonFiniteLossError(message) from None
-                if isinstance(error, NonFiniteGradientError):
-                    optim_wrapper.zero_grad()
-            with torch.no_grad():
-                for buffer, old in zip(model.buffers(), kept, strict=True):
-                    buffer.copy_(old)
-            self._skipping = True
-            self.skipped += 1
-            runner.logger.warning(f'step skipped: {message}')
-            return {}
-
-        def averaged(update: Callable, source: nn.Module) -> None:
-            if not self._skipping:
-                update(source)
-
-        self._replace(model, 'parse_losses', checked_losses)
-        self._replace(wrapped, 'train_step', guarded)
-        if not isinstance(optimizer, AmpOptimWrapper):
-            self._replace(optimizer, 'step', checked_step)
+        Raises:
+            ConfigError: they cannot skip an update.
+        """
+        if not isinstance(runner.optim_wrapper, SkipNonFiniteMixin):
+            raise ConfigError(f'NonFiniteLossHook cannot be used with {type(runner.optim_wrapper).__name__}; set '
+                              "optim_wrapper.type='SkipNonFiniteOptimWrapper' (or 'SkipNonFiniteAmpOptimWrapper'), or "
+                              'turn it off with default_hooks.non_finite=None')
         for hook in runner.hooks:
-            if isinstance(hook, EMAHook):
-                self._replace(hook.ema_model, 'update_parameters', averaged)
+            if self.on_nonfinite == 'skip' and isinstance(hook, EMAHook) and not isinstance(hook, SkipNonFiniteEMAHook):
+                raise ConfigError(f"on_nonfinite='skip' cannot be used with {type(hook).__name__}, which would average "
+                                  'after a skipped step; use SkipNonFiniteEMAHook')
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Copy the model's buffers."""
+        if self.on_nonfinite == 'skip':
+            self._buffers = [each.clone() for each in unwrapped(runner.model).buffers()]
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Raise, or restore the buffers and warn, if the step was skipped.
+
+        Raises:
+            NonFiniteLossError: with ``'raise'``; a ``NonFiniteGradientError`` if the losses were finite.
+        """
+        if not runner.optim_wrapper.skipped:
+            return
+        model, parameters = unwrapped(runner.model), runner.optim_wrapper.non_finite_parameters
+        # As BaseModel.parse_losses tells losses from what is only logged.
+        bad = [name for name, value in (outputs or {}).items()
+               if 'loss' in name and not torch.isfinite(torch.as_tensor(value)).all()]
+        names = ', '.join(bad) if parameters is None else name_gradients(model, parameters)
+        gathered = all_gather_object((describe_batch(names, data_batch), parameters is not None))
+        several = get_world_size() > 1
+        message = f'iteration {runner.iter + 1}: ' + '; '.join(
+            f'{text} (process {rank})' if several else text for rank, (text, _) in enumerate(gathered) if text)
+        if self.on_nonfinite == 'raise':
+            kind = NonFiniteGradientError if any(gradient for _, gradient in gathered) else NonFiniteLossError
+            raise kind(f'{message}; check these images, lower the learning rate, or skip such steps with '
+                       "default_hooks.non_finite.on_nonfinite='skip'")
+        with torch.no_grad():
+            for buffer, old in zip(model.buffers(), self._buffers, strict=True):
+                buffer.copy_(old)
+        if outputs:
+            outputs.clear()
+        self.skipped += 1
+        runner.logger.warning(f'step skipped: {message}')
 
     def after_train(self, runner: Runner) -> None:
-        """Take the checks out again and report the skips."""
-        for owner, name, before in reversed(self._replaced):
-            delattr(owner, name)
-            owner.__dict__.update(before)
-        self._replaced.clear()
+        """Report the number of skipped steps."""
         if self.skipped:
             runner.logger.warning(f'{self.skipped} steps were skipped because a loss or a gradient was not finite')
 
-    def _replace(self, owner: Any, name: str, around: Callable) -> None:
-        """Have ``owner.name(...)`` call ``around(owner.name, ...)`` until the end of training."""
-        inner = getattr(owner, name)
-        self._replaced.append((owner, name, {name: inner} if name in owner.__dict__ else {}))
-        # With what mmengine's schedulers note on the optimiser's step.
-        setattr(owner, name, functools.wraps(inner)(functools.partial(around, inner)))
 
-
-def gradients_are_finite(parameters: Iterable[nn.Parameter]) -> bool:
-    """Return whether the norm of all gradients together is a number."""
-    gradients = [each.grad for each in parameters if each.grad is not None]
-    return bool(torch.isfinite(nn.utils.get_total_norm(gradients)))
-
-
-def name_gradients(model: nn.Module) -> str:
-    """Return words on which gradients are not finite."""
-    bad = [name for name, each in model.named_parameters()
-           if each.grad is not None and not torch.isfinite(each.grad).all()]
-    if not bad:
+def name_gradients(model: nn.Module, parameters: tuple[nn.Parameter, ...]) -> str:
+    """Return the names of parameters, the first ``MAX_NAMED`` of them, for a message on their gradients."""
+    if not parameters:
         return 'the norm of all gradients'
-    more = f' and {len(bad) - NAMED} more' if len(bad) > NAMED else ''
-    return f"the gradient of {', '.join(bad[:NAMED])}{more}"
+    names = {id(each): name for name, each in model.named_parameters()}
+    shown = ', '.join(names[id(each)] for each in parameters[:MAX_NAMED])
+    more = f' and {len(parameters) - MAX_NAMED} more' if len(parameters) > MAX_NAMED else ''
+    return f'the gradient of {shown}{more}'
 
 
-def describe(iteration: int, names: str, data: Any) -> str:
-    """Return the sentence on what is not finite in which batches, gathered from all processes: the same in each.
-
-    Args:
-        iteration: counted from 1.
-        names: what is not finite in this process; empty: nothing is.
-        data: this process's batch.
-    """
+def describe_batch(names: str, data: Any) -> str:
+    """Return which values are not finite for which images and expressions, '' where ``names`` is empty."""
     samples = data.get('data_samples', []) if isinstance(data, dict) else []
-    photos = '; '.join(f"{s.get('img_path')} {list(s.get('expressions') or [])}" for s in samples)
-    own = f'{names} not finite on the batch {photos}' if names else ''
-    found = [(rank, each) for rank, each in enumerate(all_gather_object(own)) if each]
-    several = get_world_size() > 1
-    return f'iteration {iteration}: ' + '; '.join(f'{each} (process {rank})' if several else each
-                                                 for rank, each in found)
+    images = '; '.join(f"{each.get('img_path')} {list(each.get('expressions') or [])}" for each in samples)
+    return f'{names} not finite on the batch {images}' if names else ''

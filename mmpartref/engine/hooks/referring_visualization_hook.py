@@ -1,4 +1,4 @@
-"""Pictures of the first photos of a validation, and of a test that asks for them."""
+"""Overlays of ground truth and prediction, drawn in validations and tests."""
 import os
 
 import mmcv
@@ -14,52 +14,51 @@ from mmpartref.structures import ReferringDataSample
 
 @HOOKS.register_module()
 class ReferringVisualizationHook(Hook):
-    """Show truth and prediction.
+    """Draw the first images of each validation and test.
 
-    Each validation adds the first photos to the visualiser's backends (files, TensorBoard). A test writes pictures
-    only with ``out_dir``.
+    A validation adds them to the backends of the visualiser (files, TensorBoard). A test writes them to ``out_dir``.
 
     Args:
-        max_photos: photos drawn in a validation, and in a test.
-        out_dir: folder for a test's pictures; None draws none.
+        max_images: images per validation or test.
+        out_dir: folder for a test's images; None draws none.
     """
 
-    def __init__(self, max_photos: int = 8, out_dir: str | None = None) -> None:
-        self.max_photos = max_photos
+    def __init__(self, max_images: int = 8, out_dir: str | None = None) -> None:
+        self.max_images = max_images
         self.out_dir = out_dir
         self._drawn = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Start counting again."""
+        """Reset the counter."""
         self._drawn = 0
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Start counting again."""
+        """Reset the counter; make ``out_dir``."""
         self._drawn = 0
         if self.out_dir is not None:
             os.makedirs(self.out_dir, exist_ok=True)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                        outputs: list[ReferringDataSample] | None = None) -> None:
-        """Add the batch's photos to the backends while there are places left."""
+        """Add the batch's images to the backends, up to ``max_images``."""
         for sample in outputs or []:
-            if self._drawn < self.max_photos and 'skipped' not in sample:
-                # No slash in the name: mmengine's local backend takes it for a folder and writes nothing, silently.
+            if self._drawn < self.max_images and 'skipped' not in sample:
+                # No slash in the name: mmengine's LocalVisBackend would take it for a folder and write nothing.
                 self._draw(runner, sample, f'val_{self._drawn}', None)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: list[ReferringDataSample] | None = None) -> None:
-        """Write the batch's photos into ``out_dir`` while there are places left."""
+        """Write the batch's images into ``out_dir``, up to ``max_images``."""
         for sample in outputs or []:
-            if self.out_dir is not None and self._drawn < self.max_photos and 'skipped' not in sample:
+            if self.out_dir is not None and self._drawn < self.max_images and 'skipped' not in sample:
                 stem = os.path.splitext(os.path.basename(sample.img_path))[0]
-                # Numbered: items of one photo, and photos of one name in several folders, would overwrite each other.
+                # Numbered, since several items of an image, or images of several folders, may have the same name.
                 name = f'{self._drawn:04d}_{stem}'
                 self._draw(runner, sample, name, os.path.join(self.out_dir, f'{name}.png'))
 
     def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None) -> None:
         self._drawn += 1
-        if not is_main_process():  # whose visualiser is the only one that writes
+        if not is_main_process():  # only its visualiser writes
             return
         image = mmcv.imfrombytes(read_any_file(sample.img_path), channel_order='rgb')
         truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)

@@ -1,4 +1,4 @@
-"""Load and save checkpoints that run nothing."""
+"""Loading and saving of checkpoints without execution of code."""
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -7,43 +7,41 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmpartref.engine.resume.resumed_checkpoint import check_resumed, clean_paths
 from mmpartref.errors import WeightsError
 from mmpartref.models.weights.checkpoint_content import pack, restore
-from mmpartref.models.weights.load_checkpoint import load_checkpoint
-from mmpartref.models.weights.state_files import in_words
+from mmpartref.models.weights.state_files import describe_error, load_checkpoint
 from mmpartref.registry import HOOKS
 
-# Before the path or address of a checkpoint: mmengine's CheckpointLoader then calls ``load_from_checked``.
+# Prefix of the path or URL of a checkpoint with which mmengine's CheckpointLoader calls ``load_from_checked``.
 PREFIX = 'mmpartref-checked:'
-# mmengine executes it as a Python file when a run is resumed.
+# Key of ``meta`` that mmengine executes as a Python file when a run is resumed.
 EXECUTED = 'config'
 
 
 @CheckpointLoader.register_scheme(prefixes=PREFIX)
 def load_from_checked(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint as plain values, tensors and mmengine's log history and schedules.
+    """Load a checkpoint of plain values, tensors and mmengine's log history and schedules.
 
     Args:
-        filename: ``PREFIX`` and a path, or an address that mmengine's ``CheckpointLoader`` knows.
+        filename: ``PREFIX`` and a path, or a URL that mmengine's ``CheckpointLoader`` supports.
         map_location: as in ``torch.load``.
 
     Raises:
-        WeightsError: it is missing, damaged or asks for more than that; nothing in it was run.
+        WeightsError: it does not exist, is damaged or has other types; no code in it was executed.
     """
     return load_checkpoint(filename.removeprefix(PREFIX), map_location)
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(Hook):
-    """Have mmengine's runner load checkpoints that run nothing, and save such that need no permission to load.
+    """Make mmengine's runner load checkpoints without executing code in them, and save plain values and tensors only.
 
-    A default hook, so that it also guards a plain ``Runner``. ``meta['config']``, which mmengine would execute, is
-    removed from what is loaded. What is saved holds plain values and tensors only.
+    It belongs into ``default_hooks``, so that it is used by a plain ``Runner`` as well. ``meta['config']``, which
+    mmengine would execute, is removed at loading.
     """
 
-    # After the hooks that add to a checkpoint.
-    priority = 'LOWEST'
+    priority = 'LOWEST'  # after the hooks that add to a checkpoint
 
     def before_run(self, runner: Runner) -> None:
-        """Have the runner's checkpoint read by ``load_from_checked``."""
+        """Add ``PREFIX`` to the path of the runner's checkpoint."""
         source = runner._load_from
         if source is None and runner._resume:
             source = find_latest_checkpoint(runner.work_dir)
@@ -51,15 +49,15 @@ class SafeCheckpointHook(Hook):
             runner._load_from = f'{PREFIX}{source}'
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the content, remove what would be executed, and check what resuming reads.
+        """Check the content, remove what mmengine would execute, and check the state of a run to resume.
 
         Raises:
-            WeightsError: it holds more than plain values, or lacks what a resumed run needs.
+            WeightsError: it has other than plain values, or lacks the state of a run.
         """
         try:
             plain = restore(checkpoint)
-        except Exception as error:  # restoring trips over crafted content in many ways
-            raise WeightsError(f'the checkpoint {source_of(runner)} was not loaded: {in_words(error)}') from error
+        except Exception as error:  # crafted content can raise anything
+            raise WeightsError(f'the checkpoint {source_of(runner)} was not loaded: {describe_error(error)}') from error
         checkpoint.clear()
         checkpoint.update(plain)
         meta = checkpoint.get('meta')
@@ -67,7 +65,7 @@ class SafeCheckpointHook(Hook):
             meta.pop(EXECUTED, None)
         hub = checkpoint.get('message_hub')
         if isinstance(hub, dict) and isinstance(hub.get('runtime_info'), dict):
-            clean_paths(runner, hub['runtime_info'])  # also for a call of runner.resume
+            clean_paths(runner, hub['runtime_info'])  # always: Runner.resume may be called
         if runner._resume:
             try:
                 check_resumed(runner, checkpoint)
@@ -75,10 +73,10 @@ class SafeCheckpointHook(Hook):
                 raise WeightsError(f'cannot resume from {source_of(runner)}: {error}') from None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Write the content as plain values and tensors.
+        """Convert the content to plain values and tensors.
 
         Raises:
-            TypeError: something in it has no plain form.
+            TypeError: a value cannot be converted.
         """
         plain = pack(checkpoint)
         checkpoint.clear()
@@ -86,6 +84,6 @@ class SafeCheckpointHook(Hook):
 
 
 def source_of(runner: Runner) -> str:
-    """Return the path or address of the runner's checkpoint."""
+    """Return the path or URL of the runner's checkpoint."""
     return str(runner._load_from).removeprefix(PREFIX)
 

@@ -1,4 +1,4 @@
-"""Photos that cannot be read: found before a run where that is possible, counted during it, reported at its end."""
+"""Report of the images that a training skips because they cannot be read."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -6,78 +6,77 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmpartref.datasets.referring.missing_images import check_presence, part_datasets
+from mmpartref.datasets.referring.missing_images import check_images_exist, part_datasets
 from mmpartref.registry import HOOKS
 
-# Photos that a report names.
-NAMED = 5
+# Images whose error a message quotes.
+MAX_NAMED = 5
 
 
 @HOOKS.register_module()
-class BadSampleHook(Hook):
-    """Report what ``on_bad_sample='skip'`` of a ``PartReferDataset`` left out of the training.
+class SkippedImagesHook(Hook):
+    """Check that images exist, and report those that ``on_bad_image='skip'`` of a ``PartReferDataset`` has skipped.
 
-    Before a training or a test it looks whether the photos of the data sets exist, so that a missing one does not end
-    the run hours later. After each training epoch, and at the end, it prints how many photos were left out and the
-    first of their sentences, those of all worker processes and ranks together. What an evaluation left out is counted
-    by ``ReferringSegMetric``, beside its figures.
+    The check comes before a training or a test, so that a missing image does not end the run hours later. The report
+    comes after each training epoch and at the end, with the images of all worker processes and ranks. The metrics
+    report the skipped images of an evaluation.
 
     Raises:
-        MissingPhotoError: before a run; photos do not exist and are not to be skipped.
+        MissingImageError: before a run, if images do not exist and ``on_bad_image`` is ``'raise'``.
     """
 
     def __init__(self) -> None:
-        self.skips = False
-        # Path of each photo left out, and the sentence on it; this rank's in this epoch, then all ranks' in all.
+        self.enabled = False
+        # Path of each skipped image and the error: of this rank in this epoch, and of all ranks since the start.
         self.epoch: dict[str, str] = {}
-        self.left_out: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Look for missing photos of the training, and of the validations to come."""
+        """Check the images of training and validation."""
         loaders = [runner.train_dataloader, *([runner.val_dataloader] if runner.val_loop is not None else [])]
-        self.look(runner, *(loader.dataset for loader in loaders))
-        self.skips = any(each.on_bad_sample == 'skip' for each in part_datasets(runner.train_dataloader.dataset))
+        self.check(runner, *(loader.dataset for loader in loaders))
+        self.enabled = any(each.on_bad_image == 'skip' for each in part_datasets(runner.train_dataloader.dataset))
 
     def before_test(self, runner: Runner) -> None:
-        """Look for missing photos of the test."""
-        self.look(runner, runner.test_dataloader.dataset)
+        """Check the images of the test."""
+        self.check(runner, runner.test_dataloader.dataset)
 
     @staticmethod
-    def look(runner: Runner, *datasets: Any) -> None:
-        """Raise or warn about missing photos."""
+    def check(runner: Runner, *datasets: Any) -> None:
+        """Raise or warn about images that do not exist."""
         for dataset in datasets:
-            for sentence in check_presence(dataset):
-                runner.logger.warning(f'{sentence}; they are left out')
+            for message in check_images_exist(dataset):
+                runner.logger.warning(f'{message}; they are skipped')
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Start counting again."""
+        """Clear the images of the epoch."""
         self.epoch = {}
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
                          outputs: dict | None = None) -> None:
-        """Take note of the batch's photos that could not be read; the workers sent word of them."""
-        if self.skips and isinstance(data_batch, Mapping):
+        """Collect the skipped images of the batch."""
+        if self.enabled and isinstance(data_batch, Mapping):
             for sample in data_batch['data_samples']:
                 if 'skipped' in sample:
                     self.epoch[sample.img_path] = sample.skipped
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Report the epoch's, of all ranks."""
-        if self.skips:
-            everywhere = {path: why for each in all_gather_object(self.epoch) for path, why in each.items()}
-            self.left_out |= everywhere
-            if everywhere:
-                runner.logger.warning(f'epoch {runner.epoch + 1}: {describe(everywhere)}')
+        """Report the images of the epoch, of all ranks."""
+        if self.enabled:
+            epoch = {path: error for each in all_gather_object(self.epoch) for path, error in each.items()}
+            self.skipped |= epoch
+            if epoch:
+                runner.logger.warning(f'epoch {runner.epoch + 1}: {describe(epoch)}')
 
     def after_train(self, runner: Runner) -> None:
-        """Report the run's."""
-        if self.skips:
-            runner.logger.warning(f'in the whole training: {describe(self.left_out)}')
+        """Report the images of the whole training."""
+        if self.enabled:
+            runner.logger.warning(f'in the whole training: {describe(self.skipped)}')
 
 
-def describe(left_out: Mapping[str, str]) -> str:
-    """Return how many photos were left out, and the first of their sentences."""
-    named = '; '.join(left_out[path] for path in sorted(left_out)[:NAMED])
-    more = f'; and {len(left_out) - NAMED:,} more' if len(left_out) > NAMED else ''
-    photos = '1 photo that could' if len(left_out) == 1 else f'{len(left_out):,} photos that could'
-    return f"{photos} not be read were left out (on_bad_sample='skip')" + (f': {named}{more}' if named else '')
+def describe(skipped: Mapping[str, str]) -> str:
+    """Return how many images were skipped, and the first errors."""
+    quoted = '; '.join(skipped[path] for path in sorted(skipped)[:MAX_NAMED])
+    more = f'; and {len(skipped) - MAX_NAMED:,} more' if len(skipped) > MAX_NAMED else ''
+    images = '1 image' if len(skipped) == 1 else f'{len(skipped):,} images'
+    return f"{images} skipped because of read errors (on_bad_image='skip')" + (f': {quoted}{more}' if quoted else '')

@@ -1,4 +1,4 @@
-"""Refuse checkpoints that do not fit."""
+"""Check of a checkpoint against the model."""
 import logging
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from mmpartref.engine.distributed import unwrapped
 from mmpartref.errors import WeightsError
-from mmpartref.models.weights.key_report import compare_keys, in_short
+from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.registry import HOOKS
 
 
@@ -16,31 +16,31 @@ from mmpartref.registry import HOOKS
 class StrictLoadHook(Hook):
     """Compare every checkpoint with the model before it is loaded.
 
-    mmengine loads what fits, warns about the rest and goes on: a checkpoint of another model is then tested, or trained
-    from, with random weights.
+    mmengine only warns about keys that do not fit, so that a checkpoint of another model would leave random weights.
 
     Args:
-        may_lack: parts of names that the checkpoint may lack, e.g. ``('decode_head.', )`` to train a new head.
-        may_add: parts of names that the model may have no place for.
+        allow_missing: parts of names that the checkpoint may lack, e.g. ``('decode_head.', )`` to train a new head.
+        allow_unexpected: parts of names that the model may lack.
     """
 
-    def __init__(self, may_lack: Sequence[str] = (), may_add: Sequence[str] = ()) -> None:
-        self.may_lack = tuple(may_lack)
-        self.may_add = tuple(may_add)
+    def __init__(self, allow_missing: Sequence[str] = (), allow_unexpected: Sequence[str] = ()) -> None:
+        self.allow_missing = tuple(allow_missing)
+        self.allow_unexpected = tuple(allow_unexpected)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check what is about to be loaded.
+        """Compare the keys and shapes.
 
         Raises:
-            WeightsError: a key is missing, unexpected or of another shape; the log lists all.
+            WeightsError: a key is missing, unexpected or of another shape; the log has all of them.
         """
         model = unwrapped(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         state = {name.removeprefix('module.'): value for name, value in state.items()}
-        given = {name: value for name, value in state.items() if not any(part in name for part in self.may_add)}
-        report = compare_keys(given, model.state_dict(), may_lack=('num_batches_tracked', *self.may_lack))
+        given = {name: value for name, value in state.items()
+                 if not any(part in name for part in self.allow_unexpected)}
+        report = compare_keys(given, model.state_dict(), allow_missing=('num_batches_tracked', *self.allow_missing))
         if report:
             print_log(f'checkpoint and {type(model).__name__} differ:\n{report}', 'current', logging.ERROR)
             raise WeightsError(f'the checkpoint does not fit the {type(model).__name__} of this config: '
-                               f'{in_short(report)}; what may differ can be named in StrictLoadHook(may_lack=..., '
-                               'may_add=...)')
+                               f'{report.summary()}; use another checkpoint, or set allow_missing or '
+                               'allow_unexpected of StrictLoadHook')

@@ -1,14 +1,12 @@
-"""What mmengine accepts without a word and mmpartref does not: misspelt config keys.
+"""Reading of config files, and checks for misspelt keys.
 
-mmengine ignores unknown top-level keys, creates whatever path ``--cfg-options`` names, and trains without a hint when
-an entry of ``paramwise_cfg.custom_keys`` matches no parameter.
+mmengine ignores unknown top-level keys, creates any path in ``--cfg-options``, and ignores an entry of
+``paramwise_cfg.custom_keys`` that matches no parameter.
 """
 import ast
 import difflib
 import inspect
 import os
-import re
-import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,24 +40,26 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcesso
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmpartref.engine.launch.config_nodes import builds, type_name
+from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.errors import ConfigError
-from mmpartref.registry import SCOPE
+from mmpartref.registry import ENTRY_STEPS, OPTIM_WRAPPER_CONSTRUCTORS, SCOPE
 
 # Read by mmengine from ``runner.cfg`` and not through the runner's signature.
 RUNNER_EXTRAS = {'custom_imports', 'env_cfg', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
-# Names that OpenMMLab configs give to values they use further down. Others may start with an underscore.
+# Usual names of helper variables in OpenMMLab configs. Others may start with an underscore.
 HELPER_NAMES = {
     'backend_args', 'checkpoint_file', 'classes', 'crop_size', 'data_root', 'dataset_type', 'file_client_args',
     'image_size', 'img_scale', 'max_epochs', 'metainfo', 'norm_cfg', 'num_classes', 'template', 'test_pipeline',
     'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
 }
-REGISTRIES = (MODELS, DATASETS, TRANSFORMS, METRICS, HOOKS, DATA_SAMPLERS, VISUALIZERS, VISBACKENDS, OPTIM_WRAPPERS,
-              OPTIMIZERS, PARAM_SCHEDULERS, LOOPS, LOG_PROCESSORS, EVALUATOR, MODEL_WRAPPERS)
+REGISTRIES = (MODELS, DATASETS, ENTRY_STEPS, TRANSFORMS, METRICS, HOOKS, DATA_SAMPLERS, VISUALIZERS, VISBACKENDS,
+              OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, LOOPS, LOG_PROCESSORS, EVALUATOR, MODEL_WRAPPERS)
 HOOK_NAMES = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization'}
 
 
 def parameter_names(function: Any) -> set[str]:
-    """Return the keywords a class or function takes, those its bases take through ``**kwargs`` included."""
+    """Return the arguments of a class or function, with those of base classes that are passed on as ``**kwargs``."""
     names: set[str] = set()
     for owner in inspect.getmro(function) if inspect.isclass(function) else (function, ):
         target = owner.__dict__.get('__init__') if inspect.isclass(owner) else owner
@@ -74,7 +74,7 @@ def parameter_names(function: Any) -> set[str]:
 
 LOADER_KEYS = parameter_names(DataLoader) | {'indices_per_epoch', 'num_batch_per_epoch'}
 LOOP_KEYS = {'by_epoch'} | parameter_names(EpochBasedTrainLoop) | parameter_names(IterBasedTrainLoop)
-# Dictionaries that mmengine reads without a ``type``, by their name.
+# Keys of the dicts without a ``type`` that mmengine reads, by their name.
 UNTYPED_KEYS: dict[str, set[str]] = {
     'train_dataloader': LOADER_KEYS,
     'val_dataloader': LOADER_KEYS,
@@ -97,34 +97,34 @@ OPTIM_WRAPPER_KEYS = parameter_names(DefaultOptimWrapperConstructor) | {'constru
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Say which known key is nearest to ``word``, as the end of a sentence."""
+    """Return the end of a message, with the known key that is nearest to ``word``."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
-    return f"the nearest valid key is '{close[0]}'" if close else 'nothing is valid there'
+    return f"the nearest valid key is '{close[0]}'" if close else 'no key is valid there'
 
 
-def refuse_circle(path: Path, above: tuple[Path, ...] = ()) -> None:
-    """Refuse a config that is among its own bases: mmengine reads it for a minute before Python stops it.
+def check_bases(path: Path, above: tuple[Path, ...] = ()) -> None:
+    """Check that a config is not among its own bases: mmengine would recurse for a minute until Python stops it.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: it is.
     """
     path = Path(os.path.abspath(path))
     if path in above:
-        raise ConfigError(f'the config {above[0]} leads back to {path}, which is then its own base; correct _base_')
+        raise ConfigError(f'the config {above[0]} has {path} among its own bases; correct _base_')
     try:
         lines = ast.parse(path.read_bytes()).body if path.suffix == '.py' else []
     except (OSError, SyntaxError, ValueError):
-        return  # said when it is read
+        return  # reported when mmengine reads it
     for line in lines:
         if isinstance(line, ast.Assign) and any(getattr(each, 'id', '') == '_base_' for each in line.targets):
             for each in ast.walk(line.value):
                 if isinstance(each, ast.Constant) and isinstance(each.value, str) and '::' not in each.value:
-                    refuse_circle(path.parent / each.value, (*above, path))
+                    check_bases(path.parent / each.value, (*above, path))
 
 
 class SafeYamlHandler(BaseFileHandler):
-    """Read YAML without Python objects; mmengine's handler builds and calls what a ``!!python`` tag names."""
+    """Handler of YAML without Python objects; mmengine's builds and calls the object of a ``!!python`` tag."""
 
     def load_from_fileobj(self, file: Any, **kwargs: Any) -> Any:
         """Return the document of an open file."""
@@ -141,7 +141,7 @@ class SafeYamlHandler(BaseFileHandler):
 
 @contextmanager
 def yaml_without_objects() -> Iterator[None]:
-    """Have mmengine read YAML with ``SafeYamlHandler`` inside this context."""
+    """Register ``SafeYamlHandler`` with mmengine inside this context."""
     before = {name: file_handlers[name] for name in ('yaml', 'yml')}
     register_handler(list(before))(SafeYamlHandler)
     try:
@@ -154,10 +154,10 @@ def read_config_file(path: str | Path) -> Config:
     """Read a config.
 
     Raises:
-        ConfigError: it is no config, or runs into an error.
-        ModuleNotFoundError: one of its bases is of a package that is not installed.
+        ConfigError: it is not a config, or raises an error.
+        ModuleNotFoundError: one of its bases is in a package that is not installed.
     """
-    refuse_circle(Path(path))
+    check_bases(Path(path))
     try:
         with warnings.catch_warnings(), yaml_without_objects():
             # mmengine looks up the package of a base such as 'mmdet::...' through pkg_resources.
@@ -165,80 +165,40 @@ def read_config_file(path: str | Path) -> Config:
             return Config.fromfile(path)
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # a config is a program: it may fail in any way
-        said = ' '.join(str(error).split()) or 'no reason given'
-        raise ConfigError(f'the config {path} cannot be read ({type(error).__name__}: {said}); correct it, or give '
-                          'another') from None
-
-
-def explain_build_error(error: KeyError | TypeError) -> str:
-    """Return a sentence on a misspelt ``type`` or argument of a config, '' where the error is about something else.
-
-    mmengine notices them when it builds the object, all of a run's before it starts.
-    """
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    if Path(frame.f_code.co_filename).parts[-3:] != ('mmengine', 'registry', 'build_functions.py'):
-        return ''
-    text = str(error.args[0]) if error.args else ''
-    if found := re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text):
-        kind, _, what = found.groups()
-        names = {name for registry in REGISTRIES if registry.name == what
-                 for each in (registry, *registry.children.values()) if each.scope in ('mmengine', SCOPE)
-                 for name in each.module_dict}
-        close = difflib.get_close_matches(kind, sorted(names), n=1, cutoff=0.0)
-        return f"the config asks for the {what} type '{kind}', which is not known" + (
-            f"; the nearest known one is '{close[0]}'" if close else '')
-    if found := re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", text):
-        built = _find_class(found[1])
-        known = parameter_names(built) if built is not None else set()
-        return f"the config gives '{found[2]}' to {found[1]}, which takes no such argument; {nearest(found[2], known)}"
-    if re.match(r'\w+\.__init__\(\) missing', text):
-        return f'the config lacks something: {text}'
-    return ''
-
-
-@contextmanager
-def build_errors_explained() -> Iterator[None]:
-    """Raise a ``ConfigError`` where a registry, inside this context, is asked for a misspelt type or argument.
-
-    The original error is its cause.
-    """
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        if sentence := explain_build_error(error):
-            raise ConfigError(sentence) from error
-        raise
+    except Exception as error:  # a config is a program, which can raise anything
+        reason = ' '.join(str(error).split()) or 'no message'
+        raise ConfigError(f'the config {path} cannot be read ({type(error).__name__}: {reason}); correct it, or give '
+                          'another') from error
 
 
 def top_level_keys() -> set[str]:
-    """Return what a config may hold at its top level, underscore names apart."""
+    """Return the valid top-level keys of a config, except for those that start with an underscore."""
     return (parameter_names(Runner) - {'cfg'}) | RUNNER_EXTRAS | HELPER_NAMES
 
 
 def check_top_level(cfg: Mapping[str, Any]) -> None:
-    """Refuse top-level keys that nothing reads.
+    """Check the top-level keys of a config.
 
-    Valid are mmengine's runner arguments, the usual names of helper variables (``data_root``, ``train_pipeline``, ...)
-    and any name that starts with an underscore.
+    Valid are the arguments of mmengine's runner, usual names of helper variables (``data_root``, ``train_pipeline``,
+    ...) and names that start with an underscore.
 
     Raises:
-        ConfigError: naming the key and the nearest valid one.
+        ConfigError: nothing reads a key; the message has the nearest valid one.
     """
     known = top_level_keys()
     for key in cfg:
         if key not in known and not key.startswith('_'):
-            raise ConfigError(f"config key '{key}' is read by nothing; {nearest(key, known)} "
-                              "(a helper variable of your own may start with '_')")
+            raise ConfigError(f"nothing reads the config key '{key}'; {nearest(key, known)} (the name of a helper "
+                              "variable may start with '_')")
 
 
 def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Refuse ``--cfg-options`` paths that lead nowhere.
+    """Check the paths of ``--cfg-options``.
 
-    A path is valid when the config has it, or when its last existing part is built from a class that takes the key.
+    A path is valid if the config has it, or if the class of its last existing part has an argument of that name.
 
     Raises:
-        ConfigError: naming the path, the part at fault and the nearest valid key.
+        ConfigError: a path is not valid; the message has the nearest valid key.
     """
     for path in options:
         _check_path(cfg, path)
@@ -257,7 +217,7 @@ def _check_path(cfg: Mapping[str, Any], path: str) -> None:
         elif isinstance(node, Mapping):
             if key not in node:
                 known = _accepted(node, name)
-                # None: whatever builds this is out of reach here, and checks its own arguments.
+                # None: the class cannot be imported, or checks its own arguments.
                 if known is not None and key not in known:
                     raise ConfigError(f"--cfg-options {path}: '{key}' is not a key of {where}; "
                                       f'{nearest(key, set(known) | set(node))}')
@@ -271,7 +231,7 @@ def _check_path(cfg: Mapping[str, Any], path: str) -> None:
 
 
 def _accepted(node: Mapping[str, Any], name: str) -> set[str] | None:
-    """Return the keys that ``node`` may take besides those it has; None when that cannot be told."""
+    """Return the valid keys of ``node`` besides those it has; None where they are unknown."""
     if not name:
         return top_level_keys()
     if name == 'custom_keys':
@@ -281,19 +241,19 @@ def _accepted(node: Mapping[str, Any], name: str) -> set[str] | None:
         known |= OPTIM_WRAPPER_KEYS
     if 'type' not in node:
         return known or None
-    built = _find_class(node['type'])
+    built = find_class(node['type'])
     if built is None:
         return None
     return known | parameter_names(built) | {'type'}
 
 
-def _find_class(kind: Any) -> Any:
+def find_class(kind: Any) -> Any:
     if not isinstance(kind, str):
         return kind
     with DefaultScope.overwrite_default_scope(SCOPE):
         for registry in REGISTRIES:
             with registry.switch_scope_and_registry(None) as scoped:
-                # A sibling that is not installed, or lacks its compiled operations, reports that itself when built.
+                # A package that is not installed, or lacks compiled operations, raises its own error when built.
                 try:
                     found = scoped.get(kind)
                 except ImportError:
@@ -304,19 +264,18 @@ def _find_class(kind: Any) -> Any:
 
 
 def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
-    """Refuse ``paramwise_cfg.custom_keys`` that match no parameter, and a ``layer_decay`` that nothing reads.
-
-    mmengine matches a key anywhere in a parameter's full name.
+    """Check that each of ``paramwise_cfg.custom_keys`` is a part of a parameter's name, and ``layer_decay`` is used.
 
     Raises:
-        ConfigError: naming the key and the nearest module or parameter name, or the constructor.
+        ConfigError: one is not; the message has the nearest name of a module or parameter.
     """
     paramwise = (optim_wrapper or {}).get('paramwise_cfg') or {}
     custom_keys = paramwise.get('custom_keys') or {}
-    constructor = str((optim_wrapper or {}).get('constructor', 'DefaultOptimWrapperConstructor'))
-    if paramwise.get('layer_decay') and not constructor.endswith('GroupedOptimWrapperConstructor'):
-        raise ConfigError(f'optim_wrapper.paramwise_cfg.layer_decay is read by nothing in {constructor}: set '
-                          "constructor='GroupedOptimWrapperConstructor'")
+    constructor = {'type': (optim_wrapper or {}).get('constructor', 'DefaultOptimWrapperConstructor')}
+    if paramwise.get('layer_decay') and not builds(OPTIM_WRAPPER_CONSTRUCTORS, constructor,
+                                                   GroupedOptimWrapperConstructor):
+        raise ConfigError(f'{type_name(constructor)} does not read optim_wrapper.paramwise_cfg.layer_decay; set '
+                          "optim_wrapper.constructor='GroupedOptimWrapperConstructor'")
     names = [name for name, _ in model.named_parameters()]
     for key in custom_keys:
         if not any(key in name for name in names):

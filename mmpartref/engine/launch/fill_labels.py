@@ -1,21 +1,20 @@
-"""What an auxiliary head's labels are, from the training data."""
+"""Labels of an auxiliary head, from the training data."""
 from mmengine.config import Config
 from mmengine.fileio import exists, join_path
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from mmpartref.datasets.coco.read_coco import CocoPartsReader, read_json
-from mmpartref.datasets.referring.expressions import name_categories
+from mmpartref.datasets.coco.read_coco import read_names
 from mmpartref.datasets.referring.steps.image_labels import label_of
 from mmpartref.errors import ConfigError
 from mmpartref.registry import DATASETS, SCOPE
 
 
 def fill_labels(cfg: Config) -> None:
-    """Give an auxiliary head without ``labels`` the part categories of the training jsons, in their order.
+    """Set ``labels`` of an auxiliary head, where it has none, to the part categories of the training jsons, in order.
 
     Raises:
-        ConfigError: one of the jsons is missing, or the config trains on none.
+        ConfigError: one of the jsons does not exist, or the config has no training data.
     """
     head = (cfg.get('model') or {}).get('auxiliary_head')
     if not head or head.get('labels') is not None:
@@ -25,15 +24,14 @@ def fill_labels(cfg: Config) -> None:
     files = [join_path(each.get('data_root') or '', each.get('ann_file') or '') for each in sets]
     missing = next((file for file in files if not file or not exists(file)), None)
     if missing is not None:
-        raise ConfigError(f'the labels of model.auxiliary_head are read from the training json {missing!r}, which is '
-                          'not there; set data_root, or use the config that training left in its work dir')
+        raise ConfigError(f'the labels of model.auxiliary_head are read from the training json {missing!r}, which does '
+                          'not exist; set data_root, or use the config in the work dir of the training')
     labels: dict[str, None] = {}
     with DefaultScope.overwrite_default_scope(SCOPE):
         for each, file in zip(sets, files, strict=True):
             naming = DATASETS.build({**each, 'lazy_init': True, 'pipeline': []})
-            categories = CocoPartsReader(file).read_categories(read_json(file)['categories'])
-            names = name_categories(file, categories, naming.name_category)
-            labels.update(dict.fromkeys(label_of(*names[key]) for key, category in categories.items()
-                                        if (category.level or each.get('level')) != 'object'))
+            parts = read_names(file, naming.name_category, naming.level)
+            labels.update(dict.fromkeys(label_of(parts.names[key]) for key, category in parts.categories.items()
+                                        if category.level != 'object'))
     head.labels = list(labels)
     print_log(f'auxiliary head: {len(labels)} labels from {", ".join(files)}', 'current')

@@ -1,4 +1,4 @@
-"""The colour of the letterbox margins, from the mean that the model's preprocessor subtracts."""
+"""Colour of the letterbox margins: the mean that the model's preprocessor subtracts."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -6,16 +6,16 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmpartref.datasets.transforms.letterbox import Letterbox
-from mmpartref.engine.launch.detector_config import nodes
+from mmpartref.engine.launch.config_nodes import builds, nodes
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
-from mmpartref.registry import MODELS, TRANSFORMS, argument, resolve
+from mmpartref.registry import MODELS, TRANSFORMS, argument
 
 
 def fill_letterbox(cfg: Config) -> None:
-    """Give every ``Letterbox`` of a config that names no ``fill`` the preprocessor's mean, which normalisation makes 0.
+    """Set ``fill`` of every ``Letterbox`` that has none to the mean of the preprocessor, which normalisation maps to 0.
 
-    Changes ``cfg`` in place, and only where that mean is not the default fill already. A model without a
-    ``ReferringDataPreprocessor``, a detector for example, leaves it unchanged.
+    The config is unchanged where that is the default fill, and for models without a ``ReferringDataPreprocessor``,
+    such as detectors.
     """
     mean = mean_colour(cfg)
     if mean is None:
@@ -32,10 +32,9 @@ def fill_letterbox(cfg: Config) -> None:
 
 def mean_colour(cfg: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Return the mean (R, G, B), in grey levels, of a config's ``ReferringDataPreprocessor``, None without one."""
-    # mmengine's runner takes it next to the model as well.
+    # mmengine's runner also accepts it next to the model.
     node = (cfg.get('model') or {}).get('data_preprocessor') or cfg.get('data_preprocessor') or {}
-    kind = resolve(MODELS, node.get('type'))
-    if not isinstance(kind, type) or not issubclass(kind, ReferringDataPreprocessor):
+    if not builds(MODELS, node, ReferringDataPreprocessor):
         return None
     return tuple(float(level) for level in argument(MODELS, node, 'mean'))
 
@@ -43,6 +42,4 @@ def mean_colour(cfg: Mapping[str, Any]) -> tuple[float, ...] | None:
 def letterboxes(dataloader: Mapping[str, Any]) -> list[Any]:
     """Return the config of every ``Letterbox`` in the pipelines of a dataloader's datasets."""
     steps = [step for node in nodes(dataloader) for step in nodes(node.get('pipeline') or [])]
-    kinds = [resolve(TRANSFORMS, step.get('type')) for step in steps]
-    return [step for step, kind in zip(steps, kinds, strict=True)
-            if isinstance(kind, type) and issubclass(kind, Letterbox)]
+    return [step for step in steps if builds(TRANSFORMS, step, Letterbox)]

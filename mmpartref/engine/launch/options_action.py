@@ -1,4 +1,4 @@
-"""``--cfg-options`` as the user wrote them."""
+"""Parser of ``--cfg-options``."""
 import argparse
 import ast
 from collections.abc import Sequence
@@ -6,20 +6,20 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-# What a Python literal begins with that mmengine would take apart by hand.
+# First characters of the Python literals that mmengine parses by hand.
 BRACKETS = ('[', '(', '{')
 
 
 class OptionsAction(DictAction):
-    """mmengine's action for KEY=VALUE, except that a value written as a Python list, tuple or dict is one.
+    """mmengine's ``DictAction`` for KEY=VALUE that keeps the blanks in Python lists, tuples and dicts.
 
-    mmengine takes such values apart itself and drops every blank in them: ``templates=['{part} of {super_category}']``
-    would ask for ``carbodyofcar``. What is no literal (``[a,b]``, ``1,2``) is left to it.
+    ``DictAction`` removes them: ``templates=['{part} of {super_category}']`` would give ``carbodyofcar``. Values that
+    are not Python literals (``[a,b]``, ``1,2``) are parsed by ``DictAction``.
     """
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace,
                  values: str | Sequence[Any] | None, option_string: str | None = None) -> None:
-        """Add the options to the namespace; ends the program where one has no ``=``."""
+        """Add the options to the namespace; end the program where one has no ``=``."""
         given = [values] if isinstance(values, str) else list(values or ())
         for each in given:
             if '=' not in each:

@@ -1,16 +1,21 @@
-"""Which of CRIS's published choices a config takes, in words, to stand beside every result."""
+"""CRIS's published choices that move results, as a config makes them; printed with every result."""
 from collections.abc import Mapping
 from typing import Any
 
+from mmpartref.datasets.transforms.letterbox import Letterbox
+from mmpartref.engine.launch.config_nodes import builds
+from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
+from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 from mmpartref.models.segmentors.mask_decode import get_decode
-from mmpartref.registry import METRICS, MODELS, TRANSFORMS, argument
+from mmpartref.registry import METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS, argument
 
 
 def published_choices(cfg: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a config chooses where CRIS's published code made a choice that moves results.
+    """Return decoding, word length, letterbox, Precision@X and learning rates of a config, in words.
 
     Args:
-        cfg: a whole config; parts it lacks are skipped. Where it is silent, the defaults of the classes count.
+        cfg: a complete config; choices of parts that it lacks are omitted. Arguments that it does not set have the
+            defaults of the classes.
     """
     choices: dict[str, str] = {}
     model = cfg.get('model') or {}
@@ -22,21 +27,22 @@ def published_choices(cfg: Mapping[str, Any]) -> dict[str, str]:
         choices['words'] = f'{length} tokens'
     pipeline = ((cfg.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline') or []
     for step in pipeline:
-        if step.get('type') == 'Letterbox':
+        if builds(TRANSFORMS, step, Letterbox):
             choices['letterbox'] = ('pixel centres in place' if argument(TRANSFORMS, step, 'half_pixel') else
                                     'no half-pixel offset')
     evaluators = cfg.get('test_evaluator') or []
     for each in evaluators if isinstance(evaluators, list) else [evaluators]:
-        if each.get('type') == 'ReferringSegMetric':
+        if builds(METRICS, each, ReferringSegMetric):
             choices['Precision@X'] = 'IoU > X' if argument(METRICS, each, 'strict') else 'IoU >= X'
     schedulers = cfg.get('param_scheduler') or []
-    kinds = [each.get('type') for each in (schedulers if isinstance(schedulers, list) else [schedulers])]
-    if kinds:
-        choices['first epoch'] = ('every part at the full learning rate' if 'UniformFirstEpochLR' in kinds else
+    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    if schedulers:
+        uniform = any(builds(PARAM_SCHEDULERS, each, UniformFirstEpochLR) for each in schedulers)
+        choices['first epoch'] = ('every part at the full learning rate' if uniform else
                                   'each part at its own learning rate')
     return choices
 
 
 def choices_line(choices: Mapping[str, str]) -> str:
-    """Write the choices as one line."""
+    """Return the choices as one line."""
     return '; '.join(f'{name}: {choice}' for name, choice in choices.items())

@@ -1,4 +1,4 @@
-"""What a training needs of a config and of a detector's json, looked at before anything is built."""
+"""Checks of a training's config, and of a detector's json, before anything is built."""
 import math
 import os
 
@@ -6,44 +6,43 @@ from mmengine.config import Config
 from mmengine.fileio import join_path
 
 from mmpartref.datasets.coco.coco_document import read_json
-from mmpartref.datasets.coco.read_coco import CocoParts, read_coco_parts
+from mmpartref.datasets.coco.read_coco import read_coco
+from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.missing_images import are_missing
-from mmpartref.engine.launch.detector_config import nodes
+from mmpartref.engine.launch.config_nodes import is_from, nodes, type_name
 from mmpartref.errors import ConfigError, InputError
 from mmpartref.text import shown
 
-# What mmdet's CocoDataset takes from an annotation without asking whether it is there.
+# Keys that mmdet's CocoDataset reads from an annotation without a check, and their number of values.
 NEEDED = {'bbox': 4, 'area': 1}
 
 
 def check_training(cfg: Config) -> None:
-    """Refuse what a training would fail on in a library: no data to train on, or a damaged json of a detector.
-
-    A ``PartReferDataset`` reads its own json with the same reader; ``mmdet.CocoDataset`` does not check its.
+    """Check that a config has training data, and check the json of ``mmdet.CocoDataset``, which does not do so itself.
 
     Raises:
-        ConfigError: the config says nothing of what to train on, or photos of the detector's json do not exist.
+        ConfigError: a key of the training is missing, or images of the detector's json do not exist.
         FileNotFoundError: the detector's json does not exist.
-        ValueError: a record of it is damaged; the sentence names file, record and mend.
+        ValueError: a record of it is damaged.
     """
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if not cfg.get(key):
             raise ConfigError(f'the config {cfg.filename} has no {key}, so there is nothing to train; inherit one that '
-                              'has, e.g. one under configs/')
-    for dataset in nodes(cfg.train_dataloader.to_dict()):
-        if dataset.get('type') == 'mmdet.CocoDataset':
+                              'has, e.g. one in configs/')
+    for dataset in nodes(cfg.train_dataloader):
+        if is_from('mmdet', dataset) and type_name(dataset) == 'CocoDataset':
             root = dataset.get('data_root') or ''
             ann_file = join_path(root, dataset['ann_file'])
-            parts = read_coco_parts(ann_file)
+            parts = read_coco(ann_file)
             check_boxes(ann_file)
-            check_photos(parts, ann_file, join_path(root, (dataset.get('data_prefix') or {}).get('img', '')))
+            check_images(parts, ann_file, join_path(root, (dataset.get('data_prefix') or {}).get('img', '')))
 
 
 def check_boxes(ann_file: str) -> None:
-    """Refuse annotations without the box and area that a detector is trained with.
+    """Check the boxes and areas of annotations; ``read_coco`` checks masks and ids.
 
     Raises:
-        ValueError: one has none; masks and ids are ``read_coco_parts``'s to check.
+        ValueError: an annotation lacks one.
     """
     for annotation in read_json(ann_file)['annotations']:
         for key, length in NEEDED.items():
@@ -53,18 +52,18 @@ def check_boxes(ann_file: str) -> None:
                     isinstance(each, (int, float)) and not isinstance(each, bool) and math.isfinite(each)
                     for each in numbers):
                 what = f"'{key}' is {shown(found)}" if key in annotation else f"the key '{key}' is missing"
-                raise InputError(f"{ann_file}: annotation {shown(annotation.get('id'))}: {what}, and a detector is "
-                                 'trained with it; tools/dataset_doctor.py --repair computes it from the mask')
+                raise InputError(f"{ann_file}: annotation {shown(annotation.get('id'))}: {what}, which a detector "
+                                 'needs; compute it from the mask with tools/dataset_doctor.py --repair')
 
 
-def check_photos(parts: CocoParts, ann_file: str, folder: str) -> None:
-    """Refuse a json whose photos are not there.
+def check_images(parts: CocoParts, ann_file: str, folder: str) -> None:
+    """Check that the images of a json exist.
 
     Raises:
-        ConfigError: some do not exist; names the first.
+        ConfigError: some do not.
     """
-    paths = [join_path(folder, photo.file_name) for photo in parts.photos]
+    paths = [join_path(folder, image.file_name) for image in parts.images]
     missing = [path for path, gone in zip(paths, are_missing(paths), strict=True) if gone]
     if missing:
-        raise ConfigError(f'{ann_file}: {len(missing):,} of its {len(paths):,} photos do not exist, the first is '
-                          f'{os.path.normpath(missing[0])}; set data_root and data_prefix to where the photos lie')
+        raise ConfigError(f'{ann_file}: {len(missing):,} of its {len(paths):,} images do not exist, the first is '
+                          f'{os.path.normpath(missing[0])}; set data_root and data_prefix to the folder of the images')

@@ -1,4 +1,4 @@
-"""Parameter groups that stay few."""
+"""Optimiser with one parameter group per distinct setting."""
 import logging
 from collections.abc import Hashable, Mapping
 
@@ -12,18 +12,17 @@ from mmpartref.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor with one group per distinct setting instead of one per parameter.
+    """``DefaultOptimWrapperConstructor`` with one parameter group per distinct setting instead of one per parameter.
 
-    mmengine's own makes 650 groups of CRIS, logs two lines for each, and the optimiser then steps them one by one.
-    Settings mean the same here, ``paramwise_cfg`` included. One is added, layer-wise rates::
+    mmengine's makes 650 groups of CRIS, logs two lines for each, and the optimiser steps them one by one. All settings
+    mean the same. Layer-wise learning rates are added::
 
         paramwise_cfg=dict(layer_decay=dict(backbone=0.8, text_encoder=0.9))
 
-    multiplies the rate that a parameter has by ``0.8 ** (num_layers + 1 - depth)``: all of it behind the last layer,
-    less and less towards the stem. Depths are what the part's ``layer_id`` tells (see ``TunableEncoder``). A rate of
-    ``custom_keys`` is multiplied where its key is for the whole part; one for a place inside the part contradicts the
-    rates by depth and is refused, unless nothing is taken off there. Source: Clark et al., "ELECTRA", ICLR 2020; for
-    image encoders Bao et al., "BEiT", ICLR 2022.
+    multiplies the learning rate of a parameter by ``0.8 ** (num_layers + 1 - depth)``: by 1 after the last layer, by
+    less towards the stem. Depths are those of ``layer_id`` (see ``TunableEncoder``). A learning rate of ``custom_keys``
+    is multiplied if its key matches the whole encoder; one for a part of it raises an error, unless the factor there is
+    1. Source: Clark et al., "ELECTRA", ICLR 2020; for image encoders Bao et al., "BEiT", ICLR 2022.
     """
 
     def add_params(self,
@@ -31,7 +30,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                    module: nn.Module,
                    prefix: str = '',
                    is_dcn_module: int | float | None = None) -> None:
-        """Append the groups of ``module`` to ``params``; called once by mmengine, then by itself for the children."""
+        """Append the groups of ``module`` to ``params``; called by mmengine, and recursively for the children."""
         if prefix:
             super().add_params(params, module, prefix, is_dcn_module)
             return
@@ -56,62 +55,62 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         params += groups.values()
 
     def decay_by_depth(self, groups: list[dict], model: nn.Module) -> None:
-        """Multiply the rates in ``groups``, one per parameter, as ``layer_decay`` says.
+        """Multiply the learning rates in ``groups``, one per parameter, by the factors of ``layer_decay``.
 
         Raises:
-            ValueError: a factor is not between 0 and 1, a part is not there, does not tell its depths or learns
-                nothing, or ``custom_keys`` contradict it.
+            ValueError: a factor is not between 0 and 1; a module does not exist, has no ``layer_id`` or is frozen; or
+                ``custom_keys`` set a rate inside it.
         """
         layer_decay = self.paramwise_cfg.get('layer_decay') or {}
         if not isinstance(layer_decay, Mapping):
-            raise InputError(f'paramwise_cfg.layer_decay={layer_decay!r} should name the parts it is for, e.g. '
+            raise InputError(f'paramwise_cfg.layer_decay={layer_decay!r} should be a dict, e.g. '
                              f'dict(backbone={layer_decay!r})')
         scales: dict[int, float] = {}
         parts = dict(model.named_modules())
         for name, factor in layer_decay.items():
             part = parts.get(name)
             if part is None or not hasattr(part, 'layer_id'):
-                kind = 'is no part of the model' if part is None else f'is a {type(part).__name__}, which has no depths'
-                raise InputError(f"paramwise_cfg.layer_decay: '{name}' {kind}; 'backbone' and 'text_encoder' have")
+                kind = 'is not in the model' if part is None else f'is a {type(part).__name__} without layer_id'
+                raise InputError(f"paramwise_cfg.layer_decay: '{name}' {kind}; use 'backbone' or 'text_encoder'")
             if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= 1:
                 raise InputError(f'paramwise_cfg.layer_decay: the factor of {name} is {factor!r}; it should be a '
                                  'number above 0 and at most 1')
             learning = {each: parameter for each, parameter in part.named_parameters() if parameter.requires_grad}
             if not learning:
-                raise InputError(f"paramwise_cfg.layer_decay: nothing of '{name}' learns, so it has no rates: leave it "
-                                 'out')
+                raise InputError(f"paramwise_cfg.layer_decay: '{name}' is frozen, so that it has no learning rates; "
+                                 'remove it')
             try:
                 decay = {each: factor**(part.num_layers + 1 - part.layer_id(each)) for each in learning}
             except NotImplementedError as error:
                 raise InputError(f"paramwise_cfg.layer_decay: '{name}': {error}") from None
-            self.refuse_rates_inside(name, decay)
+            self.reject_rates_inside(name, decay)
             scales.update({id(parameter): decay[each] for each, parameter in learning.items()})
         for group in groups:
             scale = scales.get(id(group['params'][0]), 1.0)
             if scale != 1.0:
                 rate = group.get('lr', self.base_lr)
                 if rate is None:
-                    raise InputError('paramwise_cfg.layer_decay multiplies a rate: give the optimizer its lr')
+                    raise InputError('paramwise_cfg.layer_decay needs a learning rate; set lr of the optimizer')
                 group['lr'] = rate * scale
 
-    def refuse_rates_inside(self, part: str, decay: Mapping[str, float]) -> None:
-        """Refuse a rate of ``custom_keys`` for a place inside ``part`` where ``decay`` takes something off.
+    def reject_rates_inside(self, part: str, decay: Mapping[str, float]) -> None:
+        """Reject a learning rate of ``custom_keys`` for some parameters inside a module, where their factor is not 1.
 
         Args:
-            part: name of the part.
-            decay: factor of each of its parameters, named as in the part.
+            part: name of the module.
+            decay: factor of each of its parameters, by the name inside the module.
 
         Raises:
-            ValueError: naming the key and the parameter.
+            ValueError: there is one.
         """
         custom_keys = self.paramwise_cfg.get('custom_keys') or {}
-        # As mmengine looks them up: the first that is somewhere in the parameter's full name.
+        # mmengine uses the first of them that is a part of the parameter's full name.
         order = sorted(sorted(custom_keys), key=len, reverse=True)
         names = [f'{part}.{name}' for name in decay]
         for name, scale in decay.items():
             key = next((key for key in order if key in f'{part}.{name}'), None)
             if key is None or scale == 1.0 or 'lr_mult' not in custom_keys[key] or all(key in each for each in names):
                 continue
-            raise InputError(f"paramwise_cfg gives {part}.{name} two rates, custom_keys['{key}'] one of its own and "
-                             f'layer_decay {scale:.3g} of the rate of {part}: take the key, or its lr_mult, or '
-                             f'layer_decay.{part} out')
+            raise InputError(f"paramwise_cfg gives {part}.{name} two learning rates, one by custom_keys['{key}'] and "
+                             f'{scale:.3g} of that of {part} by layer_decay; remove the key, its lr_mult or '
+                             f'layer_decay.{part}')

@@ -1,4 +1,4 @@
-"""A data loader that starts within an epoch and draws the same augmentations whichever process loads."""
+"""Data loading that can start within an epoch, with random draws that do not depend on the loading process."""
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
-from mmpartref.engine.resume.random_streams import seed_sample
 from mmpartref.errors import InputTypeError
+from mmpartref.seeding import seed_global_generators
 
 
 class ResumableBatchSampler(Sampler[list[int]]):
-    """Leave out the first ``start`` batches of an epoch; their photos are not loaded.
+    """Wrapper of a batch sampler that skips the first ``start`` batches of an epoch, without loading their images.
 
-    Everything else, ``sampler`` and ``batch_size`` among it, is the inner batch sampler's.
+    Other attributes, such as ``sampler`` and ``batch_size``, are those of the wrapped batch sampler.
 
     Args:
-        inner: the batch sampler.
+        inner: the wrapped batch sampler.
     """
 
     def __init__(self, inner: Sampler[list[int]]) -> None:
@@ -30,7 +30,7 @@ class ResumableBatchSampler(Sampler[list[int]]):
         return getattr(self.inner, name)
 
     def __len__(self) -> int:
-        """Batches of a whole epoch."""
+        """Return the batches of a whole epoch."""
         return len(self.inner)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -39,13 +39,13 @@ class ResumableBatchSampler(Sampler[list[int]]):
 
 
 class SeededDataset(Dataset):
-    """Make all that is drawn while an item is loaded a function of seed, epoch and index.
+    """Wrapper of a dataset that seeds the global random generators from seed, epoch and index before an item is loaded.
 
-    Seed and epoch lie in shared memory, so that persistent worker processes learn of them. Everything else is the inner
-    data set's.
+    Seed and epoch are in memory shared with persistent worker processes. Other attributes are those of the wrapped
+    dataset.
 
     Args:
-        inner: a map-style data set.
+        inner: the wrapped dataset, map-style.
     """
 
     def __init__(self, inner: Dataset) -> None:
@@ -57,39 +57,39 @@ class SeededDataset(Dataset):
         self._place.share_memory_()
 
     def __getattr__(self, name: str) -> Any:
-        # Not while an object is being unpickled; nor a __getitems__, by which torch would pass by __getitem__.
+        # Not while an object is being unpickled, and no __getitems__, which torch would call instead of __getitem__.
         if name in ('inner', '_place') or name.startswith('__'):
             raise AttributeError(name)
         return getattr(self.inner, name)
 
     def set_place(self, seed: int, epoch: int) -> None:
-        """Set the run's seed and the epoch of the items loaded from now on."""
+        """Set the run's seed and the epoch, counted from 0, for the next items."""
         self._place[:] = torch.tensor((seed, epoch))
 
     def __len__(self) -> int:
-        """Items."""
+        """Return the number of items."""
         return len(self.inner)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Any:
         """Load an item."""
         seed, epoch = self._place.tolist()
-        seed_sample(seed, epoch, index)
+        seed_global_generators(seed, epoch, 'item', index, devices=False)
         return self.inner[index]
 
 
 def make_resumable(loader: DataLoader) -> tuple[SeededDataset, ResumableBatchSampler]:
-    """Put both into a data loader that has not been iterated, and return them; once is enough.
+    """Wrap dataset and batch sampler of a data loader that has not been iterated yet, and return them. Idempotent.
 
     Raises:
-        TypeError: the data set is iterable-style, or the loader does not batch; neither has positions to go back to.
+        TypeError: the dataset is iterable-style or the loader does not batch, so that there are no positions.
     """
     dataset, batches = loader.dataset, loader.batch_sampler
     if isinstance(dataset, SeededDataset) and isinstance(batches, ResumableBatchSampler):
         return dataset, batches
     if isinstance(dataset, IterableDataset) or batches is None:
-        raise InputTypeError(f'a run on {type(dataset).__name__} cannot be resumed within an epoch: that takes a '
-                             'dataset with indices, and a batch_size')
+        raise InputTypeError(f'a run on {type(dataset).__name__} cannot be resumed within an epoch; use a dataset with '
+                             'indices and set batch_size')
     dataset, batches = SeededDataset(dataset), ResumableBatchSampler(batches)  # type: ignore[arg-type]
-    # torch refuses assignments, because an iterator may be under way; here none is.
+    # torch rejects assignments in case there is an iterator; here there is none.
     vars(loader).update(dataset=dataset, batch_sampler=batches)
     return dataset, batches

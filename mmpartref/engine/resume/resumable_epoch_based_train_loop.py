@@ -1,38 +1,26 @@
-"""A training loop that can begin within an epoch."""
+"""Training loop that can start within an epoch."""
 import re
 from typing import Any
 
-from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
+from mmpartref.engine.resume.preemption_signals import signal_handlers_restored
 from mmpartref.engine.resume.resumable_data import make_resumable
 from mmpartref.engine.resume.resume_point import last_checkpoint
 from mmpartref.errors import DataWorkerError
 from mmpartref.registry import LOOPS
 
-# What torch says of a worker that is gone, not of an exception within one: torch/csrc/DataLoader.cpp, dataloader.py.
+# torch's message on a worker that was killed or died, not on an exception in one: DataLoader.cpp, dataloader.py.
 WORKER_DIED = re.compile(r'DataLoader worker \(pid.*', re.DOTALL)
-
-
-def use_resumable_loop(cfg: Config) -> None:
-    """Replace mmengine's epoch-based loop, which begins a resumed epoch anew, by the one that goes on within it."""
-    loop = cfg.get('train_cfg')
-    if loop and (loop.get('by_epoch') or loop.get('type') == 'EpochBasedTrainLoop'):
-        loop.pop('by_epoch', None)
-        loop.type = 'ResumableEpochBasedTrainLoop'
 
 
 @LOOPS.register_module()
 class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
-    """mmengine's ``EpochBasedTrainLoop`` that goes on at a batch, and makes up for a validation that was cut off.
+    """mmengine's ``EpochBasedTrainLoop`` that resumes at a batch of an epoch, and repeats an interrupted validation.
 
-    ``ResumableStateHook`` writes ``start`` and ``validation_due`` into checkpoints and sets them again. The data's
-    random numbers are functions of seed, epoch and index (``SeededDataset``).
-
-    Args:
-        *args: see ``EpochBasedTrainLoop``.
-        **kwargs: see ``EpochBasedTrainLoop``.
+    ``ResumableStateHook`` saves and restores ``start`` and ``validation_due``. The random numbers of data loading
+    depend on seed, epoch and index alone (``SeededDataset``). Arguments as ``EpochBasedTrainLoop``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -42,24 +30,25 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         self.validation_due = False
 
     def run(self) -> nn.Module:
-        """Train.
+        """Train; signal handlers that a hook has set are restored at the end, also after an exception.
 
         Raises:
             DataWorkerError: a data loading process was killed or died.
         """
         try:
-            return self._run()
+            with signal_handlers_restored():
+                return self._run()
         except RuntimeError as error:
             # The cause, where there is one, names the signal.
             found = WORKER_DIED.search(str(error.__cause__)) or WORKER_DIED.search(str(error))
             if found is None:
                 raise
             checkpoint = last_checkpoint(self.runner.work_dir)
-            go_on = f'{checkpoint} is whole: go on with --resume' if checkpoint else 'no checkpoint has been written'
+            resume = f'resume with --resume from {checkpoint}' if checkpoint else 'no checkpoint has been written yet'
             died = found.group().splitlines()[0]
             raise DataWorkerError(
-                f'a data loading process died ({died}): most likely the memory ran out, or /dev/shm did (df -h /dev/shm'
-                f'); fewer num_workers or a smaller batch_size take less; {go_on}') from None
+                f'a data loading process died ({died}), probably because memory or /dev/shm is full (df -h /dev/shm); '
+                f'use fewer num_workers or a smaller batch_size; {resume}') from None
 
     def _run(self) -> nn.Module:
         self.runner.call_hook('before_train')
@@ -72,7 +61,7 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> None:
-        """Iterate one epoch, or what is left of it."""
+        """Train one epoch from batch ``start`` on."""
         start, self.start = self.start, 0
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
@@ -84,7 +73,7 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _validate(self) -> None:
-        """Validate if this epoch is to be, as mmengine decides."""
+        """Validate where mmengine's ``val_begin`` and ``val_interval`` say so for this epoch."""
         self.validation_due = False
         self._decide_current_val_interval()
         if (self.runner.val_loop is not None and self._epoch >= self.val_begin

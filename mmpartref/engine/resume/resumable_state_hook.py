@@ -1,4 +1,4 @@
-"""What a checkpoint has to know besides mmengine's state for a run to go on bit for bit."""
+"""Position within an epoch, and other state that mmengine does not save, in checkpoints."""
 from typing import Any
 
 import torch
@@ -7,32 +7,32 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmpartref.engine.distributed import unwrapped
-from mmpartref.engine.resume.random_streams import seed_step
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.errors import InputError
 from mmpartref.registry import HOOKS
+from mmpartref.seeding import seed_global_generators
 
 KEY = 'resumable_state'
 
 
 def sampler_of(runner: Runner) -> Any:
-    """Return the sampler of the training data's indices; torch keeps it in the batch sampler where that is our own."""
+    """Return the sampler of the training data's indices: that of the batch sampler, where it has one."""
     return getattr(runner.train_dataloader.batch_sampler, 'sampler', runner.train_dataloader.sampler)
 
 
 @HOOKS.register_module()
 class ResumableStateHook(Hook):
-    """Write the place in the epoch into each checkpoint and go on there.
+    """Save the position within the epoch in each checkpoint, and resume there, bit for bit.
 
-    Random numbers are not saved but derived: before each step every process seeds its generators from the run's seed,
-    the epoch, the batch and its rank. So nothing random crosses a step, and any number of ranks can go on. mmengine
-    saves the weights, the optimiser with its gradient scaler, the schedules, the averaged weights and the logs.
+    Random states are not saved: before each step every process seeds its global generators from the run's seed, the
+    epoch, the batch and its rank. mmengine saves the weights, the optimiser with its gradient scaler, the schedules,
+    the averaged weights and the logs.
 
-    A checkpoint from an epoch's end also notes whether that epoch has been validated. Where the processes' buffers
-    differ (BatchNorm's statistics without SyncBN), each gets its own back.
+    A checkpoint from the end of an epoch also has whether that epoch was validated. Where the buffers of the processes
+    differ (BatchNorm's statistics without SyncBN), all are saved and each process gets its own ones.
     """
 
-    priority = 'LOW'  # after EMAHook, which exchanges what is loaded; before the checkpoint hook
+    priority = 'LOW'  # after EMAHook, which swaps the loaded weights; before the checkpoint hook
 
     def __init__(self) -> None:
         self.batches_done = 0
@@ -40,7 +40,7 @@ class ResumableStateHook(Hook):
         self.buffers: list[dict[str, torch.Tensor]] = []
 
     def gather_buffers(self, runner: Runner) -> None:
-        """Collect the buffers of all processes; called in each of them before the main one saves."""
+        """Collect the buffers of all processes where they differ; called in each before the main one saves."""
         if get_world_size() == 1:
             return
         buffers = {name: buffer.cpu() for name, buffer in unwrapped(runner.model).named_buffers()}
@@ -49,50 +49,50 @@ class ResumableStateHook(Hook):
         self.buffers = everyone if differ else []
 
     def before_train(self, runner: Runner) -> None:
-        """Make sure that all processes begin at the same place.
+        """Check that all processes start at the same epoch and iteration.
 
         Raises:
-            ValueError: they do not, because not all of them see the checkpoint.
+            ValueError: they do not, because not all of them found the checkpoint.
         """
         places = all_gather_object((runner.epoch, runner.iter))
         if len(set(places)) > 1:
-            raise InputError(f'the processes begin at different (epoch, iteration): {places}, by rank; the work dir '
-                             'has to be the same folder on all machines')
+            raise InputError(f'the processes start at different (epoch, iteration): {places}, by rank; set the work '
+                             'dir to a folder that all machines share')
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Seed the step."""
-        seed_step(runner.seed, runner.epoch, batch_idx, get_rank())
+        """Seed the global generators for the step."""
+        seed_global_generators(runner.seed, runner.epoch, 'step', batch_idx, get_rank())
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Count the batch; the checkpoint hook comes after this one."""
+        """Count the batch, before the checkpoint hook."""
         self.batches_done, self.validation_due = batch_idx + 1, False
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Note that the epoch is at its end and not validated."""
+        """Mark the epoch as finished and not validated."""
         self.batches_done, self.validation_due = 0, True
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Note that it is."""
+        """Mark the epoch as validated."""
         self.validation_due = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the place."""
+        """Add the position."""
         checkpoint[KEY] = {
             'batches_done': self.batches_done,
             'batches': len(runner.train_dataloader),
             'validation_due': self.validation_due,
             'world_size': get_world_size(),
-            # Drawn anew by a run that was given no seed.
+            # A run without a seed in its config would draw another one.
             'sampler_seed': getattr(sampler_of(runner), 'seed', None),
             'buffers': self.buffers,
         }
         self.buffers = []
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Go to the place, when a run is resumed; ranks or batches of another number keep the share of the epoch.
+        """Set the position of a resumed run; with another number of ranks or batches, to the same share of the epoch.
 
         Raises:
-            ValueError: the loop cannot begin within an epoch, but the checkpoint is from within one.
+            ValueError: the checkpoint is from within an epoch, where the loop cannot start.
         """
         state = checkpoint.get(KEY)
         if state is None or not runner._resume:
@@ -106,14 +106,15 @@ class ResumableStateHook(Hook):
         if not isinstance(loop, ResumableEpochBasedTrainLoop):
             if isinstance(loop, EpochBasedTrainLoop) and done:
                 raise InputError(
-                    f'the checkpoint has {done} of {batches} batches of its epoch behind it, and {type(loop).__name__} '
-                    "begins epochs only at their start; set train_cfg=dict(type='ResumableEpochBasedTrainLoop', ...)")
+                    f'the checkpoint was written after {done} of {batches} batches of an epoch, where '
+                    f'{type(loop).__name__} cannot start; set '
+                    "train_cfg=dict(type='ResumableEpochBasedTrainLoop', ...)")
             return
         now = len(runner.train_dataloader)
         loop.start = done * now // batches
         loop.validation_due = state['validation_due']
         if (now, get_world_size()) != (batches, state['world_size']):
             runner.logger.warning(
-                f"the checkpoint is of {state['world_size']} processes and {batches} batches an epoch, this run of "
-                f'{get_world_size()} and {now}: it goes on after batch {loop.start}, and will not be the same run bit '
-                'for bit')
+                f"the checkpoint has {state['world_size']} processes and {batches} batches per epoch, this run has "
+                f'{get_world_size()} and {now}: it resumes after batch {loop.start}, and its results will differ from '
+                'those of an uninterrupted run')

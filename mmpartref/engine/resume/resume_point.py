@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, when the newest one may be damaged or missing."""
+"""Choice of the checkpoint to resume from, where the newest one may be damaged or missing."""
 import logging
 import zipfile
 from pathlib import Path
@@ -14,7 +14,7 @@ POINTER = 'last_checkpoint'
 
 
 def last_checkpoint(work_dir: str | Path) -> Path | None:
-    """Return the file that the work dir's ``last_checkpoint`` names, beside it where the folder was moved, if any."""
+    """Return the checkpoint in ``last_checkpoint`` of the work dir, which may have been moved; None without one."""
     pointer = Path(work_dir, POINTER)
     if not pointer.is_file():
         return None
@@ -23,9 +23,9 @@ def last_checkpoint(work_dir: str | Path) -> Path | None:
 
 
 def damage(path: Path) -> str | None:
-    """Say what is wrong with a checkpoint's bytes: every checksum of the file is checked. None if it is whole."""
+    """Return what is wrong with a checkpoint's file, of which all checksums are verified, or None."""
     if not path.is_file():
-        return 'is not there'
+        return 'does not exist'
     try:
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
@@ -35,7 +35,7 @@ def damage(path: Path) -> str | None:
 
 
 def progress(path: Path) -> tuple[int, int] | None:
-    """Return a checkpoint's epochs and iterations; None where a run cannot go on from the file."""
+    """Return a checkpoint's epochs and iterations; None where a run cannot be resumed from the file."""
     if damage(path) is not None:
         return None
     try:
@@ -48,42 +48,42 @@ def progress(path: Path) -> tuple[int, int] | None:
 
 
 def last_good(folder: Path) -> Path | None:
-    """Return the whole checkpoint of a folder that has come furthest and has its optimiser (``best_...`` have not)."""
+    """Return the undamaged checkpoint of a folder with the most iterations and an optimiser (``best_...`` has none)."""
     found = {path: progress(path) for path in sorted(folder.glob('*.pth'))}
     good = {path: place for path, place in found.items() if place is not None}
     return max(good, key=lambda path: good[path]) if good else None
 
 
 def choose_resume_point(cfg: Config) -> None:
-    """Check the checkpoint to resume from and put it into ``cfg.load_from``.
+    """Set ``cfg.load_from`` to the checkpoint to resume from, if ``cfg.resume`` is true.
 
-    That of ``last_checkpoint`` is replaced, with a warning, by the last good one where it is damaged or missing. One
-    that was named is never replaced.
+    A damaged or missing ``last_checkpoint`` is replaced, with a warning, by the last undamaged checkpoint of the work
+    dir. A ``load_from`` in the config is checked and not replaced.
 
     Raises:
-        ConfigError: the checkpoint that was named is damaged or missing, or there is no good one.
+        ConfigError: ``load_from`` is damaged or missing, or there is no undamaged checkpoint.
     """
     if not cfg.get('resume'):
         return
     if cfg.get('load_from'):
         named = Path(cfg.load_from)
-        # Addresses are mmengine's to open.
+        # mmengine opens URLs.
         fault = None if '://' in str(cfg.load_from) else damage(named)
         if fault is not None:
             good = last_good(named.parent)
             raise ConfigError(f'cannot resume: {named} {fault}; ' + (
-                f'the last good checkpoint beside it is {good}' if good else 'there is no good checkpoint beside it'))
+                f'resume from {good}, the last undamaged one there' if good else 'its folder has no undamaged one'))
         return
     last = last_checkpoint(cfg.work_dir)
-    fault = 'is not there' if last is None else damage(last)
+    fault = 'does not exist' if last is None else damage(last)
     if fault is not None:
         good = last_good(Path(cfg.work_dir))
         if good is None and last is not None:
-            raise ConfigError(f'cannot resume: {last} {fault}, and {cfg.work_dir} holds no good checkpoint; without '
-                              '--resume the training starts anew')
+            raise ConfigError(f'cannot resume: {last} {fault}, and {cfg.work_dir} has no undamaged checkpoint; start '
+                              'without --resume')
         if good is None:
             return
-        print_log(f'{last or Path(cfg.work_dir, POINTER)} {fault}: going on from the last good checkpoint, {good}',
+        print_log(f'{last or Path(cfg.work_dir, POINTER)} {fault}; resuming from the last undamaged checkpoint, {good}',
                   'current', level=logging.WARNING)
         last = good
     cfg.load_from = str(last)

@@ -1,7 +1,7 @@
-"""Check what a run reads from the checkpoint that it is resumed from.
+"""Checks of the state that a resumed run reads from its checkpoint.
 
-A checkpoint of plain values can still do harm: mmengine deletes the file that ``best_ckpt`` names when a better one
-comes, and torch's fused optimisers write into state tensors without looking at their shapes.
+A checkpoint of plain values can still do harm: mmengine deletes the file in ``best_ckpt`` after a better one, and
+torch's fused optimisers write into state tensors without checking their shapes.
 """
 import os
 import re
@@ -17,15 +17,15 @@ from mmpartref.errors import WeightsError
 # Keys of the message hub that hold paths of checkpoints.
 PATH_KEYS = re.compile(r'(best_ckpt(_.*)?|last_ckpt)', re.DOTALL)
 OTHER_CONFIG = 'resume with the config of that run'
-# Of torch's optimisers: which kernels they use.
+# Arguments of torch's optimisers that select their kernels.
 SWITCHES = ('fused', 'foreach', 'capturable', 'differentiable')
 
 
 def check_resumed(runner: Runner, checkpoint: dict) -> None:
-    """Check a checkpoint, and set the switches of its optimizer to the run's own.
+    """Check a checkpoint, and set ``SWITCHES`` in its optimiser to those of the run.
 
     Raises:
-        WeightsError: the run cannot be resumed from it; says why.
+        WeightsError: the run cannot be resumed from it.
     """
     for fault in (state_fault(checkpoint), scheduler_fault(runner, checkpoint), optimizer_fault(runner, checkpoint)):
         if fault:
@@ -33,9 +33,9 @@ def check_resumed(runner: Runner, checkpoint: dict) -> None:
 
 
 def clean_paths(runner: Runner, info: dict) -> None:
-    """Replace the paths of checkpoints in a message hub's information by those of the run's own files, in place.
+    """Replace the paths of checkpoints in a message hub by those of the files of the same names in the run's folder.
 
-    A path stands for the file of the same name in the run's own folder, and is dropped where there is none.
+    In place; a path is dropped if there is no such file.
     """
     folders = [folder_of(hook, runner) for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     for key in [key for key in info if isinstance(key, str) and PATH_KEYS.fullmatch(key)]:
@@ -50,14 +50,14 @@ def clean_paths(runner: Runner, info: dict) -> None:
 
 
 def folder_of(hook: CheckpointHook, runner: Runner) -> str:
-    """Return the folder that a checkpoint hook writes into, as mmengine puts it together before the training."""
+    """Return the folder of a checkpoint hook, as mmengine forms it before the training."""
     if hook.out_dir is None or hook.out_dir == runner.work_dir:
         return runner.work_dir
     return os.path.join(hook.out_dir, os.path.basename(runner.work_dir.rstrip(os.sep)))
 
 
 def own_checkpoint(path: Any, folders: list[str], start: str) -> str | None:
-    """Return the file in one of the folders that has the name of a message hub's checkpoint; None if there is none."""
+    """Return the file with the name of a message hub's checkpoint in one of the folders; None if there is none."""
     name = os.path.basename(path) if isinstance(path, str) else ''
     if not name.startswith(start) or not name.endswith('.pth') or '\0' in name:
         return None
@@ -66,24 +66,24 @@ def own_checkpoint(path: Any, folders: list[str], start: str) -> str | None:
 
 
 def state_fault(checkpoint: Mapping[str, Any]) -> str:
-    """Return what a checkpoint lacks for a run to be resumed from it, '' if nothing."""
+    """Return what a checkpoint lacks to resume a run, '' if nothing."""
     meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
     if not isinstance(meta, dict):
-        return "it has no 'meta' of a run; give the checkpoint of a training, not its weights alone"
+        return "it has no 'meta' of a run; use a checkpoint of a training, not its weights only"
     if not all(type(meta.get(key)) is int and meta[key] >= 0 for key in ('epoch', 'iter')):
         return "its 'meta' does not give the epoch and the iteration as whole numbers"
     if type(meta.get('seed', 0)) not in (int, type(None)):
         return 'its seed is not a whole number'
     if not isinstance(hub, dict) or not all(isinstance(hub.get(key), dict)
                                             for key in ('log_scalars', 'runtime_info', 'resumed_keys')):
-        return "it has no 'message_hub' of a run; give the checkpoint of a training, not its weights alone"
+        return "it has no 'message_hub' of a run; use a checkpoint of a training, not its weights only"
     return ''
 
 
 def scheduler_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
-    """Return how the states of the schedules differ in kind from the run's own schedules, '' if they do not.
+    """Return how the states of the schedules differ in number or keys from the run's schedules, '' if they do not.
 
-    mmengine sets whatever a state holds on the schedule, of any container, and compares no numbers.
+    mmengine sets all items of a state as attributes of the schedule, without a check.
     """
     own, given = runner.param_schedulers, checkpoint.get('param_schedulers')
     if given is None or not isinstance(own, (list, dict)):
@@ -106,9 +106,9 @@ def scheduler_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
 
 
 def optimizer_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
-    """Return why an optimizer's state does not fit the run's own, '' if it does; set its switches to the run's.
+    """Return why an optimiser's state does not fit that of the run, '' if it does; set its ``SWITCHES`` to the run's.
 
-    State tensors have to be of their parameters' shapes for all of torch's optimisers that have a fused kernel.
+    State tensors have to have their parameters' shapes, for all of torch's optimisers with a fused kernel.
     """
     given, wrapper = checkpoint.get('optimizer'), runner.optim_wrapper
     if given is None or not hasattr(wrapper, 'param_groups'):
@@ -126,12 +126,12 @@ def optimizer_fault(runner: Runner, checkpoint: Mapping[str, Any]) -> str:
         ids = [index for group in groups for index in group.get('params', ())]
         if any('fused' in mine for mine in own) and (
                 ids != list(range(len(parameters))) or not fits(state.get('state'), parameters)):
-            return f"its optimizer's state has not the shapes of the parameters; {OTHER_CONFIG}"
+            return f"its optimizer's state does not have the shapes of the parameters; {OTHER_CONFIG}"
     return ''
 
 
 def fits(states: Any, parameters: list[torch.Tensor]) -> bool:
-    """Tell whether all state tensors have the shape of their parameter, by its place, and steps one element."""
+    """Return whether all state tensors have the shape of the parameter at their index, and ``step`` one element."""
     if type(states) is not dict:
         return False
     for index, state in states.items():

@@ -4,10 +4,12 @@ import os
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler
+from mmengine.fileio import LocalBackend
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmpartref.engine.resume.write_checkpoint import AtomicBackend
 from mmpartref.errors import CheckpointWriteError
 
 
@@ -21,24 +23,50 @@ class Net(BaseModel):
         return {'loss': self.layer(inputs[:, None]).sum()}
 
 
-def train(work_dir, epochs):
+def train(work_dir, epochs, **options):
     data = [{'inputs': torch.ones(())}] * 2
     Runner(
         Net(), str(work_dir), train_dataloader=DataLoader(data, 1, sampler=DefaultSampler(data)),
         train_cfg={'by_epoch': True, 'max_epochs': epochs},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1}}, default_scope='mmpartref',
-        default_hooks={'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}},
+        default_hooks={'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1, **options}},
         experiment_name=f'{work_dir.name}{epochs}{work_dir.parent.name}').train()
 
 
-def test_only_the_newest_is_kept_and_named(tmp_path):
+def test_older_checkpoints_are_removed(tmp_path):
     train(tmp_path, 2)
     assert [file.name for file in tmp_path.glob('*.pth*')] == ['epoch_2.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_2.pth')
 
 
+def test_all_checkpoints_stay_without_a_limit(tmp_path):
+    train(tmp_path, 2, max_keep_ckpts=-1)
+    assert sorted(file.name for file in tmp_path.glob('*.pth*')) == ['epoch_1.pth', 'epoch_2.pth']
+
+
+def test_another_folder_for_the_checkpoints(tmp_path):
+    train(tmp_path / 'run', 1, out_dir=str(tmp_path / 'out'))
+    written = tmp_path / 'out/run/epoch_1.pth'
+    assert written.is_file()
+    assert (tmp_path / 'run/last_checkpoint').read_text() == str(written)
+
+
+def test_no_method_of_mmengine_is_replaced(tmp_path, monkeypatch):
+    put, methods = LocalBackend.put, []
+    write = AtomicBackend.put
+
+    def watched(self, obj, filepath):
+        methods.append(LocalBackend.put)
+        write(self, obj, filepath)
+
+    monkeypatch.setattr(AtomicBackend, 'put', watched)
+    train(tmp_path, 1)
+    assert len(methods) == 2
+    assert set(methods) == {put}
+
+
 def test_the_log_has_no_warnings(tmp_path):
-    """Neither of registries that mmengine falls back to, nor of its own deprecated classes."""
+    """Neither about registries that mmengine falls back to, nor about its deprecated classes."""
     train(tmp_path, 1)
     log, = tmp_path.glob('*/*.log')
     text = log.read_text(encoding='utf-8')
@@ -59,7 +87,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(tmp_path, monkeypa
         sync(number)
 
     monkeypatch.setattr('os.fsync', full)
-    with pytest.raises(CheckpointWriteError, match=r'epoch_2\.pth: No space left'):
+    with pytest.raises(CheckpointWriteError, match=r'epoch_2\.pth cannot be written .No space left'):
         train(tmp_path, 2)
     assert [file.name for file in tmp_path.glob('*.pth*')] == ['epoch_1.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')

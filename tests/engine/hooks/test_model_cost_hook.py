@@ -38,7 +38,7 @@ def test_the_header_gets_size_operations_and_time(tmp_path):
     assert dump.header['parameters'] == 8 * 8 + 8 + 3 * (8 * 8 + 8) + 8 * 8 + 8
     assert dump.header['config'] == 'x.py'
     assert dump.header['device'].startswith('CPU')
-    assert dump.header['seconds_per_photo'] >= 0
+    assert dump.header['seconds_per_image'] >= 0
     # Linear, three projections in one, scores, mixing, output; two expressions share it.
     operations = 2 * 4 * 8 * 8 + 2 * 4 * 8 * 24 + 2 * 4 * 4 * 8 * 2 + 2 * 4 * 8 * 8
     assert hook.count(runner, batch) == operations

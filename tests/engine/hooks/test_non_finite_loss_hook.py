@@ -7,8 +7,8 @@ from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel
 from mmengine.optim import MultiStepLR, OptimWrapper
 
-from mmpartref.engine import NonFiniteLossHook
-from mmpartref.errors import NonFiniteLossError
+from mmpartref.engine import NonFiniteLossHook, SkipNonFiniteEMAHook, SkipNonFiniteOptimWrapper
+from mmpartref.errors import ConfigError, NonFiniteGradientError, NonFiniteLossError
 
 
 class Net(BaseModel):
@@ -25,11 +25,11 @@ class Net(BaseModel):
 
 
 class Run:
-    """A runner's part in a training step: the hook before, some steps, the hook after."""
+    """A runner's part in a training step: the model's step, and the hooks in their order."""
 
-    def __init__(self, hook, *, hooks=(), **optim):
+    def __init__(self, hook, *, hooks=(), wrapper=SkipNonFiniteOptimWrapper, **optim):
         self.hook, self.model = hook, Net()
-        self.optim = OptimWrapper(torch.optim.SGD(self.model.parameters(), lr=0.1), **optim)
+        self.optim = wrapper(torch.optim.SGD(self.model.parameters(), lr=0.1), **optim)
         self.runner = SimpleNamespace(model=self.model, optim_wrapper=self.optim, iter=6, hooks=hooks, _resume=False,
                                       logger=logging.getLogger('t'))
         for each in hooks:
@@ -39,9 +39,10 @@ class Run:
     def step(self, *values):
         data = {'inputs': torch.tensor([[1., 2.], [values[0], 5.]]),
                 'data_samples': [{'img_path': 'a.jpg', 'expressions': ['the tire of the car']}]}
+        self.hook.before_train_iter(self.runner, 0, data)
         out = self.model.train_step(data, self.optim)
-        for each in self.runner.hooks:
-            each.after_train_iter(self.runner, 0)
+        for each in (self.hook, *self.runner.hooks):
+            each.after_train_iter(self.runner, 0, data, out)
         return out
 
     def state(self):
@@ -52,17 +53,19 @@ def same(one, other):
     return all(torch.equal(value, other[key]) for key, value in one.items())
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_the_batch():
+def test_a_non_finite_loss_ends_the_run_before_the_weights_change():
     run = Run(NonFiniteLossHook())
+    before = run.state()
     with pytest.raises(NonFiniteLossError,
-                       match=r"^iteration 7: loss.*loss_mask.* not finite .* a\.jpg \['the tire of the car'\]$"):
+                       match=r"^iteration 7: loss, loss_mask not finite .* a\.jpg \['the tire of the car'\]; check"):
         run.step(float('nan'))
+    assert same(dict(run.model.named_parameters()), before)
 
 
-def test_a_gradient_that_is_no_number_ends_the_run_before_the_weights_change():
+def test_a_non_finite_gradient_ends_the_run_before_the_weights_change():
     run = Run(NonFiniteLossHook(), clip_grad={'max_norm': 1.0})
     before = run.state()
-    with pytest.raises(NonFiniteLossError, match=r"^iteration 7: the gradient of scale not finite .* a\.jpg "):
+    with pytest.raises(NonFiniteGradientError, match=r"^iteration 7: the gradient of scale not finite .* a\.jpg "):
         run.step(4.)
     assert same(dict(run.model.named_parameters()), before)
 
@@ -82,7 +85,7 @@ def test_a_skipped_step_changes_neither_weights_nor_statistics(caplog, value):
 
 
 def test_an_average_of_the_weights_does_not_count_a_skipped_step():
-    ema = EMAHook(momentum=0.5)
+    ema = SkipNonFiniteEMAHook(momentum=0.5)
     run = Run(NonFiniteLossHook('skip'), hooks=[ema])
     run.step(3.)
     run.step(2.)
@@ -109,28 +112,34 @@ def test_a_skipped_loss_keeps_and_a_skipped_gradient_drops_what_was_accumulated(
     assert run.hook.skipped == 2
 
 
-def test_afterwards_everything_is_as_it_was():
-    ema = EMAHook()
-    run = Run(NonFiniteLossHook(), hooks=[ema])
-    run.hook.after_train(run.runner)
+@pytest.mark.parametrize('on_nonfinite', ['raise', 'skip'])
+def test_no_method_of_model_wrapper_or_average_is_replaced(on_nonfinite):
+    ema = SkipNonFiniteEMAHook()
+    run = Run(NonFiniteLossHook(on_nonfinite), hooks=[ema])
+    run.step(3.)
     owners = {'parse_losses': run.model, 'train_step': run.model, 'step': run.optim, 'update_parameters': ema.ema_model}
     assert not [name for name, owner in owners.items() if name in owner.__dict__]
 
 
-def test_the_note_of_a_schedule_on_the_step_survives(recwarn):
-    run = Run(NonFiniteLossHook())
-    run.hook.after_train(run.runner)
-    schedule = MultiStepLR(run.optim, milestones=[1], gamma=0.1)
-    counted = run.optim.step
-    run.hook.before_train(run.runner)
-    run.step(3.)
-    schedule.step()
+def test_a_schedule_counts_a_skipped_step(recwarn):
+    run = Run(NonFiniteLossHook('skip'))
+    schedule = MultiStepLR(run.optim, milestones=[2], gamma=0.1)
+    for value in (3., 4.):
+        run.step(value)
+        schedule.step()
+    assert run.hook.skipped == 1
     assert not recwarn.list
     assert run.optim.get_lr()['lr'] == [pytest.approx(0.01)]
-    run.hook.after_train(run.runner)
-    assert run.optim.step is counted
 
 
-def test_another_word_is_refused():
+def test_a_wrapper_or_an_average_that_cannot_skip_is_rejected():
+    with pytest.raises(ConfigError, match=r"cannot be used with OptimWrapper; set optim_wrapper\.type='SkipNonFinite"):
+        Run(NonFiniteLossHook(), wrapper=OptimWrapper)
+    with pytest.raises(ConfigError, match=r'cannot be used with EMAHook, .* use SkipNonFiniteEMAHook'):
+        Run(NonFiniteLossHook('skip'), hooks=[EMAHook()])
+    Run(NonFiniteLossHook(), hooks=[EMAHook()])
+
+
+def test_another_policy_is_rejected():
     with pytest.raises(ValueError, match='on_nonfinite'):
         NonFiniteLossHook('ignore')

@@ -39,10 +39,10 @@ def test_a_training_on_one_protocol_starts(train: dict | None, val: dict | None)
 
 
 @pytest.mark.parametrize(('val', 'said'), [
-    (None, 'validation none'), (identity(role='all'), 'role all'), (identity(fold='snake'), 'fold snake'),
+    (None, 'the validation data none'), (identity(role='all'), 'role all'), (identity(fold='snake'), 'fold snake'),
     (identity(OOD), OOD),
 ])
-def test_a_validation_that_shows_more_is_refused(val: dict | None, said: str) -> None:
+def test_a_validation_that_shows_more_is_rejected(val: dict | None, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         ProtocolHook().before_train(training(identity(), val))
 
@@ -81,16 +81,16 @@ def test_a_checkpoint_of_the_same_protocol_is_tested() -> None:
     (None, 'none'), (identity(role='all'), 'role all'), (identity('leave_one_super_category_out'), 'leave_one'),
     (identity(OOD, role='train'), OOD),
 ])
-def test_a_checkpoint_that_saw_something_else_is_refused(trained: dict | None, said: str) -> None:
-    with pytest.raises(WeightsError, match=f'trained on protocol.*{said}.*, the test is about {SPLIT}, role seen'):
+def test_a_checkpoint_that_saw_something_else_is_rejected(trained: dict | None, said: str) -> None:
+    with pytest.raises(WeightsError, match=f'trained on protocol.*{said}.*, the test needs {SPLIT}, role seen'):
         load(trained, metric=load_protocol(SPLIT))
 
 
-def test_another_fold_is_refused() -> None:
-    with pytest.raises(WeightsError, match=r'fold snake, role seen, the test is about .* fold car, role seen'):
+def test_another_fold_is_rejected() -> None:
+    with pytest.raises(WeightsError, match=r'fold snake, role seen, the test needs .* fold car, role seen'):
         load(identity('leave_one_super_category_out', 'snake'), metric=load_protocol('leave_one_super_category_out',
                                                                                      'car'))
-    with pytest.raises(WeightsError, match='role val, the test is about partimagenet_ood, role train'):
+    with pytest.raises(WeightsError, match='role val, the test needs partimagenet_ood, role train'):
         load(identity(OOD, role='val'), data=identity(OOD, role='test'))
 
 
@@ -98,7 +98,7 @@ def test_a_checkpoint_that_says_nothing_is_tested_with_a_word(monkeypatch: pytes
     printed: list[str] = []
     monkeypatch.setattr('mmpartref.engine.hooks.protocol_hook.print_log', lambda text, *_: printed.append(text))
     load(None, metric=load_protocol(SPLIT), meta=False)
-    assert 'is not known' in printed[0]
+    assert 'is unknown' in printed[0]
 
 
 def test_resuming_a_training_is_not_a_test() -> None:
@@ -113,7 +113,7 @@ def test_from_training_to_a_test_on_drawn_scenes(tmp_path: Path, tiny_model_cfg:
     pipeline = f"[dict(type='LoadImage'), {letterbox}, dict(type='PackReferringInputs')]"
     training_pipeline = pipeline.replace(letterbox, f"dict(type='LoadReferringMasks'), {letterbox}")
     config = tmp_path / 'tiny.py'
-    config.write_text(f"_base_ = {str(ROOT / 'configs/cris_r50_leave_out_partimagenet.py')!r}\n"
+    config.write_text(f"_base_ = {str(ROOT / 'configs/protocols/cris_r50_leave_out_partimagenet.py')!r}\n"
                       f'model = dict(_delete_=True, **{tiny_model_cfg!r})\n' + ''.join(
                           f'{split}_dataloader = dict(num_workers=0, persistent_workers=False, '
                           f'dataset=dict(pipeline={training_pipeline if split == "train" else pipeline}))\n'
@@ -132,5 +132,5 @@ def test_from_training_to_a_test_on_drawn_scenes(tmp_path: Path, tiny_model_cfg:
         metrics = runner('test').test()
         assert metrics['refer/seen_expressions'] > 0
         assert metrics['refer/expressions'] == metrics['refer/seen_expressions'] + metrics['refer/unseen_expressions']
-        with pytest.raises(WeightsError, match=r'fold snake, role seen, the test is about .* fold bird'):
+        with pytest.raises(WeightsError, match=r'fold snake, role seen, the test needs .* fold bird'):
             runner('other', {'test_evaluator.protocol.fold': 'bird'}).test()

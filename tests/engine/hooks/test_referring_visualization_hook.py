@@ -33,7 +33,7 @@ def runner(tmp_path) -> SimpleNamespace:
 
 
 def test_a_test_writes_the_first_photos_into_the_folder(runner, tmp_path):
-    hook = ReferringVisualizationHook(max_photos=3, out_dir=str(tmp_path / 'out'))
+    hook = ReferringVisualizationHook(max_images=3, out_dir=str(tmp_path / 'out'))
     hook.before_test_epoch(runner)
     for batch in range(2):
         hook.after_test_iter(runner, batch, outputs=[sample(tmp_path, 2 * batch), sample(tmp_path, 2 * batch + 1)])
@@ -67,7 +67,7 @@ def test_a_test_without_a_folder_draws_nothing(runner, tmp_path):
 
 
 def test_every_validation_adds_pictures_to_the_backends_anew(runner, tmp_path):
-    hook = ReferringVisualizationHook(max_photos=1)
+    hook = ReferringVisualizationHook(max_images=1)
     for step in (7, 9):
         runner.iter = step
         hook.before_val_epoch(runner)

@@ -43,6 +43,6 @@ def test_named_parts_may_differ():
     state = dict(MODEL.state_dict())
     del state['norm.bias']
     state['fc.weight'] = torch.zeros(1)
-    load(state, may_lack=['norm.'], may_add=['fc.'])
+    load(state, allow_missing=['norm.'], allow_unexpected=['fc.'])
     with pytest.raises(WeightsError, match='not of this model'):
-        load(state, may_lack=['norm.'])
+        load(state, allow_missing=['norm.'])

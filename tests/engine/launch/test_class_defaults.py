@@ -3,7 +3,7 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.datasets.transforms import Letterbox
-from mmpartref.engine.launch.build_runner import dump_header
+from mmpartref.engine.launch.prediction_dump import dump_header
 from mmpartref.engine.launch.published_choices import published_choices
 from mmpartref.evaluation import ReferringSegMetric
 from mmpartref.evaluation.baselines.reference_points import decode_of

@@ -23,9 +23,9 @@ def cfg(tiny_model_cfg) -> ConfigDict:
 
 @pytest.mark.parametrize(('key', 'near'), [('traincfg', 'train_cfg'), ('optimwrapper', 'optim_wrapper'),
                                            ('defualt_hooks', 'default_hooks'), ('lr_config', 'log_processor')])
-def test_unknown_top_level_keys_are_refused(cfg, key, near):
+def test_unknown_top_level_keys_are_rejected(cfg, key, near):
     check_top_level(cfg)
-    with pytest.raises(ConfigError, match=f"'{key}' is read by nothing; the nearest valid key is '"):
+    with pytest.raises(ConfigError, match=f"nothing reads the config key '{key}'; the nearest valid key is '"):
         check_top_level({**cfg, key: 1})
     if key != 'lr_config':
         with pytest.raises(ConfigError, match=f"nearest valid key is '{near}'"):
@@ -61,13 +61,13 @@ def test_paths_that_something_reads_are_accepted(cfg, path):
     ('default_hooks.loger.interval', 'logger'),
     ('randomness.sed', 'seed'),
 ])
-def test_paths_that_nothing_reads_are_refused(cfg, path, near):
+def test_paths_that_nothing_reads_are_rejected(cfg, path, near):
     cfg.randomness = dict(deterministic=False)
     with pytest.raises(ConfigError, match=f"--cfg-options {path}: .*nearest valid key is '{near}"):
         check_options(cfg, {path: 1})
 
 
-def test_list_positions_and_values_without_inside_are_refused(cfg):
+def test_list_positions_and_values_without_inside_are_rejected(cfg):
     with pytest.raises(ConfigError, match='is a list of 1'):
         check_options(cfg, {'param_scheduler.1.gamma': 1})
     with pytest.raises(ConfigError, match="is 4, which has no 'x' inside"):

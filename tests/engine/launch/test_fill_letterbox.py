@@ -7,8 +7,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmpartref.apis.model_building import build_pipeline, read_config
-from mmpartref.apis.segmentor_config import letterbox_of
+from mmpartref.apis.model_building import build_pipeline, letterbox_of, read_config
 from mmpartref.datasets.transforms import Letterbox
 from mmpartref.datasets.transforms.letterbox import FILL
 from mmpartref.engine.launch.build_runner import build_runner, load_config

@@ -2,7 +2,10 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.datasets.transforms import Letterbox
-from mmpartref.engine.launch.build_runner import add_dump, fit_to_hardware, load_config, skip_initial_weights
+from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
+from mmpartref.engine.launch.initial_weights import skip_initial_weights
+from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.errors import ConfigError, WeightsError, one_sentence_errors
 
 TEXT = """
@@ -37,7 +40,7 @@ def test_misspelt_keys_stop_before_anything_is_built(path, tmp_path):
     path.write_text(TEXT + 'optimwrapper = 1\n')
     with pytest.raises(ConfigError, match="nearest valid key is 'optim_wrapper'"):
         load_config(path)
-    with pytest.raises(FileNotFoundError, match='there is no config'):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
         load_config(tmp_path / 'nowhere.py')
 
 
@@ -57,7 +60,7 @@ def test_with_cuda_nothing_is_touched(path, monkeypatch):
     assert cfg.to_dict() == before.to_dict()
 
 
-def test_a_dump_goes_beside_the_metric(path):
+def test_a_dump_is_added_to_the_metric(path):
     cfg = load_config(path)
     cfg.load_from = 'best.pth'
     add_dump(cfg, 'out.json')
@@ -80,17 +83,17 @@ def with_clip(**more) -> Config:
     return Config({'model': model, 'work_dir': 'nowhere', **more})
 
 
-def test_clips_archive_is_not_asked_for_where_a_checkpoint_replaces_it(tmp_path):
-    def asked(cfg: Config) -> list[bool]:
+def test_clips_weights_are_not_needed_where_a_checkpoint_replaces_them(tmp_path):
+    def needed(cfg: Config) -> list[bool]:
         skip_initial_weights(cfg)
         return [cfg.model[part].get('init_cfg') is not None for part in ('backbone', 'text_encoder')]
 
-    assert asked(with_clip()) == [True, True]
-    assert asked(with_clip(load_from='whole.pth')) == [False, False]
+    assert needed(with_clip()) == [True, True]
+    assert needed(with_clip(load_from='whole.pth')) == [False, False]
     # A checkpoint that may lack parts leaves them to CLIP.
-    hook = {'type': 'StrictLoadHook', 'may_lack': ['backbone.']}
-    assert asked(with_clip(load_from='head.pth', custom_hooks=[hook])) == [True, True]
-    assert asked(with_clip(resume=True, work_dir=str(tmp_path))) == [True, True]
+    hook = {'type': 'StrictLoadHook', 'allow_missing': ['backbone.']}
+    assert needed(with_clip(load_from='head.pth', custom_hooks=[hook])) == [True, True]
+    assert needed(with_clip(resume=True, work_dir=str(tmp_path))) == [True, True]
 
 
 def test_an_error_that_says_all_ends_with_its_sentence():

@@ -29,7 +29,7 @@ def test_several_options_are_collected_and_the_last_of_a_key_counts():
     assert parse('a=[1]', 'a=2') == {'a': 2}
 
 
-def test_an_option_without_value_is_told(capsys):
+def test_an_option_without_value_is_an_error(capsys):
     with pytest.raises(SystemExit):
         parse('a')
     assert "--cfg-options takes KEY=VALUE, got 'a'" in capsys.readouterr().err

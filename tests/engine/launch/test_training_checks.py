@@ -46,7 +46,7 @@ def change(folder: Path, how: Callable[[dict], object]) -> None:
 
 @pytest.mark.full_mmcv
 def test_a_detectors_config_is_checked(toyparts, tmp_path):
-    config = ROOT / 'configs/mask_rcnn_tiny_toyparts.py'
+    config = ROOT / 'configs/toyparts/mask_rcnn_tiny_toyparts.py'
     check_training(load_config(config, {}, data_root=str(toyparts)))
     with pytest.raises(FileNotFoundError, match=r'train\.json does not exist'):
         check_training(load_config(config, {}, data_root=str(tmp_path)))
@@ -78,10 +78,10 @@ def test_a_damaged_record_is_named_with_its_file(detector, drawn, how, sentence)
         check_training(detector)
 
 
-def test_photos_that_are_gone_are_named_before_the_training(detector, drawn):
+def test_missing_images_are_an_error_before_the_training(detector, drawn):
     gone = sorted((drawn / 'images/train').iterdir())[0]
     gone.unlink()
-    with pytest.raises(ConfigError, match=rf'1 of its 3 photos do not exist, the first is .*{gone.name}; set'):
+    with pytest.raises(ConfigError, match=rf'1 of its 3 images do not exist, the first is .*{gone.name}; set'):
         check_training(detector)
 
 

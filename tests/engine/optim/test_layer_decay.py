@@ -59,41 +59,41 @@ def test_added_layers_have_the_rate_of_their_block():
 
 
 @pytest.mark.parametrize(('layer_decay', 'reason'), [
-    (0.8, r'layer_decay=0\.8 should name the parts it is for, e\.g\. dict\(backbone=0\.8\)'),
+    (0.8, r'layer_decay=0\.8 should be a dict, e\.g\. dict\(backbone=0\.8\)'),
     (dict(backbone=0.0), 'factor of backbone is 0.0'),
     (dict(backbone=1.5), 'factor of backbone is 1.5'),
     (dict(backbone='0.8'), "factor of backbone is '0.8'"),
     (dict(backbone=True), 'factor of backbone is True'),
-    (dict(neck=0.5), "'neck' is no part of the model; 'backbone' and 'text_encoder' have"),
-    (dict(head=0.5), "'head' is a Linear, which has no depths"),
+    (dict(neck=0.5), "'neck' is not in the model; use 'backbone' or 'text_encoder'"),
+    (dict(head=0.5), "'head' is a Linear without layer_id"),
 ])
-def test_what_has_no_depths_or_no_factor_is_refused(layer_decay, reason):
+def test_an_invalid_module_or_factor_is_rejected(layer_decay, reason):
     with pytest.raises(ValueError, match=reason):
         rates(model('vit'), layer_decay=layer_decay)
 
 
 @pytest.mark.full_mmcv
-def test_encoders_without_depths_are_refused():
+def test_an_encoder_without_depths_is_rejected():
     net = nn.ModuleDict({'backbone': MODELS.build(dict(
         type='SelectMaps', out_channels=(8, 16, 32),
         backbone=dict(type='mmdet.ResNet', depth=18, base_channels=4, stem_channels=4)))})
-    with pytest.raises(ValueError, match="'backbone': SelectMaps does not tell how deep its parameters lie"):
+    with pytest.raises(ValueError, match="'backbone': SelectMaps does not define the depth"):
         rates(net, layer_decay=dict(backbone=0.5))
 
 
-def test_encoders_without_rates_are_refused():
-    with pytest.raises(ValueError, match="nothing of 'backbone' learns"):
+def test_an_encoder_without_learning_rates_is_rejected():
+    with pytest.raises(ValueError, match="'backbone' is frozen"):
         rates(model('text', freeze=True), layer_decay=dict(backbone=0.5))
-    with pytest.raises(ValueError, match='give the optimizer its lr'):
+    with pytest.raises(ValueError, match='set lr of the optimizer'):
         rates(model('vit'), lr=None, layer_decay=dict(backbone=0.5))
 
 
-def test_a_rate_for_a_place_inside_contradicts_the_rates_by_depth():
+def test_a_custom_key_inside_an_encoder_is_rejected():
     keys = {'backbone': dict(lr_mult=0.1), 'positional_embedding': dict(lr_mult=1.0)}
-    with pytest.raises(ValueError, match=r"gives backbone\.positional_embedding two rates, custom_keys\["
-                                         r"'positional_embedding'\] one of its own and layer_decay 0\.0625 of"):
+    with pytest.raises(ValueError, match=r"gives backbone\.positional_embedding two learning rates, one by custom_"
+                                         r"keys\['positional_embedding'\] and 0\.0625 of that of backbone"):
         rates(model('vit'), layer_decay=dict(backbone=0.5), custom_keys=keys)
-    # Nothing is taken off there: the main config's key for the ResNet's table, and any key beside factor 1.
+    # The factor is 1 there: the main config's key for the ResNet's position table.
     keys['backbone.attnpool.positional_embedding'] = keys.pop('positional_embedding')
     found = rates(model('resnet'), layer_decay=dict(backbone=0.5), custom_keys=keys)
     assert found['backbone.attnpool.positional_embedding'] == 1.0
@@ -103,10 +103,10 @@ def test_a_rate_for_a_place_inside_contradicts_the_rates_by_depth():
     assert found['backbone.ln_pre.weight'] == 0.0625
 
 
-def test_layer_decay_without_the_constructor_that_reads_it_is_refused():
+def test_layer_decay_with_another_constructor_is_rejected():
     wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1.0),
                    paramwise_cfg=dict(layer_decay=dict(backbone=0.5)))
-    with pytest.raises(ConfigError, match='layer_decay is read by nothing in DefaultOptimWrapperConstructor'):
+    with pytest.raises(ConfigError, match=r'DefaultOptimWrapperConstructor does not read .*layer_decay'):
         check_custom_keys(model('vit'), wrapper)
     check_custom_keys(model('vit'), {**wrapper, 'constructor': 'mmpartref.GroupedOptimWrapperConstructor'})
 

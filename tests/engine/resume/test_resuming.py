@@ -35,7 +35,7 @@ def stop() -> None:
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(('step', 'kept'), [(3, 2), (4, 4), (7, 6), (12, 12)])
-def test_a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_end(toy, whole, tmp_path, step, kept):
+def test_a_killed_run_resumes_from_its_last_checkpoint_bit_for_bit(toy, whole, tmp_path, step, kept):
     assert toy.in_child(lambda: toy.train(tmp_path, hooks=[toy.At(step, kill)])) == -signal.SIGKILL
     assert toy.last(tmp_path)['meta']['iter'] == kept
     resumed = toy.train(tmp_path, resume=True)
@@ -86,7 +86,7 @@ def test_a_kill_at_any_file_operation_leaves_a_checkpoint_that_is_named(toy, who
 
 
 @pytest.mark.e2e
-def test_a_validation_that_was_cut_off_is_made_up_for(toy, whole, tmp_path):
+def test_a_killed_validation_is_repeated(toy, whole, tmp_path):
     hook = toy.At(0, kill)
     hook.before_val_epoch = lambda runner: kill()
     assert toy.in_child(lambda: toy.train(tmp_path, hooks=[hook])) == -signal.SIGKILL
@@ -125,7 +125,7 @@ def test_another_number_of_batches_keeps_the_share_of_the_epoch(toy, tmp_path, c
         warned = []
         patch.setattr(resumed.logger, 'warning', lambda message, *args: warned.append(message))
         resumed.train()
-    assert any('1 processes and 4 batches an epoch, this run of 1 and 2: it goes on after batch 1' in each
+    assert any('1 processes and 4 batches per epoch, this run has 1 and 2: it resumes after batch 1' in each
                for each in warned)
     # Half of the second epoch, and the third.
     assert len(resumed.train_dataloader.dataset.loaded) == 4 + 8
@@ -151,20 +151,20 @@ def flip(path):
 
 
 @pytest.mark.parametrize('harm', [truncate, flip, os.remove])
-def test_a_damaged_checkpoint_is_replaced_by_the_last_good_one_and_said_so(toy, whole, tmp_path, capsys, harm):
+def test_a_damaged_checkpoint_is_replaced_by_the_last_undamaged_one_with_a_warning(toy, whole, tmp_path, capsys, harm):
     toy.train(tmp_path)
     harm(tmp_path / 'iter_12.pth')
     toy.train(tmp_path, resume=True)
-    fault = 'is not there' if harm is os.remove else 'is damaged'
+    fault = 'does not exist' if harm is os.remove else 'is damaged'
     said = capsys.readouterr().out
-    assert re.search(rf'iter_12\.pth {fault}.*the last good checkpoint, {tmp_path}/iter_10\.pth', said)
+    assert re.search(rf'iter_12\.pth {fault}.*the last undamaged checkpoint, {tmp_path}/iter_10\.pth', said)
     toy.assert_same_run(toy.last(tmp_path), whole)
 
 
 def test_a_damaged_checkpoint_that_was_named_is_not_replaced(toy, tmp_path):
     toy.train(tmp_path)
     truncate(tmp_path / 'iter_12.pth')
-    with pytest.raises(ConfigError, match=r'iter_12\.pth is damaged .*beside it is .*iter_10\.pth'):
+    with pytest.raises(ConfigError, match=r'iter_12\.pth is damaged .*resume from .*iter_10\.pth'):
         toy.start(tmp_path, resume=str(tmp_path / 'iter_12.pth'))
 
 
@@ -181,11 +181,11 @@ def test_a_folder_without_pointer_or_moved_still_resumes(toy, tmp_path):
     assert cfg.get('load_from') is None
 
 
-def test_nothing_good_left_is_an_error_not_a_new_start(toy, tmp_path):
+def test_damaged_checkpoints_only_are_an_error_not_a_new_start(toy, tmp_path):
     toy.train(tmp_path)
     for path in tmp_path.glob('iter_*.pth'):
         truncate(path)
-    with pytest.raises(ConfigError, match='holds no good checkpoint'):
+    with pytest.raises(ConfigError, match='has no undamaged checkpoint'):
         build_runner(Config({'work_dir': str(tmp_path), 'resume': True}))
 
 

@@ -1,0 +1,53 @@
+"""Loop, optimiser wrapper and hooks that a run needs, whatever its config lists."""
+from mmengine.config import Config
+from mmengine.hooks import EMAHook, SyncBuffersHook
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
+
+from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
+from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
+from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
+from mmpartref.engine.launch.config_nodes import builds, hook_nodes
+from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
+from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
+from mmpartref.models.detectors import ReferringDetector
+from mmpartref.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, resolve
+
+SKIPPING = {OptimWrapper: SkipNonFiniteOptimWrapper, AmpOptimWrapper: SkipNonFiniteAmpOptimWrapper,
+            EMAHook: SkipNonFiniteEMAHook}
+
+
+def use_resumable_loop(cfg: Config) -> None:
+    """Replace mmengine's epoch-based loop, which resumes at the start of an epoch, by one that resumes within it."""
+    loop = cfg.get('train_cfg')
+    if loop and (loop.get('by_epoch') or resolve(LOOPS, loop.get('type')) is EpochBasedTrainLoop):
+        loop.pop('by_epoch', None)
+        loop.type = 'ResumableEpochBasedTrainLoop'
+
+
+def use_skipping_classes(cfg: Config) -> None:
+    """With a ``NonFiniteLossHook``, replace mmengine's optimiser wrappers and EMA hook by those that skip updates."""
+    hooks = hook_nodes(cfg)
+    wrapper = cfg.get('optim_wrapper')
+    if not wrapper or not any(builds(HOOKS, each, NonFiniteLossHook) for each in hooks):
+        return
+    if (kind := resolve(OPTIM_WRAPPERS, wrapper.get('type', 'OptimWrapper'))) in SKIPPING:
+        wrapper.type = SKIPPING[kind].__name__
+    for hook in hooks:
+        if builds(HOOKS, hook, EMAHook) and resolve(HOOKS, hook.get('type')) in SKIPPING:
+            hook.type = SkipNonFiniteEMAHook.__name__
+
+
+def add_required_hooks(cfg: Config) -> None:
+    """Add hooks to ``default_hooks`` that the config lacks: a user's ``custom_hooks`` replaces the list of its base."""
+    required: dict[str, type] = {'skipped_images': SkippedImagesHook, 'safe_checkpoint': SafeCheckpointHook}
+    if builds(MODELS, cfg.model, ReferringDetector):
+        required['detector_categories'] = DetectorCategoriesHook
+    if cfg.get('launcher', 'none') != 'none' and not cfg.get('sync_bn'):
+        # Otherwise each process validates with its own BatchNorm statistics, and only those of rank 0 are saved.
+        required['sync_buffers'] = SyncBuffersHook
+    for name, kind in required.items():
+        if not any(builds(HOOKS, each, kind) for each in hook_nodes(cfg)):
+            cfg.default_hooks = {**(cfg.get('default_hooks') or {}), name: {'type': kind.__name__}}
