@@ -1,68 +1,53 @@
 """Registries of scope ``mmpartref``, children of mmengine's.
 
-``locations`` lets a config that says ``default_scope = 'mmpartref'`` find every part without an import of its own.
-Siblings are reached by prefix, e.g. ``mmdet.MaskRCNN``.
+A config with ``default_scope = 'mmpartref'`` needs no ``custom_imports``: ``locations`` are imported at the first
+look-up. Classes of sibling packages are found by prefix, e.g. ``mmdet.MaskRCNN``.
 """
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
-from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_WEIGHT_INITIALIZERS
+from mmengine import registry as mmengine
 from mmengine.registry import Registry
 
 SCOPE = 'mmpartref'
 
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope=SCOPE, locations=['mmpartref.models'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope=SCOPE, locations=['mmpartref.datasets'])
-DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope=SCOPE, locations=['mmpartref.datasets'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope=SCOPE, locations=['mmpartref.datasets.transforms'])
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope=SCOPE, locations=['mmpartref.evaluation'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope=SCOPE, locations=['mmpartref.engine'])
-VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope=SCOPE, locations=['mmpartref.visualization'])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    scope=SCOPE,
-    locations=['mmpartref.engine'])
-PARAM_SCHEDULERS = Registry(
-    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope=SCOPE, locations=['mmpartref.engine'])
-WEIGHT_INITIALIZERS = Registry(
-    'weight initializer', parent=MMENGINE_WEIGHT_INITIALIZERS, scope=SCOPE, locations=['mmpartref.models'])
-LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope=SCOPE, locations=['mmpartref.engine'])
-# Nothing of ours is registered in these yet. Without a child of scope ``mmpartref``, mmengine warns at every start that
-# it falls back to its own registry.
-LOG_PROCESSORS = Registry('log_processor', parent=MMENGINE_LOG_PROCESSORS, scope=SCOPE, locations=['mmpartref.engine'])
-OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope=SCOPE, locations=['mmpartref.engine'])
-OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope=SCOPE, locations=['mmpartref.engine'])
-VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope=SCOPE, locations=['mmpartref.visualization'])
-# What an entry of a dataset goes through before it is stored, built by name from a config.
+
+def child(parent: Registry, location: str) -> Registry:
+    """Return a child of one of mmengine's registries; ``location`` is imported at the first look-up."""
+    return Registry(parent.name, parent=parent, scope=SCOPE, locations=[location])
+
+
+MODELS = child(mmengine.MODELS, 'mmpartref.models')
+WEIGHT_INITIALIZERS = child(mmengine.WEIGHT_INITIALIZERS, 'mmpartref.models')
+DATASETS = child(mmengine.DATASETS, 'mmpartref.datasets')
+DATA_SAMPLERS = child(mmengine.DATA_SAMPLERS, 'mmpartref.datasets')
+TRANSFORMS = child(mmengine.TRANSFORMS, 'mmpartref.datasets.transforms')
+METRICS = child(mmengine.METRICS, 'mmpartref.evaluation')
+HOOKS = child(mmengine.HOOKS, 'mmpartref.engine')
+LOOPS = child(mmengine.LOOPS, 'mmpartref.engine')
+OPTIM_WRAPPERS = child(mmengine.OPTIM_WRAPPERS, 'mmpartref.engine')
+OPTIM_WRAPPER_CONSTRUCTORS = child(mmengine.OPTIM_WRAPPER_CONSTRUCTORS, 'mmpartref.engine')
+PARAM_SCHEDULERS = child(mmengine.PARAM_SCHEDULERS, 'mmpartref.engine')
+VISUALIZERS = child(mmengine.VISUALIZERS, 'mmpartref.visualization')
+# Empty: without a child of scope ``mmpartref``, mmengine warns at every start that it falls back to its own registry.
+LOG_PROCESSORS = child(mmengine.LOG_PROCESSORS, 'mmpartref.engine')
+OPTIMIZERS = child(mmengine.OPTIMIZERS, 'mmpartref.engine')
+VISBACKENDS = child(mmengine.VISBACKENDS, 'mmpartref.visualization')
+# Steps that change the entries of a dataset before they are serialised; see ``datasets/referring/steps``.
 ENTRY_STEPS = Registry('entry step', scope=SCOPE, locations=['mmpartref.datasets'])
 
 
 def resolve(registry: Registry, kind: str | type | None) -> Any:
-    """Return the class that the ``type`` of a config names, None where the registry has no such class."""
+    """Return the class of a config's ``type``, or None if the registry does not have it."""
     return registry.get(kind) if isinstance(kind, str) else kind
 
 
 def argument(registry: Registry, node: Mapping[str, Any], name: str) -> Any:
-    """Return the value of an argument with which ``registry`` builds a config node.
+    """Return the value that ``registry.build(node)`` passes for an argument: the config's, or else the default.
 
-    The config's own value, else the default in the signature of the class that ``type`` names, or of the base that gets
-    the argument through ``**kwargs``. None where the class takes no such argument or has no default for it.
+    The default is that of the class named by ``type``, or of the base class that gets the argument through
+    ``**kwargs``; None where the argument does not exist or has no default.
     """
     if name in node:
         return node[name]

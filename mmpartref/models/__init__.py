@@ -1,12 +1,12 @@
 """The models of mmpartref.
 
-Shapes are written by letter in every docstring and comment of this package::
+Letters of shapes in this package::
 
-    N photos              M expressions (rows)      U distinct strings among them
+    N images              M expressions (rows)      U distinct strings among them
     L tokens of a string  D word width              E sentence width
-    C channels            H, W network input        h, w the original photo
+    C channels            H, W network input        h, w the original image
 
-A batch is N photos and M expressions; ``image_index`` (M,) says which photo each expression belongs to.
+A batch has N images and M expressions; ``image_index`` (M,) is the image of each expression.
 """
 from mmpartref.models.backbones import CLIPResNet, CLIPVisionTransformer, SelectMaps, TimmBackbone
 from mmpartref.models.clip_model import CLIPModel

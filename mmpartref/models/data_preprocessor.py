@@ -1,4 +1,4 @@
-"""From a list of packed items to the tensors of one batch."""
+"""Batch packed items into the tensors of one forward pass."""
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,11 +13,11 @@ CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
 CLIP_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
 
 
-def left_in(data: dict) -> dict:
-    """Return a training batch without the photos that could not be read (``on_bad_sample='skip'``).
+def drop_skipped(data: dict) -> dict:
+    """Return a training batch without the images that could not be read (``on_bad_image='skip'``).
 
-    Where none could be read all stay, so that all processes take the step; ``ReferringSegmentor.loss`` gives them no
-    weight.
+    A batch of skipped images alone is returned unchanged, so that all ranks take the step; ``ReferringSegmentor.loss``
+    then returns a zero loss.
     """
     good = [index for index, sample in enumerate(data['data_samples']) if 'skipped' not in sample]
     if len(good) in (0, len(data['data_samples'])):
@@ -27,16 +27,16 @@ def left_in(data: dict) -> dict:
 
 @MODELS.register_module()
 class ReferringDataPreprocessor(BaseDataPreprocessor):
-    """Normalise the photos, tokenise the distinct strings, note which row belongs to which photo and string.
+    """Normalise images, tokenise the distinct expressions and index expressions by image and string.
 
     ::
 
         items (uint8 RGB (3, H, W), sample with K expressions)  x N
           -> inputs (N, 3, H, W), tokens (U, L), image_index (M,), text_index (M,), data_samples
 
-    Photos of different sizes are padded with the mean colour at the right and the bottom in training. In evaluation
-    they are left as they are, a list instead of one tensor: the network sees its margins, so a padded photo's result
-    would depend on what shares its batch.
+    In training, images of different sizes are padded with the mean colour at the right and the bottom. In evaluation
+    they are returned as a list instead, because padding changes the network's output at the margins, so that a result
+    would depend on the other images of the batch.
 
     Args:
         mean, std: per RGB channel, in grey levels 0..255; CLIP's by default.
@@ -51,40 +51,40 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=non_blocking)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
-        # The text encoder owns the tokenizer; the segmentor hands it over.
+        # Set by the segmentor, because the text encoder owns the tokenizer.
         self.tokenizer: Callable[[Sequence[str]], torch.Tensor] | None = None
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Prepare a batch.
+        """Return the batch as keyword arguments of the model's ``forward``.
 
         Raises:
-            ValueError: a photo comes without an expression.
+            ValueError: an image has no expression.
         """
         data = self.cast_data(data)
         if training:
-            data = left_in(data)
+            data = drop_skipped(data)
         samples: list[ReferringDataSample] = data['data_samples']
         images = [(image.float() - self.mean) / self.std for image in data['inputs']]
         sizes = {image.shape for image in images}
         batch = {'inputs': images, 'data_samples': samples, **self.index_expressions(samples)}
         if len(sizes) == 1:
-            batch['inputs'] = torch.stack(images)
+            batch['inputs'] = torch.stack(images)  # (N, 3, H, W)
         elif training:
-            batch['inputs'] = self._pad_together(images, samples)
+            batch['inputs'] = self._pad_together(images, samples)  # (N, 3, H, W)
         return batch
 
     def index_expressions(self, samples: Sequence[ReferringDataSample]) -> dict[str, torch.Tensor]:
         """Return ``tokens`` (U, L), ``image_index`` (M,) and ``text_index`` (M,) of the samples' expressions."""
         if self.tokenizer is None:
-            raise RuntimeError('ReferringDataPreprocessor has no tokenizer; it gets one from ReferringSegmentor')
+            raise RuntimeError('ReferringDataPreprocessor has no tokenizer; build it as part of a ReferringSegmentor')
         rows_of: dict[str, int] = {}
         image_index, text_index = [], []
-        for photo, sample in enumerate(samples):
+        for index, sample in enumerate(samples):
             if not sample.expressions:
-                raise InputError(f'photo {sample.get("img_path", photo)!r} comes without an expression; '
-                                 'give at least one string that names a part')
+                raise InputError(f'image {sample.get("img_path", index)!r} has no expression; give at least one string '
+                                 'that names a part')
             for expression in sample.expressions:
-                image_index.append(photo)
+                image_index.append(index)
                 text_index.append(rows_of.setdefault(expression, len(rows_of)))
         return {
             'tokens': self.tokenizer(list(rows_of)).to(self.device),

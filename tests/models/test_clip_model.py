@@ -123,9 +123,9 @@ def test_the_vision_transformer_gives_three_maps_on_the_patches_grid(tiny_clip):
     assert tuple(each.shape[1] for each in maps) == backbone.out_channels == (64, 64, 24)
     assert {each.shape[2:] for each in maps} == {(5, 7)}
     assert not torch.equal(maps[0], maps[1])
-    with pytest.raises(ValueError, match='two rising numbers of blocks from 1 to 3'):
+    with pytest.raises(ValueError, match='two ascending numbers of blocks from 1 to 3'):
         type(backbone)(layers=3, width=64, num_heads=1, out_layers=(2, 1))
-    with pytest.raises(ValueError, match='does not divide into 5 heads'):
+    with pytest.raises(ValueError, match='not divisible by 5 heads'):
         type(backbone)(width=64, num_heads=5)
     with pytest.raises(ValueError, match=r"activation='relu' is unknown; choose one of \['gelu', 'quick_gelu'\]"):
         type(backbone)(width=64, num_heads=1, activation='relu')

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
-from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS
+from mmpartref.models.text_encoders.fixed_length_tokenizer import MAX_CHARACTERS
 
 START, END = 49406, 49407
 

@@ -64,11 +64,11 @@ def test_dense_features_stay_where_they_are(model):
         tokens = torch.randn(1, 5, 64)
         changed = tokens.clone()
         changed[:, 0] += torch.linspace(-1, 1, 64)
-        moved = (block(changed, alone=True) - block(tokens, alone=True)).abs().sum(dim=2)[0]
+        moved = (block(changed, self_only=True) - block(tokens, self_only=True)).abs().sum(dim=2)[0]
         assert moved[0] > 0.1
         assert moved[1:].max() < ROUNDING
         # A token alone attends to itself with weight one.
-        torch.testing.assert_close(block(tokens[:, :1], alone=True), block(tokens[:, :1]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(block(tokens[:, :1], self_only=True), block(tokens[:, :1]), rtol=1e-4, atol=1e-5)
 
 
 def test_predictions_have_the_photos_size_and_do_not_depend_on_company(model):
@@ -132,7 +132,7 @@ def test_one_background_serves_all_images_of_a_prediction(model, monkeypatch):
 
 
 def test_it_does_not_train_and_refuses_what_does_not_fit(model):
-    with pytest.raises(TypeError, match="got mode 'loss'"):
+    with pytest.raises(TypeError, match="got 'loss'"):
         model(torch.zeros(1, 3, 32, 32), [], mode='loss')
     kinds = {'backbone': {'type': 'CLIPResNet', 'layers': (1, 1, 1, 1), 'width': 8, 'embed_channels': 24,
                           'num_heads': 4}, 'text_encoder': {'type': 'CLIPTextEncoder', 'width': 64, 'layers': 1,

@@ -8,8 +8,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from mmpartref.models.layers.cpu import conv3x3
 from mmpartref.models.layers.cpu.conv3x3 import Conv3x3, transform_kernel, winograd
-from mmpartref.models.layers.cpu.cpu_inference import computed_as_everywhere
-from mmpartref.models.layers.cpu.fold_batch_norms import fold_batch_norms
+from mmpartref.models.layers.cpu.cpu_fast_paths import disable_cpu_fast_paths
 
 # For two ways of summing up, and for two runs of one way.
 EXACT = {'rtol': 1e-5, 'atol': 1e-5}
@@ -24,7 +23,7 @@ def calls(monkeypatch) -> list[int]:
         seen.append(len(x))
         return winograd(x, kernel)
 
-    monkeypatch.setattr(conv3x3, 'LEAST_CHANNELS', 1)
+    monkeypatch.setattr(conv3x3, 'MIN_CHANNELS', 1)
     monkeypatch.setattr(conv3x3, 'winograd', counting)
     return seen
 
@@ -68,7 +67,7 @@ def test_inference_on_a_cpu_is_fast_and_nothing_else(calls, bias):
     layer, x = Conv3x3(4, 5, bias=bias).eval(), torch.randn(2, 4, 6, 7)
     expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(layer(x), expected)
-    with torch.no_grad(), computed_as_everywhere():
+    with torch.no_grad(), disable_cpu_fast_paths():
         layer(x)
     with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
         layer(x)
@@ -87,7 +86,7 @@ def test_inference_on_a_cpu_is_fast_and_nothing_else(calls, bias):
 
 
 def test_few_channels_are_not_worth_it(calls, monkeypatch):
-    monkeypatch.setattr(conv3x3, 'LEAST_CHANNELS', 4)
+    monkeypatch.setattr(conv3x3, 'MIN_CHANNELS', 4)
     with torch.no_grad():
         for channels in (3, 4):
             Conv3x3(channels, 4).eval()(torch.ones(1, channels, 2, 2))
@@ -136,20 +135,6 @@ def test_copies_and_files_hold_the_weight_alone(calls):
     with torch.no_grad():
         torch.testing.assert_close(twin(x), expected, **EXACT)
         torch.testing.assert_close(torch.load(file, weights_only=False)(x), expected, **EXACT)
-
-
-def test_a_folded_norm_brings_its_bias(calls):
-    layers = torch.nn.Sequential(Conv3x3(3, 4), torch.nn.BatchNorm2d(4))
-    layers[1].running_mean.uniform_()
-    layers[1].weight.data.uniform_()
-    layers.eval()
-    x = torch.randn(1, 3, 6, 6)
-    expected = layers(x).detach()
-    assert fold_batch_norms(layers) == 1
-    assert isinstance(layers[0], Conv3x3)
-    with torch.no_grad():
-        torch.testing.assert_close(layers(x), expected, **EXACT)
-    assert calls == [1]
 
 
 def test_graphs_keep_the_convolution(calls):

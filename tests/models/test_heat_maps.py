@@ -22,13 +22,13 @@ def sample() -> ReferringDataSample:
 @pytest.mark.parametrize('name', ['aligned', 'cris'])
 @pytest.mark.parametrize('most', [1, 2 * 30 * 40, 10**6])
 def test_expressions_undone_in_turn_are_those_undone_together(sample, name, most, monkeypatch):
-    monkeypatch.setattr(probability_masks, 'MOST_PIXELS', most)
+    monkeypatch.setattr(probability_masks, 'MAX_PIXELS', most)
     decode = get_decode(name)
-    chunks = list(probability_masks.on_photo(sample, sample.pred_probabilities, decode))
+    chunks = list(probability_masks.decode_probabilities(sample, sample.pred_probabilities, decode))
     assert [len(each) for each in chunks] == {1: [1, 1, 1], 2400: [2, 1], 10**6: [3]}[most]
-    whole = decode.to_photo(sample.pred_probabilities, (48, 64), sample.letterbox_matrix, (30, 40))
+    whole = decode.to_image(sample.pred_probabilities, (48, 64), sample.letterbox_matrix, (30, 40))
     torch.testing.assert_close(torch.cat(chunks), whole)
-    probability_masks.write_prediction(sample, chunks, decode.threshold, keep_candidates=True)
+    probability_masks.write_prediction(sample, sample.pred_probabilities, decode, keep_candidates=True)
     assert torch.equal(sample.pred_masks, torch.cat(chunks) > decode.threshold)
     expected = [each[each > decode.threshold].mean() for each in torch.cat(chunks)]
     torch.testing.assert_close(sample.pred_scores, torch.stack(expected))
@@ -39,7 +39,7 @@ def test_expressions_undone_in_turn_are_those_undone_together(sample, name, most
 
 def test_a_heat_map_is_cut_where_interpolation_overshoots(sample):
     decode = get_decode('aligned')
-    whole = decode.to_photo(sample.pred_probabilities, (48, 64), sample.letterbox_matrix, (30, 40))
+    whole = decode.to_image(sample.pred_probabilities, (48, 64), sample.letterbox_matrix, (30, 40))
     assert whole.min() < 0
     assert whole.max() > 1
     for index in range(3):

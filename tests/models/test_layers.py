@@ -3,12 +3,11 @@ import torch
 import torch.nn.functional as F
 
 from mmpartref.models.layers.conv_layers import CoordConv, RowBatchNorm1d, resize_to
-from mmpartref.models.layers.cpu.cached_constants import cached_constant
-from mmpartref.models.layers.cpu.cpu_inference import computed_as_everywhere
+from mmpartref.models.layers.cpu.cpu_fast_paths import disable_cpu_fast_paths
 from mmpartref.models.layers.cpu.upsampled_conv import conv3x3_of_upsampled
 from mmpartref.models.layers.dense_attention_pool import DenseAttentionPool
 from mmpartref.models.layers.dynamic_projector import DynamicProjector
-from mmpartref.models.layers.sine_positions import sine_positions_1d, sine_positions_2d
+from mmpartref.models.layers.position_encodings import sine_positions_1d, sine_positions_2d
 from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoderLayer
 from mmpartref.models.losses import TextToPixelContrastiveLoss
 from mmpartref.models.necks import CRISNeck
@@ -48,7 +47,7 @@ def test_the_cpus_way_to_convolve_before_upsampling_changes_nothing(shape, size)
         for row in range(3):
             torch.testing.assert_close(conv3x3_of_upsampled(x[row:row + 1], weight, bias, size)[0], found[row],
                                        rtol=1e-4, atol=1e-5)
-        with computed_as_everywhere():
+        with disable_cpu_fast_paths():
             torch.testing.assert_close(conv3x3_of_upsampled(x, weight, bias, size), expected, rtol=1e-4, atol=1e-5)
         with torch.autocast('cpu', dtype=torch.bfloat16):
             torch.testing.assert_close(
@@ -105,24 +104,6 @@ def test_sine_positions_by_hand():
     torch.testing.assert_close(one[2], torch.stack([angle.sin(), angle.cos()], 1).flatten())
     two = sine_positions_2d(2, 3, 8, torch.device('cpu'), torch.float32).reshape(2, 3, 8)
     torch.testing.assert_close(two[1, 2], torch.cat([one[2], one[1]]))
-
-
-def test_a_table_first_asked_for_in_inference_mode_serves_training_too():
-    made = []
-
-    @cached_constant
-    def table(length: int, dtype: torch.dtype) -> torch.Tensor:
-        made.append(length)
-        return torch.arange(length, dtype=dtype) @ torch.eye(length, dtype=dtype)
-
-    with torch.inference_mode(), torch.autocast('cpu', dtype=torch.bfloat16):
-        first = table(5, torch.float32)
-    weight = torch.ones(5, requires_grad=True)
-    (weight * table(5, torch.float32)).sum().backward()
-    assert weight.grad.tolist() == [0, 1, 2, 3, 4]
-    assert table(5, torch.float32) is first
-    assert table(5, torch.float64).dtype == torch.float64
-    assert made == [5, 5]
 
 
 def test_dense_pool_is_multi_head_attention_of_every_position():

@@ -26,7 +26,7 @@ def ceiling(name: str, half_pixel: bool, diameter: int) -> float:
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
         target = torch.from_numpy(cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR))
         target = decode.shrink_target(target[None, None].float() / 255, (size // 4, size // 4))[0]
-        predicted = decode.to_photo(target, (size, size), matrix, (height, width))[0].numpy() > decode.threshold
+        predicted = decode.to_image(target, (size, size), matrix, (height, width))[0].numpy() > decode.threshold
         ious.append((predicted & (mask > 0)).sum() / (predicted | (mask > 0)).sum())
     return float(np.mean(ious))
 
@@ -46,7 +46,7 @@ def test_aligned_decode_reads_a_ramp_where_it_stands(photo, size):
     matrix = letterbox(size, *photo, half_pixel=True)
     grid = torch.arange(size // 4, dtype=torch.float32) * 4 + 1.5  # network pixel index of each logit's centre
     ramp = grid.expand(1, size // 4, size // 4)
-    on_photo = DECODES['aligned'].to_photo(ramp, (size, size), matrix, photo)[0]
+    on_photo = DECODES['aligned'].to_image(ramp, (size, size), matrix, photo)[0]
     expected = torch.arange(photo[1]).double() * matrix[0, 0] + matrix[0, 2]
     inner = (expected > 8) & (expected < size - 9)
     torch.testing.assert_close(on_photo[photo[0] // 2][inner].double(), expected[inner], rtol=0, atol=0.25)
@@ -77,5 +77,5 @@ def test_a_mask_returns_to_its_place(name):
     (x0, y0), (x1, y1) = corners
     probs = torch.zeros(1, size // 4, size // 4)
     probs[0, round(y0):round(y1), round(x0):round(x1)] = 1
-    predicted = DECODES[name].to_photo(probs, (size, size), matrix, photo)[0].numpy() > DECODES[name].threshold
+    predicted = DECODES[name].to_image(probs, (size, size), matrix, photo)[0].numpy() > DECODES[name].threshold
     assert (predicted & truth).sum() / (predicted | truth).sum() > 0.85

@@ -80,7 +80,7 @@ def test_what_is_not_known_counts_in_no_loss_and_the_mean_is_over_the_rest():
     expected = .5 * F.binary_cross_entropy_with_logits(logits[known], torch.tensor([1., 0, 1]))
     torch.testing.assert_close(head.loss(logits, samples), expected)
     assert head.loss(logits, [sample({}), sample({})]) == 0
-    with pytest.raises(ValueError, match='set photo_labels=True on the data set'):
+    with pytest.raises(ValueError, match=r'set entries=dict\(labels=dict\(\)\) on the dataset'):
         head.loss(logits, [sample(None), sample({})])
 
 
@@ -92,7 +92,7 @@ def test_every_parameter_gets_a_gradient_also_where_nothing_is_known(build):
         losses = model(**prepare(model, sample(presence), sample(presence)), mode='loss')
         loss, log = model.parse_losses(losses)
         loss.backward()
-        assert (log['loss_photo_labels'] > 0) == bool(presence)
+        assert (log['loss_image_labels'] > 0) == bool(presence)
         assert [name for name, value in model.named_parameters() if value.requires_grad and value.grad is None] == []
         # The encoder learns from it.
         assert model.auxiliary_head.classifier.weight.grad.abs().sum() > 0 or not presence
@@ -102,7 +102,7 @@ def test_the_label_loss_reaches_the_image_encoder_and_not_the_text(build):
     model = build(labels=LABELS).train()
     losses = model(**prepare(model, sample({'car tire': True, 'bird head': False}), sample({'car body': True})),
                    mode='loss')
-    losses['loss_photo_labels'].backward()
+    losses['loss_image_labels'].backward()
     reached = {name.split('.')[0] for name, value in model.named_parameters()
                if value.grad is not None and value.grad.abs().sum() > 0}
     assert reached == {'backbone', 'auxiliary_head'}

@@ -132,7 +132,7 @@ def test_a_head_is_not_trained_blindly(build):
     model = build(head=True)
     untold = sample(TEXTS)
     del untold.refs
-    with pytest.raises(ValueError, match=r"'photo.jpg' comes without refs.*train it on a PartReferDataset"):
+    with pytest.raises(ValueError, match=r"'photo.jpg' has no refs.*train it on a PartReferDataset"):
         model(**prepare(model, untold, training=True), mode='loss')
     plain = build()
     assert set(plain(**prepare(plain, untold, training=True), mode='loss')) == {'loss_text_to_pixel', 'train_mIoU'}

@@ -147,7 +147,7 @@ def test_every_stage_logits_probabilities_and_masks_are_the_published_ones(dev, 
     logits = stages['head']
     assert relative(logits[:, 0], dev['logits']) <= 1e-4
     sample = batch['data_samples'][0]
-    probability = dev_model.decode.to_photo(logits[:2, 0].sigmoid(), (416, 416), sample.letterbox_matrix, (375, 500))
+    probability = dev_model.decode.to_image(logits[:2, 0].sigmoid(), (416, 416), sample.letterbox_matrix, (375, 500))
     published = torch.from_numpy(dev['prob_full'].astype(np.float32))
     assert (probability - published).abs().max() <= 2e-3
     assert predicted.shape == (5, 375, 500)

@@ -57,7 +57,7 @@ def test_features_are_made_again_when_a_weight_changes():
 
 @torch.no_grad()
 def test_it_forgets_the_longest_unused_first():
-    encoder, cache = Counting(), TextFeatureCache(most=2)
+    encoder, cache = Counting(), TextFeatureCache(max_strings=2)
     for row in (0, 1, 0, 2):
         cache.encode(encoder, TOKENS[[row]])
     encoder.rows.clear()
@@ -119,7 +119,7 @@ def test_the_segmentor_keeps_text_in_evaluation_only(tiny_model_cfg):
         changed = model.eval().encode_decode(images, tokens, index)
     assert (changed - first).abs().max() > 1e-3
     assert model.text_cache.encoded == 4
-    tiny_model_cfg['keep_text'] = False
+    tiny_model_cfg['cache_text'] = False
     plain = MODELS.build(tiny_model_cfg).eval()
     plain.load_state_dict(model.state_dict())
     with torch.no_grad():

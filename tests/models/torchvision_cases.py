@@ -272,7 +272,7 @@ def test_wrong_settings_of_timm_are_refused():
     with pytest.raises(ValueError, match=r"has no model 'convnext_tinny'; it has convnext_"):
         MODELS.build(dict(type='TimmBackbone', model_name='convnext_tinny'))
     for indices in ((0, 1), (2, 1, 0), (0, 1, 4)):
-        with pytest.raises(ValueError, match=r'should be three rising numbers from 0 to 3'):
+        with pytest.raises(ValueError, match=r'should be three ascending numbers from 0 to 3'):
             image_encoder('convnext', out_indices=indices)
     with pytest.raises(ValueError, match=r'frozen_stages=9 of TimmBackbone should be -1 \(none\) or 0 to 5'):
         image_encoder('convnext', frozen_stages=9)
@@ -342,12 +342,12 @@ def test_weights_of_a_whole_open_clip(model_name, tmp_path):
         with torch.no_grad():
             torch.testing.assert_close(ours(tokens)[1], theirs.encode_text(whole), **ROUNDING)
     torch.save(theirs.visual.state_dict(), tmp_path / 'image.pt')
-    with pytest.raises(WeightsError, match=r"image\.pt has no 'token_embedding.weight' of a text half"):
+    with pytest.raises(WeightsError, match=r"image\.pt has no 'token_embedding.weight' of a text encoder"):
         initialised(text_encoder(model_name, init_cfg={**init, 'checkpoint': str(tmp_path / 'image.pt')}))
     with pytest.raises(WeightsError, match=r'does not fit this OpenCLIPTextEncoder:\n\d+ unexpected'):
         initialised(MODELS.build(dict(type='OpenCLIPTextEncoder', model_name=model_name, init_cfg=init,
                                       text_args={**TEXT, 'layers': 2})))
-    with pytest.raises(MissingWeightsError, match=r'my_tag is no file here and no tag of open_clip'):
+    with pytest.raises(MissingWeightsError, match=r'my_tag is neither a file nor a tag of open_clip'):
         initialised(text_encoder(model_name, init_cfg={**init, 'checkpoint': 'my_tag'}))
     tag = open_clip.list_pretrained_tags_by_model(model_name)[-1]
     with pytest.raises(MissingWeightsError, match=rf'{tag} could not be fetched .*: download .* elsewhere'):
@@ -383,7 +383,7 @@ def test_wrong_settings_of_open_clip_are_refused():
     for model_name, reason in (('ViT-B-33', "open_clip has no model 'ViT-B-33'"),
                                ('roberta-ViT-B-32', "is Hugging Face's roberta-base"),
                                ('coca_ViT-B-32', r'has a class token \(CoCa\)'),
-                               ('ViT-B-16-SigLIP2', r'download its file and give tokenizer=dict\(file=\.\.\.\)')):
+                               ('ViT-B-16-SigLIP2', r'download its file and set tokenizer=dict\(file=\.\.\.\)')):
         with pytest.raises(ValueError, match=reason):
             text_encoder(model_name)
     with pytest.raises(ValueError, match=r'word_length=78 does not fit .* which has 77 positions'):
@@ -392,13 +392,13 @@ def test_wrong_settings_of_open_clip_are_refused():
         text_encoder('ViT-B-16-SigLIP', word_length=17, tokenizer=dict(file='none'))
 
 
-TIMM_CONFIGS = [path.stem for path in sorted(CONFIGS.glob('cris_*.py'))
+TIMM_CONFIGS = [path.stem for path in sorted((CONFIGS / 'backbones').glob('cris_*.py'))
                 if Config.fromfile(path).model.backbone.type == 'TimmBackbone']
 
 
 @pytest.mark.parametrize('name', TIMM_CONFIGS)
 def test_config_builds_and_has_the_channels_and_normalisation_of_its_weights(name, vocabulary):
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = Config.fromfile(CONFIGS / 'backbones' / f'{name}.py')
     if cfg.model.text_encoder.type == 'SiglipTextEncoder':
         cfg.model.text_encoder.tokenizer.file = vocabulary
     with torch.device('meta'):

@@ -1,4 +1,4 @@
-"""CLIP's ResNet as an image encoder for dense prediction."""
+"""CLIP's ResNet for dense prediction."""
 from collections import OrderedDict
 
 import torch
@@ -11,7 +11,7 @@ from mmpartref.registry import MODELS
 
 
 class CLIPBottleneck(nn.Module):
-    """ResNet bottleneck whose stride is an average pool before the last 1x1, on the residual path as well."""
+    """ResNet bottleneck with average pooling as stride, before the last convolution and on the residual path."""
     expansion = 4
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
@@ -24,12 +24,12 @@ class CLIPBottleneck(nn.Module):
         self.avgpool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
         self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        # A fresh block starts as the identity, as CLIP initialises it.
+        # The block is initialised as the identity, as in CLIP.
         nn.init.zeros_(self.bn3.weight)
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride > 1 or in_channels != out_channels:
-            # The keys '0' and '1' are those of CLIP's checkpoints.
+            # '0' and '1' are the names in CLIP's checkpoints.
             self.downsample = nn.Sequential(
                 OrderedDict([('pool', nn.AvgPool2d(stride)), ('0', nn.Conv2d(in_channels, out_channels, 1, bias=False)),
                              ('1', nn.BatchNorm2d(out_channels))]))
@@ -48,7 +48,7 @@ class CLIPResNet(TunableEncoder):
 
     ::
 
-        photos (N, 3, H, W) -> stem /4 -> layer1 /4 -> layer2 /8 = C3 -> layer3 /16 = C4 -> layer4 /32 -> pool = C5
+        images (N, 3, H, W) -> stem /4 -> layer1 /4 -> layer2 /8 = C3 -> layer3 /16 = C4 -> layer4 /32 -> pool = C5
 
     Sources: Radford et al. 2021, section 2.4; the dense pool and its residual from CRIS (CVPR 2022, published code).
 
@@ -58,15 +58,15 @@ class CLIPResNet(TunableEncoder):
         embed_channels: width of CLIP's embedding, the channels of C5; 1024 for RN50, 512 for RN101.
         num_heads: heads of the attention pool; CLIP uses width / 2.
         pretrain_grid: side of the pretrained position grid; CLIP's training resolution / 32.
-        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the stem, the four
+        freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are the stem, the four
             stages and the attention pool.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
         out_channels: channels of (C3, C4, C5).
-        embed_channels: width of the embedding ``embed`` returns.
+        embed_channels: width of the embedding that ``embed`` returns.
     """
-    # Which half of a CLIP checkpoint fits this module.
+    # Part of a CLIP checkpoint for CLIPPretrainedInit.
     clip_tower = 'backbone'
     new_parts = ('attnpool.connect.', )
     num_layers = 4
@@ -115,24 +115,24 @@ class CLIPResNet(TunableEncoder):
         return nn.Sequential(first, *rest)
 
     def stages(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return what the last three stages give, the third before the attention pool."""
+        """Return the outputs of the last three stages, before the attention pool."""
         x = self.relu(self.bn1(self.conv1(images)))
         x = self.relu(self.bn2(self.conv2(x)))
         x = self.relu(self.bn3(self.conv3(x)))
-        x = self.layer1(self.avgpool(x))
-        c3 = self.layer2(x)
-        c4 = self.layer3(c3)
-        return c3, c4, self.layer4(c4)
+        x = self.layer1(self.avgpool(x))  # (N, C, H/4, W/4)
+        c3 = self.layer2(x)  # (N, C, H/8, W/8)
+        c4 = self.layer3(c3)  # (N, C, H/16, W/16)
+        return c3, c4, self.layer4(c4)  # (N, C, H/32, W/32)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode normalised photos (N, 3, H, W) to C3 (N, C, H/8, W/8), C4 (.., H/16, W/16), C5 (.., H/32, W/32)."""
+        """Encode normalised images (N, 3, H, W) to C3 (N, C, H/8, W/8), C4 (.., H/16, W/16), C5 (.., H/32, W/32)."""
         c3, c4, last = self.stages(images)
         return c3, c4, self.attnpool(last)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""
+        """Return CLIP's embedding (N, embed_channels) of normalised images, without scaling to length 1."""
         return self.attnpool.pool(self.stages(images)[2])
 
     def dense(self, images: torch.Tensor) -> torch.Tensor:
-        """Return features (N, embed_channels, H/32, W/32) in CLIP's embedding, every place on its own (MaskCLIP)."""
+        """Return MaskCLIP's dense features (N, embed_channels, H/32, W/32), in the space of CLIP's embedding."""
         return self.attnpool.values(self.stages(images)[2])

@@ -1,4 +1,4 @@
-"""CLIP's vision transformer as an image encoder for dense prediction."""
+"""CLIP's vision transformer for dense prediction."""
 from collections.abc import Sequence
 
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from mmpartref.errors import InputError
 from mmpartref.models.layers.clip_transformer import CLIPTransformer
-from mmpartref.models.layers.position_tables import resize_positions
+from mmpartref.models.layers.position_encodings import resize_positions
 from mmpartref.models.layers.simple_feature_pyramid import SimpleFeaturePyramid, whole_patches
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.registry import MODELS
@@ -14,20 +14,19 @@ from mmpartref.registry import MODELS
 
 @MODELS.register_module()
 class CLIPVisionTransformer(TunableEncoder):
-    """CLIP's ViT: patches, a class token, learned positions, pre-norm blocks.
+    """CLIP's ViT: patches, class token, learned positions, pre-norm blocks.
 
     ::
 
-        photos (N, 3, H, W) -> patches (N, H/P * W/P, C) + class token + positions -> blocks
+        images (N, 3, H, W) -> patches (N, H/P * W/P, C) + class token + positions -> blocks
             C3 = patch tokens after block out_layers[0]       (N, C, H/P, W/P)
             C4 = patch tokens after block out_layers[1]       (N, C, H/P, W/P)
-            C5 = patch tokens after the last block, normed and projected like the class token  (N, E, H/P, W/P)
+            C5 = patch tokens after the last block, normalised and projected like the class token  (N, E, H/P, W/P)
 
-    All three maps have the patches' stride; the neck brings them to the middle one's size. With ``pyramid_channels``
-    they are brought to strides of about 8, 16 and 32 first (``SimpleFeaturePyramid``). Photos are stretched to whole
-    patches and positions resized to any input. Source: Radford et al. 2021, section 2.4 (the tower); the dense
-    projection is that of Zhou et al., "Extract free dense labels from CLIP", ECCV 2022, without its change of the last
-    block.
+    All three maps have stride P. With ``pyramid_channels`` a ``SimpleFeaturePyramid`` turns them into strides of about
+    8, 16 and 32. Images are resized to whole patches, and positions to the number of patches. Source: Radford et al.
+    2021, section 2.4; the projection of patch tokens is that of Zhou et al., "Extract free dense labels from CLIP",
+    ECCV 2022, without its change of the last block.
 
     Args:
         patch_size: P, side of a patch in pixels.
@@ -37,22 +36,24 @@ class CLIPVisionTransformer(TunableEncoder):
         embed_channels: E, width of CLIP's embedding, the channels of C5.
         pretrain_grid: side of the pretrained position grid; CLIP's training resolution / P.
         out_layers: after how many blocks C3 and C4 are taken; default a third and two thirds of them.
-        activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); the weights do not tell.
-        pyramid_channels: channels of each map of the pyramid; None has no pyramid.
-        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the embeddings, the
+        activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); not stored in the weights.
+        pyramid_channels: channels of each map of the pyramid; None means no pyramid.
+        freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are the embeddings, the
             blocks and the projection.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
         out_channels: channels of (C3, C4, C5).
-        embed_channels: width of the embedding ``embed`` returns.
+        embed_channels: width of the embedding that ``embed`` returns.
 
     Raises:
-        ValueError: ``out_layers`` are not two rising numbers of blocks.
+        ValueError: ``out_layers`` are not two ascending numbers of blocks.
     """
-    # Which half of a CLIP checkpoint fits this module.
+    # Part of a CLIP checkpoint for CLIPPretrainedInit.
     clip_tower = 'backbone'
     new_parts = ('pyramid.', )
+    block_prefix = 'transformer.resblocks.'
+    embedding_prefixes = ('conv1', 'class_embedding', 'positional_embedding', 'ln_pre')
 
     def __init__(self,
                  *,
@@ -73,7 +74,7 @@ class CLIPVisionTransformer(TunableEncoder):
         super().__init__(init_cfg=init_cfg)
         self.out_layers = tuple(out_layers or (max(1, round(layers / 3)), max(1, round(layers * 2 / 3))))
         if len(self.out_layers) != 2 or not 1 <= self.out_layers[0] <= self.out_layers[1] <= layers:
-            raise InputError(f'out_layers={out_layers!r} should be two rising numbers of blocks from 1 to {layers}')
+            raise InputError(f'out_layers={out_layers!r} should be two ascending numbers of blocks from 1 to {layers}')
         self.patch_size = patch_size
         self.pretrain_grid = pretrain_grid
         self.conv1 = nn.Conv2d(3, width, patch_size, stride=patch_size, bias=False)
@@ -92,17 +93,11 @@ class CLIPVisionTransformer(TunableEncoder):
             self.out_channels = (pyramid_channels, ) * 3
         self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
-    def layer_id(self, name: str) -> int:
-        """Return 0 for the embeddings, then the number of the block, ``num_layers + 1`` for what follows."""
-        if name.startswith('transformer.resblocks.'):
-            return int(name.split('.')[2]) + 1
-        return self.num_layers + 1 if name.startswith(('ln_post', 'proj', 'pyramid')) else 0
-
     def tokenise(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-        """Return tokens (N, 1 + H/P * W/P, C), the class token first, and the patches' (rows, columns)."""
+        """Return tokens (N, 1 + H/P * W/P, C), the class token first, and the number of patches (rows, columns)."""
         maps = self.conv1(whole_patches(images, self.patch_size))  # (N, C, H/P, W/P)
         size = (maps.size(2), maps.size(3))
-        patches = maps.flatten(2).transpose(1, 2)
+        patches = maps.flatten(2).transpose(1, 2)  # (N, H/P * W/P, C)
         grid = (self.pretrain_grid, self.pretrain_grid)
         positions = torch.cat([
             self.positional_embedding[:1],
@@ -112,7 +107,7 @@ class CLIPVisionTransformer(TunableEncoder):
         return self.ln_pre(torch.cat([first, patches], dim=1) + positions.to(patches.dtype)), size
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Encode normalised photos (N, 3, H, W) to C3, C4 (N, C, H/P, W/P) and C5 (N, E, H/P, W/P), or the pyramid."""
+        """Encode normalised images (N, 3, H, W) to C3, C4 (N, C, H/P, W/P) and C5 (N, E, H/P, W/P), or the pyramid."""
         x, size = self.tokenise(images)
         taken = []
         for depth, block in enumerate(self.transformer.resblocks, start=1):
@@ -123,15 +118,15 @@ class CLIPVisionTransformer(TunableEncoder):
         return (c3, c4, c5) if self.pyramid is None else self.pyramid((c3, c4, c5))
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
-        """Return CLIP's own embedding (N, embed_channels) of normalised photos, not scaled to length 1."""
+        """Return CLIP's embedding (N, embed_channels) of normalised images, without scaling to length 1."""
         x = self.transformer(self.tokenise(images)[0])
         return self.ln_post(x[:, 0]) @ self.proj
 
     def dense(self, images: torch.Tensor) -> torch.Tensor:
-        """Return features (N, embed_channels, H/P, W/P) in CLIP's embedding, every place on its own (MaskCLIP).
+        """Return MaskCLIP's dense features (N, embed_channels, H/P, W/P), in the space of CLIP's embedding.
 
         In the last block each token attends to itself alone.
         """
         x, size = self.tokenise(images)
-        x = self.transformer(x, last_alone=True)
+        x = self.transformer(x, self_only_last_block=True)
         return (self.ln_post(x[:, 1:]) @ self.proj).transpose(1, 2).unflatten(2, size)

@@ -1,4 +1,4 @@
-"""Image encoders of the sibling packages mmseg and mmdet."""
+"""Backbones of mmseg and mmdet as image encoders."""
 from collections.abc import Sequence
 
 import torch
@@ -10,22 +10,22 @@ from mmpartref.registry import MODELS
 
 @MODELS.register_module()
 class SelectMaps(TunableEncoder):
-    """Three maps of any registered backbone, e.g. ``mmseg.MixVisionTransformer`` or ``mmdet.ResNet``.
+    """Select three maps of any registered backbone, e.g. ``mmseg.MixVisionTransformer`` or ``mmdet.ResNet``.
 
-    Those give four maps, or as many as their ``out_indices`` ask for. Their packages are imported only by a config that
-    names one, and need mmcv with its compiled operations. Which stages are frozen is a switch of their own
-    (``frozen_stages``); how deep their parameters lie is not told, so there is no layer-wise rate.
+    Most backbones return four maps, or those of their ``out_indices``. Their packages are imported when a config names
+    them, and need mmcv with its compiled operations. Stages are frozen by the backbone's own ``frozen_stages``.
+    Layer-wise learning rates are not supported, because the depth of parameters is unknown.
 
     Args:
-        backbone: config of the backbone, its ``init_cfg`` included.
-        out_channels: channels of the three maps, compared with what it gives.
-        indices: which of its maps are C3, C4 and C5.
-        freeze, lora, adapter: what of it learns, see ``TunableEncoder``.
+        backbone: config of the backbone, including its ``init_cfg``.
+        out_channels: channels of the three maps, checked in ``forward``.
+        indices: which of the backbone's maps are C3, C4 and C5.
+        freeze, lora, adapter: see ``TunableEncoder``.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ImportError: the package, or mmcv's compiled operations, are missing.
-        ValueError: not three indices or channels are given.
+        ImportError: the package or mmcv's compiled operations are missing.
+        ValueError: ``indices`` or ``out_channels`` do not have three values.
     """
     num_layers = 0
 
@@ -55,16 +55,15 @@ class SelectMaps(TunableEncoder):
         self.tune(freeze=freeze, frozen_stages=-1, lora=lora, adapter=adapter)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Encode normalised photos (N, 3, H, W) to C3, C4, C5.
+        """Encode normalised images (N, 3, H, W) to C3, C4, C5.
 
         Raises:
-            ValueError: there are fewer maps than ``indices`` ask for, or they have other channels than declared.
+            ValueError: there are fewer maps than ``indices`` need, or their channels differ from ``out_channels``.
         """
         given = self.model(images)
-        # The longest index from either end.
         needed = max(index + 1 if index >= 0 else -index for index in self.indices)
         if len(given) < needed:
-            raise InputError(f'{self.kind} gives {len(given)} maps but indices={self.indices} ask for {needed}: set '
+            raise InputError(f'{self.kind} gives {len(given)} maps but indices={self.indices} need {needed}: set '
                              'its out_indices')
         maps = tuple(given[index] for index in self.indices)
         check_maps(maps, self.out_channels, self.kind)

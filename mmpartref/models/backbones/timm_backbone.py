@@ -1,4 +1,4 @@
-"""Any image encoder of the package timm."""
+"""Backbones of the package timm as image encoders."""
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -12,20 +12,21 @@ from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.simple_feature_pyramid import STRIDES, SimpleFeaturePyramid, whole_patches
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder, check_maps
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.state_files import expand_path, read_tensors
+from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
-# The checkpoint of PackagePretrained that stands for what timm itself publishes under the model's name.
+# Value of ``checkpoint`` in PackagePretrained for the weights that timm publishes under the model's name.
 PUBLISHED = 'timm'
-# Where training codes keep weights inside a checkpoint, averaged ones first, as timm looks for them.
+# Keys of the weights inside a checkpoint, averaged weights first, in the order of timm.
 WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'module')
-# Arguments by which timm's models take photos of any size; each model is given those it knows.
+# Arguments of timm's models for images of any size; each model gets those of its constructor.
 ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 
 
 @cache
 def any_size_settings(model_name: str) -> dict[str, bool]:
-    """Return those of ``ANY_SIZE`` that timm's model takes."""
+    """Return those of ``ANY_SIZE`` that are arguments of a timm model."""
     timm = import_package('timm', 'TimmBackbone')
     with torch.device('meta'):
         taken = inspect.signature(type(timm.create_model(model_name, num_classes=0)).__init__).parameters
@@ -34,36 +35,36 @@ def any_size_settings(model_name: str) -> dict[str, bool]:
 
 @MODELS.register_module()
 class TimmBackbone(TunableEncoder):
-    """EVA-02 CLIP, SigLIP 2, DINOv2, DINOv3, ConvNeXt, Swin, MobileNet and the rest of timm.
+    """Any timm model with intermediate maps: EVA-02 CLIP, SigLIP 2, DINOv2, DINOv3, ConvNeXt, Swin, MobileNet, ...
 
     ::
 
-        photos, stretched to whole patches
-        hierarchical   -> maps of strides 8, 16 and 32 = C3, C4, C5, as timm declares them
-        plain ViT      -> maps after a third, two thirds and all of the blocks, normed
+        images, resized to whole patches
+        hierarchical   -> maps of strides 8, 16 and 32 = C3, C4, C5, as declared by timm
+        plain ViT      -> maps after a third, two thirds and all of the blocks, normalised
                        -> SimpleFeaturePyramid = C3, C4, C5
 
-    What the maps do not need (classifier, pooling, later layers) is taken out. Position tables are resized to any
-    input. Weights: ``init_cfg=dict(type='PackagePretrained', checkpoint='timm')``, or the path of a file;
-    docs/backbones.md lists them. Most were not trained on photos normalised as CLIP's: give ``data_preprocessor`` what
-    ``mean`` and ``std`` say.
+    Layers that the maps do not need (classifier, pooling, later blocks) are removed. Position tables are resized to the
+    input. Weights: ``init_cfg=dict(type='PackagePretrained', checkpoint='timm')``, or the path of a file; see
+    docs/backbones.md. Most models need another normalisation than CLIP's: set ``mean`` and ``std`` of
+    ``data_preprocessor`` to the attributes of the same name.
 
     Args:
-        model_name: timm's, with or without the tag of its weights: ``'convnext_tiny.in12k_ft_in1k'``.
-        out_indices: which of timm's intermediate maps (of the blocks, in a plain ViT) are C3, C4 and C5.
-        pyramid_channels: channels of each map of a plain ViT's pyramid; of no meaning for the others.
+        model_name: of timm, with or without the tag of its weights: ``'convnext_tiny.in12k_ft_in1k'``.
+        out_indices: which of timm's intermediate maps (blocks of a plain ViT) are C3, C4 and C5.
+        pyramid_channels: channels of each map of a plain ViT's pyramid; ignored for hierarchical models.
         model_args: further arguments of the model, e.g. ``dict(drop_path_rate=0.1)``.
-        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are those of timm's
-            ``group_matcher``: the stem, the stages (blocks of a plain ViT), the pyramid.
+        freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are those of timm's ``group_matcher``: the
+            stem, the stages (blocks of a plain ViT), the pyramid.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
         out_channels: channels of (C3, C4, C5).
-        mean, std: per RGB channel, in grey levels, that timm gives with the weights.
+        mean, std: normalisation of the pretrained weights per RGB channel, in grey levels.
 
     Raises:
         ImportError: timm, or torchvision, which timm imports, is missing.
-        ValueError: timm has no such model, or it has fewer than three maps.
+        ValueError: timm has no such model, or the model has fewer than three maps.
     """
     new_parts = ('pyramid.', )
 
@@ -84,11 +85,11 @@ class TimmBackbone(TunableEncoder):
         model = self._build()
         channels, strides = self._read_maps(model)
         self.plain = len(set(strides)) == 1
-        # Of timm's own patch layer, which refuses other sizes; convolutions take any.
+        # 1 for convolutional models, which take any size.
         self.patch_size = max(getattr(getattr(model, 'patch_embed', None), 'patch_size', (1, )))
         self.out_indices = self._choose(strides, out_indices)
         self.model = self._prune(model)
-        # mmengine calls init_weights of every child that has one, and timm's would replace the loaded weights.
+        # Keeps mmengine from calling timm's init_weights, which would replace the loaded weights.
         self.model.is_init = True
         self.out_channels = tuple(channels[index] for index in self.out_indices)
         self.pyramid = None
@@ -102,7 +103,7 @@ class TimmBackbone(TunableEncoder):
         self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def _build(self, **pretrained: Any) -> nn.Module:
-        """Build the whole model, able to take photos of any size."""
+        """Build the complete timm model, for images of any size."""
         timm = import_package('timm', 'TimmBackbone')
         try:
             settings = {'num_classes': 0, **any_size_settings(self.model_name), **self._model_args}
@@ -115,23 +116,23 @@ class TimmBackbone(TunableEncoder):
                              + (f'; it has {", ".join(near[:8])}, ...' if near else '')) from None
 
     def _read_maps(self, model: nn.Module) -> tuple[list[int], list[int]]:
-        """Return channels and strides of the maps that timm declares."""
+        """Return the channels and strides of the maps that timm declares."""
         declared: Any = model.feature_info
         declared = declared if isinstance(declared, list) else declared.info
         if len(declared) < len(STRIDES) or not hasattr(model, 'forward_intermediates'):
-            raise InputError(f"timm's {self.model_name} gives {len(declared)} maps and "
+            raise InputError(f"timm's {self.model_name} returns {len(declared)} maps and "
                              f'{"has" if hasattr(model, "forward_intermediates") else "lacks"} forward_intermediates: '
-                             'three maps are needed')
+                             'choose a model with three maps and this method')
         return [each['num_chs'] for each in declared], [each['reduction'] for each in declared]
 
     def _choose(self, strides: list[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
-        """Return which of the maps to take."""
+        """Return the indices of C3, C4 and C5 among the maps."""
         count = len(strides)
         if wanted is not None:
             chosen = tuple(wanted)
             if len(chosen) != 3 or not all(0 <= index < count for index in chosen) or sorted(chosen) != list(chosen):
-                raise InputError(f"out_indices={wanted!r} of timm's {self.model_name} should be three rising numbers "
-                                 f'from 0 to {count - 1}')
+                raise InputError(f"out_indices={wanted!r} of timm's {self.model_name} should be three ascending "
+                                 f'numbers from 0 to {count - 1}')
             return chosen
         if self.plain:
             return max(0, round(count / 3) - 1), max(0, round(count * 2 / 3) - 1), count - 1
@@ -140,13 +141,13 @@ class TimmBackbone(TunableEncoder):
         return tuple(range(count - 3, count))
 
     def _prune(self, model: nn.Module) -> Any:
-        """Take out what the chosen maps do not need, since a parameter without gradient stops distributed training."""
+        """Remove layers that the maps do not need, because DDP raises for parameters without gradient."""
         model.prune_intermediate_layers(  # type: ignore[operator]
             list(self.out_indices), prune_norm=not self.plain, prune_head=True)
         return model
 
     def _read_depths(self) -> dict[str, int]:
-        """Return the depth of every part that has parameters, by its name; a part of several has the deepest."""
+        """Return the depth of every parameter and module by name; a module has the maximum of its parameters."""
         timm = import_package('timm', 'TimmBackbone')
         grouped = timm.models.group_parameters(self.model, self.model.group_matcher(coarse=True), reverse=True)
         depths: dict[str, int] = {}
@@ -158,16 +159,16 @@ class TimmBackbone(TunableEncoder):
         return depths
 
     def layer_id(self, name: str) -> int:
-        """Return 0 for the stem, then the number of the stage or block, ``num_layers + 1`` for what follows."""
+        """Return 0 for the stem, then the number of the stage or block, ``num_layers + 1`` for the pyramid."""
         if name.startswith('pyramid.'):
             return self.num_layers + 1
-        # LoRA's and adapters' own names go on where those of the part that they stand at end.
+        # Parameters of LoRA and adapters have the depth of the module that they belong to.
         while name not in self._depths:
             name = name.rpartition('.')[0]
         return self._depths[name]
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Encode normalised photos (N, 3, H, W) to C3, C4, C5 (N, C, ..)."""
+        """Encode normalised images (N, 3, H, W) to C3, C4, C5 (N, C, ..)."""
         maps = self.model.forward_intermediates(
             whole_patches(images, self.patch_size), indices=list(self.out_indices), norm=self.plain,
             intermediates_only=True)
@@ -177,27 +178,27 @@ class TimmBackbone(TunableEncoder):
         return tuple(maps)
 
     def read_pretrained(self, checkpoint: str) -> dict[str, torch.Tensor]:
-        """Return weights under this module's names, read and fitted by timm.
+        """Return weights with this module's parameter names, converted by timm.
 
         Args:
-            checkpoint: ``'timm'`` for what timm publishes under the model's name, or the path of a file that timm
-                reads: its own or the original author's.
+            checkpoint: ``'timm'`` for the weights that timm publishes under the model's name, or the path of a file in
+                a format that timm reads (its own or the original authors').
 
         Raises:
-            MissingWeightsError: they are nowhere, or cannot be fetched.
-            WeightsError: they do not fit the model.
+            MissingWeightsError: the weights do not exist or cannot be downloaded.
+            WeightsError: the weights do not fit the model.
         """
         overlay = None
         if checkpoint != PUBLISHED:
             path = expand_path(checkpoint)
             if not path.is_file():
                 raise MissingWeightsError(f'there is no weights file {path}; give the path of one for '
-                                          f"{self.model_name}, or '{PUBLISHED}' for what timm publishes")
-            # Of numpy's archives timm reads arrays only. All else goes through our reader; timm fits what it returns.
+                                          f"{self.model_name}, or '{PUBLISHED}' for the weights of timm")
+            # timm reads only arrays from .npz. Other files are read safely here and converted by timm.
             overlay = {'file': str(path)} if path.suffix == '.npz' else {
                 'state_dict': read_tensors(path, wrappers=WRAPPERS), 'custom_load': False}
         try:
-            # What timm fetches may be a pickle, for some models loaded without torch's check.
+            # Downloads may be pickles, which timm loads without torch's check for some models.
             with mmengine_checkpoints_allowed():
                 model = self._prune(self._build(pretrained=True, pretrained_cfg_overlay=overlay))
         except (OSError, RuntimeError, KeyError) as error:

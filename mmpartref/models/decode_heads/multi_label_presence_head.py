@@ -1,4 +1,4 @@
-"""Which parts are in the photo, whoever asks?"""
+"""Multi-label classification of the part categories in an image, as an auxiliary task."""
 from collections.abc import Sequence
 
 import torch
@@ -6,7 +6,7 @@ from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmpartref.datasets.referring.steps.image_labels import partimagenet_labels
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import partimagenet_labels
 from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
@@ -14,32 +14,32 @@ from mmpartref.structures import ReferringDataSample
 
 @MODELS.register_module()
 class MultiLabelPresenceHead(BaseModule):
-    """One logit per photo and part category: that the photo shows such a part. An auxiliary task of the image encoder.
+    """Predict one logit per image and part category, as an auxiliary task of the image encoder.
 
     ::
 
-        C5 (N, C, H/32, W/32) --mean over places--> (N, C) --Linear--> (N, K)
+        C5 (N, C, H/32, W/32) --mean over positions--> (N, C) --Linear--> (N, K)
 
-    Each label is a part category of the data ("car tire"). The data set has to say which of its categories a photo
-    shows (``photo_labels=True``); labels that it does not annotate count in no loss, so that sets with different
-    categories can be mixed. The loss is the mean over the other entries (photos x labels) of all ranks.
+    Each label is a part category of the data ("car tire"). The dataset provides which of its categories an image shows
+    (``entries=dict(labels=dict())``); labels that it does not annotate are ignored by the loss, so that datasets with
+    different categories can be mixed. The loss is the mean over the other entries (images x labels) of all ranks.
 
-    Multi-label classification beside CLIP's features follows CLIP-Decoder (Ali and Khan, arXiv 2406.14830), which adds
-    a classification loss to CLIP's, L = alpha L_clip + beta L_c. What differs: its logits come from ML-Decoder's
-    attention, whose queries are CLIP's text features of the labels, so that it can be asked for unseen ones; here a
-    linear layer on the pooled map suffices, since the encoder is to learn from it and the answer is not needed.
+    Source: CLIP-Decoder (Ali and Khan, arXiv 2406.14830), which adds a classification loss to CLIP's,
+    L = alpha L_clip + beta L_c. There the logits come from ML-Decoder's attention with CLIP's text features of the
+    labels as queries, for unseen labels; here they come from a linear layer on the pooled map, because only the
+    gradient to the encoder is used.
 
     Args:
         in_channels: C, channels of the encoder's last map.
-        labels: the K labels, ``'<super-category> <part>'`` in lower case; ``'partimagenet'`` are its 40. Where a config
-            has none, ``tools/train.py`` takes those of the training json.
-        loss: config of the loss of each entry.
+        labels: the K labels, ``'<super-category> <part>'`` in lower case; ``'partimagenet'`` means its 40. Without
+            them, ``tools/train.py`` takes those of the training json.
+        loss: config of the loss, which returns one value per entry.
         loss_weight: factor on the mean.
-        in_evaluation: answer in ``predict`` as well (``pred_part_presence``), for ``PartPresenceMetric``.
+        in_evaluation: also predict in evaluation (``pred_part_presence``), for ``PartPresenceMetric``.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: there is no label, or one occurs twice.
+        ValueError: there are no labels, or one occurs twice.
     """
 
     def __init__(self,
@@ -63,29 +63,29 @@ class MultiLabelPresenceHead(BaseModule):
         self.loss_module = MODELS.build(loss or {'type': 'AsymmetricLoss'})
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return logits (N, K) of the last map (N, C, H/32, W/32)."""
+        """Return logits (N, K) of the encoder's last map (N, C, H/32, W/32)."""
         return self.classifier(features.mean(dim=(2, 3)))
 
     def loss(self, logits: torch.Tensor, samples: Sequence[ReferringDataSample]) -> torch.Tensor:
-        """Return the scalar loss of logits (N, K); raises as ``targets``."""
+        """Return the scalar loss for logits (N, K); raises the errors of ``targets``."""
         present, known = self.targets(samples, logits.device)
         entries = known.sum().float()
         all_reduce(entries, op='mean')
-        # Entries without a truth stay in the graph, so that every parameter gets a gradient on every rank.
+        # Unknown entries stay in the graph, so that every parameter has a gradient on every rank (DDP).
         each = torch.where(known, self.loss_module(logits, present), logits.float() * 0)
         return self.loss_weight * each.sum() / entries.clamp(min=torch.finfo(torch.float32).tiny)
 
     def targets(self, samples: Sequence[ReferringDataSample],
                 device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (N, K) bool: which labels are there, and of which that is known.
+        """Return two (N, K) bool: which labels are present, and for which this is annotated.
 
         Raises:
-            ValueError: a sample does not say which parts its photo shows.
+            ValueError: a sample has no ``part_presence``.
         """
         for sample in samples:
             if 'part_presence' not in sample:
-                raise InputError(f"photo {sample.get('img_path')!r} comes without the parts that it shows, which an "
-                                 'auxiliary head learns; set photo_labels=True on the data set')
+                raise InputError(f"image {sample.get('img_path')!r} has no part_presence, which the auxiliary head is "
+                                 'trained on; set entries=dict(labels=dict()) on the dataset')
         rows = [[sample.part_presence.get(label) for label in self.labels] for sample in samples]
         present = torch.tensor([[bool(each) for each in row] for row in rows], device=device)
         known = torch.tensor([[each is not None for each in row] for row in rows], device=device)

@@ -1,4 +1,4 @@
-"""Is there anything to segment?"""
+"""Presence head: predicts whether the part that an expression names is in the image."""
 from collections.abc import Sequence
 
 import torch
@@ -14,22 +14,22 @@ from mmpartref.structures import ReferringDataSample
 
 @MODELS.register_module()
 class PresenceHead(BaseModule):
-    """One logit per expression: that the part it names is in the photo.
+    """Predict one logit per expression: whether the part that it names is in the image.
 
     ::
 
-        pixels (M, C, H/16, W/16) --max and mean over places--> (M, 2C) --+
-                                                                          +--Linear, ReLU, Linear--> (M,)
-        sentence (M, E) --------------------------------------------------+
+        pixels (M, C, H/16, W/16) --max and mean over positions--> (M, 2C) --+
+                                                                             +--Linear, ReLU, Linear--> (M,)
+        sentence (M, E) -----------------------------------------------------+
 
-    Trained on expressions of parts that are there and of absent ones (``absent`` of the data set) by binary
-    cross-entropy; without absent ones it learns to say yes. The form, a small perceptron on pooled vision-language
-    features, and the weight of its loss follow GRES's no-target label (Liu, Ding and Jiang, CVPR 2023, and its code).
+    Trained by binary cross-entropy on expressions of present and of absent parts (``absent`` of the dataset). The form,
+    an MLP on pooled vision-language features, and the loss weight follow the no-target label of GRES (Liu, Ding and
+    Jiang, CVPR 2023, and its code).
 
     Args:
         in_channels: C, channels of the decoded pixels.
         sentence_channels: E, width of the sentence.
-        hidden_channels: width between the two layers; None takes C.
+        hidden_channels: width between the two layers; None means C.
         loss_weight: factor on the loss.
         init_cfg: mmengine's initialisation config.
     """
@@ -50,32 +50,27 @@ class PresenceHead(BaseModule):
     def forward(self, pixels: torch.Tensor, sentence: torch.Tensor) -> torch.Tensor:
         """Return logits (M,) of decoded pixels (M, C, H/16, W/16) and sentences (M, E)."""
         pooled = torch.cat([pixels.amax(dim=(2, 3)), pixels.mean(dim=(2, 3)), sentence], dim=1)  # (M, 2C + E)
-        return self.classifier(pooled)[:, 0]
+        return self.classifier(pooled)[:, 0]  # (M,)
 
     def loss(self, logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Return the mean cross-entropy of logits (M,) over the expressions of all ranks.
-
-        Args:
-            logits: (M,).
-            present: (M,) bool.
-        """
+        """Return the mean cross-entropy over the expressions of all ranks; logits (M,), ``present`` (M,) bool."""
         rows = torch.tensor(float(len(logits)), device=logits.device)
         all_reduce(rows, op='mean')
-        each = F.binary_cross_entropy_with_logits(logits.float(), present.float(), reduction='none')
-        return self.loss_weight * each.sum() / rows
+        per_row = F.binary_cross_entropy_with_logits(logits.float(), present.float(), reduction='none')
+        return self.loss_weight * per_row.sum() / rows
 
 
 def are_present(samples: Sequence[ReferringDataSample]) -> torch.Tensor:
-    """Return (M,) bool: which of the samples' expressions name a part that is there.
+    """Return (M,) bool: whether the part of each of the samples' expressions is annotated in its image.
 
-    The refs say so; masks cannot, since small ones may vanish at the network's input.
+    Read from the refs, because the mask of a small part may be empty at the network's input size.
 
     Raises:
         ValueError: a sample has no refs.
     """
     for sample in samples:
         if 'refs' not in sample:
-            raise InputError(f"photo {sample.get('img_path')!r} comes without refs, which tell a presence head what is "
-                             'absent; train it on a PartReferDataset')
+            raise InputError(f"image {sample.get('img_path')!r} has no refs, from which a presence head learns which "
+                             'parts are absent; train it on a PartReferDataset')
     present = [ref.get('absent') is None for sample in samples for ref in sample.refs]
     return torch.tensor(present, device=samples[0].gt_masks.device)

@@ -1,4 +1,4 @@
-"""CRIS's decoder and projector as one head."""
+"""CRIS's decode head: vision-language decoder and projector."""
 import torch
 from mmengine.model import BaseModule
 
@@ -9,7 +9,7 @@ from mmpartref.registry import MODELS
 
 @MODELS.register_module()
 class VisionLanguageDecodeHead(BaseModule):
-    """Words refine pixels, the sentence picks them.
+    """Predict mask logits from fused maps, words and sentences.
 
     ::
 
@@ -25,10 +25,10 @@ class VisionLanguageDecodeHead(BaseModule):
         num_heads: attention heads of each.
         feedforward_channels: hidden width of their feed-forward parts.
         dropout: rate in the decoder.
-        low_resolution: compute what is linear before upsampling; see ``DynamicProjector``.
+        low_resolution: convolve before upsampling; see ``DynamicProjector``.
         loss: config of the loss on the logits.
-        presence_head: config of a head that tells whether the part is there at all (``PresenceHead``; the channels are
-            filled in); None has none, and no parameter that a published checkpoint lacks.
+        presence_head: config of a head that predicts whether the part is in the image (``PresenceHead``; its channels
+            are filled in); None means no such head, as published.
         init_cfg: mmengine's initialisation config.
     """
 
@@ -72,7 +72,7 @@ class VisionLanguageDecodeHead(BaseModule):
 
     def with_presence(self, fused: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
                       size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what ``forward`` does, and the presence head's logits (M,)."""
+        """Return mask logits as ``forward`` does, and the presence head's logits (M,)."""
         assert self.presence_head is not None
         decoded = self.decoder(fused, words, padding)
         return self.projector(decoded, sentence, size), self.presence_head(decoded, sentence)

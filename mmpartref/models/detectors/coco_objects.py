@@ -1,6 +1,6 @@
-"""Which of COCO's 80 object classes stand for PartImageNet's super-categories.
+"""COCO's 80 object classes and their correspondence to PartImageNet's super-categories.
 
-COCO has no part classes: a detector trained on it can answer "quadruped head" with the whole dog and nothing better.
+COCO has no part classes: for "quadruped head" a detector trained on it predicts the whole animal.
 """
 # COCO's classes in the order of a detector's labels (Lin et al., "Microsoft COCO", 2014).
 COCO_CLASSES = (
@@ -12,8 +12,8 @@ COCO_CLASSES = (
     'carrot', 'hot dog', 'pizza', 'donut', 'cake', 'chair', 'couch', 'potted plant', 'bed', 'dining table', 'toilet',
     'tv', 'laptop', 'mouse', 'remote', 'keyboard', 'cell phone', 'microwave', 'oven', 'toaster', 'sink',
     'refrigerator', 'book', 'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush')
-# PartImageNet's bipeds are apes and monkeys, which COCO lacks: a person is the nearest shape. Fish, snakes and reptiles
-# have no counterpart; an expression about them gets an empty mask.
+# PartImageNet's bipeds are apes and monkeys, for which COCO's nearest class is person. Fish, snakes and reptiles
+# have no counterpart, so that their expressions get an empty mask.
 COCO_OF_SUPER_CATEGORY: dict[str, tuple[str, ...]] = {
     'quadruped': ('cat', 'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear', 'zebra', 'giraffe'),
     'biped': ('person', ),
@@ -30,6 +30,6 @@ COCO_OF_SUPER_CATEGORY: dict[str, tuple[str, ...]] = {
 
 
 def coco_labels(super_category: str) -> list[int]:
-    """Return the labels that stand for a super-category; of another data set's, the class of its own name if any."""
+    """Return COCO's labels for a super-category of PartImageNet, or the label of the COCO class with that name."""
     names = COCO_OF_SUPER_CATEGORY.get(super_category, (super_category, ))
     return [COCO_CLASSES.index(name) for name in names if name in COCO_CLASSES]

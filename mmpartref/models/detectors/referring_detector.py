@@ -1,4 +1,4 @@
-"""Any mmdet detector as a referring model."""
+"""Referring segmentation with any mmdet instance segmentation model."""
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -19,32 +19,32 @@ TARGETS = ('parts', 'coco_objects')
 
 @MODELS.register_module()
 class ReferringDetector(BaseModel):
-    """A detector of part categories that answers expressions.
+    """Predict masks of expressions from the instances of an mmdet detector.
 
     ::
 
         training    mmdet's batches (CocoDataset, PackDetInputs) -> detector.loss()
-        evaluation  photos -> detector.predict() -> instances (label, score, mask)
+        evaluation  images -> detector.predict() -> instances (label, score, mask)
                     expression --resolver--> labels --rule--> one mask per expression
 
-    What it predicts has the form of ``ReferringSegmentor``'s, so metric, dump, visualiser and inferencer are the same.
+    Predictions have the same fields as ``ReferringSegmentor``'s, for metric, dump, visualiser and inferencer.
 
     Args:
-        detector: config of an mmdet detector with masks; its own ``data_preprocessor`` is used. Names inside are
-            mmdet's.
+        detector: config of an mmdet detector with masks and a ``data_preprocessor``. Types inside are mmdet's.
         categories: the detector's classes in the order of its labels, each ``dict(name, super_category, part)``.
             ``tools/train.py`` and ``tools/test.py`` fill them in from the json where the config has none.
-        resolver: ``'text'`` reads the expression (``CategoryVocabulary``); what names no category gets an empty mask.
-            ``'oracle'`` is told the annotation's own category, and is labelled so in every result.
-        rule: ``'union'`` of the instances at or above the threshold, or ``'top1'``, the best of them alone.
-        score_threshold: of an instance's score, 0 to 1.
-        targets: ``'parts'``: the classes are parts. ``'coco_objects'``: they are COCO's 80 objects, and an expression
-            gets the whole objects of its super-category (``coco_objects`` has the table).
+        resolver: how an expression is mapped to labels. ``'text'``: by its words (``CategoryVocabulary``), with an
+            empty mask if it names no category. ``'oracle'``: by the annotation's category; results are marked so.
+        rule: ``'union'`` of the instances at or above the threshold, or ``'top1'``, the best of them.
+        score_threshold: minimum score of an instance, 0 to 1.
+        targets: ``'parts'``: the classes are parts. ``'coco_objects'``: the classes are COCO's 80 objects, and the mask
+            of an expression is that of its whole object (see ``coco_objects``).
         keep_candidates: also return every instance of the expression's labels, for ``tools/evaluate.py --sweep``.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: an argument is unknown, or the detector's number of classes is not that of ``categories``.
+        ValueError: the value of an argument is unknown, or the detector's number of classes differs from
+            ``categories``.
     """
 
     def __init__(self,
@@ -67,8 +67,7 @@ class ReferringDetector(BaseModel):
             raise InputError('ReferringDetector has no categories; give them as dict(name=..., super_category=..., '
                              'part=...), or start through tools/train.py or tools/test.py, which read them from the '
                              'json')
-        # Names inside a detector's config are mmdet's, whatever the scope of the run.
-        # ConfigDict, because mmdet reads its train_cfg and test_cfg by attribute.
+        # ConfigDict, because mmdet reads train_cfg and test_cfg by attribute.
         inner = ConfigDict({'_scope_': 'mmdet', **detector})
         preprocessor = inner.pop('data_preprocessor')
         super().__init__(data_preprocessor=MODELS.build({'_scope_': 'mmdet', **preprocessor}), init_cfg=init_cfg)
@@ -90,7 +89,7 @@ class ReferringDetector(BaseModel):
                                  f'{len(self.vocabulary.categories)} categories: set num_classes of its heads')
 
     def forward(self, inputs: torch.Tensor, data_samples: list, mode: str = 'tensor') -> Any:
-        """Run a batch; ``data_samples`` are mmdet's in ``'loss'`` and ours in ``'predict'``."""
+        """Compute losses (with mmdet's ``data_samples``), predictions (with ``ReferringDataSample``) or raw outputs."""
         if mode == 'loss':
             return self.detector.loss(inputs, data_samples)
         if mode == 'predict':
@@ -101,67 +100,66 @@ class ReferringDetector(BaseModel):
 
     @torch.no_grad()
     def predict(self, inputs: torch.Tensor, data_samples: list[ReferringDataSample]) -> list[ReferringDataSample]:
-        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
+        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the image's own size.
 
-        The score is the best chosen instance's, 0 where none is. ``pred_presence`` (K,) is the best instance's of the
-        expression's labels, chosen or not, 0 where the detector found none. With ``keep_candidates`` also
+        The score is that of the best instance in the mask, or 0. ``pred_presence`` (K,) is the score of the best
+        instance of the expression's labels whatever the threshold, or 0. With ``keep_candidates`` also
         ``pred_candidates``: K pairs of scores (C,) and masks (C, h, w) bool, best first. ``pred_instances``, the
-        detector's own answer, is what ``heat_map`` reads.
+        detector's output, is the input of ``heat_map``.
         """
         from mmdet.structures import DetDataSample
         found = self.detector.predict(inputs, [DetDataSample(metainfo=each.metainfo) for each in data_samples])
         for sample, result in zip(data_samples, found, strict=True):
             sample.pred_instances = instances = result.pred_instances
-            height, width = sample.ori_shape[:2]
-            masks = torch.as_tensor(instances.masks).to(instances.scores.device, torch.bool).reshape(-1, height, width)
+            masks = instance_masks(sample)
             order = instances.scores.argsort(descending=True, stable=True)
             labels, scores, masks = instances.labels[order], instances.scores[order], masks[order]
-            answers = [self._answer(sample, index, labels, scores, masks) for index in range(len(sample.expressions))]
-            sample.pred_masks = torch.stack([mask for mask, _, _ in answers])
-            sample.pred_scores = torch.stack([score for _, score, _ in answers])
-            sample.pred_presence = torch.stack([best_score(candidates[0]) for _, _, candidates in answers])
+            outputs = [self._select(sample, index, labels, scores, masks) for index in range(len(sample.expressions))]
+            sample.pred_masks = torch.stack([mask for mask, _, _ in outputs])
+            sample.pred_scores = torch.stack([score for _, score, _ in outputs])
+            sample.pred_presence = torch.stack([best_score(candidates[0]) for _, _, candidates in outputs])
             if self.keep_candidates:
-                sample.pred_candidates = [candidates for _, _, candidates in answers]
+                sample.pred_candidates = [candidates for _, _, candidates in outputs]
         return data_samples
 
     @torch.no_grad()
     def heat_map(self, sample: ReferringDataSample, index: int) -> torch.Tensor:
-        """Return (h, w) float32: the highest score of the instances of an expression's labels that cover a pixel.
+        """Return (h, w) float32: the highest score of the instances of an expression's labels at each pixel.
 
-        0 where none does. The score threshold is not asked.
+        0 where there is no instance; the score threshold is not applied.
         """
-        instances = sample.pred_instances
-        scores, labels = instances.scores, instances.labels
-        height, width = sample.ori_shape[:2]
-        masks = torch.as_tensor(instances.masks).to(scores.device, torch.bool).reshape(-1, height, width)
-        wanted = torch.tensor(self.labels_of(sample, index), device=labels.device, dtype=labels.dtype)
-        heat = torch.zeros(height, width, device=scores.device)
-        for number in torch.isin(labels, wanted).nonzero()[:, 0].tolist():
+        scores, labels, masks = sample.pred_instances.scores, sample.pred_instances.labels, instance_masks(sample)
+        heat = torch.zeros(masks.shape[1:], device=scores.device)
+        for number in self._are_wanted(sample, index, labels).nonzero()[:, 0].tolist():
             heat[masks[number]] = heat[masks[number]].clamp(min=scores[number])
         return heat
 
-    def _answer(self, sample: ReferringDataSample, index: int, labels: torch.Tensor, scores: torch.Tensor,
+    def _are_wanted(self, sample: ReferringDataSample, index: int, labels: torch.Tensor) -> torch.Tensor:
+        """Return (C,) bool: which of the instances' labels (C,) belong to one expression."""
+        wanted = torch.tensor(self.labels_of(sample, index), device=labels.device, dtype=labels.dtype)
+        return torch.isin(labels, wanted)
+
+    def _select(self, sample: ReferringDataSample, index: int, labels: torch.Tensor, scores: torch.Tensor,
                 masks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         """Return mask (h, w), score and candidates of one expression."""
-        wanted = torch.tensor(self.labels_of(sample, index), device=labels.device, dtype=labels.dtype)
-        mine = torch.isin(labels, wanted)
-        candidates = (scores[mine], masks[mine])
+        wanted = self._are_wanted(sample, index, labels)
+        candidates = (scores[wanted], masks[wanted])
         chosen = candidates[0] >= self.score_threshold
         if self.rule == 'top1':
             chosen[1:] = False
-        mask = candidates[1][chosen].any(dim=0)  # (h, w), empty where nothing is chosen
+        mask = candidates[1][chosen].any(dim=0)  # (h, w)
         return mask, best_score(candidates[0][chosen]), candidates
 
     def labels_of(self, sample: ReferringDataSample, index: int) -> list[int]:
-        """Return the detector's labels for an expression of a photo; none where it names nothing it knows.
+        """Return the detector's labels for an expression of an image, empty if it names no category.
 
         Raises:
-            ValueError: the oracle is asked about a photo without annotations.
+            ValueError: ``resolver='oracle'`` for an image without annotations.
         """
         if self.resolver == 'oracle':
             if 'refs' not in sample:
-                raise InputError("resolver='oracle' needs the annotation's category, which a photo of one's own does "
-                                 "not have; use resolver='text'")
+                raise InputError("resolver='oracle' needs the annotation's category, which this image does not have; "
+                                 "use resolver='text'")
             ref = sample.refs[index]
             owner, label = ref['super_category'], self.vocabulary.label_of(ref['super_category'], ref['part'])
         else:
@@ -175,5 +173,12 @@ class ReferringDetector(BaseModel):
 
 
 def best_score(scores: torch.Tensor) -> torch.Tensor:
-    """Return the highest of (C,) scores, 0 where there is none."""
+    """Return the highest of (C,) scores, or 0 for C = 0."""
     return torch.cat([scores, scores.new_zeros(1)]).max()
+
+
+def instance_masks(sample: ReferringDataSample) -> torch.Tensor:
+    """Return the masks (C, h, w) bool of a sample's ``pred_instances``, on the device of their scores."""
+    instances = sample.pred_instances
+    height, width = sample.ori_shape[:2]
+    return torch.as_tensor(instances.masks).to(instances.scores.device, torch.bool).reshape(-1, height, width)

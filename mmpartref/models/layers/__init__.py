@@ -1,1 +1,1 @@
-"""Building blocks shared by the registered models; none is registered itself."""
+"""Building blocks shared by the registered models."""

@@ -1,4 +1,4 @@
-"""CLIP's pre-norm transformer, the text tower's and the vision transformer's."""
+"""CLIP's pre-norm transformer, of the text encoder and the vision transformer."""
 from collections import OrderedDict
 
 import torch
@@ -9,7 +9,7 @@ from mmpartref.errors import InputError
 
 
 class QuickGELU(nn.Module):
-    """``x * sigmoid(1.702 x)``, the approximation OpenAI's CLIPs were trained with."""
+    """``x * sigmoid(1.702 x)``, the approximation of GELU that OpenAI's CLIPs were trained with."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * torch.sigmoid(1.702 * x)
@@ -19,11 +19,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {'quick_gelu': QuickGELU, 'gelu': nn.G
 
 
 class CLIPResidualBlock(nn.Module):
-    """Pre-norm transformer block; the names of its parts are those of CLIP's checkpoints.
+    """Pre-norm transformer block with the parameter names of CLIP's checkpoints.
 
     Args:
-        width: channels. heads: attention heads.
-        depth: blocks of the whole stack; CLIP initialises the residual branches the smaller, the more there are.
+        width: channels C.
+        heads: attention heads.
+        depth: blocks of the whole transformer; CLIP scales the initialisation of residual branches by it.
         activation: ``'quick_gelu'`` or ``'gelu'``.
     """
 
@@ -41,11 +42,11 @@ class CLIPResidualBlock(nn.Module):
         nn.init.normal_(widen.weight, std=(2 * width)**-0.5)
         nn.init.normal_(narrow.weight, std=branch_std)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, alone: bool = False) -> torch.Tensor:
-        """Run tokens (B, L, width); with ``alone`` each attends to itself and to nothing else."""
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, self_only: bool = False) -> torch.Tensor:
+        """Run tokens (B, L, C); with ``self_only`` each token attends to itself alone."""
         normed = self.ln_1(x)
-        if alone:
-            # What attention gives with all weight on oneself: the projection of one's own value.
+        if self_only:
+            # Attention with all weight on the query's own position: the projection of its own value.
             weight, bias = self.attn.in_proj_weight.chunk(3)[2], self.attn.in_proj_bias.chunk(3)[2]
             x = x + self.attn.out_proj(F.linear(normed, weight, bias))
         else:
@@ -54,10 +55,10 @@ class CLIPResidualBlock(nn.Module):
 
 
 class CLIPTransformer(nn.Module):
-    """The stack of blocks, a module of its own because CLIP's checkpoints call it ``transformer.resblocks``.
+    """Stack of ``CLIPResidualBlock``; CLIP's checkpoints name it ``transformer.resblocks``.
 
     Raises:
-        ValueError: the activation is unknown, or the width does not divide into heads.
+        ValueError: the activation is unknown, or ``width`` is not divisible by ``heads``.
     """
 
     def __init__(self, width: int, layers: int, heads: int, activation: str = 'quick_gelu') -> None:
@@ -65,17 +66,18 @@ class CLIPTransformer(nn.Module):
         if activation not in ACTIVATIONS:
             raise InputError(f"activation={activation!r} is unknown; choose one of {sorted(ACTIVATIONS)}")
         if width % heads:
-            raise InputError(f'a transformer {width} wide does not divide into {heads} heads')
+            raise InputError(f'the transformer width {width} is not divisible by {heads} heads')
         self.resblocks = nn.ModuleList(CLIPResidualBlock(width, heads, layers, activation) for _ in range(layers))
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, last_alone: bool = False) -> torch.Tensor:
-        """Run tokens (B, L, width).
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None,
+                self_only_last_block: bool = False) -> torch.Tensor:
+        """Run tokens (B, L, C).
 
         Args:
             x: the tokens.
-            mask: (L, L) bool, true where a token must not look.
-            last_alone: in the last block each token looks at itself and nothing else.
+            mask: (L, L) bool, true where attention is masked out.
+            self_only_last_block: in the last block each token attends to itself alone.
         """
         for depth, block in enumerate(self.resblocks, start=1):
-            x = block(x, mask, last_alone and depth == len(self.resblocks))
+            x = block(x, mask, self_only_last_block and depth == len(self.resblocks))
         return x

@@ -1,4 +1,4 @@
-"""Convolution and linear layers with BatchNorm and ReLU, the neck's and projector's brick."""
+"""Layers of the neck and the projector: convolution with BatchNorm and ReLU, CoordConv, resizing."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -7,17 +7,17 @@ from mmpartref.models.layers.cpu.conv3x3 import Conv3x3
 
 
 def conv_bn_relu(in_channels: int, out_channels: int, kernel_size: int) -> nn.Sequential:
-    """A bias-free convolution that keeps the map's size, BatchNorm, ReLU."""
+    """Return a bias-free convolution with padding ``kernel_size // 2``, BatchNorm and ReLU."""
     convolution = Conv3x3(in_channels, out_channels) if kernel_size == 3 else nn.Conv2d(
         in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 class RowBatchNorm1d(nn.BatchNorm1d):
-    """BatchNorm over rows (M, C) that also trains on a single row.
+    """BatchNorm over rows (M, C) that can train on a single row.
 
-    One row has no variance, so torch refuses it. A batch of one photo with one expression is legitimate here: it is
-    normalised with the running statistics, which are then left as they were.
+    torch raises for M = 1, where the variance is zero. Here a single row (one image with one expression) is normalised
+    with the running statistics, which it does not update.
     """
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -27,7 +27,7 @@ class RowBatchNorm1d(nn.BatchNorm1d):
 
 
 class CoordConv(nn.Module):
-    """3x3 convolution that also sees where it is: x and y in [-1, 1] are appended as two channels.
+    """3x3 convolution of a map with two more channels, the coordinates x and y in [-1, 1].
 
     Source: Liu et al., "An intriguing failing of convolutional neural networks and the CoordConv solution", 2018.
     """
@@ -44,7 +44,7 @@ class CoordConv(nn.Module):
 
 
 def resize_to(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring a map to ``size``: bilinear where it grows, averaged where it shrinks, untouched where it fits."""
+    """Resize maps (N, C, H, W) to ``size``: bilinear interpolation to enlarge, average pooling to reduce."""
     current = (x.size(2), x.size(3))
     if current == size:
         return x

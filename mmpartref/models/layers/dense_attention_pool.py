@@ -1,16 +1,16 @@
-"""CLIP's attention pool, kept dense."""
+"""CLIP's attention pool at every position."""
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmpartref.models.layers.position_tables import resize_positions
+from mmpartref.models.layers.position_encodings import resize_positions
 
 
 class DenseAttentionPool(nn.Module):
     """CLIP's attention pool applied at every position, with CRIS's ``connect`` residual.
 
-    CLIP lets the mean token attend to the map and keeps one vector; here each position attends to all positions and the
-    map keeps its size. Weights carry CLIP's names, so its checkpoints fit. Source: Radford et al., "Learning
+    In CLIP the mean token attends to the map and the result is one vector; here each position attends to all positions
+    and the result is a map. Parameters have the names of CLIP's checkpoints. Source: Radford et al., "Learning
     transferable visual models from natural language supervision", 2021 (the pool); Wang et al., "CRIS", CVPR 2022 and
     its published code (dense form, residual).
 
@@ -36,11 +36,11 @@ class DenseAttentionPool(nn.Module):
             nn.init.normal_(projection.weight, std=in_channels**-0.5)
 
     def positions(self, height: int, width: int) -> torch.Tensor:
-        """Return the embedding (height * width, C), resized bicubically; the mean token's own is not among them."""
+        """Return the position embedding (height * width, C), without the mean token's, resized bicubically."""
         return resize_positions(self.positional_embedding[1:], (self.grid, self.grid), (height, width))
 
     def attend(self, queries: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Let queries (N, Q, C) look at tokens (N, T, C); returns (N, Q, out_channels)."""
+        """Attend from queries (N, Q, C) to tokens (N, T, C); returns (N, Q, out_channels)."""
         query, key, value = (
             projection(each).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for projection, each in ((self.q_proj, queries), (self.k_proj, tokens),
@@ -50,29 +50,29 @@ class DenseAttentionPool(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H/32, W/32) to (N, out_channels, H/32, W/32)."""
-        photos, _, height, width = x.shape
+        images, _, height, width = x.shape
         residual = self.connect(x)
 
         tokens = x.flatten(2).transpose(1, 2)  # (N, H/32 * W/32, C)
         tokens = tokens + self.positions(height, width).to(tokens.dtype)
-        pooled = self.attend(tokens, tokens).transpose(1, 2).reshape(photos, -1, height, width)
+        pooled = self.attend(tokens, tokens).transpose(1, 2).reshape(images, -1, height, width)
 
         return F.relu(pooled + residual)
 
     def pool(self, x: torch.Tensor) -> torch.Tensor:
-        """Return CLIP's embedding (N, out_channels) of maps (N, C, H/32, W/32): what the mean token attends to.
+        """Return CLIP's image embedding (N, out_channels) of maps (N, C, H/32, W/32).
 
-        The published CLIP's own head; the ``connect`` residual takes no part.
+        As in the published CLIP: the mean token attends to the map, without the ``connect`` residual.
         """
         height, width = x.shape[2:]
         tokens = x.flatten(2).transpose(1, 2)  # (N, H/32 * W/32, C)
-        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)
+        tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1)  # (N, 1 + H/32 * W/32, C)
         positions = torch.cat([self.positional_embedding[:1], self.positions(height, width)])
-        tokens = tokens + positions.to(tokens.dtype)  # (N, 1 + H/32 * W/32, C)
+        tokens = tokens + positions.to(tokens.dtype)
         return self.attend(tokens[:, :1], tokens)[:, 0]
 
     def values(self, x: torch.Tensor) -> torch.Tensor:
-        """Return (N, out_channels, H/32, W/32): each place's own value, projected, without attention or positions.
+        """Return (N, out_channels, H/32, W/32): the projected value of each position, without attention.
 
         Source: Zhou et al., "Extract free dense labels from CLIP" (MaskCLIP), ECCV 2022, section 3.2.
         """

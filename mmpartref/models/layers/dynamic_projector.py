@@ -1,4 +1,4 @@
-"""Projector whose last convolution is written by the sentence."""
+"""CRIS's projector: a convolution whose kernel is predicted from the sentence."""
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,17 +8,17 @@ from mmpartref.models.layers.cpu.upsampled_conv import conv3x3_of_upsampled
 
 
 class DynamicProjector(nn.Module):
-    """Upsample pixels four times and compare each 3x3 neighbourhood with the sentence.
+    """Upsample pixels by 4 and convolve them with a kernel predicted from the sentence.
 
-    The sentence is projected to a 3x3 kernel and a bias per expression; convolving the pixels with it is CRIS's
-    text-to-pixel dot product (CVPR 2022, equations 1 and 2, in the form of its published code).
+    The sentence is projected to a 3x3 kernel and a bias per expression; the convolution is CRIS's text-to-pixel dot
+    product (CVPR 2022, equations 1 and 2, in the form of its published code).
 
     Args:
-        channels: width C of the incoming map; the last maps have C / 2.
+        channels: channels C of the input map; the map that is compared with the sentence has C / 2.
         sentence_channels: width E of the sentence.
-        low_resolution: do what is linear before the upsampling and in the kernel (see ``upsampled_conv`` and
-            ``compare``), a third of the operations. False computes layer by layer, as published; the results differ by
-            rounding.
+        low_resolution: convolve before upsampling and merge ``conv3`` into the kernel (see ``upsampled_conv`` and
+            ``compare``), which takes a third of the operations. False computes layer by layer, as published; the
+            results differ by rounding.
     """
     kernel_size = 3
 
@@ -54,36 +54,36 @@ class DynamicProjector(nn.Module):
         return layers[1:](conv3x3_of_upsampled(x, convolution.weight, convolution.bias, size))
 
     def compare(self, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-        """Apply ``conv3`` and then each row's own kernel.
+        """Apply ``conv3`` and then the kernel of each row.
 
-        Both are linear, so ``conv3`` goes into the kernel instead of into every pixel: with W and b its weight and
-        bias, ``kernel * (W x + b) = (kernel W) * x + kernel * b``. The last term is constant where the kernel lies
-        inside the map, and lacks the taps outside it at the border, as ``dynamic_conv``'s padding does.
+        Both are linear, so ``conv3`` is merged into the kernel: with W and b its weight and bias,
+        ``kernel * (W x + b) = (kernel W) * x + kernel * b``. The last term is constant inside the map; at the border
+        it lacks the taps outside of the map, as in ``dynamic_conv``.
 
         Args:
             x: (M, C/2, H/4, W/4), before ``conv3``.
-            parameters: (M, C/2 * 9 + 1), kernel then bias.
+            parameters: (M, C/2 * 9 + 1), kernel and bias.
 
         Returns:
             (M, 1, H/4, W/4).
         """
         assert self.conv3.bias is not None
         kernel = parameters[:, :-1].unflatten(1, (self.pixel_channels, -1))  # (M, C/2, 9)
-        through = self.conv3.weight[:, :, 0, 0].T @ kernel  # (M, C/2, 9)
+        merged = self.conv3.weight[:, :, 0, 0].T @ kernel  # (M, C/2, 9)
         constant = self.conv3.bias @ kernel  # (M, 9)
-        return self.dynamic_conv(x, through, constant, parameters[:, -1])
+        return self.dynamic_conv(x, merged, constant, parameters[:, -1])
 
     def dynamic_conv(self, x: torch.Tensor, kernel: torch.Tensor, constant: torch.Tensor,
                      bias: torch.Tensor) -> torch.Tensor:
         """Convolve each row with its own kernel.
 
-        A matrix product gives what each of the nine taps contributes, and ``fold`` adds them up where they belong:
-        the same sum as a grouped convolution without its M groups of one output channel each.
+        A matrix product computes the contribution of each of the nine taps, and ``fold`` adds them up: the same sum as
+        a grouped convolution with M groups of one output channel.
 
         Args:
             x: (M, C/2, H/4, W/4).
             kernel: (M, C/2, 9).
-            constant: (M, 9), what each tap adds to its contribution.
+            constant: (M, 9), added to the contribution of each tap.
             bias: (M,).
 
         Returns:
@@ -91,7 +91,7 @@ class DynamicProjector(nn.Module):
         """
         rows, channels, height, width = x.shape
         pixels = x.permute(0, 2, 3, 1).reshape(rows, height * width, channels)
-        # ``fold`` scatters tap d of pixel p to p + d - 1; the convolution gathers from p + d - 1: hence the flips.
+        # ``fold`` scatters tap d of pixel p to p + d - 1, the convolution gathers from p + d - 1: taps are flipped.
         contributions = torch.baddbmm(constant.flip(1)[:, None], pixels, kernel.flip(2))  # (M, H/4 * W/4, 9)
         summed = F.fold(contributions.transpose(1, 2), (height, width), self.kernel_size, padding=self.kernel_size // 2)
         return summed + bias.view(rows, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Three scales from the maps of a plain vision transformer, which all have one."""
+"""Feature pyramid for plain vision transformers, whose maps all have one stride."""
 import math
 from collections.abc import Sequence
 
@@ -12,27 +12,26 @@ STRIDES = (8, 16, 32)
 
 
 class ChannelNorm(nn.LayerNorm):
-    """LayerNorm over the channels of maps (N, C, H, W), each place on its own."""
+    """LayerNorm over the channels of maps (N, C, H, W), at each position separately."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class SimpleFeaturePyramid(nn.Module):
-    """Bring maps of the patches' stride to strides of about 8, 16 and 32.
+    """Turn three maps of the patches' stride into maps of strides 8, 16 and 32, approximately.
 
     ::
 
         map of stride P --transposed 2x2 convolutions | nothing | max pool--> 1x1, norm, 3x3, norm --> (N, C, ..)
 
     Source: Li et al., "Exploring plain vision transformer backbones for object detection" (ViTDet), ECCV 2022,
-    section 3. There all scales come from the last map; here each may have its own, and given one map three times it is
-    theirs.
+    section 3. ViTDet makes all scales from the last map; here each scale has its own input, which may be the same map.
 
     Args:
-        in_channels: of the three maps.
-        out_channels: C, of each result.
-        patch_size: P, in pixels. Strides are P times a power of two: 7, 14 and 28 for P = 14.
+        in_channels: channels of the three input maps.
+        out_channels: C, channels of each output map.
+        patch_size: P, in pixels. Output strides are P times a power of two: 7, 14 and 28 for P = 14.
     """
 
     def __init__(self, in_channels: Sequence[int], out_channels: int, patch_size: int) -> None:
@@ -52,7 +51,7 @@ class SimpleFeaturePyramid(nn.Module):
                 layers += [ChannelNorm(half), nn.GELU()]
             channels = half
         if doublings < 0:
-            # Rounded up: a map of one place is halved to one.
+            # ceil_mode: a map of one position stays one position.
             layers.append(nn.MaxPool2d(2**-doublings, ceil_mode=True))
         layers += [nn.Conv2d(channels, out_channels, 1, bias=False), ChannelNorm(out_channels),
                    Conv3x3(out_channels, out_channels), ChannelNorm(out_channels)]
@@ -65,9 +64,9 @@ class SimpleFeaturePyramid(nn.Module):
 
 
 def whole_patches(images: torch.Tensor, patch_size: int) -> torch.Tensor:
-    """Stretch photos (N, 3, H, W), bilinearly, to the next multiples of ``patch_size``.
+    """Resize images (N, 3, H, W) bilinearly to the next multiples of ``patch_size``.
 
-    Cutting or padding them instead would move the maps against the masks by up to a patch at the far edges.
+    Cropping or padding instead would shift the maps relative to the masks, by up to a patch at the far edges.
     """
     height, width = images.shape[2:]
     size = (-(-height // patch_size) * patch_size, -(-width // patch_size) * patch_size)

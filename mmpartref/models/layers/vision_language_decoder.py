@@ -1,15 +1,15 @@
-"""Transformer decoder in which pixels query words."""
+"""CRIS's vision-language decoder: transformer layers with pixels as queries and words as keys."""
 import torch
 from torch import nn
 
-from mmpartref.models.layers.sine_positions import sine_positions_1d, sine_positions_2d
+from mmpartref.models.layers.position_encodings import sine_positions_1d, sine_positions_2d
 
 
 class VisionLanguageDecoderLayer(nn.Module):
-    """One layer: self-attention of pixels, cross-attention to words, feed-forward.
+    """Self-attention of pixels, cross-attention to words, feed-forward.
 
-    Pre-norm, with a second norm on what each attention returns and one inside the feed-forward, as CRIS's published
-    code has it (its paper draws only the first kind).
+    Pre-norm, with a second norm on the output of each attention and one inside the feed-forward, as in CRIS's published
+    code (the paper's figure has only the first).
 
     Args:
         channels: width C of the pixel rows.
@@ -37,7 +37,7 @@ class VisionLanguageDecoderLayer(nn.Module):
 
     def forward(self, pixels: torch.Tensor, words: torch.Tensor, pixel_positions: torch.Tensor,
                 word_positions: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
-        """Update pixels (M, H/16 * W/16, C) from words (M, L, D); ``padding`` (M, L) is true where to look away."""
+        """Update pixels (M, H/16 * W/16, C) with words (M, L, D); ``padding`` (M, L) is true at padding tokens."""
         normed = self.self_attn_pre_norm(pixels)
         located = normed + pixel_positions
         attended = self.self_attn(located, located, normed, need_weights=False)[0]
@@ -52,7 +52,7 @@ class VisionLanguageDecoderLayer(nn.Module):
 
 
 class VisionLanguageDecoder(nn.Module):
-    """A stack of layers on flattened pixels, with sine positions on both sides and a final norm."""
+    """Stack of layers on flattened pixels, with sine positions of pixels and words, and a final norm."""
 
     def __init__(self, num_layers: int, channels: int, word_channels: int, num_heads: int, feedforward_channels: int,
                  dropout: float) -> None:

@@ -1,4 +1,4 @@
-"""CRIS's training loss."""
+"""CRIS's text-to-pixel contrastive loss."""
 import torch
 import torch.nn.functional as F
 from mmengine.dist import all_reduce
@@ -9,7 +9,7 @@ from mmpartref.registry import MODELS
 
 @MODELS.register_module()
 class TextToPixelContrastiveLoss(nn.Module):
-    """Pull pixels inside the mask towards the sentence, push the others away.
+    """Binary cross-entropy of the text-to-pixel dot products, averaged over pixels and expressions.
 
     With ``z_t . z_v`` the logit of a pixel and ``sigma`` the sigmoid (CRIS, CVPR 2022, equations 1 and 2)::
 
@@ -17,9 +17,8 @@ class TextToPixelContrastiveLoss(nn.Module):
                           -log(1 - sigma(z_t . z_v))   outside
         loss            = mean of L_con over pixels and expressions
 
-    A target between 0 and 1 (a pixel the mask covers in part) weighs both terms accordingly.
-
-    Across processes the mean is over all expressions of all ranks: ranks may hold different numbers of them.
+    A target between 0 and 1 (a pixel partly covered by the mask) weights both terms. In distributed training the mean
+    is over the expressions of all ranks, which may have different numbers of them.
 
     Args:
         loss_weight: factor on the loss.
@@ -30,9 +29,9 @@ class TextToPixelContrastiveLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the scalar loss of logits (M, 1, H/4, W/4) against targets of the same shape in [0, 1]."""
+        """Return the scalar loss for logits (M, 1, H/4, W/4) and targets of the same shape in [0, 1]."""
         rows = torch.tensor(float(len(logits)), device=logits.device)
         all_reduce(rows, op='mean')
-        # Autocast may hand over half precision; the log of the sigmoid is taken in full.
+        # float32 also under autocast.
         per_row = F.binary_cross_entropy_with_logits(logits.float(), target, reduction='none').mean(dim=(1, 2, 3))
         return self.loss_weight * per_row.sum() / rows

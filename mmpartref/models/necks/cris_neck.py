@@ -1,4 +1,4 @@
-"""CRIS's cross-modal neck."""
+"""CRIS's cross-modal feature pyramid."""
 from collections.abc import Sequence
 
 import torch
@@ -12,24 +12,25 @@ from mmpartref.registry import MODELS
 
 @MODELS.register_module()
 class CRISNeck(BaseModule):
-    """Fuse the sentence into C5 and bring three scales together on C4's grid.
+    """Fuse the sentence with C5 and merge three scales at C4's size.
 
     ::
 
-        per photo                              per expression (M rows)
+        per image                              per expression (M rows)
         C5 --1x1--> v5 --- gather ---> v5 * sentence --BN, ReLU--> f5 ------------- 3x3 --up--+
         C4 --3x3--> v4 --- gather ---> [v4, up(f5)] --1x1--> f4 -------------------- 3x3 -----+--cat--1x1--CoordConv
         C3 --3x3--> v3 --pool, gather-> [v3, f4] --1x1--> f3 ----------------------- 3x3 -----+      --3x3--> (M, C)
 
-    The left column does not know the text, so it runs once per photo. Source: CRIS (CVPR 2022), section 3.2; the
-    layer sizes from its published code. Unlike there, the maps may have any three sizes: all are brought to C4's.
+    The left column does not depend on the text, so it is computed once per image. Source: CRIS (CVPR 2022),
+    section 3.2; the layer sizes are those of its published code. Unlike there, the maps may have any three sizes.
 
     Args:
         in_channels: channels of (C3, C4, C5).
-        sentence_channels: width E of the sentence; need not be C5's.
-        out_channels: widths of the three fusion levels; the result has the middle one.
-        split_maps: apply 1x1 convolutions over several maps map by map (see ``_fuse``), a tenth of the operations per
-            expression less. False computes them side by side, as published; the results differ by rounding.
+        sentence_channels: width E of the sentence; independent of C5's channels.
+        out_channels: channels of the three fusion levels; the output has the middle one.
+        split_maps: apply 1x1 convolutions to each map before concatenation (see ``_fuse``), which takes a tenth fewer
+            operations per expression. False convolves the concatenated maps, as published; the results differ by
+            rounding.
         init_cfg: mmengine's initialisation config.
     """
 
@@ -63,26 +64,26 @@ class CRISNeck(BaseModule):
 
     def forward(self, features: tuple[torch.Tensor, torch.Tensor, torch.Tensor], sentence: torch.Tensor,
                 image_index: torch.Tensor, text_index: torch.Tensor) -> torch.Tensor:
-        """Fuse photos and sentences.
+        """Fuse images and sentences.
 
         Args:
-            features: (C3, C4, C5) of N photos.
+            features: (C3, C4, C5) of N images.
             sentence: (U, E), one row per distinct string.
-            image_index: (M,), the photo of each expression.
+            image_index: (M,), the image of each expression.
             text_index: (M,), the row of ``sentence`` of each expression.
 
         Returns:
-            (M, C, H/16, W/16), on C4's grid.
+            (M, C, H/16, W/16), of C4's size.
         """
         c3, c4, c5 = features
         size = (c4.size(2), c4.size(3))
 
-        # Text-free, once per photo.
+        # Once per image.
         v3 = resize_to(self.c3_conv(c3), size)  # (N, low, H/16, W/16)
         v4 = self.c4_conv(c4)  # (N, mid, H/16, W/16)
         v5 = self.c5_conv(c5)[image_index]  # (M, high, H/32, W/32)
 
-        # BatchNorm takes its statistics over the M rows, as in the one-by-one form.
+        # BatchNorm statistics are over the M rows, as if each expression came with its own image.
         state = self.sentence_norm(self.sentence_proj(sentence)[text_index])  # (M, high)
         f5 = self.fuse5(v5 * state[:, :, None, None])  # (M, high, H/32, W/32)
         f4 = self._fuse(self.fuse4, [(v4, image_index), (f5, None)], size)  # (M, mid, H/16, W/16)
@@ -93,29 +94,29 @@ class CRISNeck(BaseModule):
 
     def _fuse(self, layers: nn.Sequential, maps: Sequence[tuple[torch.Tensor, torch.Tensor | None]],
               size: tuple[int, int]) -> torch.Tensor:
-        """Apply a 1x1 convolution to maps side by side, and the layers behind it.
+        """Concatenate maps, apply a 1x1 convolution, BatchNorm and ReLU.
 
-        ``W [a, b] = W_a a + W_b b``, so each map meets its own part of the weight before it is resized, and one that
-        does not know the text before it is repeated for every expression.
+        ``W [a, b] = W_a a + W_b b``, so each map is convolved with its part of the weight before it is enlarged, and
+        maps of images before they are repeated per expression.
 
         Args:
             layers: convolution, BatchNorm, ReLU.
-            maps: each with the index that repeats it, (M,), or None where it has one row per expression already.
-            size: of the result.
+            maps: each with an index (M,) that repeats its rows, or None where it has M rows.
+            size: (rows, columns) of the output.
         """
         convolution = layers[0]
         assert isinstance(convolution, nn.Conv2d)
         if not self.split_maps:
-            side_by_side = [resize_to(x, size) if index is None else resize_to(x, size)[index] for x, index in maps]
-            return layers(torch.cat(side_by_side, dim=1))
+            concatenated = [resize_to(x, size) if index is None else resize_to(x, size)[index] for x, index in maps]
+            return layers(torch.cat(concatenated, dim=1))
         weights = convolution.weight.split([x.size(1) for x, _ in maps], dim=1)
         total: torch.Tensor | None = None
         for (x, index), weight in zip(maps, weights, strict=True):
-            # Averaging commutes with the product as well, but is better done first: it leaves fewer places.
+            # Average pooling comes first, since it reduces the number of positions.
             shrinks = x.size(2) >= size[0] and x.size(3) >= size[1]
             part = F.conv2d(resize_to(x, size), weight) if shrinks else resize_to(F.conv2d(x, weight), size)
             part = part if index is None else part[index]
             total = part if total is None else total + part
         assert total is not None
-        # There is a bias once BatchNorm is folded.
+        # There is a bias after tools such as mmcv's fuse_conv_bn.
         return layers[1:](total if convolution.bias is None else total + convolution.bias.view(-1, 1, 1))

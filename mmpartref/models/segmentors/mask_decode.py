@@ -1,7 +1,7 @@
-"""From logits at a quarter of the network's input to masks on the photo, and back for the training target.
+"""Mask decoding: from logits at a quarter of the network's input to masks of the image's size, and training targets.
 
-Two decodes exist. ``'cris'`` repeats the published code to the interpolation mode. ``'aligned'`` keeps pixel centres
-where they belong, which matters for parts a few pixels wide.
+Two decodes exist. ``'cris'`` repeats the published code including its interpolation modes. ``'aligned'`` keeps pixel
+centres aligned, which matters for parts a few pixels wide.
 """
 import math
 from collections.abc import Callable
@@ -14,57 +14,57 @@ import torch.nn.functional as F
 
 from mmpartref.errors import InputError
 
-# Logits are a quarter of the network input, in both directions.
+# Pixels of the network's input per pixel of the logits, in both directions.
 LOGIT_STRIDE = 4
 
 
 @dataclass(frozen=True)
 class MaskDecode:
-    """How targets are made and predictions read.
+    """How training targets are computed from masks, and masks from predicted probabilities.
 
     Attributes:
-        name: the config's word for it.
+        name: value of ``decode`` in a config.
         threshold: a pixel belongs to the mask when its probability is greater.
         shrink_target: ``(target (M, 1, H, W), size) -> (M, 1, *size)``.
-        to_photo: ``(probabilities (K, H/4, W/4), input size (H, W), letterbox matrix (2, 3), photo size (h, w)) ->
+        to_image: ``(probabilities (K, H/4, W/4), input size (H, W), letterbox matrix (2, 3), image size (h, w)) ->
             (K, h, w)``.
     """
     name: str
     threshold: float
     shrink_target: Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
-    to_photo: Callable[[torch.Tensor, tuple[int, int], np.ndarray, tuple[int, int]], torch.Tensor]
+    to_image: Callable[[torch.Tensor, tuple[int, int], np.ndarray, tuple[int, int]], torch.Tensor]
 
 
 def shrink_nearest(target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The published target: every fourth pixel, taken from the upper left corner of its block."""
+    """Resize targets to ``size`` by the upper left pixel of each block, as published."""
     return F.interpolate(target, size=size, mode='nearest')
 
 
 def shrink_area(target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The share of each block that the mask covers."""
+    """Resize targets to ``size`` by the mean of each block."""
     return F.interpolate(target, size=size, mode='area')
 
 
-def to_photo_cris(probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
-                  photo_size: tuple[int, int]) -> torch.Tensor:
-    """Upsample with corners aligned, then undo the letterbox with a cubic warp, as CRIS's ``engine.py`` does."""
+def to_image_cris(probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
+                  image_size: tuple[int, int]) -> torch.Tensor:
+    """Upsample bicubically with aligned corners, then invert the letterbox by a cubic warp, as CRIS's ``engine.py``."""
     full = (probs.size(1) * LOGIT_STRIDE, probs.size(2) * LOGIT_STRIDE)
     probs = F.interpolate(probs[:, None].float(), size=full, mode='bicubic', align_corners=True)[:, 0]
     maps = probs[:, :input_size[0], :input_size[1]].cpu().numpy()  # (K, H, W)
-    height, width = photo_size
+    height, width = image_size
     inverse = cv2.invertAffineTransform(np.asarray(letterbox, dtype=np.float64))
     warped = [
         cv2.warpAffine(np.ascontiguousarray(each), inverse, (width, height), flags=cv2.INTER_CUBIC, borderValue=0.)
         for each in maps
     ]
-    return torch.from_numpy(np.stack(warped)).to(probs.device)
+    return torch.from_numpy(np.stack(warped)).to(probs.device)  # (K, h, w)
 
 
 def cubic_kernel(distance: torch.Tensor) -> torch.Tensor:
-    """Keys' cubic convolution kernel with a = -0.75, the one torch and OpenCV interpolate with.
+    """Compute Keys' cubic convolution kernel with a = -0.75, the value of torch and OpenCV.
 
-    It sharpens a little, which suits a target that was averaged: ellipses 16 pixels wide come back with an IoU of .93
-    instead of .91 with a = -0.5 and .87 with linear interpolation.
+    Its slight sharpening suits area-averaged targets: decoded ellipses 16 pixels wide reach an IoU of .93, compared
+    with .91 for a = -0.5 and .87 for linear interpolation.
     """
     a = -0.75
     near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
@@ -73,15 +73,14 @@ def cubic_kernel(distance: torch.Tensor) -> torch.Tensor:
 
 
 def sampling_matrix(centres: torch.Tensor, length: int, step: float) -> torch.Tensor:
-    """Return (len(centres), length): the weights with which each output pixel reads a line of ``length`` pixels.
+    """Return (len(centres), length): weights of cubic interpolation along one axis, border pixels replicated.
 
-    Cubic interpolation, the line's ends repeated. Where the output is coarser than the line the kernel is ``step``
-    pixels wide instead of one, so that a mask smaller on the photo than in the network is averaged, not skipped over.
+    For reduction (``step`` > 1) the kernel is widened to ``step`` pixels, as in antialiased resizing.
 
     Args:
-        centres: positions on the line, in its pixel indices.
-        length: pixels on the line.
-        step: distance between neighbouring centres, in its pixels.
+        centres: positions of the output pixels, in input pixel indices.
+        length: number of input pixels.
+        step: distance between neighbouring centres, in input pixels.
     """
     stretch = max(1.0, step)
     reach = math.ceil(2 * stretch)
@@ -92,15 +91,15 @@ def sampling_matrix(centres: torch.Tensor, length: int, step: float) -> torch.Te
     return matrix / matrix.sum(dim=1, keepdim=True)
 
 
-def to_photo_aligned(probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
-                     photo_size: tuple[int, int]) -> torch.Tensor:
-    """Read each photo pixel straight from the logit grid, pixel centres mapped through the letterbox.
+def to_image_aligned(probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
+                     image_size: tuple[int, int]) -> torch.Tensor:
+    """Resample the logit grid at the image's pixel centres, mapped through the letterbox.
 
-    A letterbox scales and shifts but does not turn, so rows and columns are resampled by one small matrix each.
+    A letterbox scales and shifts without rotation, so rows and columns are resampled by one matrix each.
     """
-    del input_size  # the matrix knows where the photo lies; what is outside it is never read
+    del input_size  # implied by the matrix; the letterbox's margins are never sampled
     weights = []
-    for axis, (size, length) in enumerate(zip(photo_size, probs.shape[1:], strict=True)):
+    for axis, (size, length) in enumerate(zip(image_size, probs.shape[1:], strict=True)):
         row = 1 - axis  # the matrix's first row maps x, its second y
         scale, shift = float(letterbox[row][row]), float(letterbox[row][2])
         in_network = torch.arange(size, dtype=torch.float64) * scale + shift
@@ -110,16 +109,17 @@ def to_photo_aligned(probs: torch.Tensor, input_size: tuple[int, int], letterbox
 
 
 DECODES = {
-    'cris': MaskDecode('cris', 0.35, shrink_nearest, to_photo_cris),
-    'aligned': MaskDecode('aligned', 0.5, shrink_area, to_photo_aligned),
+    # 0.35 is the threshold of CRIS's published code.
+    'cris': MaskDecode('cris', 0.35, shrink_nearest, to_image_cris),
+    'aligned': MaskDecode('aligned', 0.5, shrink_area, to_image_aligned),
 }
 
 
 def get_decode(name: str, threshold: float | None = None) -> MaskDecode:
-    """Look a decode up, optionally with another threshold than its own.
+    """Return a decode by name, with another threshold if one is given.
 
     Raises:
-        ValueError: there is none of that name, or the threshold is no probability.
+        ValueError: the name is unknown, or the threshold is not a probability.
     """
     if name not in DECODES:
         raise InputError(f'decode={name!r} is unknown; choose one of {sorted(DECODES)}')

@@ -1,68 +1,70 @@
-"""From probabilities on the photo to what a sample carries."""
-from collections.abc import Iterable, Iterator
+"""Predicted masks, scores, candidates and heat maps from probabilities at the logits' resolution."""
+from collections.abc import Iterator
 
 import torch
 
 from mmpartref.models.segmentors.mask_decode import MaskDecode
 from mmpartref.structures import ReferringDataSample
 
-# Best first, as a detector's instances.
+# Thresholds of candidate masks in descending order: 0.95, 0.90, ... 0.05.
 CANDIDATE_LEVELS = tuple(level / 20 for level in range(19, 0, -1))
+# Image pixels times expressions that are decoded together: their probabilities take 4 bytes each, twice.
+MAX_PIXELS = 2**26
 
 
-# Pixels of a photo times expressions that are undone at once: their probabilities take 4 bytes each, twice.
-MOST_PIXELS = 2**26
-
-
-def on_photo(sample: ReferringDataSample, probability: torch.Tensor, decode: MaskDecode) -> Iterator[torch.Tensor]:
-    """Undo the letterbox, all expressions of an ordinary photo at once, those of a very large one in turn.
+def decode_probabilities(sample: ReferringDataSample, probability: torch.Tensor,
+                         decode: MaskDecode) -> Iterator[torch.Tensor]:
+    """Decode probabilities to the image's size, in chunks of expressions for very large images.
 
     Args:
-        sample: the photo.
+        sample: of one image.
         probability: (K, H/4, W/4).
-        decode: undoes it.
+        decode: inverts the letterbox.
 
     Yields:
-        (k, h, w), which together are (K, h, w).
+        Probabilities (k, h, w) of the next k expressions.
     """
     height, width = sample.ori_shape[:2]
-    for some in probability.split(max(1, MOST_PIXELS // (height * width))):
-        yield decode.to_photo(some, sample.img_shape[:2], sample.letterbox_matrix, (height, width))
+    for chunk in probability.split(max(1, MAX_PIXELS // (height * width))):
+        yield decode.to_image(chunk, sample.img_shape[:2], sample.letterbox_matrix, (height, width))
 
 
-def write_prediction(sample: ReferringDataSample, probabilities: Iterable[torch.Tensor], threshold: float,
+def write_prediction(sample: ReferringDataSample, probability: torch.Tensor, decode: MaskDecode,
                      keep_candidates: bool) -> None:
-    """Write ``pred_masks``, ``pred_scores`` and, if wanted, ``pred_candidates`` on a sample.
+    """Write ``pred_probabilities``, ``pred_masks``, ``pred_scores`` and optionally ``pred_candidates`` on a sample.
+
+    The score is the mean probability inside the mask, 0 for an empty mask.
 
     Args:
-        sample: one photo.
-        probabilities: as ``on_photo`` yields them.
-        threshold: a pixel belongs to the mask when its probability is greater.
-        keep_candidates: also keep the masks at 0.05, 0.10, ... 0.95.
+        sample: of one image.
+        probability: (K, H/4, W/4).
+        decode: inverts the letterbox, and has the threshold of the masks.
+        keep_candidates: also write the masks at the thresholds 0.05, 0.10, ... 0.95.
     """
+    sample.pred_probabilities = probability
     levels = torch.tensor(CANDIDATE_LEVELS, dtype=torch.float64)
     found, scores, candidates = [], [], []
-    for probability in probabilities:
-        masks = probability > threshold  # (k, h, w)
+    for chunk in decode_probabilities(sample, probability, decode):
+        masks = chunk > decode.threshold  # (k, h, w)
         area = masks.sum(dim=(1, 2))
         found.append(masks)
-        scores.append((probability * masks).sum(dim=(1, 2)) / area.clamp(min=1))
+        scores.append((chunk * masks).sum(dim=(1, 2)) / area.clamp(min=1))
         if keep_candidates:
-            # One by one, so that a level cuts as the threshold of the same value does.
-            candidates += [(levels, torch.stack([each > level for level in CANDIDATE_LEVELS])) for each in probability]
-    sample.pred_masks, sample.pred_scores = torch.cat(found), torch.cat(scores)
+            # Compared with Python floats one by one, as with the threshold, not with a float32 tensor.
+            candidates += [(levels, torch.stack([each > level for level in CANDIDATE_LEVELS])) for each in chunk]
+    sample.pred_masks, sample.pred_scores = torch.cat(found), torch.cat(scores)  # (K, h, w), (K,)
     if keep_candidates:
         sample.pred_candidates = candidates
 
 
 @torch.no_grad()
 def heat_map(sample: ReferringDataSample, index: int, decode: MaskDecode) -> torch.Tensor:
-    """Return the probability (h, w) float32, 0 to 1, that each pixel of the photo belongs to an expression's part.
+    """Return the probability (h, w) float32 of each pixel of the image to belong to one expression's part.
 
     Args:
         sample: with ``pred_probabilities``.
         index: of the expression.
-        decode: undoes the letterbox; where its cubic interpolation overshoots, the result is cut to 0 and 1.
+        decode: inverts the letterbox; overshoot of its cubic interpolation is clamped to [0, 1].
     """
-    (probability, ) = on_photo(sample, sample.pred_probabilities[index:index + 1], decode)
+    (probability, ) = decode_probabilities(sample, sample.pred_probabilities[index:index + 1], decode)
     return probability[0].float().clamp(0, 1)

@@ -1,5 +1,6 @@
-"""The model: photos and expressions in, one mask per expression out."""
+"""Referring segmentation model: one mask per expression of an image."""
 from collections.abc import Sequence
+from operator import attrgetter
 
 import torch
 import torch.nn.functional as F
@@ -9,33 +10,31 @@ from mmengine.model import BaseModel
 from mmpartref.errors import InputError, InputTypeError
 from mmpartref.models.decode_heads.presence_head import are_present
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
-from mmpartref.models.segmentors.probability_masks import heat_map, on_photo, write_prediction
+from mmpartref.models.segmentors.probability_masks import heat_map, write_prediction
 from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
-# Logits (M, 1, H/4, W/4); those of presence (M,) and of the photos' part labels (N, K), None without such a head.
-Answers = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+# Logits of masks (M, 1, H/4, W/4), presence (M,) and the images' part labels (N, K); None without such a head.
+Outputs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 
 
 @MODELS.register_module()
 class ReferringSegmentor(BaseModel):
-    """Image encoder, text encoder, neck and head on N photos and M expressions.
+    """Predict one mask for each of M expressions of N images, by image encoder, text encoder, neck and decode head.
 
-    The calls in training and evaluation::
+    Calls in training and evaluation::
 
         runner -> train_step(): data_preprocessor -> forward(mode='loss') -> loss() -> encode_decode() -> head.loss()
         runner -> val_step(): data_preprocessor -> forward(mode='predict') -> predict() -> encode_decode() -> decode
 
-        encode_decode():  backbone(images) -> (C3, C4, C5) per photo
+        encode_decode():  backbone(images) -> (C3, C4, C5) per image
                           text_encoder(tokens) -> words, sentence per distinct string
                           neck(features, sentence, image_index, text_index) -> (M, C, H/16, W/16)
                           decode_head(fused, words, padding, sentence) -> logits (M, 1, H/4, W/4)
 
-    Where the head has a presence head, ``with_presence`` of the same gives its logits (M,) as well.
-
-    Each photo passes the image encoder once and each distinct string the text encoder once; in ``predict`` a string's
-    features are also kept from batch to batch.
+    With a presence head, ``decode_head.with_presence`` is called instead and also returns its logits (M,). Each image
+    is encoded once and each distinct string once; in evaluation text features are also cached across batches.
 
     Args:
         backbone: config of an image encoder ``(N, 3, H, W) -> (C3, C4, C5)`` with an attribute ``out_channels``.
@@ -43,26 +42,25 @@ class ReferringSegmentor(BaseModel):
             ``sentence_channels``, ``tokenizer`` and ``padding_mask``.
         neck: config of the fusion neck.
         decode_head: config of the head, its loss included.
-        auxiliary_head: config of a head on the image encoder's last map that tells which parts the photo shows
-            (``MultiLabelPresenceHead``; its channels are filled in); None has none. In training alone unless it has
-            ``in_evaluation``.
+        auxiliary_head: config of a head on the image encoder's last map that predicts the image's part categories
+            (``MultiLabelPresenceHead``; its channels are filled in), used in training, and with its ``in_evaluation``
+            also in evaluation.
         data_preprocessor: config of the ``ReferringDataPreprocessor``.
         decode: ``'cris'`` (as published) or ``'aligned'``; see ``mask_decode``.
-        threshold: a pixel belongs to the mask when its probability is greater; None takes the decode's own.
-        keep_candidates: also return the masks at the probabilities 0.05, 0.10, ... 0.95, for
+        threshold: a pixel belongs to the mask when its probability is greater; None means the decode's.
+        size_divisor: images are padded to a multiple of this many pixels inside the network, and logits cropped.
+        keep_candidates: also return the masks at the thresholds 0.05, 0.10, ... 0.95, for
             ``tools/evaluate.py --sweep``.
-        keep_text: keep text features across the batches of an evaluation, until a weight of the text encoder changes.
-        channels_last: run convolutions in channels-last memory, which most kernels prefer; the results differ by
-            rounding. Not in training on a CPU, where torch's BatchNorm sums such maps with three digits less.
-        compile: hand the network to ``torch.compile``: True, or its keyword arguments.
-        row_multiple: in evaluation, fill up the expressions to a multiple of this with copies of the last, whose
-            results are dropped, so that a compiled network (``compile=dict(mode='reduce-overhead')`` records CUDA
-            graphs) meets few shapes.
-        size_divisor: photos are padded to a multiple of this many pixels inside the network; logits are cut back.
+        cache_text: cache text features across the batches of an evaluation, until a weight of the text encoder changes.
+        channels_last: compute in channels-last memory, which is faster on most devices; the results differ by rounding.
+            Ignored in training on a CPU, where torch's BatchNorm is less accurate on such maps.
+        compile: compile the network by ``torch.compile``: True, or its keyword arguments.
+        row_multiple: in evaluation, pad the expressions to a multiple of this with copies of the last, so that a
+            compiled network (``compile=dict(mode='reduce-overhead')`` records CUDA graphs) has few input shapes.
         init_cfg: mmengine's initialisation config.
 
     Raises:
-        ValueError: the parts' channels do not fit together, or ``row_multiple`` is not positive.
+        ValueError: channels of connected modules differ, or ``row_multiple`` is not positive.
     """
 
     def __init__(self,
@@ -77,7 +75,7 @@ class ReferringSegmentor(BaseModel):
                  threshold: float | None = None,
                  size_divisor: int = 32,
                  keep_candidates: bool = False,
-                 keep_text: bool = True,
+                 cache_text: bool = True,
                  channels_last: bool = False,
                  compile: bool | dict = False,
                  row_multiple: int = 1,
@@ -94,10 +92,10 @@ class ReferringSegmentor(BaseModel):
         self.decode = get_decode(decode, threshold)
         self.size_divisor = size_divisor
         self.keep_candidates = keep_candidates
-        self.text_cache = TextFeatureCache() if keep_text else None
+        self.text_cache = TextFeatureCache() if cache_text else None
         self.channels_last = channels_last
         if row_multiple < 1:
-            raise InputError(f'row_multiple={row_multiple} should be at least 1, which fills up nothing')
+            raise InputError(f'row_multiple={row_multiple} should be at least 1, which pads nothing')
         self.row_multiple = row_multiple
         if compile:
             options = compile if isinstance(compile, dict) else {}
@@ -105,22 +103,17 @@ class ReferringSegmentor(BaseModel):
         self._check_channels()
         self.has_presence_head = getattr(self.decode_head, 'presence_head', None) is not None
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
-        print_log(f"decode '{self.decode.name}': a pixel belongs to the mask above {self.decode.threshold}", 'current')
+        print_log(f"decode '{self.decode.name}': mask threshold {self.decode.threshold}", 'current')
 
     def _check_channels(self) -> None:
-        seams = (
-            ('backbone.out_channels', self.backbone.out_channels, 'neck.in_channels', self.neck.in_channels),
-            ('text_encoder.sentence_channels', self.text_encoder.sentence_channels, 'neck.sentence_channels',
-             self.neck.sentence_channels),
-            ('text_encoder.sentence_channels', self.text_encoder.sentence_channels, 'decode_head.sentence_channels',
-             self.decode_head.sentence_channels),
-            ('text_encoder.word_channels', self.text_encoder.word_channels, 'decode_head.word_channels',
-             self.decode_head.word_channels),
-            ('neck.out_channels', self.neck.out_channels, 'decode_head.in_channels', self.decode_head.in_channels),
-        )
-        for giver, given, taker, taken in seams:
-            if given != taken:
-                raise InputError(f'{giver} is {given} but {taker} is {taken}: set the latter to {given} in the config')
+        for source, target in (('backbone.out_channels', 'neck.in_channels'),
+                               ('text_encoder.sentence_channels', 'neck.sentence_channels'),
+                               ('text_encoder.sentence_channels', 'decode_head.sentence_channels'),
+                               ('text_encoder.word_channels', 'decode_head.word_channels'),
+                               ('neck.out_channels', 'decode_head.in_channels')):
+            given, expected = attrgetter(source)(self), attrgetter(target)(self)
+            if given != expected:
+                raise InputError(f'{source} is {given} but {target} is {expected}: set the latter to {given}')
 
     def forward(self,
                 inputs: torch.Tensor | list[torch.Tensor],
@@ -130,11 +123,11 @@ class ReferringSegmentor(BaseModel):
                 tokens: torch.Tensor,
                 image_index: torch.Tensor,
                 text_index: torch.Tensor | None = None) -> dict | list | torch.Tensor:
-        """Run what the data preprocessor prepared.
+        """Compute losses, predictions or logits of a preprocessed batch.
 
         Args:
-            inputs: normalised photos (N, 3, H, W); in ``predict`` also a list of photos of different sizes.
-            data_samples: the N samples; not needed by ``'tensor'``.
+            inputs: normalised images (N, 3, H, W); in ``predict`` also a list of images of different sizes.
+            data_samples: the N samples; unused with ``'tensor'``.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             tokens, image_index, text_index: as in ``encode_decode``.
         """
@@ -145,7 +138,7 @@ class ReferringSegmentor(BaseModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples or [], tokens, image_index, text_index)
         if not isinstance(inputs, torch.Tensor):
-            raise InputTypeError(f"mode '{mode}' takes photos of one size as a tensor, got a {type(inputs).__name__}")
+            raise InputTypeError(f"mode '{mode}' needs images of one size as a tensor, got a {type(inputs).__name__}")
         if mode == 'loss':
             return self.loss(inputs, data_samples or [], tokens, image_index, text_index)
         return self.encode_decode(inputs, tokens, image_index, text_index)
@@ -155,12 +148,12 @@ class ReferringSegmentor(BaseModel):
                       tokens: torch.Tensor,
                       image_index: torch.Tensor,
                       text_index: torch.Tensor | None = None) -> torch.Tensor:
-        """Return logits (M, 1, H/4, W/4), rounded up where H or W is no multiple of 4.
+        """Return logits (M, 1, H/4, W/4), rounded up where H or W is not a multiple of 4.
 
         Args:
             images: (N, 3, H, W), normalised.
             tokens: (M, L), one row per expression; or, with ``text_index``, (U, L), one row per distinct string.
-            image_index: (M,), the photo of each expression.
+            image_index: (M,), the image of each expression.
             text_index: (M,), the row of ``tokens`` of each expression.
 
         Raises:
@@ -169,14 +162,13 @@ class ReferringSegmentor(BaseModel):
         return self._encode_decode(images, tokens, image_index, text_index)[0]
 
     def _encode_decode(self, images: torch.Tensor, tokens: torch.Tensor, image_index: torch.Tensor,
-                       text_index: torch.Tensor | None) -> Answers:
-        """As ``encode_decode``; returns also what the other heads answer."""
+                       text_index: torch.Tensor | None) -> Outputs:
+        """Return the outputs of all heads; arguments and errors as in ``encode_decode``."""
         if image_index.numel() == 0:
-            raise InputError('encode_decode got no expression; a photo needs at least one')
+            raise InputError('encode_decode got no expression; an image needs at least one')
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
-
-        return self._filled_up(images, *self._encode_text(tokens), image_index, text_index)
+        return self._pad_rows(images, *self._encode_text(tokens), image_index, text_index)
 
     def _encode_text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return words (U, L, D), their padding (U, L) and sentence (U, E) of token rows (U, L)."""
@@ -187,33 +179,33 @@ class ReferringSegmentor(BaseModel):
             words, sentence = self.text_cache.encode(self.text_encoder, tokens)
         return words, self.text_encoder.padding_mask(tokens), sentence
 
-    def _filled_up(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
-                   image_index: torch.Tensor, text_index: torch.Tensor) -> Answers:
-        """Run ``_network`` on a multiple of ``row_multiple`` expressions and return what was asked for."""
+    def _pad_rows(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
+                  image_index: torch.Tensor, text_index: torch.Tensor) -> Outputs:
+        """Return ``_network``'s outputs, computed on a multiple of ``row_multiple`` expressions in evaluation."""
         count = len(image_index)
         if self.training or self.row_multiple == 1:
             return self._network(images, words, padding, sentence, image_index, text_index)
-        filled = torch.arange(count + -count % self.row_multiple, device=image_index.device).clamp(max=count - 1)
+        rows = torch.arange(count + -count % self.row_multiple, device=image_index.device)
+        filled = rows.clamp(max=count - 1)
         text = text_index[filled]
-        # One text row per expression: the number of distinct strings is no shape then.
+        # One text row per expression, so that the number of distinct strings is not an input shape.
         logits, presence, labels = self._network(images, words[text], padding[text], sentence[text],
-                                                 image_index[filled],
-                                                 torch.arange(len(filled), device=image_index.device))
+                                                 image_index[filled], rows)
         return logits[:count], None if presence is None else presence[:count], labels
 
     def _network(self, images: torch.Tensor, words: torch.Tensor, padding: torch.Tensor, sentence: torch.Tensor,
-                 image_index: torch.Tensor, text_index: torch.Tensor) -> Answers:
-        """Return the heads' answers for photos (N, 3, H, W) and their texts."""
-        # Encode each photo once.
+                 image_index: torch.Tensor, text_index: torch.Tensor) -> Outputs:
+        """Return the outputs of all heads for images (N, 3, H, W) and encoded texts."""
+        # Once per image.
         padded = self._pad(images)
         if self.channels_last and (padded.is_cuda or not self.training):
             padded = padded.contiguous(memory_format=torch.channels_last)
         features = self.backbone(padded)  # (N, C, H/8, W/8), (N, C, H/16, W/16), (N, C, H/32, W/32)
 
-        # Fuse, one row per expression.
+        # One row per expression.
         fused = self.neck(features, sentence, image_index, text_index)  # (M, C, H/16, W/16)
         size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
-        texts = (words[text_index], padding[text_index], sentence[text_index])
+        texts = (words[text_index], padding[text_index], sentence[text_index])  # (M, L, D), (M, L), (M, E)
         if self.has_presence_head:
             logits, presence = self.decode_head.with_presence(fused, *texts, size)
         else:
@@ -227,21 +219,21 @@ class ReferringSegmentor(BaseModel):
         return logits[:, :, :height, :width], presence, labels  # (M, 1, H/4, W/4), (M,), (N, K)
 
     def train(self, mode: bool = True) -> 'ReferringSegmentor':
-        """Switch between training and evaluation; forgets kept text features, since an EMA swaps weights then."""
+        """Switch between training and evaluation, and clear cached text features, since an EMA swaps weights then."""
         if self.text_cache is not None:
             self.text_cache.clear()
         return super().train(mode)
 
     def _pad(self, maps: torch.Tensor) -> torch.Tensor:
-        """Grow (.., H, W) with zeros at the right and the bottom; zero is the mean colour of a normalised photo."""
+        """Pad (.., H, W) with zeros, the mean colour of a normalised image, at the right and the bottom."""
         height, width = (-side % self.size_divisor for side in maps.shape[-2:])
         return F.pad(maps, (0, width, 0, height)) if height or width else maps
 
     def loss(self, inputs: torch.Tensor, data_samples: list[ReferringDataSample], tokens: torch.Tensor,
              image_index: torch.Tensor, text_index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the head's losses, and the batch's mean IoU at the logits' size for the log.
+        """Return the heads' losses, and the batch's mean IoU at the logits' size for the log.
 
-        An absent part's target is empty everywhere; with an empty prediction its IoU counts 1, as in gIoU.
+        The target of an absent part is empty; with an empty prediction its IoU is 1, as in gIoU.
         """
         presence = labels = None
         if self.has_presence_head or self.auxiliary_head is not None:
@@ -251,22 +243,22 @@ class ReferringSegmentor(BaseModel):
         masks = torch.cat([sample.gt_masks for sample in data_samples])[:, None].float() / 255  # (M, 1, H, W)
         padded = self._pad(masks)
         size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
-        target = self.decode.shrink_target(padded, size)[:, :, :logits.size(2), :logits.size(3)]
+        target = self.decode.shrink_target(padded, size)[:, :, :logits.size(2), :logits.size(3)]  # (M, 1, H/4, W/4)
         losses = self.decode_head.loss(logits, target)
         if presence is not None:
             losses['loss_presence'] = self.decode_head.presence_head.loss(presence, are_present(data_samples))
         if labels is not None and self.auxiliary_head is not None:
-            losses['loss_photo_labels'] = self.auxiliary_head.loss(labels, data_samples)
+            losses['loss_image_labels'] = self.auxiliary_head.loss(labels, data_samples)
         if all('skipped' in sample for sample in data_samples):
-            # No photo of this batch could be read; the step is taken, for the sake of the other processes.
+            # No image of this batch could be read; the other ranks wait for this rank's step.
             losses = dict.fromkeys(losses, self._zero_loss(logits, presence, labels))
         return {**losses, 'train_mIoU': self._batch_iou(logits.detach(), target)}
 
     def _zero_loss(self, *outputs: torch.Tensor | None) -> torch.Tensor:
-        """Return a zero () with the gradient 0 for the network's outputs and for every trainable parameter.
+        """Return a zero () with gradient 0 for the network's outputs and for every trainable parameter.
 
-        ``0 * loss`` would be NaN for an infinite loss, and so would its gradient be. The outputs take part because the
-        backward pass of SyncBN waits for the other processes, the parameters because DDP waits for all gradients.
+        ``0 * loss`` would be NaN for an infinite loss, and so would its gradient. The outputs are part of the graph
+        because SyncBN's backward pass waits for the other ranks, the parameters because DDP waits for all gradients.
         """
         zeros = [(0 * each.float().nan_to_num(0.0, 0.0, 0.0)).sum() for each in outputs if each is not None]
         # The sum of an empty slice reads no value.
@@ -275,52 +267,47 @@ class ReferringSegmentor(BaseModel):
 
     def _batch_iou(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         predicted = logits.sigmoid() > self.decode.threshold
-        wanted = target > self.decode.threshold
-        inter = (predicted & wanted).sum(dim=(1, 2, 3))
-        union = (predicted | wanted).sum(dim=(1, 2, 3))
+        truth = target > self.decode.threshold
+        inter = (predicted & truth).sum(dim=(1, 2, 3))
+        union = (predicted | truth).sum(dim=(1, 2, 3))
         return torch.where(union > 0, inter / union.clamp(min=1), 1.0).mean()
 
     @torch.no_grad()
     def predict(self, inputs: torch.Tensor | list[torch.Tensor], data_samples: list[ReferringDataSample],
                 tokens: torch.Tensor, image_index: torch.Tensor,
                 text_index: torch.Tensor) -> list[ReferringDataSample]:
-        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the photo's own size.
+        """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the image's own size.
 
-        The score is the mean probability inside the mask, 0 for an empty one. ``pred_presence`` (K,), 0 to 1: the
-        presence head's probability that the part is there; without such a head the highest probability of the map
-        (M, H/4, W/4), whatever its threshold. With ``keep_candidates`` also ``pred_candidates``: K pairs of levels
-        (C,) and masks (C, h, w) bool. ``pred_probabilities`` (K, H/4, W/4) is what ``heat_map`` reads.
+        The score is the mean probability inside the mask, 0 for an empty mask. ``pred_presence`` (K,) in [0, 1] is the
+        presence head's probability, or without such a head the highest probability of the map (H/4, W/4). With
+        ``keep_candidates`` also ``pred_candidates``: K pairs of thresholds (C,) and masks (C, h, w) bool.
+        ``pred_probabilities`` (K, H/4, W/4) is the input of ``heat_map``.
         """
         encoded = self._encode_text(tokens)
-        for photos in self._equal_sized(inputs):
-            images = torch.stack([inputs[photo] for photo in photos])
-            rows = [torch.nonzero(image_index == photo)[:, 0] for photo in photos]
-            local_index = torch.repeat_interleave(
-                torch.arange(len(photos), device=image_index.device),
-                torch.tensor([len(each) for each in rows], device=image_index.device))
-            logits, presence, labels = self._filled_up(images, *encoded, local_index, text_index[torch.cat(rows)])
-            probs = logits[:, 0].float().sigmoid()  # (M, H/4, W/4)
-            likely = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
-            if labels is not None and self.auxiliary_head is not None:
-                self.auxiliary_head.write_prediction([data_samples[photo] for photo in photos], labels)
+        for images in self._group_by_size(inputs):
+            rows = [torch.nonzero(image_index == image)[:, 0] for image in images]
             counts = [len(each) for each in rows]
-            for photo, each, there in zip(photos, probs.split(counts), likely.split(counts), strict=True):
-                self._write_prediction(data_samples[photo], each)
-                data_samples[photo].pred_presence = there
+            local_index = torch.repeat_interleave(
+                torch.arange(len(images), device=image_index.device), torch.tensor(counts, device=image_index.device))
+            logits, presence, labels = self._pad_rows(
+                torch.stack([inputs[image] for image in images]), *encoded, local_index, text_index[torch.cat(rows)])
+            probs = logits[:, 0].float().sigmoid()  # (M, H/4, W/4)
+            present = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
+            if labels is not None and self.auxiliary_head is not None:
+                self.auxiliary_head.write_prediction([data_samples[image] for image in images], labels)
+            for image, each, likely in zip(images, probs.split(counts), present.split(counts), strict=True):
+                write_prediction(data_samples[image], each, self.decode, self.keep_candidates)
+                data_samples[image].pred_presence = likely
         return data_samples
 
     @staticmethod
-    def _equal_sized(inputs: torch.Tensor | Sequence[torch.Tensor]) -> list[list[int]]:
-        """Group photos of one size; only those share a forward pass."""
+    def _group_by_size(inputs: torch.Tensor | Sequence[torch.Tensor]) -> list[list[int]]:
+        """Return the indices of images of equal size, which share a forward pass."""
         groups: dict[torch.Size, list[int]] = {}
-        for photo, image in enumerate(inputs):
-            groups.setdefault(image.shape, []).append(photo)
+        for index, image in enumerate(inputs):
+            groups.setdefault(image.shape, []).append(index)
         return list(groups.values())
 
-    def _write_prediction(self, sample: ReferringDataSample, probs: torch.Tensor) -> None:
-        sample.pred_probabilities = probs
-        write_prediction(sample, on_photo(sample, probs, self.decode), self.decode.threshold, self.keep_candidates)
-
     def heat_map(self, sample: ReferringDataSample, index: int) -> torch.Tensor:
-        """Return (h, w) float32, 0 to 1, of one expression of a sample that ``predict`` has seen."""
+        """Return the probabilities (h, w) float32 of one expression of a sample from ``predict``."""
         return heat_map(sample, index, self.decode)

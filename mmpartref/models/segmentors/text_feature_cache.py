@@ -1,29 +1,28 @@
-"""Text features kept from batch to batch while the weights stay the same."""
+"""Cache of text features across batches, as long as the text encoder's weights do not change."""
 from collections import OrderedDict
 from collections.abc import Hashable
 
 import torch
 from torch import nn
 
-# 40 kB each for CLIP RN50: at most 80 MB.
-MOST_STRINGS = 2048
+# At 40 kB each for CLIP RN50: at most 80 MB.
+MAX_STRINGS = 2048
 
 
 class TextFeatureCache:
-    """Encodes each string once for as long as the text encoder's weights, device and precision stay the same.
+    """LRU cache of a text encoder's outputs by token row, cleared when its weights, device or precision change.
 
-    Only for evaluation: features kept this way have no gradient. Writing into a weight raises its version, which is
-    noticed; writing into ``weight.data`` (as an EMA's swap does) is not, nor is a change of an encoder that has neither
-    parameters nor buffers, so whoever might do that calls ``clear``.
+    For evaluation only: cached features have no gradient. In-place changes of a weight are detected by its version.
+    Changes of ``weight.data`` (as by an EMA) and of an encoder without parameters and buffers are not: call ``clear``.
 
     Attributes:
-        encoded: rows that went through the encoder so far.
+        encoded: number of rows that have been encoded.
     """
 
-    def __init__(self, most: int = MOST_STRINGS) -> None:
-        self.most = most
+    def __init__(self, max_strings: int = MAX_STRINGS) -> None:
+        self.max_strings = max_strings
         self.encoded = 0
-        self._kept: OrderedDict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
         self._stamp: Hashable = None
 
     def encode(self, encoder: nn.Module, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -35,31 +34,32 @@ class TextFeatureCache:
             self.clear()
             self._stamp = stamp
         rows = [tuple(row) for row in tokens.tolist()]
-        new = [number for number, row in enumerate(rows) if row not in self._kept]
+        new = [number for number, row in enumerate(rows) if row not in self._cached]
         if new:
             self.encoded += len(new)
-            # On a CPU one by one, for twice the time: matrix products round by the number of rows, and a string's
-            # features must not depend on what else was new, or two processes would not score alike to the digit.
-            for together in [new] if tokens.is_cuda else [[number] for number in new]:
-                features = zip(*encoder(tokens[together]), strict=True)
-                self._kept.update(zip([rows[number] for number in together], features, strict=True))
+            # On a CPU row by row, in twice the time: matrix products round differently for other numbers of rows, and
+            # a string's features must not depend on the batch, so that all ranks compute the same scores.
+            for batch in [new] if tokens.is_cuda else [[number] for number in new]:
+                features = zip(*encoder(tokens[batch]), strict=True)
+                self._cached.update(zip([rows[number] for number in batch], features, strict=True))
         for row in rows:
-            self._kept.move_to_end(row)
-        found = [self._kept[row] for row in rows]
-        while len(self._kept) > self.most:
-            self._kept.popitem(last=False)
+            self._cached.move_to_end(row)
+        found = [self._cached[row] for row in rows]
+        while len(self._cached) > self.max_strings:
+            self._cached.popitem(last=False)
         return torch.stack([each[0] for each in found]), torch.stack([each[1] for each in found])
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
+        """Drop all cached features."""
+        self._cached.clear()
 
     @staticmethod
     def stamp(encoder: nn.Module, device: torch.device) -> Hashable:
-        """Return what changes whenever the features might.
+        """Return a key that differs whenever the features may differ.
 
-        That is the encoder's identity, every weight's identity, version, address and dtype, the tokens' device, and
-        autocast there. None where a weight was made in inference mode and has no version.
+        It consists of the encoder's identity, the identity, version, address and dtype of every parameter and buffer,
+        the tokens' device, and the autocast settings of that device. None where a parameter was created in inference
+        mode and has no version.
         """
         tensors = [*encoder.parameters(), *encoder.buffers()]
         if any(each.is_inference() for each in tensors):

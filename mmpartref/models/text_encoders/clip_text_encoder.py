@@ -1,4 +1,4 @@
-"""CLIP's text transformer, with word features as well as the sentence's."""
+"""CLIP's text transformer, with word and sentence features."""
 import torch
 from torch import nn
 
@@ -25,20 +25,23 @@ class CLIPTextEncoder(TunableEncoder):
         layers: number of blocks.
         heads: attention heads; CLIP uses width / 64.
         embed_channels: E, width of the projected sentence; 1024 for RN50, 512 for RN101.
-        word_length: tokens L the tokenizer writes for a string.
+        word_length: tokens L of a row of the tokenizer.
         context_length: rows of the position table; 77 in every CLIP.
         vocab_size: rows of the token table.
-        activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); the weights do not tell.
-        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the embeddings, the
+        activation: ``'quick_gelu'`` (OpenAI's CLIPs) or ``'gelu'`` (most of open_clip's); not stored in the weights.
+        freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are the embeddings, the
             blocks and the projection.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
-        word_channels: D. sentence_channels: E.
+        word_channels: D.
+        sentence_channels: E.
         tokenizer: ``list[str] -> (len, L)`` int64.
     """
-    # Which half of a CLIP checkpoint fits this module.
+    # Part of a CLIP checkpoint for CLIPPretrainedInit.
     clip_tower = 'text_encoder'
+    block_prefix = 'transformer.resblocks.'
+    embedding_prefixes = ('token_embedding', 'positional_embedding')
 
     def __init__(self,
                  *,
@@ -66,32 +69,25 @@ class CLIPTextEncoder(TunableEncoder):
         self.transformer = CLIPTransformer(width, layers, heads, activation)
         self.ln_final = nn.LayerNorm(width)
         self.text_projection = nn.Parameter(torch.empty(width, embed_channels))
-        # CLIP's own initialisation, for training without its weights.
+        # As CLIP initialises them.
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=width**-0.5)
         self.num_layers = layers
         self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
-    def layer_id(self, name: str) -> int:
-        """Return 0 for the embeddings, then the number of the block, ``num_layers + 1`` for what follows."""
-        if name.startswith('transformer.resblocks.'):
-            return int(name.split('.')[2]) + 1
-        return self.num_layers + 1 if name.startswith(('ln_final', 'text_projection')) else 0
-
     @staticmethod
     def padding_mask(tokens: torch.Tensor) -> torch.Tensor:
         """Return (U, L) bool, true where a token is padding.
 
-        As published, padding is told by token 0. That is also CLIP's '!' inside a run such as '!!', which is masked
-        likewise.
+        As published, token 0 is padding. It is also CLIP's '!' in a run such as '!!', which is masked too.
         """
         return tokens == 0
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode token rows (U, L) to words (U, L, D) and sentence (U, E)."""
         length = tokens.size(1)
-        # Boolean, so that attention turns it into its own precision: a float32 mask beside float64 queries is misread.
+        # bool, because a float32 mask with float64 queries gives wrong results.
         causal = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         x = self.token_embedding(tokens) + self.positional_embedding[:length]  # (U, L, D)
         words = self.ln_final(self.transformer(x, causal))  # (U, L, D)

@@ -1,5 +1,5 @@
-"""The text transformers of the package open_clip."""
-from collections.abc import Mapping, Sequence
+"""Text encoders of the package open_clip."""
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,76 +8,64 @@ from mmengine.logging import print_log
 from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
-from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
-from mmpartref.models.text_encoders.token_rows import MAX_CHARACTERS, check_texts
-from mmpartref.models.weights.state_files import expand_path, read_tensors
+from mmpartref.models.text_encoders.fixed_length_tokenizer import MAX_CHARACTERS, FixedLengthTokenizer
+from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, is_after_end
+from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
 POSITIONS, TOKENS = 'positional_embedding', 'token_embedding.weight'
-# What a checkpoint holds besides its text half, where that is not under 'text.'.
+# Prefixes of a checkpoint's other entries, where those of the text encoder have no prefix.
 NOT_TEXT = ('visual.', 'logit_scale', 'logit_bias')
 
 
-class OpenCLIPTokenizer:
-    """open_clip's byte-pair tokenizer with a fixed length.
-
-    Args:
-        length: tokens L of a row, [SOS] and [EOS] included.
-
-    Raises:
-        ValueError: there is no room for a word.
-    """
+class OpenCLIPTokenizer(FixedLengthTokenizer):
+    """Byte-pair tokenizer of open_clip; rows have L tokens, [SOS] and [EOS] included."""
 
     def __init__(self, length: int) -> None:
-        if length < 3:
-            raise InputError(f'a row holds [SOS], a word and [EOS], so length must be at least 3, got {length}')
-        self.length = length
+        super().__init__(length, ('[SOS]', '[EOS]'))
         self._tokenizer = import_package('open_clip', 'OpenCLIPTextEncoder').SimpleTokenizer(context_length=length)
         self.end = self._tokenizer.eot_token_id
 
-    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token rows (len(texts), L) int64.
-
-        Raises:
-            TypeError: an expression is not a string.
-        """
-        check_texts(texts)
-        return self._tokenizer([' '.join(text.split())[:MAX_CHARACTERS] for text in texts])
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer([' '.join(text.split())[:MAX_CHARACTERS]])[0].tolist())
 
 
 @MODELS.register_module()
 class OpenCLIPTextEncoder(TunableEncoder):
-    """The text half of any of open_clip's models whose layers are its own: LAION's CLIPs, EVA-02 CLIP, SigLIP, ...
+    """Text encoder of an open_clip model (LAION's CLIPs, EVA-02 CLIP, SigLIP, ...), except Hugging Face's and CoCa's.
 
     ::
 
         tokens (U, L) -> embedding + positions -> blocks -> LayerNorm = words (U, L, D)
-                                                 pooled and projected as the model has it = sentence (U, E)
+                                                 the model's pooling and projection = sentence (U, E)
 
     Source: open_clip's ``TextTransformer`` and ``model_configs``.
 
-    Weights: ``init_cfg=dict(type='PackagePretrained', checkpoint='laion2b_s34b_b79k')``, a tag of open_clip's, or the
+    Weights: ``init_cfg=dict(type='PackagePretrained', checkpoint='laion2b_s34b_b79k')``, with a tag of open_clip or the
     path of a checkpoint of the whole model.
 
     Args:
-        model_name: open_clip's, e.g. ``'ViT-B-32'``, ``'EVA02-B-16'``, ``'ViT-B-16-SigLIP2'``.
-        word_length: tokens L of a row; default all of the model's positions. Fewer only where a token does not see
-            those behind it.
-        tokenizer: None for CLIP's own, which open_clip brings; arguments of ``SubwordTokenizer`` for a model with
-            another (SigLIP), which open_clip would fetch.
+        model_name: of open_clip, e.g. ``'ViT-B-32'``, ``'EVA02-B-16'``, ``'ViT-B-16-SigLIP2'``.
+        word_length: tokens L of a row; default the model's context length. A model without causal mask needs all.
+        tokenizer: None for CLIP's tokenizer, which is part of open_clip; arguments of ``SubwordTokenizer`` for a model
+            with another tokenizer (SigLIP).
         text_args: changes to the model's text config, e.g. ``dict(layers=6)``.
-        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the embeddings, the
+        freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are the embeddings, the
             blocks and the projection.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
-        word_channels: D. sentence_channels: E.
+        word_channels: D.
+        sentence_channels: E.
         tokenizer: ``list[str] -> (len, L)`` int64.
 
     Raises:
         ImportError: open_clip, or torchvision, which open_clip imports, is missing.
-        ValueError: open_clip has no such model, its text half is another package's, or a setting does not fit it.
+        ValueError: open_clip has no such model, its text encoder is not supported, or an argument does not fit it.
     """
+    block_prefix = 'model.transformer.resblocks.'
+    embedding_prefixes = ('model.token_embedding', f'model.{POSITIONS}')
 
     def __init__(self,
                  *,
@@ -95,7 +83,7 @@ class OpenCLIPTextEncoder(TunableEncoder):
         open_clip = import_package('open_clip', 'OpenCLIPTextEncoder')
         config = open_clip.get_model_config(model_name)
         if config is None:
-            raise InputError(f"open_clip has no model '{model_name}'; open_clip.list_models() names them")
+            raise InputError(f"open_clip has no model '{model_name}'; choose one of open_clip.list_models()")
         text = {**config['text_cfg'], **(text_args or {}), 'output_tokens': True}
         length = self._check(text, word_length, tokenizer)
         text['context_length'] = length
@@ -108,16 +96,16 @@ class OpenCLIPTextEncoder(TunableEncoder):
         self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def _check(self, text: Mapping[str, Any], word_length: int | None, tokenizer: Mapping[str, Any] | None) -> int:
-        """Return L, or say what does not fit together."""
+        """Return L; raise a ValueError where the model is not supported or an argument does not fit it."""
         if text.get('hf_model_name'):
-            raise InputError(f"the text half of open_clip's {self.model_name} is Hugging Face's "
-                             f"{text['hf_model_name']}; only open_clip's own are taken")
+            raise InputError(f"the text encoder of open_clip's {self.model_name} is Hugging Face's "
+                             f"{text['hf_model_name']}; choose a model with a text encoder of open_clip")
         if text.get('embed_cls'):
-            raise InputError(f"the text half of open_clip's {self.model_name} has a class token (CoCa); only those "
-                             'without are taken')
+            raise InputError(f"the text encoder of open_clip's {self.model_name} has a class token (CoCa); choose a "
+                             'model without')
         if text.get('hf_tokenizer_name') and tokenizer is None:
             raise InputError(f"open_clip's {self.model_name} has the tokenizer of {text['hf_tokenizer_name']}: "
-                             'download its file and give tokenizer=dict(file=...)')
+                             'download its file and set tokenizer=dict(file=...)')
         positions = text.get('context_length', 77)
         length = positions if word_length is None else word_length
         if length > positions or (text.get('no_causal_mask') and length != positions):
@@ -126,15 +114,9 @@ class OpenCLIPTextEncoder(TunableEncoder):
                              f'{positions} positions{where}')
         return length
 
-    def layer_id(self, name: str) -> int:
-        """Return 0 for the embeddings, then the number of the block, ``num_layers + 1`` for what follows."""
-        if name.startswith('model.transformer.resblocks.'):
-            return int(name.split('.')[3]) + 1
-        return 0 if name.startswith(('model.token_embedding', f'model.{POSITIONS}')) else self.num_layers + 1
-
     def padding_mask(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (U, L) bool, true where a token is padding."""
-        return behind_end(tokens, self.tokenizer.end)
+        return is_after_end(tokens, self.tokenizer.end)
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode token rows (U, L) to words (U, L, D) and sentence (U, E)."""
@@ -142,15 +124,14 @@ class OpenCLIPTextEncoder(TunableEncoder):
         return words, sentence
 
     def read_pretrained(self, checkpoint: str) -> dict[str, torch.Tensor]:
-        """Return the text half of an open_clip checkpoint under this module's names.
+        """Return the text encoder's weights of an open_clip checkpoint, with this module's parameter names.
 
         Args:
-            checkpoint: the path of a checkpoint of the whole model, or one of open_clip's tags for it, which is
-                fetched.
+            checkpoint: path of a checkpoint of the whole model, or a tag of open_clip, which is downloaded.
 
         Raises:
-            MissingWeightsError: they are nowhere, or cannot be fetched.
-            WeightsError: the file holds no such model.
+            MissingWeightsError: the checkpoint does not exist or cannot be downloaded.
+            WeightsError: it contains no text encoder of open_clip.
         """
         path = expand_path(checkpoint)
         state = read_tensors(path if path.is_file() else self._fetch(checkpoint))
@@ -159,10 +140,10 @@ class OpenCLIPTextEncoder(TunableEncoder):
         else:
             text = {name: value for name, value in state.items() if not name.startswith(NOT_TEXT)}
         text.pop('attn_mask', None)
-        # Image halves have positions too.
+        # A checkpoint of an image encoder has positions but no tokens.
         lacking = [name for name in (TOKENS, POSITIONS) if name not in text]
         if lacking:
-            raise WeightsError(f"{checkpoint} has no '{lacking[0]}' of a text half, so it is none of open_clip's")
+            raise WeightsError(f"{checkpoint} has no '{lacking[0]}' of a text encoder; give a checkpoint of open_clip")
         used, there = len(self.model.positional_embedding), len(text[POSITIONS])
         if used < there:
             print_log(f'{POSITIONS}: {used} of {there} positions are used', 'current')
@@ -174,11 +155,11 @@ class OpenCLIPTextEncoder(TunableEncoder):
         published = open_clip.get_pretrained_cfg(self.model_name, tag)
         if not published:
             tags = ', '.join(open_clip.list_pretrained_tags_by_model(self.model_name)) or 'none'
-            raise MissingWeightsError(f"{tag} is no file here and no tag of open_clip's {self.model_name} ({tags})")
+            raise MissingWeightsError(f"{tag} is neither a file nor a tag of open_clip's {self.model_name} ({tags})")
         try:
             return open_clip.download_pretrained(published)
-        except Exception as error:  # as many kinds as there are ways for a network to fail
-            where = published.get('hf_hub') or published.get('url')
+        except Exception as error:  # of any type, depending on the network failure
+            url = published.get('hf_hub') or published.get('url')
             raise MissingWeightsError(
-                f"open_clip's {self.model_name} {tag} could not be fetched ({type(error).__name__}): download {where} "
+                f"open_clip's {self.model_name} {tag} could not be fetched ({type(error).__name__}): download {url} "
                 'elsewhere and give the path of its file as checkpoint') from error

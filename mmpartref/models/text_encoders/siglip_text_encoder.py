@@ -1,4 +1,4 @@
-"""SigLIP's and SigLIP 2's text transformer, by the package transformers."""
+"""Text encoder of SigLIP and SigLIP 2, from the package transformers."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,8 +7,9 @@ import torch
 from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
-from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
-from mmpartref.models.weights.state_files import expand_path, read_tensors
+from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, is_after_end
+from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
 WEIGHTS_FILE = 'model.safetensors'
@@ -17,14 +18,14 @@ TOWER = 'text_model.'
 
 @MODELS.register_module()
 class SiglipTextEncoder(TunableEncoder):
-    """Every token sees every token, padding included, as it was trained.
+    """SigLIP's text transformer without causal mask; every token attends to every token, padding included.
 
     ::
 
         tokens (U, L) -> embedding + positions -> blocks -> LayerNorm = words (U, L, D)
-                                                  the last token, whatever it is, -> head = sentence (U, E)
+                                                           last token -> head = sentence (U, E)
 
-    The sentence is read at the last of the trained positions, so a row always has all of them. Sources: Zhai et al.,
+    The sentence is the state at the last position, so a row always has the full context length. Sources: Zhai et al.,
     "Sigmoid loss for language image pre-training", ICCV 2023; Tschannen et al., "SigLIP 2", 2025; the layers are those
     of transformers' ``SiglipTextModel``. Defaults are the base size of SigLIP 2.
 
@@ -39,21 +40,24 @@ class SiglipTextEncoder(TunableEncoder):
         heads: attention heads.
         feedforward_channels: hidden width of the feed-forward parts; default 4 D.
         embed_channels: E, width of the sentence; default D.
-        context_length: L, rows of the position table.
+        context_length: L, tokens of a row and rows of the position table.
         vocab_size: rows of the token table: 256000 in SigLIP 2, 32000 in SigLIP.
-        freeze, frozen_stages, lora, adapter: what of it learns, see ``TunableEncoder``. Depths are the embeddings, the
+        freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are the embeddings, the
             blocks and the head.
         init_cfg: mmengine's initialisation config.
 
     Attributes:
-        word_channels: D. sentence_channels: E.
+        word_channels: D.
+        sentence_channels: E.
         tokenizer: ``list[str] -> (len, L)`` int64.
 
     Raises:
         ImportError: transformers, or the tokenizer's package, is missing.
-        FileNotFoundError: there is no such tokenizer file.
-        ValueError: the tokenizer has more tokens than the table has rows.
+        FileNotFoundError: the tokenizer file does not exist.
+        ValueError: the tokenizer has more tokens than ``vocab_size``.
     """
+    block_prefix = 'model.encoder.layers.'
+    embedding_prefixes = ('model.embeddings.', )
 
     def __init__(self,
                  *,
@@ -73,8 +77,8 @@ class SiglipTextEncoder(TunableEncoder):
         super().__init__(init_cfg=init_cfg)
         self.tokenizer = SubwordTokenizer(**{'length': context_length, **tokenizer})
         if self.tokenizer.size > vocab_size:
-            raise InputError(f'{tokenizer["file"]} has {self.tokenizer.size} tokens but vocab_size is {vocab_size}: it '
-                             'is the tokenizer of another model')
+            raise InputError(f'{tokenizer["file"]} has {self.tokenizer.size} tokens but vocab_size is {vocab_size}: '
+                             'give the tokenizer of this model')
         transformers = import_package('transformers', 'SiglipTextEncoder')
         model = transformers.SiglipTextModel(
             transformers.SiglipTextConfig(
@@ -85,28 +89,22 @@ class SiglipTextEncoder(TunableEncoder):
                 num_attention_heads=heads,
                 max_position_embeddings=context_length,
                 projection_size=embed_channels or width,
-                # Theirs are CLIP's, which such a table may not have; nothing reads them.
+                # The defaults are CLIP's ids, which may exceed vocab_size.
                 pad_token_id=self.tokenizer.pad,
                 bos_token_id=None,
                 eos_token_id=self.tokenizer.end))
-        # Before transformers 5 the tower was a part of the model, under the name its checkpoints have.
+        # Before transformers 5 the transformer was a submodule, text_model, as in the checkpoints.
         self.model = getattr(model, 'text_model', model)
-        # mmengine calls init_weights of every child that has one, and theirs would replace the loaded weights.
+        # Keeps mmengine from calling transformers' init_weights, which would replace the loaded weights.
         self.model.is_init = True
         self.word_channels = width
         self.sentence_channels = embed_channels or width
         self.num_layers = layers
         self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
-    def layer_id(self, name: str) -> int:
-        """Return 0 for the embeddings, then the number of the block, ``num_layers + 1`` for what follows."""
-        if name.startswith('model.encoder.layers.'):
-            return int(name.split('.')[3]) + 1
-        return 0 if name.startswith('model.embeddings.') else self.num_layers + 1
-
     def padding_mask(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (U, L) bool, true where a token is padding."""
-        return behind_end(tokens, self.tokenizer.end)
+        return is_after_end(tokens, self.tokenizer.end)
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode token rows (U, L) to words (U, L, D) and sentence (U, E)."""
@@ -114,15 +112,15 @@ class SiglipTextEncoder(TunableEncoder):
         return output.last_hidden_state, output.pooler_output
 
     def read_pretrained(self, checkpoint: str) -> dict[str, torch.Tensor]:
-        """Return the text half of a SigLIP under this module's names.
+        """Return the text encoder's weights of a SigLIP checkpoint, with this module's parameter names.
 
         Args:
-            checkpoint: the path of a ``model.safetensors`` of Hugging Face's ``SiglipModel``, or of the folder that
-                holds it, or the name of such a repository (``'google/siglip2-base-patch16-224'``), which is fetched.
+            checkpoint: path of a ``model.safetensors`` of Hugging Face's ``SiglipModel`` or of its folder, or the name
+                of a repository (``'google/siglip2-base-patch16-224'``), which is downloaded.
 
         Raises:
-            MissingWeightsError: they are nowhere, or cannot be fetched.
-            WeightsError: the file holds no such model.
+            MissingWeightsError: the checkpoint does not exist or cannot be downloaded.
+            WeightsError: it contains no SigLIP text encoder.
         """
         path = expand_path(checkpoint)
         if path.is_dir():
@@ -132,7 +130,7 @@ class SiglipTextEncoder(TunableEncoder):
         state = {name.removeprefix(TOWER): value for name, value in read_tensors(path).items()
                  if name.startswith(TOWER) and not name.endswith('position_ids')}
         if not state:
-            raise WeightsError(f"{path} has no entry '{TOWER}...', so it is no SigLIP of Hugging Face's")
+            raise WeightsError(f"{path} has no entry '{TOWER}...'; give a checkpoint of Hugging Face's SiglipModel")
         return {f'model.{name}': value.float() for name, value in state.items()}
 
     @staticmethod
@@ -140,8 +138,8 @@ class SiglipTextEncoder(TunableEncoder):
         hub = import_package('huggingface_hub', 'SiglipTextEncoder')
         try:
             return hub.hf_hub_download(checkpoint, WEIGHTS_FILE)
-        except Exception as error:  # as many kinds as there are ways for a network to fail
+        except Exception as error:  # of any type, depending on the network failure
             raise MissingWeightsError(
-                f'{checkpoint} is no file here, and could not be fetched as a repository ({type(error).__name__}): '
+                f'{checkpoint} is not a file and could not be fetched as a repository ({type(error).__name__}): '
                 f'download https://huggingface.co/{checkpoint}/resolve/main/{WEIGHTS_FILE} elsewhere and give its path '
                 'as checkpoint') from error

@@ -1,1 +1,1 @@
-"""Weights from elsewhere: read them safely, rename them, and lose none."""
+"""Safe reading, conversion and checking of weights."""

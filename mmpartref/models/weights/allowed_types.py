@@ -1,8 +1,8 @@
-"""Load mmengine's checkpoints with torch's safe loader, without giving a file any object of numpy's or mmengine's.
+"""Placeholders for the objects in mmengine's checkpoints, for loading with torch's safe loader.
 
-torch loads with ``weights_only=True``: a pickle may name only what is allowed. A checkpoint of an mmengine run holds,
-besides tensors, its log history and its schedulers' state. Every name that these need resolves to a ``Record`` here,
-which stores what it is given and does nothing. ``restore`` checks the records after loading and builds the objects.
+With ``weights_only=True`` a pickle can use allowed names only. Besides tensors, a checkpoint of mmengine contains log
+histories and scheduler states. The names that these need resolve to a ``Record``, which stores its arguments and state
+without executing anything; ``restore`` checks the records after loading and builds the objects.
 """
 import logging
 import os
@@ -13,21 +13,21 @@ from typing import Any
 import torch
 from mmengine.logging import print_log
 
-# Makes torch check even where a caller asks it not to, as some forks of mmengine do when a safe load has failed.
+# Makes torch load safely even if a caller passes weights_only=False, as forks of mmengine do after a failed load.
 FORCE_CHECK = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-# The opposite, which a user may have set for another program.
+# The opposite, which a user may have set for other programs.
 FORCE_NO_CHECK = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
-# From this version on torch's safe loader is without the memory corruption of CVE-2026-24747.
-SOUND_TORCH = (2, 10)
+# First version whose safe loader does not have the memory corruption of CVE-2026-24747.
+FIXED_TORCH = (2, 10)
 
 
 class Record:
-    """What a pickle asked for: a name, the arguments and the state. Nothing is called and nothing is set.
+    """Placeholder for an object of a pickle: stores the name, arguments and state, and calls nothing.
 
     Attributes:
-        path: the name that the pickle used.
+        path: name in the pickle.
         args: arguments of the call.
-        state: what the pickle would set on the result; None if nothing.
+        state: state that the pickle sets; None if none.
     """
     __slots__ = ('args', 'state')
     path = ''
@@ -35,7 +35,7 @@ class Record:
     state: Any
 
     def __new__(cls, *args: Any) -> 'Record':
-        """Store the arguments; pickles call this directly."""
+        """Store the arguments; called by unpicklers."""
         made = object.__new__(cls)
         made.args, made.state = args, None
         return made
@@ -50,54 +50,27 @@ class Record:
         self.state = state
 
 
-class Dtype(Record, path='numpy.dtype'):
-    """``numpy.dtype(code, False, True)`` with its byte order as state."""
-    __slots__ = ()
+def record(path: str) -> type[Record]:
+    """Return a ``Record`` class for the object of that name."""
+    return type(path.rpartition('.')[2], (Record, ), {'__slots__': ()}, path=path)
 
 
-class Array(Record, path='numpy.ndarray'):
-    """The class of an array, named as an argument only."""
-    __slots__ = ()
+Dtype = record('numpy.dtype')  # numpy.dtype(code, False, True), with the byte order as state
+Array = record('numpy.ndarray')  # the class, as an argument
+Reconstruct = record('numpy.core.multiarray._reconstruct')  # an array, with shape, dtype and bytes as state
+Scalar = record('numpy.core.multiarray.scalar')  # of dtype and bytes
+History = record('mmengine.logging.history_buffer.HistoryBuffer')  # with its attributes as state
+OneCycle = record('mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler')  # the class, as an argument
+NoBytes = record('builtins.bytes')  # bytes(), the content of an empty array in older pickle protocols
+GetAttribute = record('builtins.getattr')  # a method by name, in log histories and one-cycle schedules
 
-
-class Reconstruct(Record, path='numpy.core.multiarray._reconstruct'):
-    """An array: its shape, dtype and bytes as state."""
-    __slots__ = ()
-
-
-class Scalar(Record, path='numpy.core.multiarray.scalar'):
-    """A numpy scalar: dtype and bytes."""
-    __slots__ = ()
-
-
-class History(Record, path='mmengine.logging.history_buffer.HistoryBuffer'):
-    """A log history: its attributes as state."""
-    __slots__ = ()
-
-
-class OneCycle(Record, path='mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'):
-    """The class of a schedule, named as an argument of ``getattr`` only."""
-    __slots__ = ()
-
-
-class NoBytes(Record, path='builtins.bytes'):
-    """``bytes()``, as older pickle protocols write the content of an empty array."""
-    __slots__ = ()
-
-
-class GetAttribute(Record, path='builtins.getattr'):
-    """A method by its name, which is how a log history and a one-cycle schedule refer to their own."""
-    __slots__ = ()
-
-
-RECORDS: tuple[type[Record], ...] = (Dtype, Array, Reconstruct, Scalar, History, OneCycle, NoBytes,
-                                    GetAttribute)
-# Where numpy 2 keeps two of them.
+RECORDS = (Dtype, Array, Reconstruct, Scalar, History, OneCycle, NoBytes, GetAttribute)
+# Names of two of them in numpy 2.
 MOVED = {Reconstruct: 'numpy._core.multiarray._reconstruct', Scalar: 'numpy._core.multiarray.scalar'}
 
 
 def allowed_names() -> list[tuple[type[Record], str]]:
-    """Return what torch's safe loader is given: each record and the name that it stands for."""
+    """Return pairs of record and name for torch's safe loader."""
     return [(each, each.path) for each in RECORDS] + list(MOVED.items())
 
 
@@ -105,21 +78,22 @@ _warned: set[str] = set()
 
 
 def warn_of_old_torch() -> None:
-    """Print once that this torch's safe loader has a known hole, where it has."""
+    """Warn once if this torch's safe loader has a known vulnerability."""
     version = tuple(int(part) for part in torch.__version__.split('+')[0].split('.')[:2])
-    if version < SOUND_TORCH and not _warned:
+    if version < FIXED_TORCH and not _warned:
         _warned.add('CVE-2026-24747')
-        print_log(f'torch {torch.__version__} has a hole in its safe loading of checkpoints (CVE-2026-24747): load '
-                  'only files that you trust, or install torch 2.10 or later', 'current', logging.WARNING)
+        print_log(f'torch {torch.__version__} has a vulnerability in its safe loading of checkpoints '
+                  '(CVE-2026-24747): load only files that you trust, or install torch 2.10 or later', 'current',
+                  logging.WARNING)
 
 
 @contextmanager
 def mmengine_checkpoints_allowed() -> Iterator[None]:
-    """Let torch load mmengine's checkpoints inside this context, as ``Record`` objects, with its check on throughout.
+    """Make ``torch.load`` safe inside this context, and let it load mmengine's objects as ``Record``.
 
-    What is loaded still has to go through ``restore``. Inside, names that others have allowed are not: importing
-    mmengine allows some of torch's own, and a call of ``DeviceMesh`` opens a port. ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD``
-    is unset inside.
+    The loaded content has to be passed to ``restore``. Names that other code has allowed are not allowed inside:
+    importing mmengine allows some of torch's, of which a call of ``DeviceMesh`` opens a port.
+    ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`` is unset inside.
     """
     warn_of_old_torch()
     before = {name: os.environ.pop(name, None) for name in (FORCE_CHECK, FORCE_NO_CHECK)}
@@ -137,4 +111,3 @@ def mmengine_checkpoints_allowed() -> Iterator[None]:
         torch.serialization.add_safe_globals(allowed)
         os.environ.pop(FORCE_CHECK, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
-

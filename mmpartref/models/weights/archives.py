@@ -1,4 +1,4 @@
-"""Published weights: where they lie, where they come from, and whether they are whole."""
+"""Locate, download and verify published weights."""
 import hashlib
 import http.client
 import os
@@ -12,11 +12,10 @@ from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
 from mmpartref.errors import DownloadError, MissingWeightsError, WeightsError
-from mmpartref.models.weights.state_files import expand_path
 
-# A folder that holds published weights under their own file names; looked into before anything is fetched.
+# Environment variable of a folder with published weights under their own file names, searched before downloading.
 FOLDER_VARIABLE = 'MMPARTREF_WEIGHTS_DIR'
-# Where OpenAI's own package keeps its archives, so that nobody downloads twice.
+# Cache of OpenAI's own package.
 CLIP_CACHE = Path('~/.cache/clip')
 CLIP_HOST = 'https://openaipublic.azureedge.net/clip/models'
 CHUNK = 1 << 20
@@ -28,9 +27,9 @@ class Archive:
     """A published file.
 
     Attributes:
-        url: where it is fetched from.
-        sha256: its SHA-256, or the first digits of it, in hexadecimal; '' where nothing is published.
-        size: bytes, where known.
+        url: address.
+        sha256: SHA-256 or its first digits, in hexadecimal; '' if unknown.
+        size: bytes; None if unknown.
     """
     url: str
     sha256: str
@@ -38,50 +37,46 @@ class Archive:
 
     @property
     def file_name(self) -> str:
-        """Its name in every folder."""
+        """File name."""
         return self.url.rsplit('/', 1)[-1]
 
     @property
     def described(self) -> str:
-        """Size and checksum, as far as they are known."""
+        """Size and checksum for messages."""
         size = f'{self.size:,} bytes, ' if self.size is not None else ''
         return f'{size}SHA-256 {self.sha256}{"..." if len(self.sha256) < 64 else ""}'
 
 
-def clip_archive(file_name: str, sha256: str, size: int) -> Archive:
-    """Describe one of OpenAI's archives: the SHA-256 is part of its address."""
-    return Archive(f'{CLIP_HOST}/{sha256}/{file_name}', sha256, size)
-
-
-# Source of the addresses: openai/CLIP, clip/clip.py.
+# Source of the addresses, which contain the SHA-256: openai/CLIP, clip/clip.py.
 CLIP_ARCHIVES = {
-    'RN50': clip_archive('RN50.pt', 'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762', 255827503),
-    'RN101': clip_archive('RN101.pt', '8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599', 291791292),
-    'RN50x4': clip_archive('RN50x4.pt', '7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd', 421854225),
-    'RN50x16': clip_archive('RN50x16.pt', '52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa',
-                            661125706),
-    'RN50x64': clip_archive('RN50x64.pt', 'be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c',
-                           1353500174),
-    'ViT-B/32': clip_archive('ViT-B-32.pt', '40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af',
-                            353976522),
-    'ViT-B/16': clip_archive('ViT-B-16.pt', '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f',
-                            350837078),
-    'ViT-L/14': clip_archive('ViT-L-14.pt', 'b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836',
-                            932768134),
+    name: Archive(f'{CLIP_HOST}/{sha256}/{name.replace("/", "-")}.pt', sha256, size) for name, sha256, size in (
+        ('RN50', 'afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762', 255827503),
+        ('RN101', '8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599', 291791292),
+        ('RN50x4', '7e526bd135e493cef0776de27d5f42653e6b4c8bf9e0f653bb11773263205fdd', 421854225),
+        ('RN50x16', '52378b407f34354e150460fe41077663dd5b39c54cd0bfd2b27167a4a06ec9aa', 661125706),
+        ('RN50x64', 'be1cfb55d75a9666199fb2206c106743da0f6468c9d327f3e0d0a543a9919d9c', 1353500174),
+        ('ViT-B/32', '40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af', 353976522),
+        ('ViT-B/16', '5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f', 350837078),
+        ('ViT-L/14', 'b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836', 932768134),
+    )
 }
 
 
+def expand_path(path: str | Path) -> Path:
+    """Return a path with ``~`` and ``$VARIABLES`` expanded."""
+    return Path(os.path.expandvars(str(path))).expanduser()
+
+
 def locate_clip(checkpoint: str | Path) -> Path:
-    """Return the file of a CLIP checkpoint.
+    """Return the path of a CLIP checkpoint.
 
     Args:
         checkpoint: a path, in which ``~`` and ``$VARIABLES`` are expanded, or the name of one of OpenAI's archives
-            (``'RN50'``). A name is looked for in the folder that ``MMPARTREF_WEIGHTS_DIR`` names, then in
-            ``~/.cache/clip``, then fetched into the latter.
+            (``'RN50'``), which is searched in the folder ``$MMPARTREF_WEIGHTS_DIR`` and in ``~/.cache/clip``, and
+            otherwise downloaded to the latter.
 
     Raises:
-        MissingWeightsError: it is nowhere, and cannot be fetched; the message says where to put it.
-        WeightsError: what was found or fetched is not the published archive.
+        MissingWeightsError, WeightsError: see ``locate``.
     """
     if str(checkpoint) not in CLIP_ARCHIVES:
         path = expand_path(checkpoint)
@@ -93,10 +88,10 @@ def locate_clip(checkpoint: str | Path) -> Path:
 
 
 def locate_url(url: str) -> Path:
-    """Return the file behind a URL, looked for and fetched like ``locate``'s, in torch hub's cache.
+    """Return the path of a file with a URL; see ``locate``. The cache is torch hub's.
 
-    A name that ends in ``-<8 or more hexadecimal digits>`` before its suffix says how its SHA-256 begins, as torch hub
-    and OpenMMLab's model zoos have it; other files are not checked.
+    Digits of a file name that ends in ``-<8 or more hexadecimal digits>`` before its suffix, as in torch hub and
+    OpenMMLab's model zoos, are compared with the SHA-256.
 
     Raises:
         MissingWeightsError, WeightsError: see ``locate``.
@@ -107,24 +102,27 @@ def locate_url(url: str) -> Path:
 
 
 def locate(archive: Archive, cache: Path) -> Path:
-    """Return a published file: from the folder that ``MMPARTREF_WEIGHTS_DIR`` names, from ``cache``, or fetched there.
+    """Return the path of a published file in ``$MMPARTREF_WEIGHTS_DIR`` or in ``cache``, where it is downloaded to.
 
     Raises:
-        MissingWeightsError: it is nowhere, and cannot be fetched; the message says where to put it.
-        WeightsError: what was found or fetched is not the published file.
+        MissingWeightsError: it does not exist and cannot be downloaded; the message says where to put it.
+        WeightsError: its size or checksum is wrong.
     """
     cached = cache.expanduser() / archive.file_name
     folder = os.environ.get(FOLDER_VARIABLE)
     for path in ([Path(folder).expanduser() / archive.file_name] if folder else []) + [cached]:
         if path.is_file():
-            check_archive(path, archive)
+            found = find_difference(path, archive)
+            if found:
+                raise WeightsError(f'{path} is not the published {archive.file_name} ({archive.described}): {found}; '
+                                   f'delete it and download {archive.url}, or give the path of another checkpoint')
             return path
     _fetch_once(archive, cached)
     return cached
 
 
 def _fetch_once(archive: Archive, target: Path) -> None:
-    """Fetch in one process while the others wait; then in one of every machine that does not share its folders."""
+    """Download on rank 0 while the other ranks wait, then on local rank 0 of machines without that file system."""
     failure: Exception | None = None
     for turn in (get_rank(), int(os.environ.get('LOCAL_RANK', 0))):
         if turn == 0 and failure is None and not target.is_file():
@@ -136,11 +134,11 @@ def _fetch_once(archive: Archive, target: Path) -> None:
     if failure is not None:
         raise failure
     if not target.is_file():
-        raise MissingWeightsError(f'{target} is not there: the process that was to fetch it failed, see its message')
+        raise MissingWeightsError(f'{target} does not exist: see the error of the process that downloads it')
 
 
-def fault(path: Path, archive: Archive) -> str:
-    """Say how a file differs from the published one, '' where it does not."""
+def find_difference(path: Path, archive: Archive) -> str:
+    """Return how the size or checksum of a file differs from the published one, or ''."""
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
         return f'it has {size:,} bytes'
@@ -151,24 +149,12 @@ def fault(path: Path, archive: Archive) -> str:
     return '' if digest.hexdigest().startswith(archive.sha256) else f'its SHA-256 is {digest.hexdigest()}'
 
 
-def check_archive(path: Path, archive: Archive) -> None:
-    """Compare a file with the published size and SHA-256.
-
-    Raises:
-        WeightsError: it differs.
-    """
-    found = fault(path, archive)
-    if found:
-        raise WeightsError(f'{path} is not the published {archive.file_name} ({archive.described}): {found}; delete it '
-                           f'and fetch {archive.url}, or give the path of your own checkpoint instead')
-
-
 def fetch(archive: Archive, target: Path) -> None:
-    """Download an archive, continuing where an earlier attempt stopped; ``target`` appears only when it is whole.
+    """Download an archive to ``target``, atomically; an interrupted download is continued.
 
     Raises:
-        MissingWeightsError: the network does not give it.
-        WeightsError: what came is not the published archive.
+        MissingWeightsError: the download fails.
+        WeightsError: size or checksum of the downloaded file are wrong.
     """
     partial = target.with_name(target.name + '.partial')
     size = f' ({archive.size / 2**20:.0f} MiB)' if archive.size is not None else ''
@@ -179,28 +165,28 @@ def fetch(archive: Archive, target: Path) -> None:
             expected = _download(archive.url, partial)
             size_now = partial.stat().st_size
             if size_now < (archive.size or expected):
-                raise DownloadError(f'cut off after {size_now:,} of {archive.size or expected:,} bytes, which are '
-                                    'kept: try again')
+                raise DownloadError(f'cut off after {size_now:,} of {archive.size or expected:,} bytes: try again '
+                                    'to continue')
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, 'reason', error)
         raise MissingWeightsError(
             f'{archive.file_name} is not on this machine and could not be fetched ({reason}): download {archive.url} '
-            f'elsewhere and put it at {target}, or into a folder that ${FOLDER_VARIABLE} names') from None
-    found = fault(partial, archive)
+            f'elsewhere and put it at {target}, or into the folder ${FOLDER_VARIABLE}') from None
+    found = find_difference(partial, archive)
     if found:
-        # Whole and still wrong: continuing it would never end well.
+        # A complete but wrong file cannot be continued.
         partial.unlink()
-        raise WeightsError(f'what came from {archive.url} is not the published file ({found}) and was deleted: try '
-                           'again, or fetch it another way')
+        raise WeightsError(f'the download of {archive.url} is not the published file ({found}) and was deleted: try '
+                           'again, or download it elsewhere')
     partial.replace(target)
 
 
 def _download(url: str, partial: Path) -> int:
-    """Append to ``partial`` what it lacks; returns the size the server announces for the whole, 0 if it does not."""
+    """Append the rest of a file to ``partial``; return the complete size announced by the server, or 0."""
     start = partial.stat().st_size if partial.is_file() else 0
     request = urllib.request.Request(url, headers={'Range': f'bytes={start}-'} if start else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-        # A server that knows no ranges answers 200 and starts from the beginning.
+        # A server without range requests responds with status 200 and the complete file.
         mode = 'ab' if start and response.status == 206 else 'wb'
         announced = int(response.headers.get('Content-Length') or 0)
         whole = announced + (start if mode == 'ab' else 0) if announced else 0

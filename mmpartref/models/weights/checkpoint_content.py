@@ -1,8 +1,7 @@
-"""What a checkpoint may hold: plain values and tensors, and the few objects that are written as such.
+"""Conversion of checkpoints to plain values for saving, and checked conversion back after loading.
 
-``pack`` turns a checkpoint into plain values before it is saved, so that it loads wherever torch's safe loader does.
-``restore`` checks what was loaded and builds the objects: from our checkpoints, and from the ``Record`` objects that
-stand for those of mmengine's.
+``pack`` converts a checkpoint to plain values and tensors, which torch's safe loader accepts. ``restore`` checks loaded
+content and builds the objects from plain values (our checkpoints) or from ``Record`` (mmengine's checkpoints).
 """
 import math
 import pickle
@@ -29,11 +28,11 @@ from mmpartref.models.weights.allowed_types import (
     Scalar,
 )
 
-# Key of a dictionary that stands for an object.
+# Key of dictionaries that represent an object.
 KIND = '__mmpartref__'
-# Containers inside one another; a run's checkpoint has about 8.
+# Nesting depth of containers; a checkpoint of a run has about 8.
 MAX_DEPTH = 100
-# Bytes of all numpy arrays and expanded tensors together; many may name the same bytes of a small file.
+# Total bytes of numpy arrays and expanded tensors, of which many can refer to the same bytes of a small file.
 MAX_ARRAY_BYTES = 1 << 30
 # Characters of a key in a message.
 MAX_SHOWN = 60
@@ -47,34 +46,34 @@ DTYPE_CODE = re.compile(r'b1|[iu][1248]|f[248]')
 
 
 def reject(what: str) -> pickle.UnpicklingError:
-    """Return the error for content that is not plain, of the type that torch's safe loader raises."""
+    """Return an error of the type that torch's safe loader raises."""
     return pickle.UnpicklingError(what)
 
 
 class Restorer:
-    """Copy a loaded checkpoint into plain containers, objects built from what stands for them.
+    """Copy a loaded checkpoint into plain containers, and build the objects that records and dictionaries represent.
 
-    Containers that occur several times stay shared. Attributes that a pickle put on an ordered dictionary or a tensor
-    are dropped, but for a state dict's ``_metadata``.
+    Shared containers stay shared. Attributes of ordered dictionaries and tensors are dropped, except the ``_metadata``
+    of a state dict.
     """
 
     def __init__(self) -> None:
-        # By id: the original, so that its id stays taken, and the copy. None: the copy is being made.
+        # id -> original (referenced to keep its id in use) and copy, which is None while it is made.
         self.done: dict[int, tuple[Any, Any]] = {}
         self.array_bytes = 0
-        # Bytes of each storage of a tensor.
+        # Address of a tensor's storage -> bytes.
         self.storages: dict[int, int] = {}
 
     def __call__(self, value: Any, where: str = 'the checkpoint', depth: int = 0) -> Any:
-        """Return the copy.
+        """Return the copy of a value.
 
         Args:
-            value: anything.
-            where: its place, for messages.
-            depth: of the containers around it.
+            value: any loaded object.
+            where: its position in the checkpoint, for messages.
+            depth: number of containers around it.
 
         Raises:
-            pickle.UnpicklingError: it is not plain, contains itself or is nested too deeply.
+            pickle.UnpicklingError: the value is not plain, contains itself or is nested too deeply.
         """
         kind = type(value)
         if kind in PLAIN or is_built(value):
@@ -92,7 +91,7 @@ class Restorer:
         return copy
 
     def build(self, value: Any, kind: type, where: str, depth: int) -> Any:
-        """Return the copy of a container, a tensor or a stand-in."""
+        """Return the copy of a container or tensor, or the object of a record."""
         if kind in (dict, OrderedDict, Counter):
             return self.mapping(value, kind, where, depth)
         if kind in (list, tuple, set, frozenset):
@@ -104,8 +103,8 @@ class Restorer:
         raise reject(f'{where} is a {kind.__name__}; a checkpoint may hold plain values and tensors')
 
     def mapping(self, value: Any, kind: Any, where: str, depth: int) -> Any:
-        """Return a dictionary of the same kind, or what it stands for."""
-        # Not value.items(): the pickle may have set that on an OrderedDict.
+        """Return a dictionary of the same type, or the object that it represents."""
+        # Not value.items(), which a pickle can replace on an OrderedDict.
         pairs = [(self(key, f'a key of {where}', depth), self(each, f'{where}[{shown_key(key)}]', depth))
                  for key, each in kind.items(value)]
         if kind is dict and KIND in value:
@@ -116,7 +115,7 @@ class Restorer:
         return copy
 
     def record(self, value: Record, where: str, depth: int) -> Any:
-        """Return the object that a record stands for."""
+        """Return the object that a record represents."""
         if isinstance(value, Dtype):
             return dtype_of(value, where)
         if isinstance(value, Reconstruct):
@@ -135,25 +134,25 @@ class Restorer:
         raise reject(f'{where} asks for {value.path} in a way that no checkpoint of mmengine does')
 
     def array(self, state: Any, where: str) -> np.ndarray:
-        """Return an array, or raise where all arrays together are too large."""
+        """Return an array; raise if all arrays together are too large."""
         made = array_of(state, where)
         self.count(made.nbytes, where)
         return made.copy()
 
     def dense(self, tensor: torch.Tensor, where: str) -> torch.Tensor:
-        """Return a tensor on the same memory, without attributes and gradient; one with overlaps or gaps as a copy.
+        """Return a tensor that shares its memory, without attributes and gradient; a copy if its elements overlap.
 
         Raises:
-            pickle.UnpicklingError: it is sparse, whose indices torch does not check, quantised or without values.
+            pickle.UnpicklingError: the tensor is sparse (torch does not check its indices), quantised, nested or meta.
         """
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
             raise reject(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
-        # Always: gradients and hooks are attributes that torch stores elsewhere than Python's.
+        # Drops gradients and hooks, which torch does not store as Python attributes.
         plain = torch.Tensor.detach(tensor)
         storage = plain.untyped_storage()
         self.storages[storage._cdata] = storage.nbytes()
         if not fills_its_memory(plain):
-            # Several elements in one place, or gaps: torch's fused kernels take them to lie one behind another.
+            # torch's fused kernels assume contiguous elements without overlaps and gaps.
             self.count(plain.numel() * plain.element_size(), where)
             plain = plain.contiguous()
         if isinstance(tensor, torch.nn.Parameter):
@@ -161,40 +160,40 @@ class Restorer:
         return plain.requires_grad_(tensor.requires_grad)
 
     def count(self, size: int, where: str) -> None:
-        """Count bytes that are made of fewer in the file."""
+        """Add to the bytes that can be more than those of the file; raise above ``MAX_ARRAY_BYTES``."""
         self.array_bytes += size
         if self.array_bytes > MAX_ARRAY_BYTES:
             raise reject(f'{where}: arrays and expanded tensors are larger than {MAX_ARRAY_BYTES:,} bytes')
 
 
 def is_built(value: Any) -> bool:
-    """Tell whether a value is one that ``restore`` makes and no pickle can: content may be restored twice."""
+    """Return whether a value is an object of ``restore``, which no pickle can create: content may be restored twice."""
     return type(value) in (np.ndarray, HistoryBuffer) or isinstance(value, np.generic) or is_method(value)
 
 
 def is_method(value: Any) -> bool:
-    """Tell whether a value is one of the methods that mmengine's checkpoints refer to."""
+    """Return whether a value is one of the methods that mmengine's checkpoints refer to."""
     return any(value is each for each in METHODS)
 
 
 def shown_key(key: Any) -> str:
-    """Return a key for a message; of containers the type only, because a small file can hold a very long one."""
+    """Return a key for a message, or its type if its text could be very long."""
     if isinstance(key, str):
         return repr(key[:MAX_SHOWN])
     return str(key) if type(key) is int and abs(key) < 1 << 64 else f'a {type(key).__name__}'
 
 
 def restore(content: Any) -> Any:
-    """Return a loaded checkpoint with plain containers and the objects that it stands for.
+    """Return a loaded checkpoint with plain containers and the objects of its records.
 
     Raises:
-        pickle.UnpicklingError: it holds anything else; the message says where.
+        pickle.UnpicklingError: it contains other objects; the message has their position.
     """
     return Restorer()(content)
 
 
 def fills_its_memory(tensor: torch.Tensor) -> bool:
-    """Tell whether a tensor's elements lie one behind another, in whatever order of its dimensions."""
+    """Return whether a tensor's elements are contiguous in memory, in any order of its dimensions."""
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1 and stride != expected:
@@ -204,7 +203,7 @@ def fills_its_memory(tensor: torch.Tensor) -> bool:
 
 
 def versions_of(metadata: Any) -> OrderedDict[str, dict[str, int]]:
-    """Return a state dict's metadata: the version of each module's layout, which is all that loading needs."""
+    """Return the version of each module in a state dict's metadata, which loading needs."""
     found: OrderedDict[str, dict[str, int]] = OrderedDict()
     for name, each in dict.items(metadata) if type(metadata) in (dict, OrderedDict) else ():
         version = dict.get(each, 'version') if type(each) in (dict, OrderedDict) else None
@@ -214,7 +213,7 @@ def versions_of(metadata: Any) -> OrderedDict[str, dict[str, int]]:
 
 
 def dtype_of(record: Any, where: str) -> np.dtype:
-    """Return a numeric dtype from its record: ``dtype('f8', False, True)`` with the state ``(3, '<', ...)``."""
+    """Return a numeric dtype from a record of ``dtype('f8', False, True)`` with the state ``(3, '<', ...)``."""
     code = record.args[0] if isinstance(record, Dtype) and record.args else None
     if not isinstance(code, str) or not DTYPE_CODE.fullmatch(code):
         raise reject(f'{where}: an array of {shown_key(code)} is not an array of numbers')
@@ -229,7 +228,7 @@ def dtype_of(record: Any, where: str) -> np.dtype:
 
 
 def array_of(state: Any, where: str) -> np.ndarray:
-    """Return an array from numpy's own state ``(version, shape, dtype, column-major, bytes)``, its size checked."""
+    """Return an array from numpy's state ``(version, shape, dtype, column-major, bytes)``, with checks of its size."""
     if not isinstance(state, tuple) or len(state) != 5:
         raise reject(f'{where}: an array has no shape, dtype and bytes')
     _, shape, dtype, column_major, data = state
@@ -256,20 +255,20 @@ def history_of(state: Any, where: str) -> HistoryBuffer:
 
 
 def attribute_of(record: Record, where: str) -> Callable:
-    """Return the method that ``getattr(class, name)`` names, of the few that mmengine's checkpoints name."""
+    """Return the method of ``getattr(class, name)``, if it is one of mmengine's checkpoints."""
     owner, name = record.args if len(record.args) == 2 else (None, None)
     if (owner is History or isinstance(owner, History)) and name in STATISTICS:
         return getattr(HistoryBuffer, name)
     if owner is OneCycle and name in ANNEALING:
         return getattr(OneCycleParamScheduler, name)
-    raise reject(f'{where} asks for the attribute {shown_key(name)}; nothing in the checkpoint was run')
+    raise reject(f'{where} asks for the attribute {shown_key(name)}; no code in the checkpoint was run')
 
 
 def unpack(value: Mapping[str, Any], where: str) -> Any:
-    """Return the object that ``pack`` has written as a dictionary."""
+    """Return the object of a dictionary written by ``pack``."""
     kind = value[KIND]
     if kind == 'ndarray' and isinstance(value.get('values'), torch.Tensor):
-        # A run loads its checkpoint onto its own device.
+        # The tensor may have been loaded to a GPU.
         return value['values'].detach().cpu().numpy()
     if kind == 'HistoryBuffer':
         return history_of({'_log_history': value.get('log'), '_count_history': value.get('count'),
@@ -280,17 +279,17 @@ def unpack(value: Mapping[str, Any], where: str) -> Any:
 
 
 def pack(value: Any, where: str = 'the checkpoint', done: dict[int, tuple[Any, Any]] | None = None) -> Any:
-    """Return plain values and tensors for a checkpoint's content, which is left as it is.
+    """Return a checkpoint's content as plain values and tensors; the content is not changed.
 
-    Log histories and numpy's arrays are written as tensors, its scalars as numbers.
+    Log histories and numpy arrays are converted to tensors, numpy scalars to numbers.
 
     Args:
         value: the content.
-        where: its place, for messages.
-        done: what was packed already, by id: containers that occur several times stay shared.
+        where: its position in the checkpoint, for messages.
+        done: id -> packed value, so that shared containers stay shared.
 
     Raises:
-        TypeError: there is something that has no plain form; the message says where.
+        TypeError: a value has no plain form; the message has its position.
     """
     done = {} if done is None else done
     if id(value) not in done:
@@ -327,9 +326,9 @@ def pack_one(value: Any, where: str, done: dict[int, tuple[Any, Any]]) -> Any:
         base = next(each for each in (list, tuple, set, frozenset) if isinstance(value, each))
         packed = [pack(each, f'{where}[{index}]', done) for index, each in enumerate(value)]
         return set(packed) if base is frozenset else base(packed)
-    # Subclasses, an enumeration of numbers among them.
+    # Subclasses, such as IntEnum.
     found: Any = next((plain for plain in (int, float, str, bytes) if isinstance(value, plain)), None)
     if found is not None:
         return found(value)
     raise InputTypeError(f'{where} is a {kind.__module__}.{kind.__qualname__}, which has no plain form: a checkpoint '
-                         'may hold numbers, texts, lists, dictionaries, arrays and tensors')
+                         'may contain numbers, strings, lists, dictionaries, arrays and tensors')

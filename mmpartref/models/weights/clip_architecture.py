@@ -1,4 +1,4 @@
-"""Read a CLIP's architecture from its weights."""
+"""Infer a CLIP's architecture from its weights."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 from mmpartref.errors import WeightsError
 
-# Attention heads are 64 wide in every CLIP; the weights do not tell.
+# Channels of an attention head in every CLIP, which the weights do not contain.
 HEAD_WIDTH = 64
 # (kind, stage depths or layers, width, patch or grid, embedding) -> the name OpenAI published it under.
 KNOWN = {
@@ -24,12 +24,12 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class CLIPArchitecture:
-    """What is needed to build the two towers.
+    """Configs of CLIP's image and text encoder.
 
     Attributes:
-        name: as OpenAI published it ('RN50'), or a description where it is none of theirs.
+        name: of OpenAI's publication ('RN50'), or a description for other CLIPs.
         backbone: config of the image encoder.
-        text_encoder: config of the text encoder, ``word_length`` left to the caller.
+        text_encoder: config of the text encoder, without ``word_length``.
     """
     name: str
     backbone: dict[str, Any]
@@ -37,15 +37,15 @@ class CLIPArchitecture:
 
 
 def _count(state: Mapping[str, torch.Tensor], prefix: str) -> int:
-    """Return how many numbered children stand behind a prefix."""
+    """Return the number of numbered children with a prefix."""
     return len({name[len(prefix):].split('.')[0] for name in state if name.startswith(prefix)})
 
 
 def read_architecture(state: Mapping[str, torch.Tensor]) -> CLIPArchitecture:
-    """Read the architecture from weights under OpenAI's names.
+    """Infer the architecture from weights with OpenAI's names.
 
     Raises:
-        WeightsError: they do not hold together as a CLIP.
+        WeightsError: a weight is missing, or the position table is not a square.
     """
     try:
         embed = state['text_projection'].shape[1]
@@ -62,7 +62,7 @@ def read_architecture(state: Mapping[str, torch.Tensor]) -> CLIPArchitecture:
         backbone, key = _read_vit(state) if 'visual.proj' in state else _read_resnet(state)
     except KeyError as error:
         raise WeightsError(f'these CLIP weights lack {error}, so their architecture cannot be read') from error
-    name = KNOWN.get(key, f'a CLIP of its own: {key[0]}, depth {key[1]}, width {key[2]}, embedding {key[4]}')
+    name = KNOWN.get(key, f'custom {key[0]}, depth {key[1]}, width {key[2]}, embedding {key[4]}')
     return CLIPArchitecture(name, backbone, text)
 
 
@@ -71,14 +71,8 @@ def _read_resnet(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], tup
     width = state['visual.conv3.weight'].shape[0]
     grid = _grid(state['visual.attnpool.positional_embedding'])
     embed = state['visual.attnpool.c_proj.weight'].shape[0]
-    config = {
-        'type': 'CLIPResNet',
-        'layers': layers,
-        'width': width,
-        'embed_channels': embed,
-        'num_heads': max(1, width * 32 // HEAD_WIDTH),
-        'pretrain_grid': grid
-    }
+    config = dict(type='CLIPResNet', layers=layers, width=width, embed_channels=embed,
+                  num_heads=max(1, width * 32 // HEAD_WIDTH), pretrain_grid=grid)
     return config, ('resnet', layers, width, grid, embed)
 
 
@@ -86,20 +80,14 @@ def _read_vit(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], tuple]
     width, _, patch, _ = state['visual.conv1.weight'].shape
     layers = _count(state, 'visual.transformer.resblocks.')
     embed = state['visual.proj'].shape[1]
-    config = {
-        'type': 'CLIPVisionTransformer',
-        'patch_size': patch,
-        'width': width,
-        'layers': layers,
-        'num_heads': max(1, width // HEAD_WIDTH),
-        'embed_channels': embed,
-        'pretrain_grid': _grid(state['visual.positional_embedding'])
-    }
+    config = dict(type='CLIPVisionTransformer', patch_size=patch, width=width, layers=layers,
+                  num_heads=max(1, width // HEAD_WIDTH), embed_channels=embed,
+                  pretrain_grid=_grid(state['visual.positional_embedding']))
     return config, ('vit', layers, width, patch, embed)
 
 
 def _grid(positions: torch.Tensor) -> int:
-    """Return the side of the square that a position table (1 + side * side, C) covers."""
+    """Return the side of the square grid of a position table (1 + side * side, C)."""
     side = round((positions.shape[0] - 1)**0.5)
     if side * side + 1 != positions.shape[0]:
         raise WeightsError(f'a position table of {positions.shape[0]} rows covers no square and a class token')

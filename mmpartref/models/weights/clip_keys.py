@@ -1,4 +1,4 @@
-"""CLIP weights from three families of checkpoints, under OpenAI's names."""
+"""Rename CLIP weights of open_clip and Hugging Face to OpenAI's names."""
 import re
 from collections.abc import Mapping
 
@@ -6,9 +6,9 @@ import torch
 
 from mmpartref.errors import WeightsError
 
-# Buffers and numbers that are no weights: OpenAI's archives and open_clip's state dicts carry them along.
+# Buffers and numbers in OpenAI's archives and open_clip's state dicts.
 NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size', 'attn_mask', 'position_ids')
-# Hugging Face's names of a transformer layer's parts, and OpenAI's.
+# Prefixes inside a transformer layer: Hugging Face's, OpenAI's.
 HF_LAYER = (
     ('layer_norm1.', 'ln_1.'),
     ('layer_norm2.', 'ln_2.'),
@@ -16,8 +16,7 @@ HF_LAYER = (
     ('mlp.fc2.', 'mlp.c_proj.'),
     ('self_attn.out_proj.', 'attn.out_proj.'),
 )
-HF_TOWERS = (('text_model.encoder.layers.', 'transformer.resblocks.'),
-             ('vision_model.encoder.layers.', 'visual.transformer.resblocks.'))
+HF_TOWERS = {'text': '', 'vision': 'visual.'}
 HF_SINGLE = {
     'text_model.embeddings.token_embedding.weight': 'token_embedding.weight',
     'text_model.embeddings.position_embedding.weight': 'positional_embedding',
@@ -26,25 +25,25 @@ HF_SINGLE = {
     'vision_model.embeddings.class_embedding': 'visual.class_embedding',
     'vision_model.embeddings.patch_embedding.weight': 'visual.conv1.weight',
     'vision_model.embeddings.position_embedding.weight': 'visual.positional_embedding',
-    # The missing "e" is Hugging Face's own.
+    # pre_layrnorm is Hugging Face's spelling.
     'vision_model.pre_layrnorm.weight': 'visual.ln_pre.weight',
     'vision_model.pre_layrnorm.bias': 'visual.ln_pre.bias',
     'vision_model.post_layernorm.weight': 'visual.ln_post.weight',
     'vision_model.post_layernorm.bias': 'visual.ln_post.bias',
     'logit_scale': 'logit_scale',
 }
-# Stored as linear layers by Hugging Face, as right-hand matrices by OpenAI.
+# Linear layers in Hugging Face's checkpoints, matrices applied from the right in OpenAI's.
 HF_TRANSPOSED = {'text_projection.weight': 'text_projection', 'visual_projection.weight': 'visual.proj'}
 
 
 def to_openai(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return CLIP weights under OpenAI's names, whichever family they come from.
+    """Return CLIP weights with OpenAI's names.
 
-    Known are OpenAI's own state dicts, open_clip's (the same names, the text tower possibly under ``text.``) and
-    Hugging Face's ``CLIPModel`` (separate query, key and value; transposed projections).
+    Sources: state dicts of OpenAI, of open_clip (the same names, possibly with ``text.``) and of Hugging Face's
+    ``CLIPModel`` (separate query, key and value; transposed projections).
 
     Raises:
-        WeightsError: the names are of no known family.
+        WeightsError: the names belong to none of these.
     """
     state = {name: value for name, value in state.items() if name.rsplit('.', 1)[-1] not in NO_WEIGHTS}
     if any(name.startswith('text_model.') for name in state):
@@ -67,29 +66,19 @@ def _from_hugging_face(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
         if name in HF_TRANSPOSED:
             renamed[HF_TRANSPOSED[name]] = value.T.contiguous()
             continue
-        base, part = _split_layer(name)
-        qkv = re.fullmatch(r'self_attn\.([qkv])_proj\.(weight|bias)', part)
-        if qkv:
-            joined.setdefault(f'{base}attn.in_proj_{qkv.group(2)}', {})[qkv.group(1)] = value
+        found = re.fullmatch(r'(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)', name)
+        if not found:
+            raise WeightsError(f"'{name}' is no weight of Hugging Face's CLIPModel")
+        base, part = f'{HF_TOWERS[found[1]]}transformer.resblocks.{found[2]}.', found[3]
+        if qkv := re.fullmatch(r'self_attn\.([qkv])_proj\.(weight|bias)', part):
+            joined.setdefault(f'{base}attn.in_proj_{qkv[2]}', {})[qkv[1]] = value
             continue
-        renamed[base + _rename_part(part, name)] = value
+        ours = next((new + part.removeprefix(old) for old, new in HF_LAYER if part.startswith(old)), None)
+        if ours is None:
+            raise WeightsError(f"'{name}' is no weight of Hugging Face's CLIPModel")
+        renamed[base + ours] = value
     for name, parts in joined.items():
         if parts.keys() != {'q', 'k', 'v'}:
             raise WeightsError(f"{name} is made of query, key and value, but only {sorted(parts)} are there")
         renamed[name] = torch.cat([parts[each] for each in 'qkv'])
     return renamed
-
-
-def _split_layer(name: str) -> tuple[str, str]:
-    for theirs, ours in HF_TOWERS:
-        found = re.match(re.escape(theirs) + r'(\d+)\.', name)
-        if found:
-            return f'{ours}{found.group(1)}.', name[found.end():]
-    raise WeightsError(f"'{name}' is no weight of Hugging Face's CLIPModel")
-
-
-def _rename_part(part: str, name: str) -> str:
-    for theirs, ours in HF_LAYER:
-        if part.startswith(theirs):
-            return ours + part.removeprefix(theirs)
-    raise WeightsError(f"'{name}' is no weight of Hugging Face's CLIPModel")

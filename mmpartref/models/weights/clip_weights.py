@@ -1,4 +1,4 @@
-"""CLIP checkpoints of every family, into our two towers."""
+"""Convert CLIP checkpoints of all formats to our image and text encoders."""
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from mmpartref.models.weights.clip_keys import to_openai
 from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.models.weights.state_files import read_tensors
 
-# CRIS adds the residual, so no CLIP has it; the temperature belongs to neither tower.
-MAY_LACK = ('attnpool.connect.', 'logit_scale')
+# The residual is CRIS's; a checkpoint of both encoders may lack the temperature.
+ALLOWED_MISSING = ('attnpool.connect.', 'logit_scale')
 TOWERS = ('backbone', 'text_encoder')
 
 
 def convert_clip(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], CLIPArchitecture]:
-    """Turn CLIP weights of any family (see ``to_openai``) into ours.
+    """Convert CLIP weights of any format (see ``to_openai``) to ours.
 
     Returns:
-        A ``CLIPModel``'s state dict in float32 (``backbone.*``, ``text_encoder.*``, ``logit_scale``) and the
-        architecture. ``connect``, which only CRIS has, is not in it.
+        The state dict of a ``CLIPModel`` in float32 (``backbone.*``, ``text_encoder.*``, ``logit_scale``), without
+        CRIS's ``connect``, and the architecture.
 
     Raises:
         WeightsError: a key is missing, unexpected or of another shape; all are listed.
@@ -31,11 +31,11 @@ def convert_clip(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Ten
     widths = [half['embed_channels'] for half in (architecture.backbone, architecture.text_encoder)]
     if widths[0] != widths[1]:
         raise WeightsError(f'the image encoder embeds in {widths[0]} channels but text_projection in {widths[1]}: '
-                           'these halves are of different CLIPs')
+                           'these encoders belong to different CLIPs')
     ours = {_rename(name): value.float() if value.is_floating_point() else value for name, value in openai.items()}
     with torch.device('meta'):
         wanted = build_clip(architecture).state_dict()
-    report = compare_keys(ours, wanted, may_lack=MAY_LACK)
+    report = compare_keys(ours, wanted, allow_missing=ALLOWED_MISSING)
     if report:
         raise WeightsError(f'these weights do not fit CLIP {architecture.name}:\n{report}')
     return ours, architecture
@@ -48,7 +48,7 @@ def _rename(name: str) -> str:
 
 
 def build_clip(architecture: CLIPArchitecture) -> CLIPModel:
-    """Build the classic CLIP of an architecture, with random weights."""
+    """Build a CLIP of an architecture, with random weights."""
     text_encoder = {**architecture.text_encoder, 'word_length': architecture.text_encoder['context_length']}
     return CLIPModel(backbone=architecture.backbone, text_encoder=text_encoder)
 
@@ -57,11 +57,11 @@ def load_clip(path: str | Path) -> CLIPModel:
     """Read a CLIP checkpoint, its architecture included, into a model in evaluation mode.
 
     Args:
-        path: one of OpenAI's archives, a state dict of any family, or what ``tools/convert_clip.py`` wrote.
+        path: one of OpenAI's archives, a state dict of any format, or an output of ``tools/convert_clip.py``.
 
     Raises:
-        MissingWeightsError: there is no such file.
-        WeightsError: it holds no CLIP.
+        MissingWeightsError: the file does not exist.
+        WeightsError: the file does not contain a CLIP.
     """
     ours, architecture = read_clip(path)
     model = build_clip(architecture)
@@ -70,7 +70,7 @@ def load_clip(path: str | Path) -> CLIPModel:
 
 
 def read_clip(path: str | Path) -> tuple[dict[str, torch.Tensor], CLIPArchitecture]:
-    """Read a CLIP checkpoint of any family, or an already converted one; see ``convert_clip``."""
+    """Read a CLIP checkpoint of any format, converted ones included; see ``convert_clip``."""
     state = read_tensors(path)
     if any(name.startswith('text_encoder.') for name in state):
         state = {_rename_back(name): value for name, value in state.items()}
@@ -86,8 +86,8 @@ def _rename_back(name: str) -> str:
     return name.removeprefix('text_encoder.')
 
 
-def describe(ours: Mapping[str, torch.Tensor], architecture: CLIPArchitecture) -> str:
-    """Say what ``convert_clip`` returned: the architecture, the entries of each half, and the configs that fit."""
+def describe_clip(ours: Mapping[str, torch.Tensor], architecture: CLIPArchitecture) -> str:
+    """Return a text with the architecture, the number of weights and the configs of a converted CLIP."""
 
     def config(values: Mapping[str, object]) -> str:
         return f'dict({", ".join(f"{key}={value!r}" for key, value in values.items())})'
@@ -95,10 +95,10 @@ def describe(ours: Mapping[str, torch.Tensor], architecture: CLIPArchitecture) -
     counts = {tower: sum(name.startswith(f'{tower}.') for name in ours) for tower in TOWERS}
     lines = [
         f'CLIP {architecture.name}: {counts["backbone"]} entries of the image encoder, {counts["text_encoder"]} of the '
-        f'text encoder, all fit; logit_scale {"kept" if "logit_scale" in ours else "not in the checkpoint"}',
+        f'text encoder, all fit; logit_scale {"included" if "logit_scale" in ours else "not in the checkpoint"}',
         f'backbone={config(architecture.backbone)}',
         f'text_encoder={config(architecture.text_encoder)}',
-        "activation is 'quick_gelu' unless the config says 'gelu', as most of open_clip's own trainings need: the "
-        'weights do not tell',
+        "activation is 'quick_gelu' by default; set 'gelu' for most models trained by open_clip: the weights do not "
+        'contain it',
     ]
     return '\n'.join(lines)

@@ -1,4 +1,4 @@
-"""The published CRIS checkpoint's names, and ours."""
+"""Rename weights between the published CRIS checkpoint and ours."""
 import re
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import torch
 
 from mmpartref.errors import WeightsError
 
-# Theirs, ours. '#' stands for a layer's number. The first rule that fits a name's beginning is taken.
+# Prefix of the published name, prefix of ours; '#' is the number of a layer. The first matching rule is used.
 RULES = (
     ('backbone.visual.', 'backbone.'),
     ('neck.txt_proj.0.', 'neck.sentence_proj.'),
@@ -34,10 +34,10 @@ RULES = (
     ('proj.vis.3.', 'decode_head.projector.conv2.'),
     ('proj.vis.4.', 'decode_head.projector.conv3.'),
     ('proj.txt.', 'decode_head.projector.kernel.'),
-    # Last, because theirs keeps the text encoder beside 'backbone.visual.'.
+    # Last, because it also matches 'backbone.visual.'.
     ('backbone.', 'text_encoder.'),
 )
-# CLIP's temperature: in every published checkpoint, used by no part of CRIS.
+# CLIP's temperature, in every published checkpoint and not used by CRIS.
 UNUSED = ('backbone.logit_scale', )
 
 
@@ -47,14 +47,14 @@ def _rename(name: str, rules: tuple[tuple[str, str], ...]) -> str:
         if found:
             number = found.group(1) if found.groups() else ''
             return target.replace('#', number) + name[found.end():]
-    raise WeightsError(f"'{name}' is no parameter of CRIS")
+    raise WeightsError(f"'{name}' is not a parameter of CRIS")
 
 
 def from_published(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename a published checkpoint's weights to ours; ``logit_scale`` is left out.
+    """Rename a published checkpoint's weights to ours, without ``logit_scale``.
 
     Raises:
-        WeightsError: a name is not CRIS's.
+        WeightsError: a name is not a parameter of CRIS.
     """
     return {_rename(name, RULES): value for name, value in state.items() if name not in UNUSED}
 
@@ -64,11 +64,11 @@ def to_published(state: Mapping[str, torch.Tensor], logit_scale: torch.Tensor | 
 
     Args:
         state: a ``ReferringSegmentor``'s state dict.
-        logit_scale: CLIP's temperature for the entry CRIS carries along; default CLIP's initial ``log(1 / 0.07)``.
+        logit_scale: CLIP's temperature, an unused entry of the checkpoint; default CLIP's initial ``log(1 / 0.07)``.
     """
-    # Ours has the image encoder under 'backbone.', so that rule must come last this way round.
-    backwards = tuple((ours, theirs) for theirs, ours in sorted(RULES, key=lambda rule: rule[1] == 'backbone.'))
-    renamed = {_rename(name, backwards): value for name, value in state.items()}
+    # The rule of the image encoder, 'backbone.' in our names, comes last.
+    reverse = tuple((ours, theirs) for theirs, ours in sorted(RULES, key=lambda rule: rule[1] == 'backbone.'))
+    renamed = {_rename(name, reverse): value for name, value in state.items()}
     if logit_scale is None:
         logit_scale = torch.tensor(1 / 0.07).log()
     return {UNUSED[0]: logit_scale, **renamed}

@@ -1,4 +1,4 @@
-"""The published CRIS checkpoints, into our models and back."""
+"""Convert published CRIS checkpoints to our models and back."""
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,19 +10,19 @@ from mmpartref.models.weights.cris_keys import from_published, to_published
 from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.registry import MODELS
 
-# The published configurations use 8 heads and 17 words; the weights do not tell.
+# Of the published configurations; the weights do not contain them.
 NUM_HEADS = 8
 WORD_LENGTH = 17
 
 
 def read_model_config(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], CLIPArchitecture]:
-    """Read the config of the ``ReferringSegmentor`` that published weights belong to, and the CLIP inside.
+    """Infer the config of the ``ReferringSegmentor`` and the architecture of its CLIP from published weights.
 
     Args:
         state: a published state dict, without ``module.``.
 
     Raises:
-        WeightsError: parts are missing that the architecture is read from.
+        WeightsError: weights that determine the architecture are missing.
     """
     prefix = 'backbone.'
     clip = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -37,38 +37,29 @@ def read_model_config(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any]
     except KeyError as error:
         raise WeightsError(f'these are no CRIS weights: {error} is missing') from error
     layers = {name.split('.')[2] for name in state if name.startswith('decoder.layers.')}
-    config = {
-        'type': 'ReferringSegmentor',
-        'backbone': architecture.backbone,
-        'text_encoder': {**architecture.text_encoder, 'word_length': WORD_LENGTH},
-        'neck': {
-            'type': 'CRISNeck',
-            'in_channels': (c3, c4, c5),
-            'sentence_channels': sentence,
-            'out_channels': (low, mid, high)
-        },
-        'decode_head': {
-            'type': 'VisionLanguageDecodeHead',
-            'in_channels': mid,
-            'word_channels': words,
-            'sentence_channels': sentence,
-            'num_layers': len(layers),
-            'num_heads': NUM_HEADS,
-            'feedforward_channels': feedforward,
-            'loss': {
-                'type': 'TextToPixelContrastiveLoss'
-            }
-        },
-        'decode': 'cris',
-    }
+    config = dict(
+        type='ReferringSegmentor',
+        backbone=architecture.backbone,
+        text_encoder=dict(architecture.text_encoder, word_length=WORD_LENGTH),
+        neck=dict(type='CRISNeck', in_channels=(c3, c4, c5), sentence_channels=sentence, out_channels=(low, mid, high)),
+        decode_head=dict(
+            type='VisionLanguageDecodeHead',
+            in_channels=mid,
+            word_channels=words,
+            sentence_channels=sentence,
+            num_layers=len(layers),
+            num_heads=NUM_HEADS,
+            feedforward_channels=feedforward,
+            loss=dict(type='TextToPixelContrastiveLoss')),
+        decode='cris')
     return config, architecture
 
 
 def convert_cris(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
-    """Turn published weights into ours.
+    """Convert published weights to ours.
 
     Returns:
-        Our state dict, the config of the model it fits, and the name of the CLIP inside.
+        The state dict, the config of its model, and the name of its CLIP.
 
     Raises:
         WeightsError: a key is missing, unexpected or of another shape; all are listed.
@@ -85,16 +76,14 @@ def convert_cris(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Ten
 
 def revert_cris(state: Mapping[str, torch.Tensor],
                 logit_scale: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-    """Turn our weights into a published state dict.
+    """Convert our weights to a published state dict.
 
     Raises:
-        WeightsError: the result would not load back to what it came from.
+        WeightsError: converting the result back does not give the same keys.
     """
     published = to_published(state, logit_scale)
     again = convert_cris(published)[0]
     report = compare_keys(again, state)
     if report:
-        raise WeightsError(f'these weights do not come from CRIS:\n{report}')
+        raise WeightsError(f'these weights are not those of a CRIS model:\n{report}')
     return published
-
-

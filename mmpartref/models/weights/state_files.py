@@ -1,4 +1,4 @@
-"""Read tensors from files without running what the files say."""
+"""Read weights files without executing code from them, and write checkpoints."""
 import os
 import pickle
 import re
@@ -7,39 +7,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import load_from_local
 
 from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
+from mmpartref.models.weights.archives import locate_url
 from mmpartref.models.weights.checkpoint_content import Restorer, restore
 from mmpartref.models.weights.torchscript import is_torchscript, read_torchscript
 from mmpartref.models.weights.zip_archives import MAX_COMPRESSED, check_archive_size, starts_as_archive
 
-# Characters of a library's own complaint that a sentence repeats.
-MOST_SHOWN = 200
-# Where training codes keep the weights inside a checkpoint.
+# Characters of another library's error message that are repeated in ours.
+MAX_SHOWN = 200
+# Keys of the weights inside a checkpoint.
 WRAPPERS = ('state_dict', 'model', 'module')
 
 
-def expand_path(path: str | Path) -> Path:
-    """Return a path with ``~`` and ``$VARIABLES`` expanded."""
-    return Path(os.path.expandvars(str(path))).expanduser()
-
-
 def read_tensors(path: str | Path, *, wrappers: Sequence[str] = WRAPPERS) -> dict[str, torch.Tensor]:
-    """Return the tensors of a weights file by name, on the CPU, in the precision they are stored in.
+    """Return the tensors of a weights file by name, on the CPU, in their stored precision.
 
-    Understood are pickled state dicts and checkpoints (``torch.save``; loaded with ``weights_only``), TorchScript
-    archives as OpenAI publishes CLIP (read for their tensors, their code is never loaded) and ``.safetensors``. A
-    leading ``module.`` of every name, left by data-parallel training, is dropped.
+    Formats: pickled state dicts and checkpoints (``torch.save``; loaded with ``weights_only``), TorchScript archives
+    such as OpenAI's CLIP (read without loading their code) and ``.safetensors``. A prefix ``module.`` of all names,
+    from data-parallel training, is removed.
 
     Args:
         path: the file.
-        wrappers: keys under which a checkpoint may hold the state dict; the first that does is taken.
+        wrappers: keys that a checkpoint may have its state dict under; the first match is used.
 
     Raises:
-        MissingWeightsError: there is no such file.
-        WeightsError: it holds no state dict, is damaged, or asks to run code.
+        MissingWeightsError: the file does not exist.
+        WeightsError: it contains no state dict, is damaged, or contains code.
     """
     path = Path(path)
     if not path.is_file():
@@ -52,8 +50,8 @@ def read_tensors(path: str | Path, *, wrappers: Sequence[str] = WRAPPERS) -> dic
         content = read_checkpoint(path)
     state = _find_state_dict(content, wrappers)
     if not state:
-        raise WeightsError(f'{path} holds no state dict: expected names mapped to tensors, at the top or under one of '
-                           f'{tuple(wrappers)}')
+        raise WeightsError(f'{path} holds no state dict: give a file that maps names to tensors, at the top level or '
+                           f'under one of {tuple(wrappers)}')
     if all(name.startswith('module.') for name in state):
         state = {name.removeprefix('module.'): value for name, value in state.items()}
     return state
@@ -68,22 +66,22 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f'{path} is damaged or no safetensors file ({in_words(error)})') from error
+        raise WeightsError(f'{path} is damaged or not a safetensors file ({describe_error(error)})') from error
 
 
 def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool = False) -> Any:
-    """Return what a pickled checkpoint holds: plain values, tensors, and mmengine's log history and schedules.
+    """Return the content of a pickled checkpoint: plain values, tensors, and mmengine's log history and schedules.
 
-    Nothing that the file asks for is run: see ``allowed_types``.
+    No code of the file is executed; see ``allowed_types``.
 
     Args:
-        path: the file, as ``torch.save`` writes it, or its older formats.
+        path: a file of ``torch.save``, in its current or older formats.
         map_location: as in ``torch.load``.
-        mmap: leave the tensors on the disk until they are used, where the format allows it.
+        mmap: map the tensors instead of reading them, where the format allows it.
 
     Raises:
-        MissingWeightsError: it does not exist or is not a plain file.
-        WeightsError: it is damaged, not a checkpoint, or asks for more than that.
+        MissingWeightsError: the path does not exist or is not a regular file.
+        WeightsError: the file is damaged, not a checkpoint, or contains other objects.
     """
     path = Path(path)
     if not path.is_file():
@@ -99,21 +97,43 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     except WeightsError as error:
         raise WeightsError(f'{path} was not loaded: {error}') from error
     except pickle.UnpicklingError as error:
-        # torch's own advice, to load it without the check, is the last thing to do.
-        asked = re.search(r'GLOBAL ([\w.]+)', str(error))
-        what = f'it asks for {asked[1]}' if asked else in_words(error)
+        # Without torch's message, which advises loading with weights_only=False.
+        named = re.search(r'GLOBAL ([\w.]+)', str(error))
+        what = f'it asks for {named[1]}' if named else describe_error(error)
         raise WeightsError(f'{path} was not loaded: it is not a checkpoint, or asks for more than tensors ({what}); '
-                           'nothing in it was run') from error
+                           'no code in it was run') from error
     except Exception as error:
-        # Bytes that are no pickle trip torch's reader in many ways (KeyError, AssertionError, RuntimeError, ...).
-        raise WeightsError(f'{path} is no checkpoint, damaged or cut short ({in_words(error)})') from error
+        # torch raises KeyError, AssertionError, RuntimeError, ... for bytes that are not a pickle.
+        raise WeightsError(f'{path} is no checkpoint, damaged or truncated ({describe_error(error)})') from error
+
+
+def load_checkpoint(source: str, map_location: Any = 'cpu') -> Any:
+    """Return the state dict or checkpoint of a path, a URL, or another address of mmengine's ``CheckpointLoader``.
+
+    Args:
+        source: ``epoch_1.pth``, a URL (see ``locate_url``), ``torchvision://resnet50``, ...
+        map_location: as in ``torch.load``.
+
+    Raises:
+        WeightsError: as in ``read_checkpoint``, or the content is not a dictionary.
+    """
+    if source.startswith(('http://', 'https://')):
+        content = read_checkpoint(locate_url(source), map_location)
+    elif CheckpointLoader._get_checkpoint_loader(source) is load_from_local:
+        content = read_checkpoint(os.path.expanduser(source), map_location)
+    else:
+        with mmengine_checkpoints_allowed():
+            content = restore(CheckpointLoader.load_checkpoint(source, map_location))
+    if not isinstance(content, Mapping):
+        raise WeightsError(f'{source} holds a {type(content).__name__} and not a state dict; give a checkpoint')
+    return content
 
 
 def check_storages(path: Path) -> None:
-    """Compare the tensors of an archive with its size, while they are still in the file.
+    """Compare the size of an archive's tensors with the size of the file, before they are read into memory.
 
     Raises:
-        WeightsError: one file in the archive is read under many names, which torch's reader takes for the same.
+        WeightsError: the tensors are larger, because torch's reader finds one file of the archive under many names.
     """
     with mmengine_checkpoints_allowed():
         content = torch.load(path, 'cpu', weights_only=True, mmap=True)
@@ -124,10 +144,10 @@ def check_storages(path: Path) -> None:
         raise WeightsError(f'the tensors in its {size:,} bytes have {inside:,}')
 
 
-def in_words(error: Exception) -> str:
-    """Return an error's type and first line; bytes of a damaged file that got into it are left out."""
+def describe_error(error: Exception) -> str:
+    """Return an error's type and the first line of its message, without unprintable bytes of a damaged file."""
     first = (str(error).splitlines() or [''])[0]
-    return f'{type(error).__name__}: {"".join(filter(str.isprintable, first))[:MOST_SHOWN]}'
+    return f'{type(error).__name__}: {"".join(filter(str.isprintable, first))[:MAX_SHOWN]}'
 
 
 def _find_state_dict(content: Any, wrappers: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -149,10 +169,10 @@ def _read_archive(path: Path) -> dict[str, torch.Tensor]:
     except WeightsError as error:
         raise WeightsError(f'{path} was not loaded: {error}') from error
     except Exception as error:  # as in read_checkpoint
-        raise WeightsError(f'{path} is damaged or not a TorchScript archive ({in_words(error)})') from error
+        raise WeightsError(f'{path} is damaged or not a TorchScript archive ({describe_error(error)})') from error
 
 
 def write_checkpoint(state: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    """Write ``{'state_dict': state}``; an older file is replaced only once the new one is complete."""
+    """Write ``{'state_dict': state}`` atomically."""
     with atomic_write(path) as unfinished, unfinished.open('wb') as file:
         torch.save({'state_dict': dict(state)}, file)

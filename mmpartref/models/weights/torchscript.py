@@ -1,7 +1,7 @@
-"""Read the tensors of a TorchScript archive; its code is never loaded.
+"""Read the tensors of a TorchScript archive, the format of OpenAI's CLIP, without loading its code.
 
-OpenAI publishes CLIP so. The archive's pickle is a tree of modules. All that it names becomes a ``Record``, which
-stores what it is given; the tensors are made from the records afterwards.
+The archive's pickle is a tree of modules. Its objects are unpickled as ``Record``, and the tensors are built from the
+records.
 """
 import io
 import pickle
@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from mmpartref.errors import WeightsError
-from mmpartref.models.weights.allowed_types import Record
+from mmpartref.models.weights.allowed_types import Record, record
 from mmpartref.models.weights.zip_archives import check_archive_size
 
-# Modules inside one another; CLIP's ViT-L/14 has 6.
+# Nesting depth of modules; CLIP's ViT-L/14 has 6.
 MAX_DEPTH = 100
-# Modules of a tree, shared ones at each of their places.
+# Modules of a tree, shared modules counted at each occurrence.
 MAX_MODULES = 100_000
 
 STORAGE_DTYPES = {
@@ -27,34 +27,20 @@ STORAGE_DTYPES = {
 }
 
 
-class Module(Record, path='__torch__'):
-    """A module: its attributes as state."""
-    __slots__ = ()
-
-
-class Tensor(Record, path='torch._utils._rebuild_tensor_v2'):
-    """A tensor: storage, offset, size, stride."""
-    __slots__ = ()
-
-
-class Other(Record, path='torch.jit._pickle'):
-    """A list of numbers, or the dictionary of a tensor's hooks; not used."""
-    __slots__ = ()
-
-
-class Storage(Record, path='storage'):
-    """Elements of a tensor: key, dtype and number as arguments."""
-    __slots__ = ()
+Module = record('__torch__')  # with its attributes as state
+Tensor = record('torch._utils._rebuild_tensor_v2')  # of storage, offset, size and stride
+Other = record('torch.jit._pickle')  # list of numbers or dictionary of hooks, which are not used
+Storage = record('storage')  # of key, dtype and number of elements
 
 
 class ArchiveUnpickler(pickle._Unpickler):
     """Unpickle a TorchScript module tree into records.
 
-    The one in Python: its memo is a dictionary, where that in C makes room up to the highest index of a pickle.
+    Based on the Python implementation, whose memo is a dictionary; that in C allocates up to the highest index.
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the record class for a name, or raise for all others."""
+        """Return the record class of a name; raise a WeightsError for names that no tensor needs."""
         if module.split('.')[0] == '__torch__':
             return Module
         if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
@@ -66,8 +52,8 @@ class ArchiveUnpickler(pickle._Unpickler):
             return STORAGE_DTYPES[name]
         raise WeightsError(f'a TorchScript archive asks for {module}.{name}, which holds no tensor')
 
-    def persistent_load(self, pid: Any) -> Storage:
-        """Return the record of a storage."""
+    def persistent_load(self, pid: Any) -> Record:
+        """Return the record of a storage, with checks of its arguments."""
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != 'storage':
             raise WeightsError('a TorchScript archive holds an unknown kind of object')
         _, dtype, key, _, count = pid
@@ -77,25 +63,25 @@ class ArchiveUnpickler(pickle._Unpickler):
 
 
 class TensorReader:
-    """Make the tensors of a module tree.
+    """Build the tensors of a module tree.
 
     Args:
         archive: the open archive.
-        root: its folder.
+        root: top folder inside the archive.
     """
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         self.archive = archive
         self.root = root
         self.storages: dict[str, torch.Tensor] = {}
-        self.above: list[Module] = []
+        self.above: list[Record] = []
         self.visits = 0
 
-    def walk(self, module: Module, prefix: str = '') -> dict[str, torch.Tensor]:
-        """Return the tensors of a module and those inside it, by their dotted names.
+    def walk(self, module: Record, prefix: str = '') -> dict[str, torch.Tensor]:
+        """Return the tensors of a module and its submodules by dotted name.
 
         Raises:
-            WeightsError: a module contains itself, or the tree is too deep.
+            WeightsError: a module contains itself, or the tree is too deep or too large.
         """
         if any(module is each for each in self.above):
             raise WeightsError(f"its module '{prefix.rstrip('.')[:80]}' contains itself")
@@ -114,8 +100,8 @@ class TensorReader:
         self.above.pop()
         return found
 
-    def tensor(self, record: Tensor) -> torch.Tensor:
-        """Return a tensor from the arguments of ``_rebuild_tensor_v2``."""
+    def tensor(self, record: Record) -> torch.Tensor:
+        """Return the tensor of a record, with checks against its storage."""
         storage, offset, size, stride = record.args[:4]
         if not isinstance(storage, Storage):
             raise WeightsError('one of its tensors has no storage')
@@ -136,23 +122,23 @@ class TensorReader:
 
 
 def is_torchscript(path: Path) -> bool:
-    """Tell whether a file is a zip archive with TorchScript's ``constants.pkl``."""
+    """Return whether a file is a zip archive with TorchScript's ``constants.pkl``."""
     if not zipfile.is_zipfile(path):
         return False
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError):
-        return False  # torch says what is wrong with it
+        return False  # torch.load raises an error for it
     with archive:
         return any(name.endswith('/constants.pkl') for name in archive.namelist())
 
 
 def read_torchscript(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of an archive by their dotted names, on the CPU.
+    """Return the tensors of an archive by dotted name, on the CPU.
 
     Raises:
-        WeightsError: it asks for more than tensors, contains itself or is compressed.
-        Exception: of many kinds, where it is damaged.
+        WeightsError: the archive contains other objects, contains itself or is compressed.
+        Exception: of many types, if the archive is damaged.
     """
     check_archive_size(path)
     with zipfile.ZipFile(path) as archive:

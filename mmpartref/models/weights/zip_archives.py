@@ -1,4 +1,4 @@
-"""Check a zip archive, as torch writes its files, before anything in it is read into memory."""
+"""Checks of zip archives in torch's format, before their content is read into memory."""
 import re
 import struct
 import zipfile
@@ -7,28 +7,28 @@ from typing import Any, BinaryIO
 
 from mmpartref.errors import WeightsError
 
-# The extra field of a zip archive that gives a file a second name, which some readers use and torch's does not.
+# Extra field of a zip archive with a second name of a file, which some readers use and torch's does not.
 UNICODE_PATH = 0x7075
-# Names of the tensors' files, as torch writes them. Digits only: torch's reader does not tell capital from small
-# letters, so that one file could be read under many names.
+# Names of tensor files as torch writes them. With letters one file could be read under many names, because torch's
+# reader is not case-sensitive.
 DATA_NAME = re.compile(r'[^/]+/data/\d+')
-# Bytes that an archive may hold beyond its own size: torch compresses no tensors.
+# Bytes of content allowed in excess of the archive's size, since torch does not compress tensors.
 MAX_COMPRESSED = 64 << 20
 
 
 def starts_as_archive(path: Path) -> bool:
-    """Tell whether torch takes a file for a zip archive: by its first bytes."""
+    """Return whether a file starts as a zip archive, which is how torch detects one."""
     with path.open('rb') as file:
         return file.read(4) == b'PK\x03\x04'
 
 
 def directory_is_at_end(file: BinaryIO, end: list[Any], size: int) -> bool:
-    """Tell whether a zip archive's directory lies right before its end record, and that at the end of the file.
+    """Return whether a zip archive's directory is directly before its end record, and that at the end of the file.
 
     Args:
         file: the open file.
-        end: the end record as zipfile reads it: ..., size and offset of the directory at 5 and 6, own place at 9.
-        size: of the file.
+        end: zipfile's end record, with the directory's size at 5, its offset at 6 and the record's offset at 9.
+        size: of the file in bytes.
     """
     place = end[9]
     if place + 22 != size:
@@ -36,7 +36,7 @@ def directory_is_at_end(file: BinaryIO, end: list[Any], size: int) -> bool:
     file.seek(max(place - 20, 0))
     locator = file.read(20)
     if locator.startswith(b'PK\x06\x07'):
-        # Of 64-bit archives: the locator names the place of a second end record, which lies before it.
+        # 64-bit archives: the locator has the offset of a second end record, which is before it.
         place -= 20 + 56
         if struct.unpack('<Q', locator[8:16])[0] != place:
             return False
@@ -44,7 +44,7 @@ def directory_is_at_end(file: BinaryIO, end: list[Any], size: int) -> bool:
 
 
 def extra_fields(extra: bytes) -> set[int]:
-    """Return the identifiers of the extra fields of a file in a zip archive."""
+    """Return the identifiers in the extra field of a file in a zip archive."""
     found = set()
     while len(extra) >= 4:
         kind, size = struct.unpack('<HH', extra[:4])
@@ -54,15 +54,15 @@ def extra_fields(extra: bytes) -> set[int]:
 
 
 def check_archive_size(path: Path, *, numbered_only: bool = True) -> None:
-    """Compare what a zip archive says it holds with its size, before anything is read into memory.
+    """Check the declared size of a zip archive's content, the position of its directory and its file names.
 
     Args:
         path: the archive.
-        numbered_only: reject files of tensors whose names are not numbers.
+        numbered_only: reject tensor files whose names are not numbers.
 
     Raises:
-        WeightsError: it holds more than torch, which compresses no tensors, puts into a file of that size, or its
-            directory is not where torch writes it, so that two readers could find two directories.
+        WeightsError: the content is larger than in an uncompressed archive of torch, the directory is not where torch
+            writes it (so that readers could find different directories), or a file has two names.
     """
     size = path.stat().st_size
     with path.open('rb') as file:

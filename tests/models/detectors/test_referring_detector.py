@@ -12,7 +12,7 @@ from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
 pytestmark = pytest.mark.full_mmcv
-CONFIG = Path(__file__).parents[3] / 'configs' / 'mask_rcnn_tiny_toyparts.py'
+CONFIG = Path(__file__).parents[3] / 'configs' / 'toyparts/mask_rcnn_tiny_toyparts.py'
 CATEGORIES = [{'name': name, 'super_category': owner, 'part': part} for name, owner, part in (
     ('Car Tier', 'car', 'tire'), ('Car Body', 'car', 'body'), ('Bird Wing', 'bird', 'wing'))]
 

@@ -58,13 +58,13 @@ def test_what_fits_is_loaded_and_what_lacks_a_key_is_refused(load, whole, tmp_pa
 
 def test_files_without_a_siglip_and_names_that_lead_nowhere(load, tmp_path, monkeypatch):
     save_file({'visual.x': torch.zeros(1)}, str(tmp_path / 'other.safetensors'))
-    with pytest.raises(WeightsError, match=r"other\.safetensors has no entry 'text_model\.+', so it is no SigLIP"):
+    with pytest.raises(WeightsError, match=r"other\.safetensors has no entry 'text_model\.+'; give a checkpoint"):
         load(tmp_path / 'other.safetensors')
     monkeypatch.setattr('huggingface_hub.hf_hub_download', lambda *names: (_ for _ in ()).throw(OSError('offline')))
     (tmp_path / 'empty').mkdir()
     with pytest.raises(WeightsError, match=r'empty/model\.safetensors'):
         load(tmp_path / 'empty')
-    with pytest.raises(MissingWeightsError, match=r'nobody/nothing is no file here, .*resolve/main/model\.safetensors'):
+    with pytest.raises(MissingWeightsError, match=r'nobody/nothing is not a file .*resolve/main/model\.safetensors'):
         load('nobody/nothing')
 
 
@@ -72,7 +72,7 @@ def test_an_encoder_of_ones_own_is_not_loaded_this_way():
     encoder = MODELS.build(dict(type='CLIPTextEncoder', width=16, layers=1, heads=2, embed_channels=8,
                                 init_cfg=dict(type='PackagePretrained', checkpoint='x.pth')))
     with DefaultScope.overwrite_default_scope('mmpartref'), \
-            pytest.raises(TypeError, match='fits encoders of other packages, not a CLIPTextEncoder'):
+            pytest.raises(TypeError, match='is for encoders of other packages, not a CLIPTextEncoder'):
         encoder.init_weights()
 
 

@@ -45,12 +45,12 @@ def test_what_is_missing_or_misshapen_is_an_error_unless_named(checkpoint, tmp_p
     torch.save(state, tmp_path / 'lacking.pth')
     with pytest.raises(WeightsError, match=r'(?s)does not fit this Part; .*1 missing:\s+norm\.weight'):
         start(checkpoint=str(tmp_path / 'lacking.pth'), prefix='backbone.')
-    part = start(checkpoint=str(tmp_path / 'lacking.pth'), prefix='backbone.', may_lack=['norm.'])
+    part = start(checkpoint=str(tmp_path / 'lacking.pth'), prefix='backbone.', allow_missing=['norm.'])
     assert torch.equal(part.conv.weight, state['backbone.conv.weight'])
     state['backbone.conv.bias'] = torch.zeros(5)
     torch.save(state, tmp_path / 'misshapen.pth')
     with pytest.raises(WeightsError, match=r'conv\.bias: \(5,\) instead of \(2,\)'):
-        start(checkpoint=str(tmp_path / 'misshapen.pth'), prefix='backbone.', may_lack=['norm.'])
-    part = start(checkpoint=str(tmp_path / 'misshapen.pth'), prefix='backbone.', may_lack=['norm.', 'conv.bias'])
+        start(checkpoint=str(tmp_path / 'misshapen.pth'), prefix='backbone.', allow_missing=['norm.'])
+    part = start(checkpoint=str(tmp_path / 'misshapen.pth'), prefix='backbone.', allow_missing=['norm.', 'conv.bias'])
     assert part.conv.bias.shape == (2, )
     assert torch.equal(part.conv.weight, state['backbone.conv.weight'])

@@ -68,11 +68,11 @@ def test_frozen_batch_norm_keeps_its_statistics():
 @pytest.mark.parametrize('name', SWITCHES)
 def test_contradictory_switches_are_refused(name):
     switch, _ = SWITCHES[name]
-    with pytest.raises(ValueError, match='freeze=True says nothing beside lora or adapter'):
+    with pytest.raises(ValueError, match='freeze=True has no effect together with lora or adapter'):
         MODELS.build({**VIT, **switch, 'freeze': True})
-    with pytest.raises(ValueError, match='frozen_stages=1 says nothing beside freeze, lora or adapter'):
+    with pytest.raises(ValueError, match='frozen_stages=1 has no effect together with freeze, lora or adapter'):
         MODELS.build({**VIT, **switch, 'frozen_stages': 1})
-    with pytest.raises(ValueError, match='frozen_stages=1 says nothing beside freeze, lora or adapter'):
+    with pytest.raises(ValueError, match='frozen_stages=1 has no effect together with freeze, lora or adapter'):
         MODELS.build({**VIT, 'freeze': True, 'frozen_stages': 1})
     with pytest.raises(ValueError, match=r'frozen_stages=5 of CLIPVisionTransformer should be -1 \(none\) or 0 to 4'):
         MODELS.build({**VIT, 'frozen_stages': 5})

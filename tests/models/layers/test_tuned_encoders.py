@@ -105,7 +105,7 @@ def test_an_adapter_that_would_never_be_called_is_refused(build, config):
 
 @pytest.mark.full_mmcv
 def test_attention_that_cannot_be_opened_is_refused(build):
-    with pytest.raises(ValueError, match='has to be batch first to be opened; name other layers than in_proj'):
+    with pytest.raises(ValueError, match='has to be batch first; name other layers than in_proj'):
         build({**MMSEG, 'lora': dict(r=2, target_modules=['out_proj'])})
 
 

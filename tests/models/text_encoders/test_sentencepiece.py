@@ -45,5 +45,5 @@ def test_what_the_model_has_not_seen_is_unknown(file):
 
 
 def test_siglip_2s_special_tokens_are_missing_by_name(file):
-    with pytest.raises(ValueError, match=r'has no token <eos> or <pad>: give tokenizer\.eos'):
+    with pytest.raises(ValueError, match=r'has no token <eos> or <pad>: set tokenizer\.eos'):
         SubwordTokenizer(file)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, behind_end
+from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, is_after_end
 
 WORDS = ('<pad>', '<eos>', '<unk>', 'the', 'tire', 'of', 'car')
 
@@ -35,10 +35,10 @@ def test_bad_files_and_settings_are_named(file, tmp_path):
     with pytest.raises(TypeError, match='must be a string'):
         SubwordTokenizer(file)([3])
     (tmp_path / 'bad.model').write_bytes(b'nothing')
-    with pytest.raises(ValueError, match='no sentencepiece model'):
+    with pytest.raises(ValueError, match='not a sentencepiece model'):
         SubwordTokenizer(str(tmp_path / 'bad.model'))
 
 
-def test_behind_end():
-    assert behind_end(torch.tensor([[3, 1, 1, 0], [3, 4, 5, 1]]), 1).tolist() == [[False, False, True, True],
+def test_is_after_end():
+    assert is_after_end(torch.tensor([[3, 1, 1, 0], [3, 4, 5, 1]]), 1).tolist() == [[False, False, True, True],
                                                                                  [False] * 4]

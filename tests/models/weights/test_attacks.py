@@ -661,7 +661,7 @@ def test_the_variable_that_turns_the_check_off_is_ignored(tmp_path: Path, monkey
     monkeypatch.setenv(FORCE_NO_CHECK, value)
     monkeypatch.setattr(allowed_types, 'print_log', lambda line, *_: lines.append(line))
     torch.save(payloads(marker)['exec'], tmp_path / 'evil.pth')
-    refused(tmp_path / 'evil.pth', 'nothing in it was run')
+    refused(tmp_path / 'evil.pth', 'no code in it was run')
     torch.save({'w': torch.ones(2)}, tmp_path / 'good.pth')
     assert read_tensors(tmp_path / 'good.pth')['w'].tolist() == [1, 1]
     assert not marker.exists()

@@ -89,7 +89,7 @@ def test_open_clips_text_prefix_and_buffers_are_dropped(hugging_face):
 
 def test_the_architecture_is_read_from_the_weights(hugging_face, tiny_model_cfg):
     architecture = read_architecture(to_openai(hugging_face))
-    assert architecture.name == 'a CLIP of its own: vit, depth 1, width 128, embedding 32'
+    assert architecture.name == 'custom vit, depth 1, width 128, embedding 32'
     assert architecture.backbone['patch_size'] == 4
     assert architecture.backbone['pretrain_grid'] == 3
     assert architecture.text_encoder['layers'] == 2

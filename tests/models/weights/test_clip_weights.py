@@ -121,7 +121,7 @@ def test_the_tool_names_the_architecture_and_its_output_converts_to_itself(opena
         monkeypatch.setattr(sys, 'argv', [TOOL, str(source), str(target)])
         runpy.run_path(TOOL, run_name='__main__')
     printed = capsys.readouterr().out
-    assert 'CLIP a CLIP of its own: ' in printed
+    assert 'CLIP custom ' in printed
     assert "backbone=dict(type='CLIP" in printed
     one, two = read_tensors(first), read_tensors(second)
     assert one.keys() == two.keys()

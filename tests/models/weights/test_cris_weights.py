@@ -36,7 +36,7 @@ def test_names_are_the_published_ones(published):
 
 def test_there_and_back_loses_nothing(published):
     ours, config, clip = convert_cris(published)
-    assert clip.startswith('a CLIP of its own: resnet')
+    assert clip.startswith('custom resnet')
     model = MODELS.build(config)
     model.load_state_dict(ours, strict=True)
     again = revert_cris(model.state_dict(), published['backbone.logit_scale'])

@@ -1,4 +1,4 @@
-"""Multi-head attention whose projections are layers of their own."""
+"""Multi-head self-attention with separate projection layers, for LoRA."""
 from typing import Any
 
 import torch
@@ -10,27 +10,27 @@ from mmpartref.errors import InputError
 OTHERS = 'name other layers than in_proj and out_proj in target_modules'
 
 
-class OpenAttention(nn.Module):
-    """What ``nn.MultiheadAttention`` computes, by ``nn.Linear`` layers that LoRA can be put on.
+class UnfusedAttention(nn.Module):
+    """``nn.MultiheadAttention`` for self-attention, with ``in_proj`` and ``out_proj`` as ``nn.Linear`` layers.
 
-    ``nn.MultiheadAttention`` reads its weights past any layer: what is put around its ``out_proj`` is never called. The
-    package peft gets round that by writing the merged weight into the layer and subtracting it again at each step,
-    which rounds the frozen weight every time and makes a new parameter of it. Here ``in_proj`` and ``out_proj`` are
-    ordinary layers. In a state dict the names are those of ``nn.MultiheadAttention`` (see ``TunableEncoder``).
+    ``nn.MultiheadAttention`` uses the weights of its projections without calling them as layers, so that a LoRA layer
+    around them has no effect. peft's own support merges the LoRA weight and subtracts it again at each step, which
+    rounds the frozen weight each time and replaces the parameter. In a state dict of ``TunableEncoder`` the names are
+    those of ``nn.MultiheadAttention``.
 
     Args:
-        attention: whose weights to take over, not copied. Query, key and value of one width, batch first.
+        attention: shares its parameters with the new layer. Query, key and value of one width, batch first.
 
     Raises:
-        ValueError: ``attention`` is of another kind.
+        ValueError: ``attention`` has keys or values of other widths, added biases, or is not batch first.
     """
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
         if not attention._qkv_same_embed_dim or attention.bias_k is not None or attention.add_zero_attn:
-            raise InputError(f'lora: only plain self-attention of one width can be opened; {OTHERS}')
+            raise InputError(f'lora: only self-attention of one width without added keys is supported; {OTHERS}')
         if not attention.batch_first:
-            raise InputError(f'lora: attention has to be batch first to be opened; {OTHERS}')
+            raise InputError(f'lora: attention has to be batch first; {OTHERS}')
         self.num_heads = attention.num_heads
         self.dropout = attention.dropout
         channels = attention.embed_dim
@@ -44,7 +44,7 @@ class OpenAttention(nn.Module):
 
     @property
     def in_proj_weight(self) -> torch.Tensor:
-        """(3 C, C), with what LoRA adds to it."""
+        """Weight (3 C, C) including LoRA's update."""
         layer: Any = self.in_proj
         weight = layer.weight
         if hasattr(layer, 'get_delta_weight') and not layer.merged:
@@ -54,7 +54,7 @@ class OpenAttention(nn.Module):
 
     @property
     def in_proj_bias(self) -> torch.Tensor | None:
-        """(3 C,)."""
+        """Bias (3 C,)."""
         return self.in_proj.bias
 
     def forward(self,
@@ -63,22 +63,25 @@ class OpenAttention(nn.Module):
                 value: torch.Tensor,
                 need_weights: bool = False,
                 attn_mask: torch.Tensor | None = None) -> tuple[torch.Tensor, None]:
-        """Let tokens (B, L, C) look at themselves.
+        """Compute self-attention of tokens (B, L, C).
 
         Args:
             query, key, value: the same tensor.
-            need_weights: must be false: the fused kernel has no weights to give.
-            attn_mask: (L, L) or (B * heads, L, L); boolean, true where not to look, or added to the scores.
+            need_weights: must be False, since the fused kernel does not return attention weights.
+            attn_mask: (L, L) or (B * heads, L, L); bool, true where attention is masked out, or added to the scores.
 
         Returns:
-            (B, L, C) and None, as ``nn.MultiheadAttention`` returns a pair.
+            (B, L, C) and None, a pair as from ``nn.MultiheadAttention``.
+
+        Raises:
+            ValueError: for cross-attention or ``need_weights=True``.
         """
         if need_weights or key is not query or value is not query:
-            raise InputError('OpenAttention is self-attention without returned weights')
+            raise InputError('UnfusedAttention supports self-attention without returned weights only')
         parts = self.in_proj(query).chunk(3, dim=-1)
         queries, keys, values = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
         if attn_mask is not None:
-            # The fused kernel's booleans say where to look, nn.MultiheadAttention's where not to.
+            # True means attend for scaled_dot_product_attention, masked out for nn.MultiheadAttention.
             attn_mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask.to(queries.dtype)
             if attn_mask.ndim == 3:
                 attn_mask = attn_mask.unflatten(0, (-1, self.num_heads))
@@ -87,12 +90,9 @@ class OpenAttention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(2)), None
 
 
-def open_attentions(module: nn.Module) -> int:
-    """Replace every ``nn.MultiheadAttention`` inside ``module`` by an ``OpenAttention``; returns how many."""
-    opened = 0
+def unfuse_attentions(module: nn.Module) -> None:
+    """Replace every ``nn.MultiheadAttention`` inside ``module`` by an ``UnfusedAttention``."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.MultiheadAttention):
-                setattr(parent, name, OpenAttention(child))
-                opened += 1
-    return opened
+                setattr(parent, name, UnfusedAttention(child))

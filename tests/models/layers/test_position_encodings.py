@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from mmpartref.models.layers.position_tables import resize_positions
+from mmpartref.models.layers.position_encodings import resize_positions
 from mmpartref.registry import MODELS
 
 ROUNDING = {'rtol': 1e-4, 'atol': 1e-5}
