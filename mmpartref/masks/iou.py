@@ -1,8 +1,7 @@
-"""Counting the pixels that two masks share.
+"""Intersection and union of masks, in pixels.
 
-Everything is counted on run lengths, as integers: a prediction is encoded once, at a cost of one pass over the photo,
-and each count after that takes as many steps as the masks have runs. A mask that was written to a dump and read again
-gives the same integers.
+All counts are integers taken on run lengths: a prediction is encoded once, in one pass over the image, and each count
+after that takes as many steps as the masks have runs. A mask that is read from a dump gives the same integers.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from mmpartref.masks.rle import union
 
 @dataclass(frozen=True)
 class Overlap:
-    """Pixels two masks share (``inter``) and pixels that belong to either (``union``).
+    """Pixels in the intersection and in the union of two masks.
 
-    ``if_empty`` is the IoU where both masks are empty: 1, since then nothing was missed or added, unless another rule
-    was chosen (see ``conventions``).
+    ``if_empty`` is the IoU of two empty masks: 1, unless another rule is chosen (``evaluation.scoring.conventions``).
     """
     inter: int
     union: int
@@ -33,22 +31,22 @@ class Overlap:
 
     @property
     def exact(self) -> Fraction:
-        """The same without rounding."""
+        """Intersection over union as a fraction, without rounding."""
         return Fraction(self.inter, self.union) if self.union else Fraction(self.if_empty)
 
     def reaches(self, threshold: Fraction, *, strict: bool) -> bool:
-        """Say whether the IoU is greater than ``threshold`` (``strict``) or at least as great, in exact arithmetic."""
+        """Return whether the exact IoU is greater than ``threshold`` (``strict``) or at least as great."""
         return self.exact > threshold if strict else self.exact >= threshold
 
 
 @dataclass(frozen=True)
 class ExpressionScore:
-    """What one predicted mask is worth.
+    """Overlaps of one predicted mask with its ground truth.
 
     Attributes:
         overlap: with the union of the expression's annotations.
         pred_area, true_area: pixels of the prediction and of that union.
-        per_annotation: the same prediction with each annotation's own mask, in the order of the annotations.
+        per_annotation: with each annotation alone, in the order of the annotations.
     """
     overlap: Overlap
     pred_area: int
@@ -66,12 +64,12 @@ def score_rles(pred: dict, truths: Sequence[dict]) -> ExpressionScore:
     """Score a predicted RLE against the union of ``truths`` and against each of them.
 
     Raises:
-        ValueError: a truth has another size than the prediction; pycocotools would count no pixel and say nothing.
+        ValueError: a truth has another size than the prediction, where pycocotools would count no pixel.
     """
     for truth in truths:
         if list(truth['size']) != list(pred['size']):
             raise InputError(f'the prediction is {list(pred["size"])} pixels (height, width) but an annotation is '
-                             f'{list(truth["size"])}; predict at the photo\'s own size')
+                             f'{list(truth["size"])}; predict at the image\'s own size')
     merged = union(truths, pred['size'])
     pred_area, true_area = int(coco_mask.area(pred)), int(coco_mask.area(merged))
 
@@ -83,7 +81,7 @@ def score_rles(pred: dict, truths: Sequence[dict]) -> ExpressionScore:
 
 
 def score_expression(pred_mask: np.ndarray, rles: Sequence[dict]) -> ExpressionScore:
-    """Score a mask (h, w) bool against compressed COCO RLEs of the same photo, one per annotation.
+    """Score a mask (h, w) bool against compressed COCO RLEs of the same image, one per annotation.
 
     Raises:
         ValueError: a size differs, or the mask is not (h, w) bool.

@@ -1,14 +1,62 @@
-"""Cutting a polygon off at the border of a photo."""
+"""COCO polygons: validation, rasterising and clipping."""
+import math
 from collections.abc import Callable, Sequence
 
+from pycocotools import mask as coco_mask
+
+from mmpartref.errors import InputError
+
 Point = tuple[float, float]
+# x, y of three points, the smallest polygon ring.
+RING_NUMBERS = 6
+# A coordinate this many image sides away is an error, not a part at the border; pycocotools would trace the ring there
+# pixel by pixel.
+MAX_SIDES = 10
+NUMBERS = {int, float}
+
+
+def check_ring(ring: Sequence[float], height: int, width: int) -> None:
+    """Check that a ring (x, y, x, y, ... in pixels) consists of points near the image.
+
+    Raises:
+        ValueError: an odd count, or a coordinate that is not a number or far outside.
+    """
+    if len(ring) % 2:
+        raise InputError(f'a polygon ring has {len(ring)} numbers; a ring is pairs of x and y')
+    if not set(map(type, ring)) <= NUMBERS:
+        raise InputError('a polygon ring contains something that is not a number; a ring is x, y, x, y, ...')
+    try:
+        finite = math.isfinite(sum(ring))
+    except OverflowError:  # an integer beyond the range of a float
+        finite = False
+    if not finite or max(max(ring), -min(ring)) > MAX_SIDES * max(height, width):
+        raise InputError(f'a polygon ring has a coordinate far outside the image of {height} x {width} pixels; '
+                         'coordinates are x, y in pixels')
+
+
+def rasterise_polygon(rings: Sequence[Sequence[float]], height: int, width: int) -> tuple[list[dict], int]:
+    """Rasterise the rings of a polygon; parts outside the image are cut off.
+
+    Returns:
+        One compressed RLE per ring, ``counts`` as bytes, and the number of dropped rings of fewer than three points,
+        which pycocotools would read as boxes.
+
+    Raises:
+        ValueError: see ``check_ring``.
+    """
+    if not all(isinstance(ring, (list, tuple)) for ring in rings):
+        raise InputError('its polygon is not a list of rings; write [[x, y, x, y, ...], ...]')
+    valid = [ring for ring in rings if len(ring) >= RING_NUMBERS]
+    for ring in valid:
+        check_ring(ring, height, width)
+    return coco_mask.frPyObjects(valid, height, width) if valid else [], len(rings) - len(valid)
 
 
 def clip_ring(ring: Sequence[float], height: int, width: int) -> list[float]:
-    """Return the part of a ring (x, y, x, y, ... in pixels) that lies in [0, width] x [0, height].
+    """Return the part of a ring (x, y, x, y, ... in pixels) inside [0, width] x [0, height]; empty if there is none.
 
-    I. Sutherland and G. Hodgman, "Reentrant polygon clipping" (1974): one border after the other. Where the ring falls
-    apart, its pieces stay joined along the border, which encloses nothing. Empty where nothing lies inside.
+    I. Sutherland and G. Hodgman, "Reentrant polygon clipping" (1974): clip at one border after the other. A ring that
+    falls apart stays connected along the border by edges that enclose no area.
     """
     points: list[Point] = list(zip(ring[0::2], ring[1::2], strict=True))
     for axis, border, inward in ((0, 0, 1), (0, width, -1), (1, 0, 1), (1, height, -1)):
@@ -21,12 +69,12 @@ def _inside(axis: int, border: float, inward: int) -> Callable[[Point], bool]:
 
 
 def _clip_at(points: list[Point], axis: int, border: float, inside: Callable[[Point], bool]) -> list[Point]:
-    kept: list[Point] = []
+    clipped: list[Point] = []
     for before, point in zip([*points[-1:], *points[:-1]], points, strict=True):
         if inside(before) != inside(point):
             share = (border - before[axis]) / (point[axis] - before[axis])
             other = before[1 - axis] + share * (point[1 - axis] - before[1 - axis])
-            kept.append((border, other) if axis == 0 else (other, border))
+            clipped.append((border, other) if axis == 0 else (other, border))
         if inside(point):
-            kept.append(point)
-    return kept
+            clipped.append(point)
+    return clipped

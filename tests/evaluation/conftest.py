@@ -26,7 +26,7 @@ def draw(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
 def make_sample(img_id: int, parts: Sequence[tuple[str, str, Sequence[Box], Sequence[Box]]],
                 size: tuple[int, int] = (10, 20)) -> dict:
     """``parts``: super-category, part, annotations, predicted boxes."""
-    sample = ReferringDataSample(metainfo={'img_id': img_id, 'img_path': f'photos/{img_id}.jpg', 'ori_shape': size})
+    sample = ReferringDataSample(metainfo={'img_id': img_id, 'img_path': f'images/{img_id}.jpg', 'ori_shape': size})
     sample.refs = [{
         'ref_id': f'{img_id}:{number}',
         'category_id': number,
@@ -57,7 +57,7 @@ def strip_rle(runs: Sequence[Run], size: tuple[int, int] = STRIP) -> dict:
 
 def make_prediction(part: str, truth: Sequence[Run], pred: Sequence[Run] = (), *, owner: str = 'bird',
                     expression: str | None = None, ref_id: str | None = None, absent: str | None = None) -> Prediction:
-    """A prediction on a photo of one row and 60 columns, so that areas are lengths; one annotation per run."""
+    """A prediction on an image of one row and 60 columns, so that areas are lengths; one annotation per run."""
     return Prediction(
         ref_id=ref_id or f'1:{part}', expression=expression or f'{owner} {part}', part=part, super_category=owner,
         ann_ids=list(range(len(truth))), score=0.5, pred=strip_rle(pred), truth=[strip_rle([run]) for run in truth],

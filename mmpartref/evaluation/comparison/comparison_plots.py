@@ -1,33 +1,34 @@
-"""A comparison as pictures.
+"""Plots of a comparison.
 
-Drawn with matplotlib's figure objects on an Agg canvas: no display, and no state of pyplot that a caller might share.
+Drawn with matplotlib's figure objects on an Agg canvas, which need no display and leave the state of pyplot alone.
 """
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmpartref.evaluation.comparison.bootstrap import CONFIDENCE, THRESHOLDS, Resamples
+from mmpartref.evaluation.comparison.bootstrap import CONFIDENCE, PRECISIONS, Resamples
 from mmpartref.evaluation.comparison.compare_dumps import Comparison
-from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, MEDIUM, SMALL, commonest
+from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, MEDIUM, SMALL, largest_groups
 from mmpartref.evaluation.scoring.iou_metrics import mean
+from mmpartref.files.atomic_write import atomic_write
 
-# M. Okabe and K. Ito, "Color Universal Design" (2008), without the yellow that vanishes on white.
+# M. Okabe and K. Ito, "Color Universal Design" (2008), without the yellow, which is hard to see on white.
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
 MARKERS = 'osD^vPX'
-# Once around the palette, hatches and dashes tell the models apart.
+# Used in turn each time that the palette is exhausted.
 HATCHES = ('', '///', 'xxx', '...')
 DASHES = ('-', '--', ':', '-.')
-MOST_GROUPS = 12
+MAX_GROUPS = 12
 NAME_WIDTH = 32
 DPI = 150
 
 
 def draw_plots(comparison: Comparison, resamples: Resamples, folder: str | Path) -> list[Path]:
-    """Write each picture as PNG and SVG into an existing folder; returns the files."""
+    """Write each plot as PNG and SVG into a folder; returns the files."""
     figures = {
         'miou': draw_miou(comparison, resamples),
         'precision': draw_precision(comparison),
@@ -38,8 +39,9 @@ def draw_plots(comparison: Comparison, resamples: Resamples, folder: str | Path)
     for name, figure in figures.items():
         for suffix in ('png', 'svg'):
             files.append(Path(folder) / f'{name}.{suffix}')
-            # Without the date the same figures give the same picture.
-            figure.savefig(files[-1], dpi=DPI, metadata={'Date': None} if suffix == 'svg' else None)
+            # Without the date the file is reproducible.
+            with atomic_write(files[-1]) as temporary:
+                figure.savefig(temporary, dpi=DPI, format=suffix, metadata={'Date': None} if suffix == 'svg' else None)
     return files
 
 
@@ -50,23 +52,23 @@ def draw_miou(comparison: Comparison, resamples: Resamples) -> Figure:
     for number, entry in enumerate(comparison.entries):
         value = 100 * entry.summary['mIoU']
         low, high = (100 * bound for bound in resamples.interval(number, 'mIoU'))
-        # The interval need not lie around the figure, but a bar must not have a negative length.
+        # An interval can exclude the value, but errorbar rejects negative lengths.
         axes.errorbar([value], [number], xerr=[[max(0, value - low)], [max(0, high - value)]], capsize=4, markersize=7,
-                      marker=_of(MARKERS, number), color=_of(PALETTE, number))
-    _name_lines(axes, [entry.name for entry in comparison.entries])
+                      marker=_cycled(MARKERS, number), color=_cycled(PALETTE, number))
+    _label_rows(axes, [entry.name for entry in comparison.entries])
     axes.set_xlabel('mIoU (%)')
     axes.grid(axis='x', alpha=0.3)
-    axes.set_title(f'mIoU with {CONFIDENCE:.0%} intervals, {resamples.photos} photos')
+    axes.set_title(f'mIoU with {CONFIDENCE:.0%} intervals, {resamples.images} images')
     return figure
 
 
 def draw_precision(comparison: Comparison) -> Figure:
     """Draw Precision@X against X."""
     figure, axes = _new_figure(7, 4.5)
-    thresholds = [float(value) for value in THRESHOLDS.values()]
+    thresholds = [float(value) for value in PRECISIONS.values()]
     for number, entry in enumerate(comparison.entries):
-        axes.plot(thresholds, [100 * entry.summary[name] for name in THRESHOLDS], marker=_of(MARKERS, number),
-                  color=_of(PALETTE, number), linestyle=_again(DASHES, number))
+        axes.plot(thresholds, [100 * entry.summary[name] for name in PRECISIONS], marker=_cycled(MARKERS, number),
+                  color=_cycled(PALETTE, number), linestyle=_cycled_by_palette(DASHES, number))
     axes.set_xticks(thresholds)
     axes.set_ylim(bottom=0)
     axes.set_xlabel('X')
@@ -81,10 +83,7 @@ def draw_sizes(comparison: Comparison) -> Figure:
     """Draw mIoU by mask size, one bar per model."""
     names, counts, values = group_miou(comparison, 'mask size')
     figure, axes = _new_figure(max(7, 1.5 + 0.35 * len(names) * len(comparison.entries)), 4.5)
-    width = 0.8 / len(values)
-    bars = [axes.bar([group - 0.4 + (number + 0.5) * width for group in range(len(names))], heights, width,
-                     color=_of(PALETTE, number), hatch=_again(HATCHES, number), edgecolor='white')
-            for number, heights in enumerate(values)]
+    bars = _draw_bars(axes.bar, values)
     axes.set_xticks(range(len(names)), [f'{name}\nn = {count}' for name, count in zip(names, counts, strict=True)])
     axes.set_ylabel('mIoU (%)')
     axes.set_ylim(0, 100)
@@ -100,25 +99,22 @@ def draw_super_categories(comparison: Comparison) -> Figure:
     names, counts, values = group_miou(comparison, 'super-category')
     total = len(BREAKDOWNS['super-category'](comparison.entries[0].rows))
     figure, axes = _new_figure(7, 1.8 + len(names) * max(0.35, 0.16 * len(values)))
-    height = 0.8 / len(values)
-    bars = [axes.barh([group - 0.4 + (number + 0.5) * height for group in range(len(names))], lengths, height,
-                      color=_of(PALETTE, number), hatch=_again(HATCHES, number), edgecolor='white')
-            for number, lengths in enumerate(values)]
-    _name_lines(axes, [f'{name} ({count})' for name, count in zip(names, counts, strict=True)])
+    bars = _draw_bars(axes.barh, values)
+    _label_rows(axes, [f'{name} ({count})' for name, count in zip(names, counts, strict=True)])
     axes.set_xlabel('mIoU (%)')
     axes.set_xlim(0, 100)
     axes.grid(axis='x', alpha=0.3)
     axes.set_axisbelow(True)
     axes.set_title('mIoU by super-category (expressions)'
-                   + (f'\nthe {len(names)} commonest of {total}' if len(names) < total else ''))
+                   + (f'\nthe {len(names)} largest of {total}' if len(names) < total else ''))
     _legend(figure, comparison, bars)
     return figure
 
 
 def group_miou(comparison: Comparison, breakdown: str) -> tuple[list[str], list[int], list[list[float]]]:
-    """Return the commonest groups' names, their numbers of expressions and per model their mIoU in percent."""
+    """Return the largest groups' names, their numbers of expressions and, per model, their mIoU in percent."""
     split = [BREAKDOWNS[breakdown](entry.rows) for entry in comparison.entries]
-    names = commonest(split[0], MOST_GROUPS)
+    names = largest_groups(split[0], MAX_GROUPS)
     values = [[100 * mean([row.score.overlap.iou for row in groups[name]]) for name in names] for groups in split]
     return names, [len(split[0][name]) for name in names], values
 
@@ -131,21 +127,29 @@ def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _of(choices: Sequence[str], number: int) -> str:
+def _draw_bars(draw: Callable, values: Sequence[Sequence[float]]) -> list:
+    """Draw (models, groups) as one bar per model next to one another in each group."""
+    width = 0.8 / len(values)
+    return [draw([group - 0.4 + (number + 0.5) * width for group in range(len(lengths))], lengths, width,
+                 color=_cycled(PALETTE, number), hatch=_cycled_by_palette(HATCHES, number), edgecolor='white')
+            for number, lengths in enumerate(values)]
+
+
+def _cycled(choices: Sequence[str], number: int) -> str:
     return choices[number % len(choices)]
 
 
-def _again(choices: Sequence[str], number: int) -> str:
+def _cycled_by_palette(choices: Sequence[str], number: int) -> str:
     return choices[number // len(PALETTE) % len(choices)]
 
 
 def _label(name: str) -> str:
-    """Wrap a name; matplotlib must not read formulas into it, nor hide it for a leading '_'."""
+    """Wrap a name and escape what matplotlib reads as a formula ('$') or as a hidden label (leading '_')."""
     wrapped = '\n'.join(textwrap.wrap(name, NAME_WIDTH)).replace('$', r'\$')
     return f' {wrapped}' if wrapped.startswith('_') else wrapped
 
 
-def _name_lines(axes: Axes, names: Sequence[str]) -> None:
+def _label_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), [_label(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
 

@@ -1,96 +1,83 @@
-"""A diagnosis to read: the figures of ``diagnosis.summarise_diagnosis`` as text, in percent."""
+"""Text tables of an error analysis: the metrics of ``diagnose.summarise_diagnosis``, in percent."""
 from collections.abc import Mapping
 from typing import Any
 
-from mmpartref.evaluation.diagnosis.confusion import ConfusionLine, format_commonest, format_confusion
-from mmpartref.evaluation.diagnosis.diagnose import ALL
+from mmpartref.evaluation.diagnosis.confusion import ConfusionRow, format_confusion, format_largest_confusions
+from mmpartref.evaluation.diagnosis.diagnose import ALL_SIZES
 from mmpartref.evaluation.diagnosis.left_right import format_left_right
-from mmpartref.evaluation.scoring.iou_metrics import align, percent
+from mmpartref.tables import Cell, Column, Table, percent, percent_columns, to_text
 
-# Figures as ``group_figures`` calls them, and their headings.
+# Keys of ``error_metrics`` and their headings.
 SIZE_COLUMNS = {'mIoU': 'mIoU', 'P@0.5': 'P@0.5', 'boundary_mIoU': 'Boundary IoU', 'precision': 'precision',
                 'recall': 'recall', 'empty': 'empty', 'area_ratio': 'area ratio'}
 OWNER_COLUMNS = {'mIoU': 'mIoU', 'boundary_mIoU': 'Boundary IoU', 'precision': 'precision', 'recall': 'recall',
                  'empty': 'empty', 'with_siblings': 'with siblings', 'collapse': 'collapse'}
-# Super-categories with fewer expressions get no confusion matrix in the text.
-CONFUSION_FROM = 20
-UNKNOWN = '-'
+# Super-categories with fewer expressions have no confusion matrix in the text.
+MIN_MATRIX_EXPRESSIONS = 20
 
 
 def format_diagnosis(summary: Mapping[str, Any]) -> str:
-    """Return every section, each below a line that says what it shows."""
-    sections = [
-        conventions(summary),
-        *([] if ALL not in summary['by_size'] else [
-            'by mask size\n' + figure_table('mask size', summary['by_size'], SIZE_COLUMNS),
-            'failure kinds, share of the expressions\n' + share_table('kind', summary['kinds']),
-            'pixels, share of the expressions by precision and recall of at least 50\n' +
-            share_table('at least half', summary['fits']),
-            collapse_line(summary['by_size'][ALL]),
-            'by super-category\n' + figure_table('super-category', summary['by_super_category'], OWNER_COLUMNS),
-            confusion_section(summary),
-            format_left_right(summary['left_right']),
-        ]),
-        absent_line(summary['absent']),
-    ]
-    return '\n\n'.join(sections)
-
-
-def conventions(summary: Mapping[str, Any]) -> str:
-    """Return what was counted how."""
+    """Return every section, each below a line with its title."""
     used = summary['conventions']
-    return (f"P@0.5 counts IoU {'>' if used['strict'] else '>='} 0.5; boundary band {100 * used['band']:g} % of the "
-            "photo's diagonal; figures in percent")
+    sections = [f"P@0.5 counts IoU {'>' if used['strict'] else '>='} 0.5; boundary band {100 * used['band']:g} % of "
+                "the image's diagonal; metrics in percent"]
+    if ALL_SIZES in summary['by_size']:
+        sections += [
+            _metric_table('by mask size', 'mask size', summary['by_size'], SIZE_COLUMNS),
+            _share_table('failure kinds, share of the expressions', 'kind', summary['kinds']),
+            _share_table('pixels, share of the expressions by precision and recall of at least 50', 'at least half',
+                         summary['fits']),
+            _collapse_line(summary['by_size'][ALL_SIZES]),
+            _metric_table('by super-category', 'super-category', summary['by_super_category'], OWNER_COLUMNS),
+            _confusion_section(summary['confusion']),
+            format_left_right(summary['left_right']),
+        ]
+    return '\n\n'.join([*sections, _absent_line(summary['absent'])])
 
 
-def collapse_line(figures: Mapping[str, float | None]) -> str:
-    """Say how often the mask is the object instead of the part."""
-    collapse = figures['collapse']
+def _collapse_line(metrics: Mapping[str, float | None]) -> str:
+    collapse = metrics['collapse']
     if collapse is None:
-        return 'collapse to the whole object: no photo shows more than one part of an object'
-    return (f"collapse to the whole object: {percent(collapse)} of the {figures['with_siblings']:.0f} expressions "
-            'whose object shows other parts')
+        return 'collapse to the whole object: no image has more than one part of an object'
+    return (f"collapse to the whole object: {percent(collapse)} of the {metrics['with_siblings']} expressions whose "
+            'object has other parts')
 
 
-def confusion_section(summary: Mapping[str, Any]) -> str:
-    """Return the largest confusions, the matrices of super-categories with several parts, and what is left out."""
-    matrices = {owner: {part: ConfusionLine(**line) for part, line in lines.items()}
-                for owner, lines in summary['confusion'].items()}
-    shown = {owner: lines for owner, lines in matrices.items()
-             if len(lines) > 1 and sum(line.expressions for line in lines.values()) >= CONFUSION_FROM}
-    commonest = format_commonest(matrices)
-    blocks = ['where the pixels predicted for each part lie', *([commonest] if commonest else []),
-              *(format_confusion(owner, lines) for owner, lines in shown.items())]
+def _confusion_section(confusion: Mapping[str, Any]) -> str:
+    """Return the largest confusions, the larger matrices, and how many matrices are skipped."""
+    matrices = {owner: {part: ConfusionRow(**row) for part, row in rows.items()} for owner, rows in confusion.items()}
+    shown = {owner: rows for owner, rows in matrices.items()
+             if len(rows) > 1 and sum(row.expressions for row in rows.values()) >= MIN_MATRIX_EXPRESSIONS}
+    largest = format_largest_confusions(matrices)
+    blocks = ['confusion of parts: where the pixels predicted for each part are', *([largest] if largest else []),
+              *(format_confusion(owner, rows) for owner, rows in shown.items())]
     if len(shown) < len(matrices):
-        blocks.append(f'  {len(matrices) - len(shown)} super-categories with one part or fewer than {CONFUSION_FROM} '
-                      'expressions are in --json alone')
+        blocks.append(f'  {len(matrices) - len(shown)} super-categories with one part or fewer than '
+                      f'{MIN_MATRIX_EXPRESSIONS} expressions are in --json only')
     return '\n'.join(blocks)
 
 
-def absent_line(absent: Mapping[str, int]) -> str:
-    """Say what became of expressions whose part the photo does not show."""
-    if not absent['expressions'] and not absent['doubtful']:
-        return 'every expression names a part that its photo shows'
-    doubtful = f", {absent['doubtful']} more perhaps not" if absent['doubtful'] else ''
-    return (f"{absent['expressions']} expressions name a part that the photo does not show{doubtful}; "
-            f"{absent['invented']} of the {absent['expressions']} got a mask all the same. None is in another figure")
+def _absent_line(absent: Mapping[str, int]) -> str:
+    if not absent['expressions'] and not absent['uncertain']:
+        return 'the parts of all expressions are in their images'
+    uncertain = f", of {absent['uncertain']} more possibly not" if absent['uncertain'] else ''
+    return (f"the parts of {absent['expressions']} expressions are not in the image{uncertain}; "
+            f"{absent['false_positives']} of the {absent['expressions']} have a mask (false positives). They are "
+            'ignored above')
 
 
-def figure_table(title: str, groups: Mapping[str, Mapping[str, float | None]], columns: Mapping[str, str]) -> str:
-    """Return one line per group: its size, then the figures named in ``columns``."""
-    lines = [[name or '(none)', f"{figures['n']:.0f}", *(_cell(key, figures[key]) for key in columns)]
-             for name, figures in groups.items()]
-    return align([[title, 'n', *columns.values()], *lines])
+def _metric_table(title: str, heading: str, groups: Mapping[str, Mapping[str, float | None]],
+                  columns: Mapping[str, str]) -> str:
+    """Return one row per group: its size, then the metrics named in ``columns``."""
+    rows: list[list[Cell]] = [[name or '(none)', metrics['n'], *(metrics[key] for key in columns)]
+                              for name, metrics in groups.items()]
+    return to_text(Table(title, [Column(heading), Column('n'), *(Column(name, percent=key != 'with_siblings')
+                                                                 for key, name in columns.items())], rows))
 
 
-def share_table(title: str, table: Mapping[str, Mapping[str, float]]) -> str:
-    """Return one line per label and one column per group; labels that nobody has are left out."""
+def _share_table(title: str, heading: str, table: Mapping[str, Mapping[str, float]]) -> str:
+    """Return one row per label and one column per group, without labels that are 0 in all groups."""
     groups = next(iter(table.values()))
-    return align([[title, *groups],
-                  *([label, *map(percent, row.values())] for label, row in table.items() if any(row.values()))])
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return f'{value:.0f}' if key == 'with_siblings' else percent(value)
+    rows: list[list[Cell]] = [[label, *shares.values()]
+                              for label, shares in table.items() if any(shares.values())]
+    return to_text(Table(title, [Column(heading), *percent_columns(*groups)], rows))

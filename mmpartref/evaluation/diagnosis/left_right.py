@@ -1,30 +1,33 @@
-"""Left for right: does the mask of "left mirror" lie on the right one?
+"""Left-right confusion: whether the mask of "left mirror" is on the right one.
 
-An expression with the word *left* or *right* has a counterpart in the same photo where another expression equals it
-with the two words swapped. Which of the two truths the mask fits better says whether the side was understood.
-PartImageNet's categories name no side.
+The counterpart of an expression with the word *left* or *right* is an expression of the same image that equals it with
+the two words swapped. A mask is on the correct side if its IoU with its own ground truth is greater than with the
+counterpart's. PartImageNet's categories have no sides.
 """
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmpartref.evaluation.diagnosis.failure_kinds import COVERED
-from mmpartref.evaluation.diagnosis.pixel_breakdown import area, overlap_of
+from mmpartref.evaluation.diagnosis.pixel_breakdown import mask_area, overlap_of
 from mmpartref.evaluation.dumps.predictions import Prediction
-from mmpartref.evaluation.scoring.iou_metrics import align, percent
 from mmpartref.masks.iou import Overlap
 from mmpartref.masks.rle import union
+from mmpartref.tables import Column, Table, to_text
 
 SIDE = re.compile(r'\b(left|right)\b', re.IGNORECASE)
+# Metrics and what they are shares of.
+SIDE_SHARES = {'own': 'IoU is greater with the own side', 'mirror': 'IoU is greater with the other side',
+               'tie': 'IoU is equal, or 0', 'both': 'at least half of both sides is covered'}
 
 
 @dataclass(frozen=True)
-class SideLanding:
-    """A prediction on its own part and on the counterpart.
+class SideOverlap:
+    """Overlaps of a prediction with its own part and with the counterpart.
 
     Attributes:
-        own, mirror: overlaps with both truths.
-        covers_both: it holds at least half of each.
+        own, mirror: overlaps with the two truths.
+        covers_both: whether at least half of each truth is covered.
     """
     own: Overlap
     mirror: Overlap
@@ -39,56 +42,53 @@ def mirrored(expression: str) -> str | None:
     return SIDE.sub(lambda found: 'right' if found[0] == 'left' else 'left', text)
 
 
-def side_landing(prediction: Prediction, photo: Sequence[Prediction]) -> SideLanding | None:
-    """Count a prediction on its own truth and on that of its counterpart.
+def side_overlap(prediction: Prediction, image: Sequence[Prediction]) -> SideOverlap | None:
+    """Return the overlaps of a prediction with its own truth and with its counterpart's.
 
     Args:
-        prediction: what was asked and answered.
-        photo: all expressions of the photo; several with the counterpart's words are united.
+        prediction: of one expression.
+        image: all expressions of the image; the truths of several counterparts are united.
 
     Returns:
-        None where the expression names no side, or the photo does not show both.
+        None where the expression has no side, or one of the two truths is missing.
     """
     words = mirrored(prediction.expression)
-    rles = [rle for other in photo if other.expression.lower() == words for rle in other.truth]
+    rles = [rle for other in image if other.expression.lower() == words for rle in other.truth]
     if not rles or not prediction.truth:
         return None
     truths = [union(each, prediction.pred['size']) for each in (prediction.truth, rles)]
     own, mirror = (overlap_of(prediction.pred, truth) for truth in truths)
-    covered = [each.inter >= COVERED * area(truth) for each, truth in zip((own, mirror), truths, strict=True)]
-    return SideLanding(own, mirror, all(covered))
+    covered = [each.inter >= COVERED * mask_area(truth) for each, truth in zip((own, mirror), truths, strict=True)]
+    return SideOverlap(own, mirror, all(covered))
 
 
-def left_right_figures(named: int, landings: Sequence[SideLanding]) -> dict[str, int | float]:
+def left_right_metrics(with_side: int, overlaps: Sequence[SideOverlap]) -> dict[str, int | float]:
     """Return counts and shares.
 
     Args:
-        named: expressions that say left or right.
-        landings: of those whose counterpart the photo shows.
+        with_side: number of expressions with the word left or right.
+        overlaps: of those whose counterpart is in the image.
 
     Returns:
-        ``expressions`` (named) and ``pairs`` (landings); of the landings the shares that fit ``own`` or ``mirror``
-        better or neither (``tie``, most often because they lie on none of the two), and ``both``, the share that covers
-        at least half of each side; no shares where there is no landing.
+        ``expressions`` (``with_side``) and ``pairs`` (overlaps); of the pairs the shares whose IoU is greater with
+        ``own`` or with ``mirror`` or equal (``tie``, mostly 0), and of those that cover at least half of ``both``; no
+        shares where there is no pair.
     """
-    figures: dict[str, int | float] = {'expressions': named, 'pairs': len(landings)}
-    if landings:
-        own = sum(each.own.exact > each.mirror.exact for each in landings)
-        mirror = sum(each.own.exact < each.mirror.exact for each in landings)
-        both = sum(each.covers_both for each in landings)
-        figures |= {name: count / len(landings) for name, count in
-                    (('own', own), ('mirror', mirror), ('tie', len(landings) - own - mirror), ('both', both))}
-    return figures
+    metrics: dict[str, int | float] = {'expressions': with_side, 'pairs': len(overlaps)}
+    if overlaps:
+        own = sum(each.own.exact > each.mirror.exact for each in overlaps)
+        mirror = sum(each.own.exact < each.mirror.exact for each in overlaps)
+        both = sum(each.covers_both for each in overlaps)
+        metrics |= {name: count / len(overlaps) for name, count in
+                    (('own', own), ('mirror', mirror), ('tie', len(overlaps) - own - mirror), ('both', both))}
+    return metrics
 
 
-def format_left_right(figures: dict[str, int | float]) -> str:
-    """Return the figures to read, in percent."""
-    if not figures['expressions']:
-        return 'no expression says left or right'
-    head = (f"{figures['expressions']} expressions say left or right; the photo shows the counterpart of "
-            f"{figures['pairs']}")
-    if not figures['pairs']:
-        return head
-    said = {'own': 'the mask fits its own side better', 'mirror': 'the mask fits the other side better',
-            'tie': 'it fits both alike, or none', 'both': 'it covers at least half of either side'}
-    return '\n'.join([head, align([[text, percent(figures[name])] for name, text in said.items()])])
+def format_left_right(metrics: dict[str, int | float]) -> str:
+    """Return the metrics as text, in percent."""
+    if not metrics['expressions']:
+        return 'no expression contains left or right'
+    title = (f"{metrics['expressions']} expressions contain left or right; the counterpart of {metrics['pairs']} is in "
+             'the image')
+    shares = [[text, metrics[name]] for name, text in SIDE_SHARES.items() if metrics['pairs']]
+    return to_text(Table(title, [Column(''), Column('', percent=True)], shares)) if shares else title

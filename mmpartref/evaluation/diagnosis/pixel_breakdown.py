@@ -1,8 +1,9 @@
-"""Where a predicted mask lies: on its part, on the other parts of the same object, or beside them.
+"""Count the pixels of a predicted mask on its part, on other parts of the same object and on background.
 
-The other parts of the object are the photo's other expressions of the same super-category, the *siblings*. The data
-sets give no object masks and no object ids, so that two objects of one kind in a photo count as one. A sibling of
-another name is a sibling part; one of the same name is another instance (``instances='separate'`` asks for each alone).
+Datasets without object ids do not say which parts belong to one object. An expression's *siblings*, the image's other
+expressions of the same super-category, stand in for them, so that two objects of one kind in an image count as one. A
+sibling of another part name is a sibling part; one of the same name is another instance (``instances='separate'`` has
+one expression per instance).
 
 All counts are integers, taken on run lengths.
 """
@@ -18,27 +19,27 @@ from mmpartref.masks.rle import union
 
 
 @dataclass(frozen=True)
-class PartLanding:
-    """What a predicted mask has to do with one sibling part.
+class PartPixels:
+    """A predicted mask and one sibling part.
 
     Attributes:
-        pixels: predicted pixels that count for this part; each pixel counts once, see ``count_landing``.
-        overlap: with the whole part, pixels it shares with other parts included.
+        pixels: predicted pixels assigned to this part; each pixel is assigned once, see ``count_pixels``.
+        overlap: with the whole part, including pixels that it shares with other parts.
     """
     pixels: int
     overlap: Overlap
 
 
 @dataclass(frozen=True)
-class Landing:
-    """Counted pixels of one prediction; areas in pixels of the photo.
+class PixelBreakdown:
+    """Pixel counts of one prediction.
 
     Attributes:
-        pred_area, true_area: of the prediction, of the expression's own annotations.
-        own: the prediction with the expression's own annotations.
-        named_area, named: the same with all annotations of its part name; ``own`` unless the photo was asked for single
-            instances.
-        object_area, whole: the same with the union of all siblings and the part itself.
+        pred_area, true_area: of the prediction and of the expression's annotations.
+        own: overlap of the prediction with the expression's annotations.
+        named_area, named: area of, and overlap with, all annotations of the expression's part name; more than ``own``
+            only with ``instances='separate'``.
+        object_area, whole: area of, and overlap with, the union of the part and all siblings.
         parts: the sibling parts by name, sorted.
     """
     pred_area: int
@@ -48,26 +49,26 @@ class Landing:
     named: Overlap
     object_area: int
     whole: Overlap
-    parts: dict[str, PartLanding]
+    parts: dict[str, PartPixels]
 
     @property
     def precision(self) -> Fraction | None:
-        """Share of the predicted pixels that lie on the part; None where nothing was predicted."""
+        """Share of the predicted pixels that are on the part; None for an empty mask."""
         return Fraction(self.own.inter, self.pred_area) if self.pred_area else None
 
     @property
     def recall(self) -> Fraction | None:
-        """Share of the part's pixels that were predicted; None where the photo does not show the part."""
+        """Share of the part's pixels that are predicted; None for a part that is not in the image."""
         return Fraction(self.own.inter, self.true_area) if self.true_area else None
 
     @property
     def siblings_area(self) -> int:
-        """Pixels of the object that belong to sibling parts alone."""
+        """Pixels of the object that are on sibling parts alone."""
         return self.object_area - self.named_area
 
     @property
     def on_siblings(self) -> int:
-        """Predicted pixels on them."""
+        """Predicted pixels on sibling parts alone."""
         return self.whole.inter - self.named.inter
 
     @property
@@ -81,32 +82,31 @@ class Landing:
         return self.pred_area - self.whole.inter
 
 
-def area(rle: dict) -> int:
-    """Return an RLE's pixels."""
+def mask_area(rle: dict) -> int:
+    """Return the number of pixels of an RLE."""
     return int(coco_mask.area(rle))
 
 
-def shared(first: dict, second: dict) -> int:
-    """Return the pixels that two RLEs share."""
-    return area(coco_mask.merge([first, second], intersect=True))
-
-
 def overlap_of(first: dict, second: dict) -> Overlap:
-    """Return the overlap of two RLEs of one photo."""
-    inter = shared(first, second)
-    return Overlap(inter, area(first) + area(second) - inter)
+    """Return the overlap of two RLEs of one image."""
+    inter = _intersection(first, second)
+    return Overlap(inter, mask_area(first) + mask_area(second) - inter)
 
 
-def count_landing(prediction: Prediction, siblings: Sequence[Prediction]) -> Landing:
-    """Count where a prediction lies.
+def _intersection(first: dict, second: dict) -> int:
+    return mask_area(coco_mask.merge([first, second], intersect=True))
 
-    Where annotations overlap, a predicted pixel counts once: for the part that was asked for if it is on it, otherwise
-    for the smallest sibling part there (smallest in this photo; of equal ones the first by name), because the smaller
-    one says more: a nose annotated on top of the skin is a nose.
+
+def count_pixels(prediction: Prediction, siblings: Sequence[Prediction]) -> PixelBreakdown:
+    """Count the pixels of a predicted mask.
+
+    Where annotations overlap, a predicted pixel is assigned once: to the expression's part if it is on it, otherwise to
+    the smallest sibling part there (smallest in this image; the first by name of equal ones), since the smaller one is
+    more specific: a nose annotated on top of the skin is a nose.
 
     Args:
-        prediction: what was asked and answered.
-        siblings: the photo's other expressions of the same super-category; only their ``part`` and ``truth`` count.
+        prediction: of one expression.
+        siblings: the image's other expressions of the same super-category; only ``part`` and ``truth`` are used.
     """
     size = prediction.pred['size']
     truth = union(prediction.truth, size)
@@ -122,20 +122,20 @@ def count_landing(prediction: Prediction, siblings: Sequence[Prediction]) -> Lan
     masks = {name: union(rles, size) for name, rles in by_part.items() if rles}
     overlaps = {name: overlap_of(prediction.pred, rle) for name, rle in masks.items()}
     pixels = dict.fromkeys(masks, 0)
-    taken, counted = named, named_overlap.inter
-    for name in sorted(masks, key=lambda name: (area(masks[name]), name)):
+    covered, assigned = named, named_overlap.inter
+    for name in sorted(masks, key=lambda name: (mask_area(masks[name]), name)):
         if overlaps[name].inter:
-            taken = union([taken, masks[name]], size)
-            reached = shared(prediction.pred, taken)
-            pixels[name] = reached - counted
-            counted = reached
+            covered = union([covered, masks[name]], size)
+            total = _intersection(prediction.pred, covered)
+            pixels[name] = total - assigned
+            assigned = total
     whole = union([named, *masks.values()], size)
-    return Landing(
-        pred_area=area(prediction.pred),
-        true_area=area(truth),
+    return PixelBreakdown(
+        pred_area=mask_area(prediction.pred),
+        true_area=mask_area(truth),
         own=own,
-        named_area=area(named),
+        named_area=mask_area(named),
         named=named_overlap,
-        object_area=area(whole),
+        object_area=mask_area(whole),
         whole=overlap_of(prediction.pred, whole),
-        parts={name: PartLanding(pixels[name], overlaps[name]) for name in sorted(masks)})
+        parts={name: PartPixels(pixels[name], overlaps[name]) for name in sorted(masks)})

@@ -1,4 +1,4 @@
-"""What a model said of a photo, in the form in which it is scored and dumped: run lengths, names, numbers."""
+"""The predictions of an image in the form in which they are scored and dumped: RLEs, names and numbers."""
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import torch
 from mmpartref.errors import InputError
 from mmpartref.masks.iou import encode_masks
 
-NEEDED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scores')
+REQUIRED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scores')
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A mask the model would have given at another threshold.
+    """A mask that is part of the prediction at every threshold up to ``score``.
 
     At threshold t the prediction is the union of all candidates whose score is at least t: a detector's instances with
-    their scores, or the nested masks of a probability map, each with the level it was cut at as its score.
+    their scores, or the nested masks of a probability map, each with its level as the score.
     """
     score: float
     mask: dict
@@ -26,19 +26,20 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One expression: where it comes from, what was predicted, what is true.
+    """One expression with its predicted mask and its ground truth.
 
     Attributes:
-        ref_id, part, super_category, ann_ids: from the data set's ref.
-        expression: the words the model was asked with.
-        score: the model's own confidence, 0 to 1.
+        ref_id, part, super_category, ann_ids: from the dataset's ref.
+        expression: the text that the model got.
+        score: the model's confidence, 0 to 1.
         pred: compressed COCO RLE of the predicted mask, ``counts`` as an ASCII string.
         truth: the same of each annotation, in the order of ``ann_ids``.
-        candidates: best first; None where the model was not asked for them.
-        absent: the kind of a part that is not in the photo (``truth`` is empty then), None for one that is.
-        presence: the model's word on whether the part is there, 0 to 1; None where it gives none.
-        source: the data set that the expression comes from, where that is known.
+        candidates: best first; None where the model did not return them.
+        absent: the kind of absence of a part that is not in the image (``truth`` is empty then), otherwise None.
+        presence: predicted probability that the part is in the image; None where the model does not predict it.
+        source: the dataset of the expression, where known.
         level: ``'object'`` or ``'subpart'``; None for a part.
+        position: of the object among several of its kind, e.g. ``'left'`` (``Expressions(instances='object')``).
     """
     ref_id: str
     expression: str
@@ -53,11 +54,12 @@ class Prediction:
     presence: float | None = None
     source: str | None = None
     level: str | None = None
+    position: str | None = None
 
 
 @dataclass(frozen=True)
-class PhotoPredictions:
-    """One photo (``ori_shape`` is (h, w) in pixels) and its K expressions."""
+class ImagePredictions:
+    """One image (``ori_shape`` is (h, w) in pixels) and its K expressions."""
     img_id: int | str
     img_path: str
     ori_shape: tuple[int, int]
@@ -71,12 +73,75 @@ def as_text(rle: Mapping) -> dict:
             'counts': counts.decode('ascii') if isinstance(counts, bytes) else counts}
 
 
-def checked_masks(sample: Mapping[str, Any], where: str) -> np.ndarray:
-    """Return ``pred_masks`` as a (K, h, w) bool array.
+def read_sample(sample: Mapping[str, Any]) -> ImagePredictions:
+    """Convert a predicted ``ReferringDataSample`` in the form of a dict.
 
     Raises:
-        ValueError: K or the size is wrong, or the masks are not boolean.
+        ValueError: a key is missing, or masks, scores, refs, expressions and the image's size do not fit together.
     """
+    where = f"image {sample.get('img_path') or sample.get('img_id')}"
+    missing = [key for key in REQUIRED if sample.get(key) is None]
+    if missing:
+        raise InputError(f"{where} lacks {', '.join(missing)}; the dataset has to set img_id, ori_shape, refs and "
+                         "expressions, the model's predict() pred_masks and pred_scores")
+    encoded = encode_masks(_checked_masks(sample, where))
+    img_id = sample['img_id'] if isinstance(sample['img_id'], str) else int(sample['img_id'])
+    height, width = (int(side) for side in sample['ori_shape'][:2])
+    presences = _checked_presence(sample, len(encoded), where)
+    columns = zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'],
+                  sample.get('pred_candidates') or [None] * len(encoded), presences, strict=True)
+    expressions = [
+        make_prediction(ref, text, pred, score, (height, width), where, candidates=candidates, presence=presence)
+        for ref, text, pred, score, candidates, presence in columns
+    ]
+    return ImagePredictions(img_id, str(sample.get('img_path') or ''), (height, width), expressions)
+
+
+def make_prediction(ref: Mapping[str, Any], text: str, pred: dict, score: float, size: tuple[int, int], where: str, *,
+                    candidates: tuple[torch.Tensor, torch.Tensor] | None = None,
+                    presence: float | None = None) -> Prediction:
+    """Combine a ref, its expression and the predicted RLE; ``Prediction`` describes them.
+
+    Args:
+        size: (h, w) of the image.
+        where: name of the image in messages.
+        candidates: scores (C,) and bool masks (C, h, w).
+
+    Raises:
+        ValueError: the score is not finite, an annotation has another size, or an absent part has annotations.
+    """
+    where = f"{where}, ref {ref['ref_id']}"
+    if not math.isfinite(score):
+        raise InputError(f"{where}: the predicted score is {float(score)}, not a finite number; look for NaN in the "
+                         "model's outputs")
+    truth = [as_text(rle) for rle in ref['rles']]
+    for rle in truth:
+        if tuple(rle['size']) != size:
+            raise InputError(f"{where}: the image is {size[0]} x {size[1]} pixels (height x width) but an annotation "
+                             f"is {rle['size']}; correct the json")
+    absent = ref.get('absent')
+    if absent is not None and truth:
+        raise InputError(f'{where}: it is marked as absent ({absent!r}) but has {len(truth)} annotations; drop one of '
+                         'the two')
+    return Prediction(
+        ref_id=ref['ref_id'],
+        expression=text,
+        part=ref['part'],
+        super_category=ref['super_category'],
+        ann_ids=[int(ann_id) for ann_id in ref['ann_ids']],
+        score=float(score),
+        pred=pred,
+        truth=truth,
+        candidates=_encode_candidates(candidates),
+        absent=absent,
+        presence=presence,
+        source=ref.get('source'),
+        level=ref.get('level'),
+        position=ref.get('position'))
+
+
+def _checked_masks(sample: Mapping[str, Any], where: str) -> np.ndarray:
+    """Return ``pred_masks`` as a (K, h, w) bool array."""
     masks = sample['pred_masks']
     masks = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
     refs, expressions, scores = sample['refs'], sample['expressions'], sample['pred_scores']
@@ -93,44 +158,15 @@ def checked_masks(sample: Mapping[str, Any], where: str) -> np.ndarray:
     return masks
 
 
-def read_sample(sample: Mapping[str, Any]) -> PhotoPredictions:
-    """Take what counts from a predicted ``ReferringDataSample`` in the form of a dict.
-
-    Raises:
-        ValueError: something is missing, or masks, scores, refs, expressions and the photo's size do not go together.
-    """
-    where = f"photo {sample.get('img_path') or sample.get('img_id')}"
-    missing = [key for key in NEEDED if sample.get(key) is None]
-    if missing:
-        raise InputError(f"{where} comes without {', '.join(missing)}; a data set gives img_id, ori_shape, refs and "
-                         "expressions, the model's predict() pred_masks and pred_scores")
-    masks = checked_masks(sample, where)
-    encoded = encode_masks(masks)
-    img_id = sample['img_id'] if isinstance(sample['img_id'], str) else int(sample['img_id'])
-    height, width = (int(side) for side in sample['ori_shape'][:2])
-    columns = zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'],
-                  sample.get('pred_candidates') or [None] * len(encoded), checked_presence(sample, len(encoded), where),
-                  strict=True)
-    expressions = [
-        read_expression(ref, text, pred, score, candidates, (height, width), where, presence)
-        for ref, text, pred, score, candidates, presence in columns
-    ]
-    return PhotoPredictions(img_id, str(sample.get('img_path') or ''), (height, width), expressions)
-
-
-def checked_presence(sample: Mapping[str, Any], count: int, where: str) -> list[float] | list[None]:
-    """Return ``pred_presence`` as a list of K numbers, of None where the model gives none.
-
-    Raises:
-        ValueError: there are not K of them, or one is not between 0 and 1.
-    """
+def _checked_presence(sample: Mapping[str, Any], count: int, where: str) -> list[float] | list[None]:
+    """Return ``pred_presence`` as a list of K numbers, K times None where there is none."""
     presence = sample.get('pred_presence')
     if presence is None:
         return [None] * count
     values = [float(value) for value in presence]
     if len(values) != count:
         raise InputError(f'{where} has {count} expressions but the model returned {len(values)} pred_presence; return '
-                         'one of each per expression')
+                         'one per expression')
     wrong = [value for value in values if not 0 <= value <= 1]
     if wrong:
         raise InputError(f'{where}: pred_presence is {wrong[0]}, not a number from 0 to 1; look for NaN in the '
@@ -138,41 +174,8 @@ def checked_presence(sample: Mapping[str, Any], count: int, where: str) -> list[
     return values
 
 
-def read_candidates(candidates: tuple[torch.Tensor, torch.Tensor] | None) -> list[Candidate] | None:
-    """Encode scores (C,) and masks (C, h, w)."""
+def _encode_candidates(candidates: tuple[torch.Tensor, torch.Tensor] | None) -> list[Candidate] | None:
     if candidates is None:
         return None
     scores, masks = (torch.as_tensor(each).detach().cpu() for each in candidates)
     return [Candidate(float(score), mask) for score, mask in zip(scores, encode_masks(masks.numpy()), strict=True)]
-
-
-def read_expression(ref: Mapping[str, Any], text: str, pred: dict, score: float,
-                    candidates: tuple[torch.Tensor, torch.Tensor] | None, size: tuple[int, int],
-                    where: str, presence: float | None = None) -> Prediction:
-    """Pair one ref, the words asked, with its predicted RLE; ``size`` is the photo's (h, w)."""
-    if not math.isfinite(score):
-        raise InputError(f"{where}, ref {ref['ref_id']}: the model's score is {float(score)}, not a finite number; "
-                         'look for NaN in its outputs')
-    truth = [as_text(rle) for rle in ref['rles']]
-    for rle in truth:
-        if tuple(rle['size']) != size:
-            raise InputError(f"{where}, ref {ref['ref_id']}: the photo is {size[0]} x {size[1]} pixels (height x "
-                             f"width) but an annotation is {rle['size']}; correct the json")
-    absent = ref.get('absent')
-    if absent is not None and truth:
-        raise InputError(f"{where}, ref {ref['ref_id']}: it is marked as absent ({absent!r}) but has {len(truth)} "
-                         'annotations; drop one of the two')
-    return Prediction(
-        ref_id=ref['ref_id'],
-        expression=text,
-        part=ref['part'],
-        super_category=ref['super_category'],
-        ann_ids=[int(ann_id) for ann_id in ref['ann_ids']],
-        score=float(score),
-        pred=pred,
-        truth=truth,
-        candidates=read_candidates(candidates),
-        absent=absent,
-        presence=presence,
-        source=ref.get('source'),
-        level=ref.get('level'))

@@ -1,4 +1,5 @@
-"""Does the model know which parts a photo shows?"""
+"""Average precision of predictions which parts an image shows."""
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,69 +8,86 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmpartref.errors import InputError
+from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
 from mmpartref.evaluation.scoring.iou_metrics import mean
 from mmpartref.evaluation.scoring.presence import average_precision
 from mmpartref.registry import METRICS
 
+# What a config lacks where samples do not have these keys.
+FIXES = {'pred_part_presence': "model.auxiliary_head=dict(type='MultiLabelPresenceHead', in_evaluation=True)",
+         'part_presence': 'entries=dict(labels=dict()) on the dataset'}
+
 
 @METRICS.register_module()
 class PartPresenceMetric(BaseMetric):
-    """Mean average precision of the photos' part labels, from an auxiliary head with ``in_evaluation=True``.
+    """Mean average precision of the images' part labels, from an auxiliary head with ``in_evaluation=True``.
 
-    For each label the photos are ranked by its probability; AP is the sum over the ranking of the gain in recall times
-    the precision, equal scores being one step. Keys, with the prefix ``photo/``::
+    For each label the images are ranked by its probability. AP is the sum over the ranking of the gain in recall times
+    the precision; equal scores are one step. Images that could not be read are skipped. Keys, with the prefix
+    ``image/``::
 
-        mAP          mean AP over the labels that some photo shows and some other does not
-        prevalence   mean share of the photos that show such a label: what a ranking at random is worth
-        labels       so many; the others are counted in the log
-        photos       photos ranked
+        mAP             mean AP over the labels that at least one image shows and at least one does not
+        prevalence      mean over these labels of the fraction of images that show the label: mAP of a random ranking
+        labels          number of these labels; the log has the number of the others
+        images          number of ranked images
+        skipped_images, skipped_expressions     only where there are any
 
     Args:
         collect_device: ``'cpu'`` (through files) or ``'gpu'``.
-        prefix: replaces ``'photo'``.
+        prefix: replaces ``'image'``.
     """
 
-    default_prefix = 'photo'
+    default_prefix = 'image'
 
     def __init__(self, *, collect_device: str = 'cpu', prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep label, probability and truth of each photo, where the truth is known.
+        """Add label, probability and ground truth of each sample, for the labels with a ground truth.
 
         Raises:
-            ValueError: the model gave no labels, or the data set says nothing of them.
+            ValueError: a sample has no predicted labels or no ground truth.
         """
         for sample in data_samples:
-            for key, remedy in (('pred_part_presence', "model.auxiliary_head=dict(type='MultiLabelPresenceHead', "
-                                 'in_evaluation=True)'), ('part_presence', 'photo_labels=True on the data set')):
+            skipped = skipped_image(sample)
+            if skipped is not None:
+                self.results.append(skipped)
+                continue
+            for key, fix in FIXES.items():
                 if key not in sample:
-                    raise InputError(f"photo {sample.get('img_path')!r} comes without {key}; set {remedy}")
+                    raise InputError(f"the sample of image {sample.get('img_path')!r} has no {key}; set {fix}")
             truth = sample['part_presence']
             self.results.append([(label, probability, truth[label])
                                  for label, probability in sample['pred_part_presence'].items() if label in truth])
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the figures; the order of the photos does not matter.
+        """Return the metrics; they do not depend on the order of the images.
 
         Raises:
-            ValueError: no label is shown by some photos and not by others.
+            ValueError: every label is shown by all images or by none, or no image could be read.
         """
+        skipped = [each for each in results if isinstance(each, SkippedImage)]
+        images = [each for each in results if not isinstance(each, SkippedImage)]
+        if skipped and not images:
+            raise InputError(f'no image was scored: {describe_skipped(skipped, 0)}')
         scores: dict[str, tuple[list[float], list[float]]] = {}
-        for label, probability, there in (entry for photo in results for entry in photo):
-            scores.setdefault(label, ([], []))[not there].append(probability)
-        ranked = {label: (np.array(here), np.array(others)) for label, (here, others) in scores.items()
-                  if here and others}
+        for label, probability, present in (entry for image in images for entry in image):
+            scores.setdefault(label, ([], []))[not present].append(probability)
+        ranked = {label: (np.array(present), np.array(absent)) for label, (present, absent) in scores.items()
+                  if present and absent}
         if not ranked:
-            raise InputError('no part label is there in some photos and absent from others; check the labels of '
+            raise InputError('each part label is present in all images or in none; check the labels of '
                              'model.auxiliary_head against the categories of the json')
-        found = {
-            'mAP': mean([average_precision(here, others) for here, others in ranked.values()]),
-            'prevalence': mean([len(here) / (len(here) + len(others)) for here, others in ranked.values()]),
+        metrics = {
+            'mAP': mean([average_precision(present, absent) for present, absent in ranked.values()]),
+            'prevalence': mean([len(present) / (len(present) + len(absent)) for present, absent in ranked.values()]),
             'labels': len(ranked),
-            'photos': len(results),
+            'images': len(images),
+            **count_skipped(skipped),
         }
-        print_log(f"parts of whole photos: mAP {100 * found['mAP']:.2f} over {len(ranked)} labels (at random about "
-                  f"{100 * found['prevalence']:.2f}); {len(scores) - len(ranked)} labels are in none or all of the "
-                  f'{len(results)} photos', 'current')
-        return found
+        print_log(f"part labels of images: mAP {100 * metrics['mAP']:.2f} over {len(ranked)} labels (a random ranking: "
+                  f"about {100 * metrics['prevalence']:.2f}); {len(scores) - len(ranked)} labels are present in all or "
+                  f'none of the {len(images)} images', 'current')
+        if skipped:
+            print_log(f'{len(skipped)} images were skipped: {skipped[0].reason}', 'current', logging.WARNING)
+        return metrics

@@ -1,4 +1,4 @@
-"""Writing predictions to a file."""
+"""Dump of predictions."""
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -8,22 +8,22 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.dump import PredictionDump, encode_header, in_order
+from mmpartref.evaluation.dumps.dump import PredictionDump, encode_header, sort_images
 from mmpartref.evaluation.dumps.predictions import read_sample
-from mmpartref.evaluation.dumps.unread_images import UnreadPhoto, count_unread, describe_unread, unread_photo
+from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
 from mmpartref.registry import METRICS
 
 
 @METRICS.register_module()
 class ReferringDump(BaseMetric):
-    """Write every prediction to one JSON file (see ``dump``); ``tools/evaluate.py`` scores it without the model.
+    """Write all predictions to one dump file (see ``dump``), which ``tools/evaluate.py`` scores without the model.
 
-    Goes beside ``ReferringSegMetric`` in an evaluator's list. The first process writes; the photos are sorted by id, so
-    that the file does not depend on the number of processes. Photos that could not be read are not in it; the header
-    counts them (``unread_photos``, ``unread_expressions``).
+    Goes next to ``ReferringSegMetric`` in an evaluator's list and returns no metric. The first process writes the file,
+    sorted by image id, so that it does not depend on the number of processes. Images that could not be read are not
+    in it; the header counts them (``skipped_images``, ``skipped_expressions``).
 
     Args:
-        out_file: where to; its folder is made at once, so that a typo shows before the evaluation and not after.
+        out_file: path of the file. Its folder is made at once, so that a wrong path fails before the evaluation.
         header: how the masks were made, e.g. ``dict(config=..., checkpoint=..., decode=...)``; strings and numbers.
         collect_device: ``'cpu'`` (through files) or ``'gpu'``.
 
@@ -43,16 +43,16 @@ class ReferringDump(BaseMetric):
         encode_header(self.header)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one entry per data sample; raises as ``read_sample``."""
-        self.results += [unread_photo(sample) or read_sample(sample) for sample in data_samples]
+        """Convert each data sample to one entry; raises as ``read_sample``."""
+        self.results += [skipped_image(sample) or read_sample(sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Write the file; there is no figure to return."""
-        unread = [each for each in results if isinstance(each, UnreadPhoto)]
-        results = [each for each in results if not isinstance(each, UnreadPhoto)]
-        PredictionDump({**self.header, **count_unread(unread)}, in_order(results)).write(self.out_file)
-        expressions = sum(len(photo.expressions) for photo in results)
-        print_log(f'predictions for {expressions} expressions of {len(results)} photos -> {self.out_file}', 'current')
-        if unread:
-            print_log(describe_unread(unread, expressions), 'current', logging.WARNING)
+        """Write the file and return an empty dict."""
+        skipped = [each for each in results if isinstance(each, SkippedImage)]
+        images = [each for each in results if not isinstance(each, SkippedImage)]
+        PredictionDump({**self.header, **count_skipped(skipped)}, sort_images(images)).write(self.out_file)
+        expressions = sum(len(image.expressions) for image in images)
+        print_log(f'predictions for {expressions} expressions of {len(images)} images -> {self.out_file}', 'current')
+        if skipped:
+            print_log(describe_skipped(skipped, expressions), 'current', logging.WARNING)
         return {}

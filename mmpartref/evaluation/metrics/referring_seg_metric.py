@@ -8,23 +8,18 @@ from mmengine.logging import print_log
 from mmpartref.datasets.protocols import load_protocol
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.predictions import read_sample
-from mmpartref.evaluation.dumps.unread_images import UnreadPhoto, count_unread, describe_unread, unread_photo
+from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
 from mmpartref.evaluation.scoring.conventions import EmptyRule, check_empty_rule
-from mmpartref.evaluation.scoring.iou_metrics import (
-    PRECISION_THRESHOLDS,
-    exact_thresholds,
-    format_table,
-    score_photo,
-    summarise,
-)
-from mmpartref.evaluation.scoring.presence import format_presence, score_absent, summarise_presence
+from mmpartref.evaluation.scoring.iou_metrics import PRECISION_THRESHOLDS, exact_thresholds, format_table, summarise
+from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
+from mmpartref.evaluation.scoring.score_dump import score_absent, score_image
 from mmpartref.registry import METRICS
 
 
 @METRICS.register_module()
 class ReferringSegMetric(BaseMetric):
-    """Score one predicted mask per expression, on the photo's own pixels.
+    """Score one predicted mask per expression, on the image's own pixels.
 
     Let I_m and U_m be the pixels in the intersection and the union of the m-th of M predictions with the union of its
     expression's annotations; IoU_m = I_m / U_m. For the J annotated parts, I_j, U_j and IoU_j compare the mask
@@ -36,39 +31,39 @@ class ReferringSegMetric(BaseMetric):
         mIoU_part    mean of IoU_m over each (super-category, part), then mean over those
         mIoU_super   mean of IoU_m over each super-category, then mean over those
         ann_mIoU, ann_cIoU, ann_P@X    the same over j = 1..J. Where an expression refers to several annotations
-                     (``instances='merged'``) a perfect mask does not reach 1 here; with ``'separate'`` J = M and both
-                     countings agree
+                     (``instances='merged'``) a perfect mask does not reach 1; with ``'separate'`` J = M and both
+                     counts are equal
         expressions, annotated_parts   M and J
-        mIoU_level_<level>, mIoU_source_<data set>     over the expressions of each level (object, part, subpart) and
-                     of each data set, where there are several. An object counts as one annotation, whatever its parts
-        unread_expressions, unread_photos   with on_bad_sample='skip' only, where there are any: expressions in no
-                     figure (not among M) because their photo could not be read, and those photos
-        skipped      expressions left out; with empty='skip' only, and then not among M and J
+        mIoU_level_<level>, mIoU_source_<dataset>, mIoU_position_<position>     over the expressions of each level
+                     (object, part, subpart), dataset and position ("left", ...; "(single)" for the only object of its
+                     kind), where there are several; the table has their numbers. An object counts as one annotation
+        skipped_images, skipped_expressions     with on_bad_image='skip', where there are any: images that could not
+                     be read and their expressions, which are ignored (not among M)
+        skipped_empty    with empty='skip': expressions that are ignored (not among M and J)
 
-    Expressions of parts that are not there (``ref['absent']``) count in none of these. Where there are any, the figures
-    of ``presence.summarise_presence`` are added: N_acc, T_acc, gIoU, cIoU_all, presence_AUC, presence_AP, and those of
-    each kind of absence.
+    Expressions of parts that are not in the image (``ref['absent']``) are ignored by all of these. Where there are any,
+    the metrics of ``presence.summarise_presence`` are added: N_acc, T_acc, gIoU, cIoU_all, presence_AUC, presence_AP,
+    and those of each kind of absence. With a ``protocol`` the metrics of its seen and unseen parts and their harmonic
+    means are added (``protocol_metrics.summarise_protocol``).
 
-    With a ``protocol`` come the figures of its seen and unseen parts and their harmonic means
-    (``protocol_report.summarise_protocol``).
-
-    Keys get the prefix ``refer/``. The sums do not depend on the order of the photos. Each data sample leaves exactly
-    one entry in ``results``, the list of its expressions' rows: mmengine gathers the processes' entries in turn and
-    keeps as many as the data set has items, which also drops what the sampler added to make the shares even.
+    Keys get the prefix ``refer/``. The sums do not depend on the order of the images. Each data sample adds exactly one
+    entry to ``results``, the list of its expressions' rows: mmengine interleaves the processes' entries and truncates
+    them to the length of the dataset, which also drops the samples that the sampler repeated.
 
     Args:
         precision_thresholds: the X of P@X.
         strict: count IoU > X, as CRIS's evaluation does; False counts IoU >= X.
         empty: what counts where prediction and truth are both empty: ``'one'`` (IoU 1), ``'zero'`` (IoU 0) or
-            ``'skip'`` (left out of every mean and counted in ``skipped``). cIoU is the same under all three.
+            ``'skip'`` (ignored by every mean and counted in ``skipped_empty``). cIoU is the same under all three.
         presence_threshold: N_acc, T_acc, gIoU and cIoU_all count masks of a lower presence as empty; None takes the
             masks as they are. ``tools/calibrate_presence.py`` chooses one on a validation split.
-        protocol: tells seen from unseen, e.g. ``dict(name='partimagenet_parts_25_15')`` (``protocols.load_protocol``).
+        protocol: splits parts into seen and unseen, e.g. ``dict(name='partimagenet_parts_25_15')``
+            (``protocols.load_protocol``).
         collect_device: ``'cpu'`` (through files) or ``'gpu'``.
         prefix: replaces ``'refer'``.
 
     Raises:
-        ValueError: a threshold is not between 0 and 1, or there is no such rule for empty masks or protocol.
+        ValueError: a threshold is not between 0 and 1, or the rule for empty masks or the protocol is unknown.
     """
 
     default_prefix = 'refer'
@@ -92,43 +87,41 @@ class ReferringSegMetric(BaseMetric):
         self.protocol = None if protocol is None else load_protocol(**protocol)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Score a batch of samples that carry ``refs``, ``pred_masks`` and ``pred_scores``.
+        """Score a batch of samples with ``refs``, ``pred_masks`` and ``pred_scores``.
 
         Raises:
-            ValueError: see ``read_sample``; or the protocol does not know a part.
+            ValueError: see ``read_sample``; or a part is not in the protocol.
         """
         for sample in data_samples:
-            unread = unread_photo(sample)
-            if unread is not None:
-                self.results.append(unread)
+            skipped = skipped_image(sample)
+            if skipped is not None:
+                self.results.append(skipped)
                 continue
-            photo = read_sample(sample)
-            rows = score_photo(photo)
+            image = read_sample(sample)
+            rows = score_image(image)
             if self.protocol is not None:
-                rows = [*tag_rows(rows, self.protocol, {photo.img_id: photo.img_path})]
-            self.results.append(rows + score_absent(photo))
+                rows = [*tag_rows(rows, self.protocol, {image.img_id: image.img_path})]
+            self.results.append(rows + score_absent(image))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Print the table and return the metrics of all rows."""
-        unread = [photo for photo in results if isinstance(photo, UnreadPhoto)]
-        asked = [row for photo in results if not isinstance(photo, UnreadPhoto) for row in photo]
-        if unread and not asked:
-            raise InputError(f'no expression was scored: {describe_unread(unread, 0)}')
-        rows = [row for row in asked if row.absent is None]
-        conventions: dict[str, Any] = {
-            'precision_thresholds': self.precision_thresholds, 'strict': self.strict, 'empty': self.empty
-        }
-        summary = summarise(rows, **conventions)
-        tables = [format_table(rows, **conventions)]
-        if len(asked) > len(rows):
-            summary.update(summarise_presence(asked, self.presence_threshold))
-            tables.append(format_presence(asked, self.presence_threshold))
+        """Log the tables and return the metrics of all rows."""
+        skipped = [each for each in results if isinstance(each, SkippedImage)]
+        scored = [row for each in results if not isinstance(each, SkippedImage) for row in each]
+        if skipped and not scored:
+            raise InputError(f'no expression was scored: {describe_skipped(skipped, 0)}')
+        rows = [row for row in scored if row.absent is None]
+        conventions: dict[str, Any] = {'strict': self.strict, 'empty': self.empty}
+        thresholds: dict[str, Any] = {'precision_thresholds': self.precision_thresholds}
+        summary = summarise(rows, **conventions, **thresholds)
+        tables = [format_table(rows, **conventions, **thresholds)]
+        if len(scored) > len(rows):
+            summary.update(summarise_presence(scored, self.presence_threshold))
+            tables.append(format_presence(scored, self.presence_threshold))
         if self.protocol is not None:
-            sides: dict[str, Any] = {'strict': self.strict, 'empty': self.empty}
-            summary.update(summarise_protocol(rows, **sides))
-            tables.append(format_protocol(rows, self.protocol, **sides))
-        if unread:
-            summary.update(count_unread(unread))
-            tables.append(describe_unread(unread, len(asked)))
+            summary.update(summarise_protocol(rows, **conventions))
+            tables.append(format_protocol(rows, self.protocol, **conventions))
+        if skipped:
+            summary.update(count_skipped(skipped))
+            tables.append(describe_skipped(skipped, len(scored)))
         print_log('\n' + '\n'.join(tables), 'current')
         return summary

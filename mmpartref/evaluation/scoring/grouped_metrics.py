@@ -1,14 +1,13 @@
-"""Where a model is good: its scored expressions in groups."""
+"""Groups of scored expressions: by super-category, part, mask size and number of instances."""
 from collections.abc import Callable, Mapping, Sequence
 
-from mmpartref.evaluation.scoring.iou_metrics import TABLE_THRESHOLD, Row, group_rows, mean, precision
+from mmpartref.evaluation.scoring.iou_metrics import Row, group_rows
 
-# COCO's borders between small, medium and large (cocodataset.org, "Detection Evaluation"), in pixels of the photo.
+# COCO's borders between small, medium and large (cocodataset.org, "Detection Evaluation"), in pixels of the image.
 SMALL, MEDIUM = 32**2, 96**2
 SIZES = ('small', 'medium', 'large')
-# From this many annotated instances on, expressions are one group.
-MANY = 4
-FIGURES = ('mIoU', 'P@0.5')
+# Expressions with at least this many annotations are one group.
+MANY_INSTANCES = 4
 
 
 def by_super_category(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -27,9 +26,9 @@ def by_size(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def by_instances(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Group by the number of annotations an expression names: '1', '2', '3', '4+'; '0' where it names none."""
-    return _ordered(rows, lambda row: min(len(row.score.per_annotation), MANY),
-                    lambda count: f'{MANY}+' if count == MANY else str(count))
+    """Group by the number of annotations of an expression: '0', '1', '2', '3', '4+'."""
+    return _ordered(rows, lambda row: min(len(row.score.per_annotation), MANY_INSTANCES),
+                    lambda count: f'{MANY_INSTANCES}+' if count == MANY_INSTANCES else str(count))
 
 
 BREAKDOWNS: Mapping[str, Callable[[Sequence[Row]], dict[str, list[Row]]]] = {
@@ -41,24 +40,18 @@ BREAKDOWNS: Mapping[str, Callable[[Sequence[Row]], dict[str, list[Row]]]] = {
 
 
 def size_name(area: int) -> str:
-    """Say whether an area in pixels is small (< 32 ** 2), medium (< 96 ** 2) or large."""
+    """Return the name of an area in pixels: 'small' (< 32 ** 2), 'medium' (< 96 ** 2) or 'large'."""
     return SIZES[(area >= SMALL) + (area >= MEDIUM)]
 
 
-def group_figures(rows: Sequence[Row], strict: bool) -> dict[str, float]:
-    """Return a group's ``FIGURES``, fractions."""
-    overlaps = [row.score.overlap for row in rows]
-    return {'mIoU': mean([each.iou for each in overlaps]), 'P@0.5': precision(overlaps, TABLE_THRESHOLD, strict)}
-
-
-def commonest(groups: Mapping[str, Sequence[Row]], most: int) -> list[str]:
-    """Return the names of the ``most`` largest groups, in the groups' own order; ties go to the earlier one."""
-    kept = set(sorted(groups, key=lambda name: -len(groups[name]))[:most])
-    return [name for name in groups if name in kept]
+def largest_groups(groups: Mapping[str, Sequence[Row]], count: int) -> list[str]:
+    """Return the names of the ``count`` largest groups, in the order of ``groups``; the earlier of equal ones."""
+    largest = set(sorted(groups, key=lambda name: -len(groups[name]))[:count])
+    return [name for name in groups if name in largest]
 
 
 def _named(groups: Mapping[tuple[str, ...], list[Row]]) -> dict[str, list[Row]]:
-    # Names may coincide where a super-category is empty; such groups become one.
+    # Names can coincide where a super-category is empty; such groups are merged.
     named: dict[str, list[Row]] = {}
     for name, rows in groups.items():
         named.setdefault(' '.join(filter(None, name)) or '(none)', []).extend(rows)

@@ -1,84 +1,81 @@
-"""Does a model know that a part is not there?
+"""Metrics of expressions whose part is not in the image ("no target").
 
-Over A expressions of absent parts and P of parts that are there. A model says "no target" where its final mask is
-empty: the mask it predicted or, with a presence threshold, that mask emptied where the model's presence score is lower.
-Fractions from 0 to 1, after Liu, Ding and Jiang, "GRES: Generalized Referring Expression Segmentation", CVPR 2023::
+With A expressions of absent parts and P of present ones. A model predicts "no target" where its final mask is empty:
+the predicted mask or, with a presence threshold, that mask emptied where the predicted presence is lower. Fractions
+from 0 to 1, after Liu, Ding and Jiang, "GRES: Generalized Referring Expression Segmentation", CVPR 2023::
 
-    N_acc      absent expressions for which it says "no target" / A
-    T_acc      other expressions for which it does not / P
-    gIoU       sum of IoU / (A + P); of an absent expression 1 where it says "no target", otherwise 0
+    N_acc      absent expressions predicted as "no target" / A
+    T_acc      present expressions not predicted as "no target" / P
+    gIoU       sum of IoU / (A + P); the IoU of an absent expression is 1 for "no target", otherwise 0
     cIoU_all   sum of intersections / sum of unions, both over A + P; a mask for an absent part adds to the unions
 
-GRES's released code writes T_acc as TP / (TP + FP + 1) and adds 1 to N_acc's denominator; here they are the paper's.
+GRES's released code computes T_acc as TP / (TP + FP + 1) and adds 1 to N_acc's denominator; these are the paper's.
 
-Without a threshold there are also::
+Without a threshold::
 
-    presence_AUC   probability that the presence of a part that is there exceeds that of an absent one, ties one half
-    presence_AP    average precision of presence in finding the parts that are there
+    presence_AUC   probability that the presence of a present part exceeds that of an absent one, ties one half
+    presence_AP    average precision of presence in retrieving the present parts
 
-Kinds whose absence is doubtful (``NOISY_KINDS``) count in none of these and have their own lines.
+Kinds of absence that are not certain (``NOISY_KINDS``) count in none of these and have separate lines.
 """
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from math import fsum
 
 import numpy as np
 
-from mmpartref.datasets.referring.steps.absent_parts import KINDS, NOISY_KINDS
+from mmpartref.datasets.referring.steps.absent_parts import ABSENT_KINDS, NOISY_KINDS
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.predictions import PhotoPredictions
-from mmpartref.evaluation.scoring.iou_metrics import Row, align, cumulative_iou, mean, percent, score_one
+from mmpartref.evaluation.scoring.iou_metrics import Row, cumulative_iou, mean
 from mmpartref.masks.iou import Overlap
+from mmpartref.tables import Cell, Column, Table, percent, percent_columns, to_text
+
+NO_TARGET_METRICS = ('N_acc', 'T_acc', 'gIoU', 'cIoU_all')
 
 
-def score_absent(photo: PhotoPredictions) -> list[Row]:
-    """Score a photo's expressions of parts that are not there."""
-    return [score_one(photo, each) for each in photo.expressions if each.absent is not None]
-
-
-def presences(rows: Sequence[Row]) -> np.ndarray:
-    """Return the rows' presence scores, (len(rows),) float64.
+def presence_scores(rows: Sequence[Row]) -> np.ndarray:
+    """Return the rows' presence, (len(rows),) float64.
 
     Raises:
-        ValueError: the model gave none.
+        ValueError: a row has none.
     """
     for row in rows:
         if row.presence is None:
-            raise InputError(f'ref {row.ref_id} has no presence score; a model writes pred_presence beside pred_scores '
-                             'and tools/test.py --dump keeps it')
+            raise InputError(f'ref {row.ref_id} has no presence score; the model has to return pred_presence, and '
+                             'tools/test.py --dump writes it')
     return np.array([row.presence for row in rows], dtype=float)
 
 
-def says_no_target(row: Row, threshold: float | None) -> bool:
-    """Say whether a model's final mask is empty; ``threshold`` None leaves the mask as predicted."""
+def predicts_no_target(row: Row, threshold: float | None) -> bool:
+    """Return whether the final mask is empty; ``threshold`` None takes the mask as predicted."""
     if not row.score.pred_area:
         return True
-    return threshold is not None and bool(presences([row])[0] < threshold)
+    return threshold is not None and bool(presence_scores([row])[0] < threshold)
 
 
-def final_overlap(row: Row, threshold: float | None) -> Overlap:
-    """Return what the final mask shares with the truth; an empty one where there is nothing counts 1."""
-    score = row.score
-    if says_no_target(row, threshold):
-        return Overlap(0, score.true_area)
-    return Overlap(score.overlap.inter, score.overlap.union)
-
-
-def target_figures(present: Sequence[Row], absent: Sequence[Row], threshold: float | None) -> dict[str, float]:
-    """Return N_acc, T_acc, gIoU and cIoU_all of at least one row each."""
-    overlaps = [final_overlap(row, threshold) for row in (*present, *absent)]
+def no_target_metrics(present: Sequence[Row], absent: Sequence[Row], threshold: float | None) -> dict[str, float]:
+    """Return ``NO_TARGET_METRICS`` of at least one row each."""
+    overlaps = [_final_overlap(row, threshold) for row in (*present, *absent)]
     return {
-        'N_acc': mean([float(says_no_target(row, threshold)) for row in absent]),
-        'T_acc': mean([float(not says_no_target(row, threshold)) for row in present]),
+        'N_acc': mean([float(predicts_no_target(row, threshold)) for row in absent]),
+        'T_acc': mean([float(not predicts_no_target(row, threshold)) for row in present]),
         'gIoU': mean([overlap.iou for overlap in overlaps]),
         'cIoU_all': cumulative_iou(overlaps),
     }
 
 
-def roc_auc(present: np.ndarray, absent: np.ndarray) -> float:
-    """Return the area under the ROC curve, as the share of (present, absent) pairs in the right order, ties one half.
+def _final_overlap(row: Row, threshold: float | None) -> Overlap:
+    """Return the overlap of the final mask with the truth; IoU 1 where both are empty, under every rule."""
+    score = row.score
+    if predicts_no_target(row, threshold):
+        return Overlap(0, score.true_area)
+    return Overlap(score.overlap.inter, score.overlap.union)
 
-    Counted in integers: the order of the scores does not change a digit.
+
+def roc_auc(present: np.ndarray, absent: np.ndarray) -> float:
+    """Return the area under the ROC curve: the share of (present, absent) pairs in the right order, ties one half.
+
+    Counted in integers, so that the order of the scores does not change a digit.
     """
     ordered = np.sort(absent)
     below = np.searchsorted(ordered, present, side='left').sum()
@@ -89,97 +86,90 @@ def roc_auc(present: np.ndarray, absent: np.ndarray) -> float:
 def average_precision(present: np.ndarray, absent: np.ndarray) -> float:
     """Return the sum over the scores, from the highest, of the gain in recall times the precision there.
 
-    Equal scores are one step. No interpolation.
+    Equal scores are one step; nothing is interpolated.
     """
     levels = np.unique(np.concatenate([present, absent]))[::-1]
-    found = len(present) - np.searchsorted(np.sort(present), levels, side='left')
-    wrong = len(absent) - np.searchsorted(np.sort(absent), levels, side='left')
-    gained = np.diff(found, prepend=0)
-    steps = zip(gained.tolist(), found.tolist(), (found + wrong).tolist(), strict=True)
-    return fsum(gain / len(present) * (right / taken) for gain, right, taken in steps)
+    true_positives = len(present) - np.searchsorted(np.sort(present), levels, side='left')
+    false_positives = len(absent) - np.searchsorted(np.sort(absent), levels, side='left')
+    gains = np.diff(true_positives, prepend=0)
+    steps = zip(gains.tolist(), true_positives.tolist(), (true_positives + false_positives).tolist(), strict=True)
+    return fsum(gain / len(present) * (right / retrieved) for gain, right, retrieved in steps)
 
 
-def by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Group absent rows by kind, in the order of ``KINDS``; kinds of one's own come last."""
-    kinds: dict[str, list[Row]] = {kind: [] for kind in KINDS}
+def group_by_absence(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Group absent rows by kind, in the order of ``ABSENT_KINDS``; kinds not in there come last."""
+    kinds: dict[str, list[Row]] = {kind: [] for kind in ABSENT_KINDS}
     for row in rows:
         if row.absent is not None:
             kinds.setdefault(row.absent, []).append(row)
     return {kind: group for kind, group in kinds.items() if group}
 
 
-def trusted(rows: Sequence[Row]) -> list[Row]:
-    """Return the absent rows whose part is certainly not there."""
+def certainly_absent(rows: Sequence[Row]) -> list[Row]:
+    """Return the absent rows of kinds that are not noisy."""
     return [row for row in rows if row.absent is not None and row.absent not in NOISY_KINDS]
 
 
 def summarise_presence(rows: Sequence[Row], threshold: float | None = None) -> dict[str, float]:
-    """Return all figures; nothing where no row is of an absent part.
+    """Return all metrics; an empty dict where no row is of an absent part.
 
-    With a threshold the first four are those of the emptied masks, and ``mask_N_acc``, ... those of the predicted ones.
-    AUC and AP are there where every row has a presence. Per kind: ``N_acc_<kind>``, ``presence_AUC_<kind>`` and
-    ``absent_<kind>``, the number of expressions.
+    With a threshold ``NO_TARGET_METRICS`` are of the emptied masks, and ``mask_N_acc``, ... of the predicted ones.
+    presence_AUC and presence_AP need a presence in every row. Per kind: ``N_acc_<kind>``, ``presence_AUC_<kind>`` and
+    the number of expressions, ``absent_<kind>``.
 
     Args:
-        rows: of a whole evaluation, of parts that are there and absent ones.
-        threshold: of the presence score.
+        rows: of a whole evaluation, present and absent parts.
+        threshold: of the presence.
 
     Raises:
-        ValueError: there is a threshold but no presence, or absent parts alone.
+        ValueError: there is a threshold but no presence, or all rows are of absent parts.
     """
     present = [row for row in rows if row.absent is None]
-    kinds = by_kind(rows)
+    kinds = group_by_absence(rows)
     if not kinds:
         return {}
     if not present:
-        raise InputError('all expressions are of absent parts; T_acc, gIoU and AUC need some of parts that are there')
-    absent = trusted(rows)
-    figures: dict[str, float] = {}
+        raise InputError('all expressions are of absent parts; T_acc, gIoU and AUC need some of present parts')
+    absent = certainly_absent(rows)
+    metrics: dict[str, float] = {}
     if absent:
-        figures.update(target_figures(present, absent, threshold))
+        metrics.update(no_target_metrics(present, absent, threshold))
         if threshold is not None:
-            masks = target_figures(present, absent, None)
-            figures.update({f'mask_{name}': value for name, value in masks.items()})
+            masks = no_target_metrics(present, absent, None)
+            metrics.update({f'mask_{name}': value for name, value in masks.items()})
     scored = all(row.presence is not None for row in rows)
     if absent and scored:
-        figures['presence_AUC'] = roc_auc(presences(present), presences(absent))
-        figures['presence_AP'] = average_precision(presences(present), presences(absent))
+        metrics['presence_AUC'] = roc_auc(presence_scores(present), presence_scores(absent))
+        metrics['presence_AP'] = average_precision(presence_scores(present), presence_scores(absent))
     for kind, group in kinds.items():
-        figures[f'N_acc_{kind}'] = mean([float(says_no_target(row, threshold)) for row in group])
+        metrics[f'N_acc_{kind}'] = mean([float(predicts_no_target(row, threshold)) for row in group])
         if scored:
-            figures[f'presence_AUC_{kind}'] = roc_auc(presences(present), presences(group))
-        figures[f'absent_{kind}'] = len(group)
-    return figures
+            metrics[f'presence_AUC_{kind}'] = roc_auc(presence_scores(present), presence_scores(group))
+        metrics[f'absent_{kind}'] = len(group)
+    return metrics
 
 
 def format_presence(rows: Sequence[Row], threshold: float | None = None) -> str:
-    """Return a table to read, in percent; '' where no row is of an absent part. Raises as ``summarise_presence``."""
-    figures = summarise_presence(rows, threshold)
-    if not figures:
+    """Return text tables in percent, '' where no row is of an absent part; raises as ``summarise_presence``."""
+    metrics = summarise_presence(rows, threshold)
+    if not metrics:
         return ''
-    kinds = by_kind(rows)
+    kinds = group_by_absence(rows)
     present = sum(row.absent is None for row in rows)
-    counted = sum(len(group) for kind, group in kinds.items() if kind not in NOISY_KINDS)
-    blocks = [f'absent parts: {counted} expressions beside {present} of parts that are there; figures in percent']
-    if counted:
-        names = ('N_acc', 'T_acc', 'gIoU', 'cIoU_all')
-        lines = [['"no target" where', *names]]
+    absent = len(certainly_absent(rows))
+    blocks = [f'absent parts: {absent} expressions, present parts: {present}; metrics in percent']
+    if absent:
+        lines: list[list[Cell]] = [['the mask is empty', *(
+            metrics[name if threshold is None else f'mask_{name}'] for name in NO_TARGET_METRICS)]]
         if threshold is not None:
-            lines.append([f'presence < {threshold:.6g}', *(percent(figures[name]) for name in names)])
-        prefix = '' if threshold is None else 'mask_'
-        lines.append(['the mask is empty', *(percent(figures[prefix + name]) for name in names)])
-        blocks.append(align(lines))
-        if 'presence_AUC' in figures:
-            share = percent(present / (present + counted))
-            blocks.append(f"  presence: AUC {percent(figures['presence_AUC'])}, AP {percent(figures['presence_AP'])} "
-                          f'(by chance {share})')
-    blocks.append(align([['kind', 'n', 'N_acc', 'AUC'], *(_kind_cells(kind, figures) for kind in kinds)]))
-    if any(kind in NOISY_KINDS for kind in kinds):
-        blocks.append('  (noisy) may be there after all, and counts in no line above')
+            lines.insert(0, [f'presence < {threshold:.6g}', *(metrics[name] for name in NO_TARGET_METRICS)])
+        blocks.append(to_text(Table('', [Column('"no target" where'), *percent_columns(*NO_TARGET_METRICS)], lines)))
+        if 'presence_AUC' in metrics:
+            blocks.append(f"  presence: AUC {percent(metrics['presence_AUC'])}, AP {percent(metrics['presence_AP'])} "
+                          f'(by chance {percent(present / (present + absent))})')
+    noisy = '(noisy) can be in the image after all, and is ignored by the lines above'
+    blocks.append(to_text(Table('', [Column('kind'), Column('n'), *percent_columns('N_acc', 'AUC')], [
+        [f'{kind} (noisy)' if kind in NOISY_KINDS else kind, metrics[f'absent_{kind}'], metrics[f'N_acc_{kind}'],
+         metrics.get(f'presence_AUC_{kind}')] for kind in kinds
+    ], [noisy] if kinds.keys() & set(NOISY_KINDS) else [])))
     return '\n'.join(blocks)
-
-
-def _kind_cells(kind: str, figures: Mapping[str, float]) -> list[str]:
-    auc = figures.get(f'presence_AUC_{kind}')
-    return [f'{kind} (noisy)' if kind in NOISY_KINDS else kind, str(int(figures[f'absent_{kind}'])),
-            percent(figures[f'N_acc_{kind}']), '' if auc is None else percent(auc)]

@@ -4,28 +4,22 @@ from dataclasses import dataclass
 
 from mmpartref.datasets.protocols import Protocol
 from mmpartref.evaluation.scoring.conventions import EmptyRule
-from mmpartref.evaluation.scoring.iou_metrics import (
-    TABLE_THRESHOLD,
-    Row,
-    align,
-    mean,
-    percent,
-    precision,
-    under_empty_rule,
-)
+from mmpartref.evaluation.scoring.iou_metrics import Row, apply_empty_rule, group_metrics, mean
+from mmpartref.tables import Column, Table, percent_columns, to_text
 
 SIDES = ('seen', 'unseen')
-# Over all expressions, then the mean of each part's own.
-FIGURES = ('mIoU', 'P@0.5', 'mIoU_part', 'P@0.5_part')
-COLUMNS = ('mIoU', 'P@0.5', 'macro mIoU', 'macro P@0.5')
+# Over all expressions, then the macro mean over groups; with their headings.
+SIDE_METRICS = {'mIoU': 'mIoU', 'P@0.5': 'P@0.5', 'mIoU_part': 'macro mIoU', 'P@0.5_part': 'macro P@0.5'}
 
 
 @dataclass(frozen=True)
 class TaggedRow(Row):
-    """A scored expression, its ``side`` of a protocol and the ``group`` that macro means count as one.
+    """A scored expression with its side of a protocol.
 
-    ``side`` is 'seen', 'unseen', or None for what takes no part. A group is a category (super-category, part), in a
-    protocol of classes a category of one class (synset, super-category, part).
+    Attributes:
+        side: 'seen', 'unseen', or None for an image whose class is on neither side.
+        group: the unit of macro means: a category (super-category, part); in a protocol of classes the category of one
+            class (synset, super-category, part).
     """
     side: str | None = None
     group: tuple[str, ...] = ()
@@ -36,8 +30,8 @@ def tag_rows(rows: Sequence[Row], protocol: Protocol, paths: Mapping[int | str, 
 
     Args:
         rows: scored expressions.
-        protocol: tells seen from unseen.
-        paths: of each photo by ``img_id``; its name tells the class.
+        protocol: the split into seen and unseen.
+        paths: of each image by ``img_id``; the file name contains the class.
 
     Raises:
         ValueError: a part is on neither side of a protocol of categories.
@@ -52,39 +46,38 @@ def tag_rows(rows: Sequence[Row], protocol: Protocol, paths: Mapping[int | str, 
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """Return 2 s u / (s + u), and 0 where one of the two is 0."""
+    """Return 2 s u / (s + u); 0 where one of the two is 0."""
     return 2 * seen * unseen / (seen + unseen) if seen and unseen else 0.0
 
 
-def side_figures(rows: Sequence[TaggedRow], strict: bool) -> dict[str, float]:
-    """Return the ``FIGURES`` of one side, fractions."""
+def side_metrics(rows: Sequence[TaggedRow], strict: bool) -> dict[str, float]:
+    """Return the ``SIDE_METRICS`` of one side, fractions."""
     groups: dict[tuple[str, ...], list[TaggedRow]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
-    sets = [[row.score.overlap for row in members] for members in (rows, *groups.values())]
-    ious = [mean([overlap.iou for overlap in overlaps]) for overlaps in sets]
-    precisions = [precision(overlaps, TABLE_THRESHOLD, strict) for overlaps in sets]
-    return dict(zip(FIGURES, (ious[0], precisions[0], mean(ious[1:]), mean(precisions[1:])), strict=True))
+    macro = [group_metrics(members, strict) for members in groups.values()]
+    total = group_metrics(rows, strict)
+    return {**total, **{f'{name}_part': mean([each[name] for each in macro]) for name in total}}
 
 
 def summarise_protocol(rows: Sequence[TaggedRow], *, strict: bool = True,
                        empty: EmptyRule = 'one') -> dict[str, float]:
-    """Return ``seen_<figure>``, ``unseen_<figure>`` and ``harmonic_<figure>`` for each of ``FIGURES``, and counts.
+    """Return ``seen_<metric>``, ``unseen_<metric>`` and ``harmonic_<metric>`` for each of ``SIDE_METRICS``, and counts.
 
-    A side without an expression has no figures, and there is no harmonic mean then. Counts are ``<side>_expressions``
-    and ``<side>_parts``, of groups that were asked for, and ``outside_expressions``, which take no part.
+    A side without an expression has no metrics, and then there is no harmonic mean. Counts are ``<side>_expressions``,
+    ``<side>_parts`` (groups that occur) and ``outside_expressions`` (on neither side).
 
     Raises:
-        ValueError: ``empty='skip'`` leaves nothing, or there is no such rule.
+        ValueError: ``empty='skip'`` drops all rows, or the rule is unknown.
     """
-    rows = [row for row in under_empty_rule(rows, empty) if isinstance(row, TaggedRow)]
+    rows = [row for row in apply_empty_rule(rows, empty) if isinstance(row, TaggedRow)]
     members = {side: [row for row in rows if row.side == side] for side in SIDES}
     summary: dict[str, float] = {}
     for side in SIDES:
         if members[side]:
-            summary |= {f'{side}_{key}': value for key, value in side_figures(members[side], strict).items()}
+            summary |= {f'{side}_{key}': value for key, value in side_metrics(members[side], strict).items()}
     if all(members.values()):
-        for key in FIGURES:
+        for key in SIDE_METRICS:
             summary[f'harmonic_{key}'] = harmonic_mean(summary[f'seen_{key}'], summary[f'unseen_{key}'])
     for side in SIDES:
         summary[f'{side}_expressions'] = len(members[side])
@@ -94,20 +87,14 @@ def summarise_protocol(rows: Sequence[TaggedRow], *, strict: bool = True,
 
 def format_protocol(rows: Sequence[TaggedRow], protocol: Protocol, *, strict: bool = True,
                     empty: EmptyRule = 'one') -> str:
-    """Return the figures as a table to read, in percent; raises as ``summarise_protocol``."""
+    """Return a text table in percent; raises as ``summarise_protocol``."""
     summary = summarise_protocol(rows, strict=strict, empty=empty)
-    lines = [['', 'parts', 'n', *COLUMNS]]
-    for side in SIDES:
-        counts = [str(summary[f'{side}_parts']), str(summary[f'{side}_expressions'])]
-        lines.append([side, *counts, *_cells(summary, side)])
-    lines.append(['harmonic mean', '', '', *_cells(summary, 'harmonic')])
-    split = protocol.split
-    unit = 'classes' if split.unit == 'class' else 'categories'
-    title = f'protocol {protocol.title}: {len(split.seen)} {unit} seen, {len(split.unseen)} unseen'
+    lines = [[name, summary.get(f'{side}_parts', ''), summary.get(f'{side}_expressions', ''),
+              *(summary.get(f'{side}_{key}') for key in SIDE_METRICS)]
+             for side, name in (('seen', 'seen'), ('unseen', 'unseen'), ('harmonic', 'harmonic mean'))]
+    unit = 'classes' if protocol.unit == 'class' else 'categories'
+    title = f'protocol {protocol.title}: {len(protocol.seen)} {unit} seen, {len(protocol.unseen)} unseen'
     outside = summary['outside_expressions']
-    note = f"\n  {outside} expressions are of photos whose class takes no part, and not counted here" if outside else ''
-    return f'{title}\n{align(lines)}{note}'
-
-
-def _cells(summary: Mapping[str, float], side: str) -> list[str]:
-    return [percent(summary[f'{side}_{key}']) if f'{side}_{key}' in summary else '-' for key in FIGURES]
+    notes = [f'{outside} expressions are of images whose class is on neither side, and ignored here'] if outside else []
+    columns = [Column(''), Column('parts'), Column('n'), *percent_columns(*SIDE_METRICS.values())]
+    return to_text(Table(title, columns, lines, notes))

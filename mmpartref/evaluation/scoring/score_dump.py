@@ -1,29 +1,40 @@
-"""Score a dump of predictions again."""
-import sys
-
-from mmengine.utils import ProgressBar
+"""Score predictions, of one image or of a whole dump."""
+from dataclasses import replace
 
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.scoring.iou_metrics import Row, score_photo
-from mmpartref.evaluation.scoring.presence import score_absent
+from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction
+from mmpartref.evaluation.scoring.iou_metrics import Row
+from mmpartref.masks.iou import score_rles
+from mmpartref.progress import track
 
 # Dumps of fewer images are scored without a progress bar.
 BAR_FROM = 500
 
 
+def score_image(image: ImagePredictions) -> list[Row]:
+    """Return a row for each expression of a part that is in the image."""
+    return [_score_prediction(image, each) for each in image.expressions if each.absent is None]
+
+
+def score_absent(image: ImagePredictions) -> list[Row]:
+    """Return a row for each expression of a part that is not in the image."""
+    return [_score_prediction(image, each) for each in image.expressions if each.absent is not None]
+
+
 def score_dump(dump: PredictionDump) -> list[Row]:
-    """Return a row for each expression of a part that is in its image; draws a progress bar on a terminal."""
-    bar = None
-    if len(dump.photos) >= BAR_FROM and sys.stderr.isatty():
-        bar = ProgressBar(len(dump.photos), file=sys.stderr)
-    rows = []
-    for photo in dump.photos:
-        rows += score_photo(photo)
-        if bar is not None:
-            bar.update()
-    return rows
+    """Return the rows of ``score_image`` for all images, with a progress bar."""
+    return [row for image in track(dump.images, 'images', min_items=BAR_FROM) for row in score_image(image)]
 
 
 def score_absent_parts(dump: PredictionDump) -> list[Row]:
-    """Return a row for each expression of a part that is not in its image."""
-    return [row for photo in dump.photos for row in score_absent(photo)]
+    """Return the rows of ``score_absent`` for all images."""
+    return [row for image in dump.images for row in score_absent(image)]
+
+
+def _score_prediction(image: ImagePredictions, each: Prediction) -> Row:
+    """Score one expression; an object counts as one annotation, however many parts it has."""
+    score = score_rles(each.pred, each.truth)
+    if each.level == 'object':
+        score = replace(score, per_annotation=(score.overlap, ))
+    return Row(image.img_id, each.ref_id, each.expression, each.part, each.super_category, score, each.absent,
+               each.presence, each.source, each.level, each.position)

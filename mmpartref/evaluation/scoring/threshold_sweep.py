@@ -1,4 +1,4 @@
-"""Every threshold from one dump: what a model would have reached, had it been cut elsewhere."""
+"""Metrics at every mask threshold, from one dump with candidates."""
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -7,13 +7,16 @@ from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.predictions import Prediction, as_text
 from mmpartref.evaluation.scoring.conventions import EmptyRule
-from mmpartref.evaluation.scoring.iou_metrics import score_photo, summarise
+from mmpartref.evaluation.scoring.iou_metrics import summarise
+from mmpartref.evaluation.scoring.score_dump import score_image
 from mmpartref.masks.rle import union
+from mmpartref.tables import Cell, Column, Table, percent_columns, to_text
 
-THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+SWEEP_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+SWEEP_METRICS = ('mIoU', 'cIoU', 'P@0.5', 'ann_mIoU')
 
 
-def cut(prediction: Prediction, threshold: float, rule: Literal['union', 'top1'] = 'union') -> Prediction:
+def prediction_at(prediction: Prediction, threshold: float, rule: Literal['union', 'top1'] = 'union') -> Prediction:
     """Return the prediction at another threshold.
 
     Args:
@@ -22,7 +25,7 @@ def cut(prediction: Prediction, threshold: float, rule: Literal['union', 'top1']
         rule: their union, or the best of them alone.
 
     Raises:
-        ValueError: the dump was written without candidates.
+        ValueError: the prediction has no list of candidates.
     """
     if prediction.candidates is None:
         raise InputError(f'ref {prediction.ref_id} has no candidates; write the dump with tools/test.py --dump FILE '
@@ -35,29 +38,28 @@ def cut(prediction: Prediction, threshold: float, rule: Literal['union', 'top1']
 
 
 def dump_at(dump: PredictionDump, threshold: float, rule: Literal['union', 'top1'] = 'union') -> PredictionDump:
-    """Return the dump as the model would have written it at another threshold; the header says so."""
-    photos = [
-        replace(photo, expressions=[cut(each, threshold, rule) for each in photo.expressions]) for photo in dump.photos
-    ]
-    return PredictionDump({**dump.header, 'threshold': threshold, 'rule': rule}, photos)
+    """Return the dump that the model would have written at another threshold, which the header names."""
+    images = [replace(image, expressions=[prediction_at(each, threshold, rule) for each in image.expressions])
+              for image in dump.images]
+    return PredictionDump({**dump.header, 'threshold': threshold, 'rule': rule}, images)
 
 
 def sweep(dump: PredictionDump,
-          thresholds: Sequence[float] = THRESHOLDS,
+          thresholds: Sequence[float] = SWEEP_THRESHOLDS,
           *,
           rule: Literal['union', 'top1'] = 'union',
           strict: bool = True,
           empty: EmptyRule = 'one') -> dict[float, dict[str, float]]:
     """Return all metrics at each threshold.
 
-    Choose on a validation split and report on another: the best of many thresholds on the split at hand flatters.
+    Choose on a validation split and report another: the best of many thresholds is biased upwards on its own split.
 
     Raises:
-        ValueError: the dump was written without candidates.
+        ValueError: the dump has no candidates.
     """
     results = {}
     for threshold in thresholds:
-        rows = [row for photo in dump_at(dump, threshold, rule).photos for row in score_photo(photo)]
+        rows = [row for image in dump_at(dump, threshold, rule).images for row in score_image(image)]
         results[threshold] = summarise(rows, strict=strict, empty=empty)
     return results
 
@@ -66,7 +68,7 @@ def best_threshold(results: dict[float, dict[str, float]], metric: str = 'mIoU')
     """Return the threshold with the greatest metric, the lowest of equal ones.
 
     Raises:
-        ValueError: there is no such metric.
+        ValueError: the metric is unknown.
     """
     known = next(iter(results.values()))
     if metric not in known:
@@ -75,10 +77,9 @@ def best_threshold(results: dict[float, dict[str, float]], metric: str = 'mIoU')
 
 
 def format_sweep(results: dict[float, dict[str, float]], best: float) -> str:
-    """Return a table in percent, the best threshold marked."""
-    names = ('mIoU', 'cIoU', 'P@0.5', 'ann_mIoU')
-    lines = ['  threshold' + ''.join(f'{name:>10}' for name in names)]
-    for threshold, metrics in results.items():
-        mark = ' *' if threshold == best else '  '
-        lines.append(f'{mark}{threshold:9.2f}' + ''.join(f'{100 * metrics[name]:10.2f}' for name in names))
-    return '\n'.join(lines)
+    """Return a text table in percent with a '*' at the best threshold."""
+    lines: list[list[Cell]] = [
+        [f"{'*' if threshold == best else ' '} {threshold:.2f}", *(metrics[name] for name in SWEEP_METRICS)]
+        for threshold, metrics in results.items()
+    ]
+    return to_text(Table('', [Column('threshold'), *percent_columns(*SWEEP_METRICS)], lines))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.evaluation.baselines.decode_ceiling import ceiling_figures, check_ceiling, format_ceiling
+from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.dumps.predictions import PhotoPredictions, read_sample
+from mmpartref.evaluation.dumps.predictions import ImagePredictions, read_sample
 from mmpartref.evaluation.scoring.score_dump import score_dump
 
 ROOT = Path(__file__).parents[3]
@@ -27,56 +27,56 @@ def dump(sample_of) -> PredictionDump:
 
 @pytest.fixture
 def ceiling(sample_of) -> PredictionDump:
-    """IoU 8/10 and 9/10 for the small parts, 1 for the large one; another order of photos and expressions."""
+    """IoU 8/10 and 9/10 for the small parts, 1 for the large one; another order of images and expressions."""
     first = sample_of(1, [('car', 'tire', [(0, 10, 0, 10)], [(0, 8, 0, 10)]),
                           ('car', 'body', [(0, 100, 0, 100)], [(0, 100, 0, 100)])], SIZE)
     second = sample_of(2, [('car', 'tire', [(0, 10, 0, 10)], [(0, 9, 0, 10)])], SIZE)
-    photos = [read_sample(second), read_sample(first)]
-    photos[1] = replace(photos[1], expressions=photos[1].expressions[::-1])
-    return PredictionDump({'name': 'decode ceiling aligned', 'decode': 'aligned'}, photos)
+    images = [read_sample(second), read_sample(first)]
+    images[1] = replace(images[1], expressions=images[1].expressions[::-1])
+    return PredictionDump({'name': 'decode ceiling aligned', 'decode': 'aligned'}, images)
 
 
-def test_each_size_beside_its_ceiling(dump, ceiling):
-    figures = ceiling_figures(score_dump(dump), score_dump(ceiling))
+def test_each_size_next_to_its_ceiling(dump, ceiling):
+    figures = ceiling_metrics(score_dump(dump), score_dump(ceiling))
     assert list(figures) == ['small', 'large', 'all']
     assert figures['small'] == pytest.approx(
         {'n': 2, 'mIoU': .25, 'P@0.5': 0, 'ceiling mIoU': .85, 'ceiling P@0.5': 1})
     assert figures['large'] == {'n': 1, 'mIoU': .75, 'P@0.5': 1, 'ceiling mIoU': 1, 'ceiling P@0.5': 1}
     assert figures['all'] == pytest.approx(
         {'n': 3, 'mIoU': 1.25 / 3, 'P@0.5': 1 / 3, 'ceiling mIoU': 2.7 / 3, 'ceiling P@0.5': 1})
-    assert ceiling_figures(score_dump(dump), score_dump(ceiling), strict=False)['small']['P@0.5'] == .5
+    assert ceiling_metrics(score_dump(dump), score_dump(ceiling), strict=False)['small']['P@0.5'] == .5
 
 
-def test_what_the_empty_rule_leaves_out_leaves_the_ceiling_too(sample_of):
+def test_what_the_empty_rule_drops_is_dropped_from_the_ceiling_too(sample_of):
     parts = [('car', 'tire', [(0, 10, 0, 10)], [(0, 5, 0, 10)]), ('car', 'body', [(0, 0, 0, 0)], [])]
     rows = score_dump(PredictionDump({}, [read_sample(sample_of(1, parts, SIZE))]))
-    figures = {rule: ceiling_figures(rows, rows, empty=rule)['all'] for rule in ('one', 'zero', 'skip')}
+    figures = {rule: ceiling_metrics(rows, rows, empty=rule)['all'] for rule in ('one', 'zero', 'skip')}
     assert {rule: each['ceiling mIoU'] for rule, each in figures.items()} == {'one': .75, 'zero': .25, 'skip': .5}
     assert all(each['mIoU'] == each['ceiling mIoU'] for each in figures.values())
     assert [each['n'] for each in figures.values()] == [2, 2, 1]
 
 
 def test_the_table(dump, ceiling):
-    lines = format_ceiling(ceiling_figures(score_dump(dump), score_dump(ceiling)), ceiling).splitlines()
+    lines = format_ceiling(ceiling_metrics(score_dump(dump), score_dump(ceiling)), ceiling).splitlines()
     assert lines[0] == 'ceiling: name decode ceiling aligned, decode aligned'
     assert lines[1].split() == ['mask', 'size', 'n', 'mIoU', 'ceiling', 'mIoU', 'P@0.5', 'ceiling', 'P@0.5']
     assert lines[2].split() == ['small', '2', '25.00', '85.00', '0.00', '100.00']
     assert lines[4].split() == ['all', '3', '41.67', '90.00', '33.33', '100.00']
 
 
-def test_other_refs_are_refused(dump, ceiling):
-    short = replace(ceiling, photos=ceiling.photos[1:])
+def test_other_refs_are_rejected(dump, ceiling):
+    short = replace(ceiling, images=ceiling.images[1:])
     with pytest.raises(ValueError, match=r'^c\.json lacks 1 refs of r\.json .* e\.g\. 2:0; compare dumps of the same'):
         check_ceiling(dump, short, 'r.json', 'c.json')
     with pytest.raises(ValueError, match=r'1 refs have no ceiling, e\.g\. 2:0; '):
-        ceiling_figures(score_dump(dump), score_dump(short))
-    photo = ceiling.photos[0]
-    moved = [replace(each, truth=[each.pred]) for each in photo.expressions]
-    with pytest.raises(ValueError, match=r'disagree on the truth .* 1 refs, e\.g\. 2:0'):
-        check_ceiling(dump, replace(ceiling, photos=[replace(photo, expressions=moved), ceiling.photos[1]]), 'r', 'c')
+        ceiling_metrics(score_dump(dump), score_dump(short))
+    image = ceiling.images[0]
+    moved = [replace(each, truth=[each.pred]) for each in image.expressions]
+    with pytest.raises(ValueError, match=r'differ in the ground truth .* 1 refs, e\.g\. 2:0'):
+        check_ceiling(dump, replace(ceiling, images=[replace(image, expressions=moved), ceiling.images[1]]), 'r', 'c')
 
 
-def test_a_ceiling_of_another_decode_is_refused(dump, ceiling):
+def test_a_ceiling_of_another_decode_is_rejected(dump, ceiling):
     # Neither raises; a detector has no decode.
     check_ceiling(dump, ceiling, 'r.json', 'c.json')
     check_ceiling(replace(dump, header={}), ceiling, 'r.json', 'c.json')
@@ -84,11 +84,11 @@ def test_a_ceiling_of_another_decode_is_refused(dump, ceiling):
         check_ceiling(replace(dump, header={'decode': 'cris'}), ceiling, 'r.json', 'c.json')
 
 
-def test_parts_that_are_not_there_need_no_ceiling(dump, ceiling, strip):
+def test_absent_parts_need_no_ceiling(dump, ceiling, strip):
     absent = strip('wing', [], absent='other')
-    asked = [*dump.photos, PhotoPredictions(3, 'c.jpg', (1, 60), [absent])]
+    asked = [*dump.images, ImagePredictions(3, 'c.jpg', (1, 60), [absent])]
     # Does not raise.
-    check_ceiling(replace(dump, photos=asked), ceiling, 'r.json', 'c.json')
+    check_ceiling(replace(dump, images=asked), ceiling, 'r.json', 'c.json')
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def tool(monkeypatch) -> Callable[..., None]:
 
 
 def test_the_tool(tool, dump, ceiling, tmp_path, capsys):
-    for name, each in (('dump', dump), ('ceiling', ceiling), ('short', replace(ceiling, photos=ceiling.photos[1:]))):
+    for name, each in (('dump', dump), ('ceiling', ceiling), ('short', replace(ceiling, images=ceiling.images[1:]))):
         each.write(tmp_path / f'{name}.json')
     files = [str(tmp_path / f'{name}.json') for name in ('dump', 'ceiling', 'short')]
     tool(files[0], '--ceiling', files[1], '--json', str(tmp_path / 'out.json'))
@@ -117,4 +117,4 @@ def test_the_tool(tool, dump, ceiling, tmp_path, capsys):
         tool(files[0], '--ceiling', files[2])
     with pytest.raises(SystemExit):
         tool(files[0], '--ceiling', files[1], '--sweep')
-    assert '--ceiling stands beside one result' in capsys.readouterr().err
+    assert '--ceiling needs one threshold' in capsys.readouterr().err

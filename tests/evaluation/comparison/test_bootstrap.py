@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmpartref.evaluation.comparison.bootstrap import (
-    METRICS,
+    BOOTSTRAP_METRICS,
     draw_weights,
     holm,
     paired_differences,
@@ -14,12 +14,12 @@ from mmpartref.evaluation.scoring.iou_metrics import Row, summarise
 from mmpartref.masks.iou import ExpressionScore, Overlap
 
 
-def rows_of(photos: list[list[tuple[int, int]]]) -> list[Row]:
-    """``photos``: (intersection, union) of each expression of each photo."""
+def rows_of(images: list[list[tuple[int, int]]]) -> list[Row]:
+    """``images``: (intersection, union) of each expression of each image."""
     return [
         Row(img_id, f'{img_id}:{number}', 'the tire', 'tire', 'car',
             ExpressionScore(Overlap(*pair), pair[0], pair[1], (Overlap(*pair), )))
-        for img_id, pairs in enumerate(photos) for number, pair in enumerate(pairs)
+        for img_id, pairs in enumerate(images) for number, pair in enumerate(pairs)
     ]
 
 
@@ -30,23 +30,23 @@ def rows() -> list[Row]:
     return rows_of([[(int(rng.integers(0, union + 1)), int(union)) for union in each] for each in unions])
 
 
-def test_every_draw_is_the_summary_of_the_photos_drawn(rows):
+def test_every_draw_is_the_summary_of_the_images_drawn(rows):
     drawn = resample([rows], resamples=20, seed=3)
     weights = draw_weights(np.random.default_rng(3), 20, 40)
     assert set(weights.sum(axis=1)) == {40}
     for number, line in enumerate(weights):
         repeated = [row for row in rows for _ in range(int(line[int(row.img_id)]))]
         expected = summarise(repeated)
-        assert drawn.values[number, 0] == pytest.approx([expected[name] for name in METRICS], abs=1e-9)
+        assert drawn.values[number, 0] == pytest.approx([expected[name] for name in BOOTSTRAP_METRICS], abs=1e-9)
 
 
-def test_photos_are_drawn_not_expressions():
-    # One photo: every draw is that photo, so the interval has no width though its expressions differ.
+def test_images_are_drawn_not_expressions():
+    # One image: every draw is that image, so the interval has no width though its expressions differ.
     drawn = resample([rows_of([[(0, 10), (5, 10), (10, 10)]])], resamples=50)
     assert drawn.interval(0, 'mIoU') == (0.5, 0.5)
 
 
-def test_the_order_of_the_expressions_changes_no_digit(rows):
+def test_the_order_of_expressions_does_not_matter(rows):
     order = np.random.default_rng(0).permutation(len(rows))
     assert np.array_equal(resample([rows], resamples=30).values,
                           resample([[rows[index] for index in order]], resamples=30).values)
@@ -58,12 +58,12 @@ def test_more_draws_than_fit_at_once_are_those_of_one_piece(rows, monkeypatch):
     assert np.array_equal(resample([rows], resamples=30).values, whole)
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_has_its_coverage():
     rng = np.random.default_rng(1)
     covered = 0
     for seed in range(100):
-        photos = [[(int(inter), 1000)] for inter in rng.integers(0, 1001, size=60)]
-        low, high = resample([rows_of(photos)], resamples=200, seed=seed).interval(0, 'mIoU')
+        images = [[(int(inter), 1000)] for inter in rng.integers(0, 1001, size=60)]
+        low, high = resample([rows_of(images)], resamples=200, seed=seed).interval(0, 'mIoU')
         covered += low <= 0.5 <= high
     # Binomial(100, .95) leaves 87 to 100 once in a thousand.
     assert 87 <= covered <= 100
@@ -95,8 +95,8 @@ def test_p_values_by_hand():
     assert percentile_interval(np.arange(1001.0)) == pytest.approx((25, 975))
 
 
-def test_what_cannot_be_paired_is_refused(rows):
-    with pytest.raises(ValueError, match='same photos'):
+def test_what_cannot_be_paired_is_rejected(rows):
+    with pytest.raises(ValueError, match='same images'):
         resample([rows, [row for row in rows if row.img_id != 7]])
     with pytest.raises(ValueError, match='at least one'):
         resample([[]])

@@ -12,9 +12,9 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation.diagnosis.diagnose import FITS, diagnose, fit_of, summarise_diagnosis
 from mmpartref.evaluation.diagnosis.diagnosis_tables import format_diagnosis
-from mmpartref.evaluation.diagnosis.pixel_breakdown import count_landing
+from mmpartref.evaluation.diagnosis.pixel_breakdown import count_pixels
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
-from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction, read_sample
+from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction, read_sample
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.masks.iou import encode_masks
@@ -30,8 +30,8 @@ def dump(strip) -> PredictionDump:
            strip('right mirror', [(10, 14)], [(10, 15)], owner='car', ref_id='2:r'),
            strip('wheel', [], [(50, 60)], owner='car', ref_id='2:w', absent='other'),
            strip('door', [], [(50, 60)], owner='car', ref_id='2:d', absent='unannotated')]
-    return PredictionDump({'config': 'cris.py'}, [PhotoPredictions(1, 'a.jpg', (1, 60), bird),
-                                                  PhotoPredictions(2, 'b.jpg', (1, 60), car)])
+    return PredictionDump({'config': 'cris.py'}, [ImagePredictions(1, 'a.jpg', (1, 60), bird),
+                                                  ImagePredictions(2, 'b.jpg', (1, 60), car)])
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def random_dump(random_samples) -> PredictionDump:
     return PredictionDump({}, [read_sample(sample) for sample in random_samples])
 
 
-def test_figures_counted_by_hand(dump):
+def test_metrics_counted_by_hand(dump):
     found = summarise_diagnosis(diagnose(dump))
     ious = [10 / 40, 1, 0, 0, 4 / 5]
     figures = found['by_size']['all']
@@ -59,7 +59,7 @@ def test_figures_counted_by_hand(dump):
     assert found['confusion']['bird']['head']['shares'] == {'body': .75, 'head': .25, 'tail': 0, 'background': 0}
     assert found['confusion']['car']['left mirror']['shares']['right mirror'] == 1
     assert found['left_right'] == {'expressions': 2, 'pairs': 2, 'own': .5, 'mirror': .5, 'tie': 0, 'both': 0}
-    assert found['absent'] == {'expressions': 1, 'invented': 1, 'doubtful': 1}
+    assert found['absent'] == {'expressions': 1, 'false_positives': 1, 'uncertain': 1}
 
 
 def test_the_shares_add_up_and_good_is_precision_at_one_half(random_dump):
@@ -76,41 +76,41 @@ def test_the_shares_add_up_and_good_is_precision_at_one_half(random_dump):
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_no_order_changes_a_digit(random_dump, seed):
+def test_order_does_not_matter(random_dump, seed):
     expected = summarise_diagnosis(diagnose(random_dump))
     mix = random.Random(seed)
-    photos = [replace(photo, expressions=mix.sample(photo.expressions, len(photo.expressions)))
-              for photo in mix.sample(random_dump.photos, len(random_dump.photos))]
-    found = summarise_diagnosis(diagnose(replace(random_dump, photos=photos)))
+    images = [replace(image, expressions=mix.sample(image.expressions, len(image.expressions)))
+              for image in mix.sample(random_dump.images, len(random_dump.images))]
+    found = summarise_diagnosis(diagnose(replace(random_dump, images=images)))
     assert found == expected
     assert list(found['by_super_category']) == list(expected['by_super_category'])
     assert format_diagnosis(found) == format_diagnosis(expected)
 
 
 def test_expressions_dumped_one_by_one_are_siblings_all_the_same(random_dump):
-    single = [replace(photo, expressions=[each]) for photo in random_dump.photos for each in photo.expressions]
-    assert len(single) > len(random_dump.photos)
+    single = [replace(image, expressions=[each]) for image in random_dump.images for each in image.expressions]
+    assert len(single) > len(random_dump.images)
     random.Random(0).shuffle(single)
-    assert summarise_diagnosis(diagnose(replace(random_dump, photos=single))) == summarise_diagnosis(
+    assert summarise_diagnosis(diagnose(replace(random_dump, images=single))) == summarise_diagnosis(
         diagnose(random_dump))
 
 
-def test_answering_with_the_whole_object_is_collapse(random_dump):
-    photos = []
-    for photo in random_dump.photos:
+def test_predicting_the_whole_object_is_collapse(random_dump):
+    images = []
+    for image in random_dump.images:
         groups: dict[str, list[dict]] = {}
-        for each in photo.expressions:
+        for each in image.expressions:
             groups.setdefault(each.super_category, []).extend(each.truth)
-        photos.append(replace(photo, expressions=[
+        images.append(replace(image, expressions=[
             replace(each, pred=encode_masks(coco_mask.decode(groups[each.super_category]).any(2)[None])[0])
-            for each in photo.expressions]))
-    figures = summarise_diagnosis(diagnose(replace(random_dump, photos=photos)))['by_size']['all']
+            for each in image.expressions]))
+    figures = summarise_diagnosis(diagnose(replace(random_dump, images=images)))['by_size']['all']
     assert figures['with_siblings'] > 5
     assert figures['collapse'] == 1
-    truth = [replace(photo, expressions=[
-        replace(each, pred=encode_masks(coco_mask.decode(each.truth).any(2)[None])[0]) for each in photo.expressions
-    ]) for photo in random_dump.photos]
-    figures = summarise_diagnosis(diagnose(replace(random_dump, photos=truth)))['by_size']['all']
+    truth = [replace(image, expressions=[
+        replace(each, pred=encode_masks(coco_mask.decode(each.truth).any(2)[None])[0]) for each in image.expressions
+    ]) for image in random_dump.images]
+    figures = summarise_diagnosis(diagnose(replace(random_dump, images=truth)))['by_size']['all']
     assert (figures['collapse'], figures['mIoU'], figures['boundary_mIoU'], figures['area_ratio']) == (0, 1, 1, 1)
 
 
@@ -119,16 +119,16 @@ def test_answering_with_the_whole_object_is_collapse(random_dump):
     ([(0, 4), (20, 24)], 'under-segmented'), ([(0, 4), (20, 25)], 'neither'), ([], 'empty')])
 def test_how_a_mask_fits(strip, pred, expected):
     assert expected in FITS
-    assert fit_of(count_landing(strip('head', [(0, 10)], pred), [])) == expected
+    assert fit_of(count_pixels(strip('head', [(0, 10)], pred), [])) == expected
 
 
 def test_the_boundary_is_that_of_the_union(strip):
-    # Two annotations side by side are one square: 20 x 20 pixels in a photo of 100 x 100, whose band is 3 wide.
+    # Two annotations side by side are one square: 20 x 20 pixels in an image of 100 x 100, whose band is 3 wide.
     masks = np.zeros((3, 100, 100), dtype=bool)
     masks[0, 40:60, 40:60] = masks[1, 40:60, 40:50] = masks[2, 40:60, 50:60] = True
     rles = encode_masks(masks)
     asked = Prediction('1', 'bird foot', 'foot', 'bird', [1, 2], .5, rles[0], rles[1:])
-    found = diagnose(PredictionDump({}, [PhotoPredictions(1, '', (100, 100), [asked])]))[0]
+    found = diagnose(PredictionDump({}, [ImagePredictions(1, '', (100, 100), [asked])]))[0]
     assert (found.boundary.inter, found.boundary.union) == (204, 204)
 
 
@@ -139,7 +139,7 @@ def test_sizes_go_by_cocos_borders(strip):
         rle = encode_masks(mask)[0]
         return Prediction(f'1:{side}', f'part {side}', str(side), 'thing', [side], .5, rle, [rle])
 
-    dump = PredictionDump({}, [PhotoPredictions(1, '', (100, 100), [square(31), square(32), square(96)])])
+    dump = PredictionDump({}, [ImagePredictions(1, '', (100, 100), [square(31), square(32), square(96)])])
     found = summarise_diagnosis(diagnose(dump))
     assert {size: each['n'] for size, each in found['by_size'].items()} == {
         'all': 3, 'small': 1, 'medium': 1, 'large': 1}
@@ -151,27 +151,27 @@ def test_the_text(dump):
     lines = [line.split() for line in text.splitlines()]
     assert 'P@0.5 counts IoU > 0.5; boundary band 2 %' in text
     assert ['good', '40.00', '40.00'] in lines
-    assert not any(line[:1] == ['elsewhere'] for line in lines)
-    assert 'collapse to the whole object: 20.00 of the 5 expressions whose object shows other parts' in text
-    assert '2 expressions say left or right; the photo shows the counterpart of 2' in text
-    assert ('1 expressions name a part that the photo does not show, 1 more perhaps not; 1 of the 1 got a mask all the '
-            'same') in text
+    assert not any(line[:1] == ['mislocalised'] for line in lines)
+    assert 'collapse to the whole object: 20.00 of the 5 expressions whose object has other parts' in text
+    assert '2 expressions contain left or right; the counterpart of 2 is in the image' in text
+    assert ('the parts of 1 expressions are not in the image, of 1 more possibly not; 1 of the 1 have a mask (false '
+            'positives)') in text
     assert '2 super-categories with one part or fewer than 20 expressions' in text
 
 
 def test_the_text_where_there_is_little_to_say(strip):
-    one = PredictionDump({}, [PhotoPredictions(1, '', (1, 60), [strip('head', [(0, 10)])])])
+    one = PredictionDump({}, [ImagePredictions(1, '', (1, 60), [strip('head', [(0, 10)])])])
     summary = summarise_diagnosis(diagnose(one), strict=False)
     text = format_diagnosis(summary)
     assert 'P@0.5 counts IoU >= 0.5' in text
-    assert 'no expression says left or right' in text
-    assert 'no photo shows more than one part of an object' in text
-    assert 'every expression names a part that its photo shows' in text
+    assert 'no expression contains left or right' in text
+    assert 'no image has more than one part of an object' in text
+    assert 'the parts of all expressions are in their images' in text
     assert summary['by_size']['all']['precision'] is None
-    nothing = PredictionDump({}, [PhotoPredictions(1, '', (1, 60), [strip('head', [], absent='other')])])
+    nothing = PredictionDump({}, [ImagePredictions(1, '', (1, 60), [strip('head', [], absent='other')])])
     text = format_diagnosis(summarise_diagnosis(diagnose(nothing)))
-    assert '1 expressions name a part that the photo does not show; 0 of the 1 got' in text
-    with pytest.raises(ValueError, match='holds no expression'):
+    assert 'the parts of 1 expressions are not in the image; 0 of the 1 have' in text
+    with pytest.raises(ValueError, match='contains no expression'):
         diagnose(PredictionDump({}, []))
 
 
@@ -190,22 +190,22 @@ def tool(monkeypatch) -> Callable[..., None]:
 def test_the_tool(tool, dump, tmp_path, capsys):
     files = [str(tmp_path / name) for name in ('dump.json', 'other.json', 'out.json')]
     dump.write(files[0])
-    photos = [replace(photo, expressions=[replace(each, expression=f'the {each.expression}')
-                                          for each in photo.expressions]) for photo in dump.photos]
-    replace(dump, photos=photos).write(files[1])
-    tool(files[0], '--rephrased', files[1], '--json', files[2], '--inclusive')
+    images = [replace(image, expressions=[replace(each, expression=f'the {each.expression}')
+                                          for each in image.expressions]) for image in dump.images]
+    replace(dump, images=images).write(files[1])
+    tool(files[0], '--paraphrases', files[1], '--json', files[2], '--inclusive')
     shown = capsys.readouterr().out
     assert shown.startswith('config cris.py\n\nP@0.5 counts IoU >= 0.5')
-    assert 'rephrasing: 5 refs in 2 wordings' in shown
+    assert 'paraphrases: 5 refs under 2 templates' in shown
     found = json.loads(Path(files[2]).read_text())
-    rephrasing = found.pop('rephrasing')
+    paraphrases = found.pop('paraphrases')
     assert found == summarise_diagnosis(diagnose(read_dump(files[0])), strict=False)
-    assert (rephrasing['agreement'], rephrasing['spread']) == (1, 0)
+    assert (paraphrases['agreement'], paraphrases['spread']) == (1, 0)
 
 
-def test_the_tool_ends_with_a_sentence(tool, dump, tmp_path):
+def test_errors_of_the_tool_are_one_sentence(tool, dump, tmp_path):
     dump.write(tmp_path / 'dump.json')
-    with pytest.raises(SystemExit, match=r'ask for every ref in the same words'):
-        tool(str(tmp_path / 'dump.json'), '--rephrased', str(tmp_path / 'dump.json'))
+    with pytest.raises(SystemExit, match=r'all expressions of .* are the same'):
+        tool(str(tmp_path / 'dump.json'), '--paraphrases', str(tmp_path / 'dump.json'))
     with pytest.raises(SystemExit, match='there is no dump'):
         tool(str(tmp_path / 'none.json'))

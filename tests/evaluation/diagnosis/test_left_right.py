@@ -1,11 +1,11 @@
 import pytest
 
 from mmpartref.evaluation.diagnosis.left_right import (
-    SideLanding,
+    SideOverlap,
     format_left_right,
-    left_right_figures,
+    left_right_metrics,
     mirrored,
-    side_landing,
+    side_overlap,
 )
 from mmpartref.masks.iou import Overlap
 
@@ -23,7 +23,7 @@ def test_whole_words_change_sides(expression, expected):
 
 
 @pytest.fixture
-def photo(strip):
+def image(strip):
     """Left mirror 0 to 9, right mirror 20 to 29 in two annotations, a wheel of one side."""
     def make(left=(), right=()):
         return [strip('left mirror', [(0, 10)], left, owner='car', ref_id='l'),
@@ -39,33 +39,33 @@ def photo(strip):
     ([(0, 4), (20, 25)], (4, 15), (5, 14), False),
     ([], (0, 10), (0, 10), False),
 ])
-def test_overlaps_with_both_sides(photo, pred, own, mirror, both):
-    asked = photo(left=pred)
-    assert side_landing(asked[0], asked) == SideLanding(Overlap(*own), Overlap(*mirror), both)
+def test_overlaps_with_both_sides(image, pred, own, mirror, both):
+    asked = image(left=pred)
+    assert side_overlap(asked[0], asked) == SideOverlap(Overlap(*own), Overlap(*mirror), both)
 
 
-def test_only_pairs_are_looked_at(photo, strip):
-    asked = photo()
-    assert side_landing(asked[1], asked).own == Overlap(0, 10)
-    assert side_landing(asked[2], asked) is None
-    assert side_landing(asked[3], asked) is None
-    # A counterpart that the photo does not show is none.
+def test_only_pairs_are_counted(image, strip):
+    asked = image()
+    assert side_overlap(asked[1], asked).own == Overlap(0, 10)
+    assert side_overlap(asked[2], asked) is None
+    assert side_overlap(asked[3], asked) is None
+    # A counterpart that the image does not show is none.
     absent = strip('right wheel', [], [(1, 2)], owner='car', absent='unannotated')
-    assert side_landing(asked[2], [*asked, absent]) is None
-    assert side_landing(absent, [*asked, absent]) is None
+    assert side_overlap(asked[2], [*asked, absent]) is None
+    assert side_overlap(absent, [*asked, absent]) is None
 
 
-def test_shares(photo):
+def test_shares(image):
     preds = [[(0, 10)], [(0, 10), (20, 22)], [(20, 30)], []]
-    landings = [side_landing(asked[0], asked) for asked in map(photo, preds)]
-    figures = left_right_figures(7, landings)
-    assert figures == {'expressions': 7, 'pairs': 4, 'own': .5, 'mirror': .25, 'tie': .25, 'both': 0}
-    text = format_left_right(figures)
-    assert text.startswith('7 expressions say left or right; the photo shows the counterpart of 4\n')
-    assert 'other side better' in text
+    overlaps = [side_overlap(asked[0], asked) for asked in map(image, preds)]
+    metrics = left_right_metrics(7, overlaps)
+    assert metrics == {'expressions': 7, 'pairs': 4, 'own': .5, 'mirror': .25, 'tie': .25, 'both': 0}
+    text = format_left_right(metrics)
+    assert text.startswith('7 expressions contain left or right; the counterpart of 4 is in the image\n')
+    assert 'greater with the other side' in text
     assert '25.00' in text
 
 
-def test_nothing_to_tell():
-    assert format_left_right(left_right_figures(0, [])) == 'no expression says left or right'
-    assert format_left_right(left_right_figures(2, [])).endswith('counterpart of 0')
+def test_no_pairs():
+    assert format_left_right(left_right_metrics(0, [])) == 'no expression contains left or right'
+    assert format_left_right(left_right_metrics(2, [])).endswith('counterpart of 0 is in the image')

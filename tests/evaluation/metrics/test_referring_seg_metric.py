@@ -8,7 +8,7 @@ from mmengine.evaluator import Evaluator
 from mmpartref.evaluation import ReferringSegMetric
 from mmpartref.registry import METRICS
 
-# What each photo of ``samples`` gives: IoU of the expressions, then of the annotated parts.
+# What each image of ``samples`` gives: IoU of the expressions, then of the annotated parts.
 EXPRESSIONS = [(10, 20), (8, 10), (0, 12), (0, 4)]
 ANNOTATIONS = [(10, 20), (4, 10), (4, 10), (0, 12), (0, 4)]
 
@@ -54,7 +54,7 @@ def test_every_metric_counted_by_hand(samples):
     assert metrics == {f'refer/{name}': pytest.approx(value, abs=1e-15) for name, value in expected.items()}
 
 
-def test_inclusive_counts_what_lies_on_the_threshold(samples):
+def test_inclusive_counts_the_threshold(samples):
     metrics = evaluate(samples, strict=False)
     assert metrics['refer/P@0.5'] == 2 / 4
     assert metrics['refer/P@0.8'] == 1 / 4
@@ -79,7 +79,7 @@ def test_separate_instances_make_both_countings_agree(sample_of):
     assert metrics['refer/ann_cIoU'] == metrics['refer/cIoU'] > 0
 
 
-def test_the_order_of_the_photos_does_not_change_a_digit(random_samples):
+def test_the_order_of_the_images_does_not_matter(random_samples):
     expected = evaluate(random_samples)
     assert len(set(expected.values())) > 5
     for seed in range(4):
@@ -95,7 +95,7 @@ def test_one_entry_per_sample_and_no_masks_in_it(samples):
                    for value in vars(row).values())
 
 
-def test_what_the_sampler_added_is_cut_off(samples):
+def test_samples_repeated_by_the_sampler_are_dropped(samples):
     metric = ReferringSegMetric()
     metric.process({}, [*samples, samples[0], samples[1]])
     assert metric.evaluate(len(samples)) == evaluate(samples)
@@ -130,16 +130,16 @@ def change(sample: dict, **values) -> dict:
     ({'pred_scores': torch.zeros(3)}, '2 masks and 3 scores'),
     ({'pred_scores': torch.tensor([0.5, float('nan')])}, 'ref 1:1: .* score is nan'),
     ({'pred_masks': torch.zeros(2, 10, 20)}, 'float32, not bool'),
-    ({'refs': None}, 'comes without refs'),
-    ({'pred_masks': None, 'pred_scores': None}, 'comes without pred_masks, pred_scores'),
+    ({'refs': None}, 'lacks refs'),
+    ({'pred_masks': None, 'pred_scores': None}, 'lacks pred_masks, pred_scores'),
     ({'ori_shape': (20, 10), 'pred_masks': torch.zeros(2, 20, 10, dtype=torch.bool)},
-     r'ref 1:0: the photo is 20 x 10 .* annotation is \[10, 20\]'),
+     r'ref 1:0: the image is 20 x 10 .* annotation is \[10, 20\]'),
 ])
-def test_samples_that_do_not_fit_are_refused(samples, values, message):
+def test_samples_that_do_not_fit_are_rejected(samples, values, message):
     with pytest.raises(ValueError, match=message):
         ReferringSegMetric().process({}, [change(samples[0], **values)])
 
 
-def test_a_threshold_outside_zero_to_one_is_refused():
-    with pytest.raises(ValueError, match='holds 50'):
+def test_a_threshold_outside_zero_to_one_is_rejected():
+    with pytest.raises(ValueError, match='contains 50'):
         ReferringSegMetric(precision_thresholds=(0.5, 50))

@@ -64,7 +64,7 @@ def present_only(samples: list[dict]) -> list[dict]:
     return kept
 
 
-def test_the_masks_own_word_counted_by_hand(samples):
+def test_masks_without_a_threshold_counted_by_hand(samples):
     figures = evaluate(samples)
     expected = {
         'N_acc': 1 / 3,  # the fish's tail alone has no mask
@@ -110,7 +110,7 @@ def test_a_threshold_empties_masks(samples):
 
 
 @pytest.mark.parametrize('settings', [{}, {'presence_threshold': 0.45}, {'strict': False, 'empty': 'zero'}])
-def test_the_others_figures_are_those_without_absent_parts(samples, settings):
+def test_the_others_metrics_are_those_without_absent_parts(samples, settings):
     alone = evaluate(present_only(samples), **settings)
     assert not any('acc' in name or 'gIoU' in name or 'presence' in name for name in alone)
     together = evaluate(samples, **settings)
@@ -135,11 +135,11 @@ def test_a_model_without_presence_is_measured_by_its_masks(samples):
     figures = evaluate(samples)
     assert figures['N_acc'] == 1 / 3
     assert not any('presence' in name for name in figures)
-    with pytest.raises(ValueError, match='ref 1:0 has no presence score; a model writes pred_presence'):
+    with pytest.raises(ValueError, match='ref 1:0 has no presence score; the model has to return pred_presence'):
         evaluate(samples, presence_threshold=0.5)
 
 
-def test_the_order_of_the_photos_does_not_change_a_digit(samples):
+def test_the_order_of_the_images_does_not_matter(samples):
     expected = evaluate(samples, presence_threshold=0.45)
     assert evaluate(samples[::-1], presence_threshold=0.45) == expected
 
@@ -150,7 +150,7 @@ def test_the_table_says_what_was_counted(samples, monkeypatch):
                         lambda text, *_: printed.append(text))
     evaluate(samples, presence_threshold=0.45)
     lines = [' '.join(line.split()) for line in printed[0].splitlines()]
-    for line in ('absent parts: 3 expressions beside 3 of parts that are there; figures in percent',
+    for line in ('absent parts: 3 expressions, present parts: 3; metrics in percent',
                  'presence < 0.45 66.67 33.33 41.67 27.78', 'the mask is empty 33.33 66.67 41.67 33.33',
                  'presence: AUC 66.67, AP 75.56 (by chance 50.00)', 'impossible 1 100.00 66.67',
                  'unannotated (noisy) 1 0.00 33.33'):
@@ -222,7 +222,7 @@ def test_no_other_threshold_is_better(rows, criterion, shuffler):
     assert calibrate(rows, criterion) == found
 
 
-def test_the_threshold_lies_between_what_it_parts():
+def test_the_threshold_is_between_the_scores_it_separates():
     rows = [row(0.2, kind='other'), row(0.4, kind='impossible'), row(0.7), row(0.9)]
     assert calibrate(rows).threshold == pytest.approx(0.55)
     assert calibrate(rows).value == 1.0
@@ -251,7 +251,7 @@ def test_noisy_kinds_do_not_move_the_threshold():
     ([row(0.5), replace(row(0.5, kind='other'), presence=None)], 'gIoU', 'has no presence score'),
     ([row(0.5), row(0.5, kind='other')], 'accuracy', "criterion='accuracy' is unknown"),
 ])
-def test_what_cannot_be_calibrated_is_refused(rows, criterion, message):
+def test_what_cannot_be_calibrated_is_rejected(rows, criterion, message):
     with pytest.raises(ValueError, match=message):
         calibrate(rows, criterion)
 
@@ -261,12 +261,12 @@ def test_what_cannot_be_calibrated_is_refused(rows, criterion, message):
     ({'pred_presence': torch.tensor([0.5, 0.5, 0.5, float('nan')])}, 'pred_presence is nan, not a number from 0 to 1'),
     ({'pred_presence': torch.tensor([0.5, 0.5, 0.5, 1.5])}, r'pred_presence is 1\.5'),
 ])
-def test_presence_that_does_not_fit_is_refused(samples, change, message):
+def test_presence_that_does_not_fit_is_rejected(samples, change, message):
     with pytest.raises(ValueError, match=message):
         ReferringSegMetric().process({}, [{**samples[0], **change}])
 
 
-def test_an_absent_part_with_annotations_is_refused(samples):
+def test_an_absent_part_with_annotations_is_rejected(samples):
     samples[0]['refs'][0]['absent'] = 'other'
     with pytest.raises(ValueError, match=r'ref 1:0: it is marked as absent .* has 1 annotations'):
         ReferringSegMetric().process({}, samples)
@@ -282,8 +282,8 @@ def dump(samples, tmp_path) -> Path:
 
 def test_a_dump_keeps_presence_and_absence(dump, samples, tmp_path):
     read = read_dump(dump)
-    expressions = [each for photo in read.photos for each in photo.expressions]
-    assert [(each.absent, each.presence) for each in expressions] == [asked[4:] for photo in ASKED for asked in photo]
+    expressions = [each for image in read.images for each in image.expressions]
+    assert [(each.absent, each.presence) for each in expressions] == [asked[4:] for image in ASKED for asked in image]
     assert summarise(score_dump(read))['expressions'] == 3
     again = summarise(score_dump(read))
     assert {name: value for name, value in evaluate(samples).items() if name in again} == again
@@ -296,9 +296,9 @@ def test_a_dump_keeps_presence_and_absence(dump, samples, tmp_path):
 
 def test_a_dump_without_either_reads_and_writes_as_ever(dump, tmp_path):
     content = json.loads(dump.read_text())
-    for photo in content['photos']:
-        photo['expressions'] = [each for each in photo['expressions'] if 'absent' not in each]
-        for each in photo['expressions']:
+    for image in content['images']:
+        image['expressions'] = [each for each in image['expressions'] if 'absent' not in each]
+        for each in image['expressions']:
             del each['presence']
     dump.write_text(json.dumps(content))
     read = read_dump(dump)
@@ -310,9 +310,9 @@ def test_a_dump_without_either_reads_and_writes_as_ever(dump, tmp_path):
 
 def test_another_mask_threshold_keeps_presence_and_absence(dump):
     read = read_dump(dump)
-    photos = [replace(photo, expressions=[replace(each, candidates=[]) for each in photo.expressions])
-              for photo in read.photos]
-    cut = dump_at(replace(read, photos=photos), 0.5)
+    images = [replace(image, expressions=[replace(each, candidates=[]) for each in image.expressions])
+              for image in read.images]
+    cut = dump_at(replace(read, images=images), 0.5)
     figures = summarise_presence(score_dump(cut) + score_absent_parts(cut))
     assert figures['N_acc'] == 1.0
     assert figures['T_acc'] == 0.0
@@ -321,16 +321,16 @@ def test_another_mask_threshold_keeps_presence_and_absence(dump):
 
 @pytest.mark.parametrize(('key', 'value', 'message'), [
     ('presence', 1.5, r'presence is 1\.5, not a number from 0 to 1'),
-    ('presence', 'high', "presence is 'high', which is of the wrong type"),
+    ('presence', 'high', "presence is 'high', which has the wrong type"),
     ('presence', float('nan'), 'presence is nan'),
     ('absent', 'other', 'is absent but has 1 masks in truth'),
-    ('absent', None, 'absent is None, which is of the wrong type'),
+    ('absent', None, 'absent is None, which has the wrong type'),
 ])
-def test_damaged_dumps_are_refused(dump, key, value, message):
+def test_damaged_dumps_are_rejected(dump, key, value, message):
     content = json.loads(dump.read_text())
-    content['photos'][0]['expressions'][0][key] = value
+    content['images'][0]['expressions'][0][key] = value
     dump.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=f'photo number 0 .*expression number 0.*{message}'):
+    with pytest.raises(ValueError, match=f'image number 0 .*expression number 0.*{message}'):
         read_dump(dump)
 
 
@@ -359,18 +359,18 @@ def test_the_threshold_goes_from_one_tool_to_the_other(tool, dump, tmp_path, sam
     assert json.loads(scored.read_text()) == evaluate(samples, presence_threshold=threshold)
 
 
-def test_the_tools_end_with_a_sentence(tool, dump, samples):
+def test_errors_of_the_tool_are_one_sentence(tool, dump, samples):
     metric = ReferringDump(out_file=str(dump))
     metric.process({}, present_only(samples))
     metric.evaluate(2)
     with pytest.raises(SystemExit, match=r'there are 3 and 0; write the dump with absent parts'):
         tool('calibrate_presence', str(dump))
-    with pytest.raises(SystemExit, match='asks about no absent part'):
+    with pytest.raises(SystemExit, match='has no expression of an absent part'):
         tool('evaluate', str(dump), '--presence-threshold', '0.5')
     assert 'absent' not in tool('evaluate', str(dump))
 
 
-def test_many_photos_in_any_order(samples):
+def test_many_images_in_any_order(samples):
     rows = [row(random.Random(number).random(), kind=['other', None][number % 2]) for number in range(200)]
     expected = summarise_presence(rows, 0.5)
     random.Random(0).shuffle(rows)

@@ -15,7 +15,7 @@ def box(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = (1
 
 
 def peel(mask: np.ndarray, distance: int) -> np.ndarray:
-    """The band, by taking the outermost layer off ``distance`` times; the photo's border is a layer."""
+    """The band, by taking the outermost layer off ``distance`` times; the image's border is a layer."""
     left = mask.copy()
     for _ in range(distance):
         padded = np.pad(left, 1)
@@ -43,7 +43,7 @@ def test_nested_squares_counted_by_hand():
     assert found.iou == 0.5
 
 
-def test_the_photos_border_is_an_outline():
+def test_the_images_border_is_an_outline():
     corner = box(0, 20, 0, 20)
     assert boundary_overlap(corner, corner) == Overlap(204, 204)
     whole = box(0, 100, 0, 100)

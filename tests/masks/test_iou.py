@@ -77,7 +77,7 @@ def test_exactly_on_the_threshold(inter, union, threshold):
         assert more.reaches(Fraction(threshold), strict=True)
 
 
-def test_another_size_is_refused():
+def test_another_size_is_rejected():
     with pytest.raises(ValueError, match=r'\[6, 8\].*\[8, 6\]'):
         score_expression(box(0, 1, 0, 1), [rle(box(0, 1, 0, 1, (8, 6)))])
 

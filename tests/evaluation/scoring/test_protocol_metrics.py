@@ -11,8 +11,8 @@ from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
 from mmpartref.datasets.protocols import load_protocol
 from mmpartref.evaluation import ReferringDump, ReferringSegMetric
 from mmpartref.evaluation.dumps.predictions import read_sample
-from mmpartref.evaluation.scoring.iou_metrics import score_photo
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, harmonic_mean, summarise_protocol, tag_rows
+from mmpartref.evaluation.scoring.score_dump import score_image
 
 ROOT = Path(__file__).parents[3]
 PROTOCOL = 'partimagenet_parts_25_15'
@@ -41,7 +41,7 @@ def samples(sample_of: Callable[..., dict]) -> list[dict]:
 
 
 def tagged(samples: list[dict], protocol: str = PROTOCOL, paths: dict | None = None) -> list:
-    rows = [row for sample in samples for row in score_photo(read_sample(sample))]
+    rows = [row for sample in samples for row in score_image(read_sample(sample))]
     return tag_rows(rows, load_protocol(protocol), paths or {sample['img_id']: '' for sample in samples})
 
 
@@ -52,7 +52,7 @@ def evaluate(samples: list[dict], **settings: object) -> dict:
     return metric.evaluate(len(samples))
 
 
-def test_every_figure_counted_by_hand(samples: list[dict]) -> None:
+def test_every_metric_counted_by_hand(samples: list[dict]) -> None:
     assert summarise_protocol(tagged(samples)) == pytest.approx(EXPECTED, abs=1e-15)
 
 
@@ -77,7 +77,7 @@ def test_the_table(samples: list[dict]) -> None:
     assert len({len(line) for line in lines[1:]}) == 1
 
 
-def test_a_side_without_expressions_has_no_figures(sample_of: Callable[..., dict]) -> None:
+def test_a_side_without_expressions_has_no_metrics(sample_of: Callable[..., dict]) -> None:
     rows = tagged([sample_of(1, [part('quadruped', 'head', 0, 5)])])
     figures = summarise_protocol(rows)
     assert figures['seen_mIoU'] == 0.5
@@ -97,7 +97,7 @@ def test_empty_masks_follow_the_rule(sample_of: Callable[..., dict]) -> None:
     assert summarise_protocol(tagged(samples), empty='skip')['unseen_expressions'] == 0
 
 
-def test_classes_are_told_by_the_photo(sample_of: Callable[..., dict]) -> None:
+def test_classes_are_told_by_the_image(sample_of: Callable[..., dict]) -> None:
     by_name = {synset.class_name: wnid for wnid, synset in load_synsets().items()}
     classes = ['goose', 'albatross', 'bald eagle', 'redbone']
     samples = [sample_of(number, [part('bird', 'head', 0, hits), part('bird', 'head', 1, hits)])
@@ -110,10 +110,10 @@ def test_classes_are_told_by_the_photo(sample_of: Callable[..., dict]) -> None:
     assert (figures['seen_parts'], figures['seen_expressions'], figures['outside_expressions']) == (2, 4, 2)
     table = format_protocol(rows, load_protocol('partimagenet_classes_25_15'))
     assert '25 classes seen, 15 unseen' in table
-    assert '2 expressions are of photos whose class takes no part' in table
+    assert '2 expressions are of images whose class is on neither side' in table
 
 
-def test_a_part_of_neither_side_is_refused_at_once(sample_of: Callable[..., dict]) -> None:
+def test_a_part_of_neither_side_is_rejected_at_once(sample_of: Callable[..., dict]) -> None:
     metric = ReferringSegMetric(protocol={'name': PROTOCOL})
     with pytest.raises(ValueError, match="'lamp shade' is neither seen nor unseen in protocol partimagenet_parts"):
         metric.process({}, [sample_of(1, [part('lamp', 'shade', 0, 5)])])
@@ -122,7 +122,7 @@ def test_a_part_of_neither_side_is_refused_at_once(sample_of: Callable[..., dict
 # The metric and the tool.
 
 
-def test_the_metric_adds_the_figures_to_its_own(samples: list[dict]) -> None:
+def test_the_metric_adds_the_metrics_to_its_own(samples: list[dict]) -> None:
     plain = evaluate(samples)
     metrics = evaluate(samples, protocol={'name': PROTOCOL})
     assert metrics == pytest.approx({**plain, **{f'refer/{key}': value for key, value in EXPECTED.items()}}, abs=1e-15)
@@ -160,7 +160,7 @@ def tool(samples: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     return run
 
 
-def test_evaluate_adds_the_figures(tool: Callable[..., str], tmp_path: Path) -> None:
+def test_evaluate_adds_the_metrics(tool: Callable[..., str], tmp_path: Path) -> None:
     out = tool('--protocol', PROTOCOL, '--json', tmp_path / 'out.json')
     assert 'protocol partimagenet_parts_25_15: 25 categories seen, 15 unseen' in out
     figures = json.loads((tmp_path / 'out.json').read_text())
@@ -177,8 +177,8 @@ def test_evaluate_takes_a_fold(tool: Callable[..., str], tmp_path: Path) -> None
 @pytest.mark.parametrize(('args', 'said'), [
     (('--protocol', 'nothing'), "there is no protocol 'nothing'"),
     (('--protocol', 'leave_one_super_category_out'), 'has no fold None'),
-    (('--protocol', 'partimagenet_ood'), '--train-json'), (('--fold', 'fish'), 'belong to --protocol'),
-    (('--protocol', PROTOCOL, '--sweep'), 'leave out --sweep'),
+    (('--protocol', 'partimagenet_ood'), '--train-json'), (('--fold', 'fish'), 'need --protocol'),
+    (('--protocol', PROTOCOL, '--sweep'), 'remove --sweep'),
 ])
 def test_evaluate_refuses_what_does_not_go_together(args: tuple, said: str, tool: Callable[..., str],
                                                     capsys: pytest.CaptureFixture) -> None:

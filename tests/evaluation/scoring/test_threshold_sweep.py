@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
-from mmpartref.evaluation.dumps.predictions import Candidate, PhotoPredictions, Prediction
-from mmpartref.evaluation.scoring.threshold_sweep import best_threshold, cut, dump_at, format_sweep, sweep
+from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction
+from mmpartref.evaluation.scoring.threshold_sweep import best_threshold, dump_at, format_sweep, prediction_at, sweep
 from mmpartref.masks.iou import encode_masks
 
 
@@ -19,14 +19,14 @@ def dump() -> PredictionDump:
     candidates = [Candidate(.9, rle(0)), Candidate(.6, rle(1)), Candidate(.3, rle(2, 3, 4, 5))]
     first = Prediction('1', 'car tire', 'tire', 'car', [1], .9, rle(0), [rle(0, 1)], candidates)
     nothing = Prediction('2', 'car body', 'body', 'car', [2], 0., rle(), [rle(5)], [])
-    return PredictionDump({'config': 'x.py'}, [PhotoPredictions(1, 'a.jpg', (4, 6), [first, nothing])])
+    return PredictionDump({'config': 'x.py'}, [ImagePredictions(1, 'a.jpg', (4, 6), [first, nothing])])
 
 
 @pytest.mark.parametrize(('threshold', 'rule', 'expected', 'score'), [
     (0.95, 'union', (), 0.), (0.9, 'union', (0, ), .9), (0.6, 'union', (0, 1), .9),
     (0.1, 'union', (0, 1, 2, 3, 4, 5), .9), (0.1, 'top1', (0, ), .9)])
 def test_cutting_unites_what_reaches_the_threshold(dump, threshold, rule, expected, score):
-    found = cut(dump.photos[0].expressions[0], threshold, rule)
+    found = prediction_at(dump.images[0].expressions[0], threshold, rule)
     assert found.pred == rle(*expected)
     assert found.score == score
 
@@ -49,24 +49,24 @@ def test_the_best_threshold_is_found(dump):
 def test_candidates_survive_the_file_and_a_dump_can_be_cut(dump, tmp_path):
     dump.write(tmp_path / 'dump.json')
     again = read_dump(tmp_path / 'dump.json')
-    assert again.photos == dump.photos
+    assert again.images == dump.images
     at = dump_at(again, 0.6)
     assert at.header['threshold'] == 0.6
     at.write(tmp_path / 'cut.json')
-    assert read_dump(tmp_path / 'cut.json').photos[0].expressions[0].pred == rle(0, 1)
+    assert read_dump(tmp_path / 'cut.json').images[0].expressions[0].pred == rle(0, 1)
 
 
-def test_a_dump_without_candidates_says_how_to_get_them(dump):
+def test_without_candidates_the_error_names_the_option(dump):
     plain = Prediction('1', 'car tire', 'tire', 'car', [1], .9, rle(0), [rle(0, 1)])
     with pytest.raises(ValueError, match='--candidates'):
-        cut(plain, 0.5)
+        prediction_at(plain, 0.5)
 
 
-def test_damaged_candidates_are_refused(dump, tmp_path):
+def test_damaged_candidates_are_rejected(dump, tmp_path):
     dump.write(tmp_path / 'dump.json')
     text = (tmp_path / 'dump.json').read_text()
     for old, new, message in (('"score": 0.6', '"score": null', 'candidate number 1: score is None'),
-                              ('"score": 0.6, ', '', 'lacks, or has but should not, score'),
+                              ('"score": 0.6, ', '', 'wrong keys .missing: score'),
                               ('"candidates": []', '"candidates": 3', 'candidates is 3')):
         (tmp_path / 'broken.json').write_text(text.replace(old, new))
         with pytest.raises(ValueError, match=message):

@@ -1,0 +1,54 @@
+"""Match the expressions of several dumps, which must have the same ground truth."""
+from collections.abc import Mapping
+
+from mmpartref.errors import InputError
+from mmpartref.evaluation.dumps.dump import PredictionDump
+
+SAME_SPLIT = 'compare dumps of the same ann_file and split'
+
+
+def truth_by_ref(dump: PredictionDump, file: str) -> dict[str, tuple]:
+    """Return, by ``ref_id``, the image, the super-category, the part and the annotations' masks, sorted.
+
+    Expressions of absent parts are ignored: reference points have none.
+
+    Args:
+        dump: predictions.
+        file: name of the dump in messages.
+
+    Raises:
+        ValueError: the dump has no expression, or a ``ref_id`` twice, so that predictions cannot be paired.
+    """
+    truths: dict[str, tuple] = {}
+    for image in dump.images:
+        for each in image.expressions:
+            if each.absent is not None:
+                continue
+            if each.ref_id in truths:
+                raise InputError(f'{file} contains the ref {each.ref_id} twice, so that it cannot be paired with '
+                                 'another dump; write a dump with one expression per ref')
+            masks = sorted((*rle['size'], rle['counts']) for rle in each.truth)
+            truths[each.ref_id] = (image.img_id, each.super_category, each.part, masks)
+    if not truths:
+        raise InputError(f'{file} contains no expression; check the dataset and its ann_file')
+    return truths
+
+
+def check_same_refs(first: Mapping[str, tuple], other: Mapping[str, tuple], first_file: str, other_file: str) -> None:
+    """Check that two dumps have the same refs with the same ground truth.
+
+    Args:
+        first, other: as ``truth_by_ref`` returns them.
+        first_file, other_file: names of the dumps in messages.
+
+    Raises:
+        ValueError: they differ; the message has the number of refs and one example.
+    """
+    missing, extra = first.keys() - other.keys(), other.keys() - first.keys()
+    if missing or extra:
+        raise InputError(f'{other_file} lacks {len(missing)} refs of {first_file} and has {len(extra)} others, '
+                         f'e.g. {min(missing or extra)}; {SAME_SPLIT}')
+    changed = [ref_id for ref_id, truth in first.items() if other[ref_id] != truth]
+    if changed:
+        raise InputError(f'{first_file} and {other_file} differ in the ground truth (image, names or masks) of '
+                         f'{len(changed)} refs, e.g. {min(changed)}; {SAME_SPLIT}')
