@@ -1,6 +1,6 @@
 from mmpartref.apis.inferencer import PartReferInferencer
 from mmpartref.apis.part_labels import PartLabels
-from mmpartref.apis.results import PartResult, PhotoResults
-from mmpartref.images.read_image import Photo, PhotoReader
+from mmpartref.apis.results import ImageResults, PartResult
+from mmpartref.images.read_image import DecodedImage, ImageReader
 
-__all__ = ['PartLabels', 'PartReferInferencer', 'PartResult', 'Photo', 'PhotoReader', 'PhotoResults']
+__all__ = ['DecodedImage', 'ImageReader', 'ImageResults', 'PartLabels', 'PartReferInferencer', 'PartResult']

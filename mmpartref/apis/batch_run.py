@@ -1,5 +1,4 @@
-"""Many photos into files: masks, overlays, heat maps, maps of labels, and one COCO json."""
-import sys
+"""Inference on many images into files: masks, overlays, heat maps, label maps and one COCO json."""
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,25 +8,26 @@ import numpy as np
 from PIL import Image
 
 from mmpartref.apis.formats.coco_results import CocoOutput
-from mmpartref.apis.image_files import FoundPhoto
+from mmpartref.apis.image_files import ImageFile
 from mmpartref.apis.inferencer import PartReferInferencer
 from mmpartref.apis.part_labels import PartLabels
-from mmpartref.apis.results import PhotoResults
+from mmpartref.apis.results import ImageResults
 from mmpartref.files.atomic_write import atomic_write
-from mmpartref.images.read_image import Photo
+from mmpartref.images.read_image import DecodedImage
+from mmpartref.progress import track
 
-# Longest side of an overlay, in pixels: its words are read on a screen.
+# Longest side of an overlay, in pixels: its text is read on a screen.
 OVERLAY_SIDE = 4096
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked of every photo, and what is written.
+class OutputOptions:
+    """The expressions to predict and the files to write.
 
     Attributes:
-        expressions: what to look for.
-        out_dir: where the pictures go.
-        parse: make one map of labels of the expressions, in place of a mask each.
+        expressions: predicted in each image.
+        out_dir: output folder of the images.
+        parse: write one label map of the expressions instead of a mask each.
         masks, overlays, heat_maps: whether they are written.
     """
     expressions: Sequence[str]
@@ -38,11 +38,11 @@ class Wanted:
     heat_maps: bool = False
 
     def file(self, stem: Path, kind: str) -> Path:
-        """Return the file of a photo's picture: 'overlay', 'parts', an expression's number, or that and '_heat'."""
+        """Return the path of an output: 'overlay', 'parts', an expression's number, or its number and '_heat'."""
         return self.out_dir / stem.with_name(f'{stem.name}_{kind}.png')
 
     def files(self, stem: Path) -> list[Path]:
-        """Return all files that a photo's answers may go to."""
+        """Return the paths of all outputs of an image."""
         kinds = ['overlay'] if self.overlays else []
         if self.parse:
             kinds += ['parts']
@@ -52,55 +52,55 @@ class Wanted:
 
 
 @dataclass
-class Outcome:
-    """How a run went.
+class BatchResult:
+    """How many images were predicted, and which failed.
 
     Attributes:
-        done: photos answered.
-        failures: (photo, reason) of the others, in order.
+        done: number of images predicted.
+        failures: (image, reason) of the others, in order.
     """
     done: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
 
-def run(inferencer: PartReferInferencer, photos: Sequence[FoundPhoto], wanted: Wanted, *,
-        coco: CocoOutput | None = None, batch_size: int = 1, on_error: Literal['raise', 'skip'] = 'skip') -> Outcome:
-    """Ask about every photo and write the answers; prints a line per answer, and progress to stderr.
+def predict_files(inferencer: PartReferInferencer, images: Sequence[ImageFile], options: OutputOptions, *,
+                  coco: CocoOutput | None = None, batch_size: int = 1,
+                  on_error: Literal['raise', 'skip'] = 'skip') -> BatchResult:
+    """Predict the expressions in each image and write the outputs; print a line per mask, and the progress to stderr.
 
     Args:
-        inferencer: answers.
-        photos: from ``find_photos``.
-        wanted: what is asked and written.
-        coco: gets every mask.
-        batch_size: photos that share a forward pass.
-        on_error: what a photo does that cannot be read: ``'skip'`` goes on without it, ``'raise'`` stops there.
+        inferencer: the model.
+        images: from ``find_images``.
+        options: expressions and outputs.
+        coco: receives every mask.
+        batch_size: images per forward pass.
+        on_error: skip an image that cannot be read, or stop at it.
     """
-    outcome, progress = Outcome(), Progress(len(photos))
-    for batch in readable(inferencer, photos, batch_size, on_error, outcome):
+    result = BatchResult()
+    for batch in readable_batches(inferencer, images, batch_size, on_error, result):
         stems = [stem for stem, _ in batch]
-        images = [photo for _, photo in batch]
-        if wanted.parse:
-            labels = inferencer.parse_parts(images, expressions=wanted.expressions, batch_size=batch_size)
+        decoded = [image for _, image in batch]
+        if options.parse:
+            labels = inferencer.parse_parts(decoded, expressions=options.expressions, batch_size=batch_size)
             for stem, each in zip(stems, labels, strict=True):
-                write_labels(each, stem, wanted, coco)
+                write_labels(each, stem, options, coco)
         else:
-            answers = inferencer.stream(images, wanted.expressions, heat_map=wanted.heat_maps, batch_size=batch_size)
-            for stem, results in zip(stems, answers, strict=True):
-                write_results(results, stem, wanted, coco)
-        outcome.done += len(batch)
-        progress.show(outcome.done + len(outcome.failures))
-    return outcome
+            outputs = inferencer.stream(decoded, options.expressions, heat_map=options.heat_maps, batch_size=batch_size)
+            for stem, results in zip(stems, outputs, strict=True):
+                write_results(results, stem, options, coco)
+        result.done += len(batch)
+    return result
 
 
-def readable(inferencer: PartReferInferencer, photos: Sequence[FoundPhoto], batch_size: int,
-             on_error: str, outcome: Outcome) -> Iterator[list[tuple[Path, Photo]]]:
-    """Yield batches of the photos that can be read; the others go into ``outcome``."""
-    batch: list[tuple[Path, Photo]] = []
-    for found in photos:
+def readable_batches(inferencer: PartReferInferencer, images: Sequence[ImageFile], batch_size: int, on_error: str,
+                     result: BatchResult) -> Iterator[list[tuple[Path, DecodedImage]]]:
+    """Yield batches of (stem, image) of the readable images, and append the others to ``result.failures``."""
+    batch: list[tuple[Path, DecodedImage]] = []
+    for image in track(images, 'images'):
         try:
-            batch.append((found.stem, inferencer.reader(found.source)))
+            batch.append((image.stem, inferencer.reader(image.source)))
         except (ValueError, OSError) as error:
-            outcome.failures.append((found.source, str(error)))
+            result.failures.append((image.source, str(error)))
             if on_error == 'raise':
                 break
         if len(batch) == batch_size:
@@ -110,60 +110,39 @@ def readable(inferencer: PartReferInferencer, photos: Sequence[FoundPhoto], batc
         yield batch
 
 
-def write_results(results: PhotoResults, stem: Path, wanted: Wanted, coco: CocoOutput | None) -> None:
-    """Write and print the answers about one photo."""
+def write_results(results: ImageResults, stem: Path, options: OutputOptions, coco: CocoOutput | None) -> None:
+    """Write and print the predictions of one image."""
+    name = results.image.name
     for number, result in enumerate(results):
-        where = ''
-        if wanted.masks:
-            file = wanted.file(stem, str(number))
-            write_picture(Image.fromarray(result.mask.astype(np.uint8) * 255), file)
-            where = f' -> {file}'
-        if wanted.heat_maps:
+        target = ''
+        if options.masks:
+            file = options.file(stem, str(number))
+            write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), file)
+            target = f' -> {file}'
+        if options.heat_maps:
             levels = np.rint(result.heat_map * 255).astype(np.uint8)
-            write_picture(Image.fromarray(levels), wanted.file(stem, f'{number}_heat'))
-        print(f'{results.photo.name}: {result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the '
-              f'photo{where}')
-    if wanted.overlays:
-        write_picture(results.overlay(OVERLAY_SIDE), wanted.file(stem, 'overlay'))
+            write_png(Image.fromarray(levels), options.file(stem, f'{number}_heat'))
+        print(f'{name}: {result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the image{target}')
+    if options.overlays:
+        write_png(results.overlay(OVERLAY_SIDE), options.file(stem, 'overlay'))
     if coco is not None:
-        coco.add(results.photo.name, results.size, [each.expression for each in results],
-                 [each.mask for each in results], [each.score for each in results])
+        coco.add(name, results.size, [each.expression for each in results], [each.mask for each in results],
+                 [each.score for each in results])
 
 
-def write_labels(labels: PartLabels, stem: Path, wanted: Wanted, coco: CocoOutput | None) -> None:
-    """Write and print one photo's map of labels."""
-    file = wanted.file(stem, 'parts')
-    write_picture(labels.as_image(), file)
-    print(f'{labels.photo.name}: {labels.shares()} -> {file}')
-    if wanted.overlays:
-        write_picture(labels.overlay(OVERLAY_SIDE), wanted.file(stem, 'overlay'))
+def write_labels(labels: PartLabels, stem: Path, options: OutputOptions, coco: CocoOutput | None) -> None:
+    """Write and print the label map of one image."""
+    file = options.file(stem, 'parts')
+    write_png(labels.as_image(), file)
+    print(f'{labels.image.name}: {labels.describe_shares()} -> {file}')
+    if options.overlays:
+        write_png(labels.overlay(OVERLAY_SIDE), options.file(stem, 'overlay'))
     if coco is not None:
         parts = labels.names[1:]
-        coco.add(labels.photo.name, labels.size, parts, [labels.mask(part) for part in parts])
+        coco.add(labels.image.name, labels.size, parts, [labels.mask(part) for part in parts])
 
 
-def write_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG whole or not at all."""
-    with atomic_write(path) as unfinished:
-        picture.save(unfinished, 'PNG')
-
-
-class Progress:
-    """Counts photos on stderr: on one line of a terminal, elsewhere in about ten lines; nothing for a single photo."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.shown = 0
-
-    def show(self, done: int) -> None:
-        """Say how many are done."""
-        last = done == self.total
-        if self.total == 1 or done == self.shown:
-            return
-        if sys.stderr.isatty():
-            print(f'\r{done} of {self.total} photos', end='\n' if last else '', file=sys.stderr, flush=True)
-        elif not last and (done - self.shown) * 10 < self.total:
-            return
-        else:
-            print(f'{done} of {self.total} photos', file=sys.stderr, flush=True)
-        self.shown = done
+def write_png(picture: Image.Image, path: Path) -> None:
+    """Write a PNG atomically."""
+    with atomic_write(path) as temporary:
+        picture.save(temporary, 'PNG')

@@ -1,4 +1,4 @@
-"""From what a command line names to photos, and to the files their answers go to."""
+"""The images that command-line arguments refer to, and the names of their output files."""
 import glob
 import os
 import re
@@ -16,98 +16,96 @@ from mmpartref.text import shown_name
 
 
 @dataclass(frozen=True)
-class FoundPhoto:
-    """A photo that was named.
+class ImageFile:
+    """An image to predict.
 
     Attributes:
         source: path or URL.
-        stem: where its answers go, below the output folder, without a suffix; no other photo has the same.
+        stem: path of its outputs relative to the output folder, without suffix; unique.
     """
     source: str
     stem: Path
 
 
-def find_photos(named: Sequence[str], out_dir: str | Path) -> list[FoundPhoto]:
-    """Return the photos behind files, folders (with all folders inside), globs and URLs, each once.
+def find_images(arguments: Sequence[str], out_dir: str | Path) -> list[ImageFile]:
+    """Return the images of files, folders (searched recursively), globs and URLs, without repetitions.
 
-    A photo keeps its place below the folder or glob it was found in. Where two would get the same place they keep it
-    below the deepest folder they have in common, then their suffix is added ("dog_png"), then a number. What lies in
-    the output folder is an earlier answer and left out.
+    An image keeps its path relative to the folder or glob it was found in. Images with equal stems get paths relative
+    to their deepest common folder, then their suffix is added ("dog_png"), then a number. Files in the output folder
+    are outputs of an earlier run and skipped.
 
     Raises:
-        FileNotFoundError: one of them leads to nothing.
-        ValueError: the output folder is one of the folders, or one is neither a folder nor a plain file.
+        FileNotFoundError: an argument matches no image.
+        ValueError: the output folder is one of the folders, or an argument is neither a folder nor a plain file.
     """
-    places: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     seen: set[str] = set()
-    for each in named:
-        for source, root in expand(each, Path(out_dir)):
+    for argument in arguments:
+        for source, root in expand(argument, Path(out_dir)):
             real = source if is_url(source) else os.path.realpath(source)
             if real not in seen:
                 seen.add(real)
-                places[source] = place_of(source, root)
-    return [FoundPhoto(source, stem) for source, stem in zip(places, distinct(places), strict=True)]
+                paths[source] = relative_path(source, root)
+    return [ImageFile(source, stem) for source, stem in zip(paths, unique_stems(paths), strict=True)]
 
 
-def expand(named: str, out_dir: Path) -> list[tuple[str, str]]:
-    """Return (file or URL, the folder it was found below) of everything that one argument names."""
-    if is_url(named) or os.path.isfile(named):
-        return [(named, os.path.dirname(named))]
-    if os.path.isdir(named):
-        if out_dir.resolve() == Path(named).resolve():
-            raise InputError(f'{named} holds the photos and is the output folder: give another, or the next run would '
-                             'take the masks for photos')
-        files = [path for path in Path(named).rglob('*') if path.suffix.lower() in SUFFIXES]
-        found = [str(path) for path in sorted(files) if os.path.isfile(path) and not below(path, out_dir, named)]
-        root, nothing = named, f"the folder {named} has no photo (a file that ends in {', '.join(SUFFIXES)})"
-    elif glob.has_magic(named):
-        fixed = named[:min(named.index(each) for each in '*?[' if each in named)]
-        root, nothing = os.path.dirname(fixed), f'the glob {named!r} fits no file'
-        found = [path for path in sorted(glob.glob(named, recursive=True))
-                 if os.path.isfile(path) and not below(Path(path), out_dir, root)]
+def expand(argument: str, out_dir: Path) -> list[tuple[str, str]]:
+    """Return (file or URL, folder that was searched) of all images of one argument."""
+    if is_url(argument) or os.path.isfile(argument):
+        return [(argument, os.path.dirname(argument))]
+    if os.path.isdir(argument):
+        if out_dir.resolve() == Path(argument).resolve():
+            raise InputError(f'{argument} is both the image folder and the output folder: give another --out-dir, or '
+                             'the next run would read the masks as images')
+        root, message = argument, f"the folder {argument} has no image (a file that ends in {', '.join(SUFFIXES)})"
+        paths = [str(path) for path in sorted(Path(argument).rglob('*')) if path.suffix.lower() in SUFFIXES]
+    elif glob.has_magic(argument):
+        fixed = argument[:min(argument.index(each) for each in '*?[' if each in argument)]
+        root, message = os.path.dirname(fixed), f'the glob {argument!r} matches no file'
+        paths = sorted(glob.glob(argument, recursive=True))
     else:
-        if os.path.exists(named):
-            check_plain(os.stat(named), shown_name(named))
-        raise MissingFileError(f'there is no photo, folder or glob {named}')
+        if os.path.exists(argument):
+            check_plain(os.stat(argument), shown_name(argument))
+        raise MissingFileError(f'the image, folder or glob {argument} does not exist')
+    found = [(path, root) for path in paths if os.path.isfile(path) and not is_output(Path(path), out_dir, root)]
     if not found:
-        raise MissingFileError(nothing)
-    return [(path, root) for path in found]
+        raise MissingFileError(message)
+    return found
 
 
-def below(path: Path, out_dir: Path, root: str) -> bool:
-    """Tell whether a file lies in the output folder, and that inside the folder which is searched."""
+def is_output(path: Path, out_dir: Path, root: str) -> bool:
+    """Return whether a file is in the output folder, and that folder is inside the searched one."""
     out, searched = out_dir.resolve(), Path(root or '.').resolve()
     return out != searched and searched in out.parents and out in path.resolve().parents
 
 
-def place_of(source: str, root: str) -> Path:
-    """Return a photo's path below ``root``, or the last name of a URL."""
+def relative_path(source: str, root: str) -> Path:
+    """Return an image's path relative to ``root``, or the last part of a URL as a file name."""
     if is_url(source):
         name = urllib.parse.unquote(urllib.parse.urlsplit(source).path).rstrip('/').rsplit('/', 1)[-1]
-        # A server's name for it may be no file name here.
-        return Path(re.sub(r'[^\w.-]+', '_', name)[-100:].strip('.') or 'photo')
-    place = Path(os.path.relpath(source, root or '.'))
+        return Path(re.sub(r'[^\w.-]+', '_', name)[-100:].strip('.') or 'image')
+    path = Path(os.path.relpath(source, root or '.'))
     # The files of a glob can be outside its folder ('a/*/../../*.jpg'); the outputs must be in the output folder.
-    return Path(*[part for part in place.parts if part != '..'])
+    return Path(*[part for part in path.parts if part != '..'])
 
 
-def distinct(places: dict[str, Path]) -> list[Path]:
-    """Return one stem per place, different also where upper and lower case are the same."""
-    stems = [place.with_suffix('') for place in places.values()]
+def unique_stems(paths: dict[str, Path]) -> list[Path]:
+    """Return a stem per image, unique also on file systems that ignore case."""
+    stems = [path.with_suffix('') for path in paths.values()]
     if repeated(stems):
-        local = [os.path.abspath(source) for source in places if not is_url(source)]
+        local = [os.path.abspath(source) for source in paths if not is_url(source)]
         common = os.path.commonpath([os.path.dirname(path) for path in local]) if local else ''
-        where = [place if is_url(source) else Path(os.path.relpath(os.path.abspath(source), common))
-                 for source, place in places.items()]
-        stems = [place.with_suffix('') for place in where]
-        twice = repeated(stems)
-        stems = [place.with_name(place.name.replace('.', '_')) if folded(stem) in twice else stem
-                 for place, stem in zip(where, stems, strict=True)]
+        longer = [path if is_url(source) else Path(os.path.relpath(os.path.abspath(source), common))
+                  for source, path in paths.items()]
+        stems = [path.with_suffix('') for path in longer]
+        duplicates = repeated(stems)
+        stems = [path.with_name(path.name.replace('.', '_')) if folded(stem) in duplicates else stem
+                 for path, stem in zip(longer, stems, strict=True)]
     return numbered(stems)
 
 
 def folded(path: Path) -> str:
-    """Return what tells paths apart on a file system that ignores case."""
+    """Return a path without the difference of upper and lower case."""
     return str(path).casefold()
 
 
@@ -117,27 +115,27 @@ def repeated(stems: Iterable[Path]) -> set[str]:
 
 
 def numbered(stems: Sequence[Path]) -> list[Path]:
-    """Add ``_2``, ``_3``, ... to what is still the same."""
-    twice = repeated(stems)
-    taken = {folded(stem) for stem in stems} - twice
-    free = []
+    """Append ``_2``, ``_3``, ... to duplicates."""
+    duplicates = repeated(stems)
+    taken = {folded(stem) for stem in stems} - duplicates
+    unique = []
     for stem in stems:
         number, candidate = 1, stem
-        while folded(stem) in twice and folded(candidate) in taken:
+        while folded(stem) in duplicates and folded(candidate) in taken:
             number += 1
             candidate = stem.with_name(f'{stem.name}_{number}')
         taken.add(folded(candidate))
-        free.append(candidate)
-    return free
+        unique.append(candidate)
+    return unique
 
 
-def protect(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Check that no output is an input.
+def check_not_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
+    """Check that no output would overwrite an input.
 
     Raises:
-        ValueError: one is; names it.
+        ValueError: an output is an input.
     """
-    precious = {Path(each).resolve() for each in inputs}
+    protected = {Path(each).resolve() for each in inputs}
     for output in outputs:
-        if output.resolve() in precious:
+        if output.resolve() in protected:
             raise InputError(f'{output} is an input and would be overwritten; give another --out-dir or --json')

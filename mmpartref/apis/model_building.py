@@ -1,4 +1,4 @@
-"""From a config and a checkpoint to a model that answers, without data sets or a runner."""
+"""Build a model for inference from a config and a checkpoint, without datasets or a runner."""
 import copy
 import logging
 from collections.abc import Mapping
@@ -14,73 +14,76 @@ from mmengine.registry import DefaultScope
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PARTS
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
-from mmpartref.engine.launch.config_check import build_errors_explained, read_config_file
-from mmpartref.engine.launch.detector_config import nodes, require_operations, set_categories
+from mmpartref.engine.launch.build_errors import build_errors_explained
+from mmpartref.engine.launch.config_check import read_config_file
+from mmpartref.engine.launch.config_nodes import nodes
+from mmpartref.engine.launch.detector_config import require_operations, set_categories
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.errors import ConfigError, InputError, MissingFileError
+from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 from mmpartref.models.weights.checkpoints import load_weights, read_outline
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
 
-# Steps of a test pipeline that need annotations, which one's own photo does not have.
+# Steps of a test pipeline that need annotations.
 ANNOTATION_STEPS = ('LoadReferringMasks', 'DrawExpressions', 'ConstantExpression')
 
 
 def read_config(config: str | Path | Config) -> Config:
-    """Return a copy of a config, read from its file where a path is given.
+    """Return a config from its file, or a copy of a loaded one.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ConfigError: it has no model, or no test pipeline.
+        FileNotFoundError: the file does not exist.
+        ConfigError: the config has no model or no test pipeline.
     """
     if isinstance(config, Config):
         config = copy.deepcopy(config)
     elif Path(config).is_file():
         config = read_config_file(config)
     else:
-        raise MissingFileError(f'there is no config {config}')
+        raise MissingFileError(f'the config {config} does not exist')
     if not config.get('model') or not ((config.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline'):
         raise ConfigError(f'{name_of(config)} has no model or no test_dataloader.dataset.pipeline, which prepares the '
-                          'photo')
+                          'images; give a complete config')
     return config
 
 
 def name_of(config: Config) -> str:
-    """Return the name of a config's file, for messages."""
+    """Return the file name of a config, for messages."""
     return Path(config.filename).name if config.filename else 'this config'
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
-    """Return a device; None and ``'auto'`` take CUDA where there is one.
+    """Return a device; None and ``'auto'`` choose CUDA where it is available.
 
     Raises:
-        ValueError: torch knows no such device, or CUDA is asked for and missing.
+        ValueError: the device is unknown, or CUDA is not available.
     """
     if device is None or device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError(f"device={device!r} is none that torch knows; give 'cpu', 'cuda', 'cuda:1', ...") from None
+        raise InputError(f"device={device!r} is not a torch device; give 'cpu', 'cuda', 'cuda:1', ...") from None
     if chosen.type == 'cuda' and not torch.cuda.is_available():
-        raise InputError(f"device='{chosen}' was asked for, but torch sees no CUDA device here; use 'cpu' or 'auto'")
+        raise InputError(f"device='{chosen}' is not available, torch finds no CUDA device; use 'cpu' or 'auto'")
     return chosen
 
 
 def build_model(config: Config, checkpoint: str | Path | None) -> BaseModel:
-    """Build a config's model with a checkpoint's weights, on the CPU.
+    """Build a config's model on the CPU, in evaluation mode, and load a checkpoint.
 
-    Without a checkpoint it gets what ``init_cfg`` names, as in ``tools/test.py``, or random weights, and says so.
+    Without a checkpoint the weights are those of ``init_cfg``, as in ``tools/test.py``, or random with a warning.
 
     Raises:
-        ConfigError: a detector's compiled operations are missing.
-        ValueError: a detector's checkpoint does not say what its labels mean.
+        ConfigError: the compiled operations of a detector are missing.
+        ValueError: see ``set_detector_categories``.
         WeightsError: see ``load_weights``.
     """
     require_operations(config)
     if checkpoint is not None and not Path(checkpoint).is_file():
-        raise MissingFileError(f'there is no checkpoint {checkpoint}')
+        raise MissingFileError(f'the checkpoint {checkpoint} does not exist')
     if config.model.get('type') == 'ReferringDetector' and not config.model.get('categories'):
-        find_categories(config, checkpoint)
+        set_detector_categories(config, checkpoint)
     with DefaultScope.overwrite_default_scope(SCOPE):
         with build_errors_explained():
             model = MODELS.build(config.model)
@@ -89,61 +92,91 @@ def build_model(config: Config, checkpoint: str | Path | None) -> BaseModel:
         elif names_weights(config):
             model.init_weights()
         else:
-            print_log('no checkpoint: the weights are random, and so is every answer', 'current', logging.WARNING)
+            print_log('no checkpoint: the weights and predictions are random', 'current', logging.WARNING)
     return model.eval()
 
 
 def names_weights(config: Config) -> bool:
-    """Tell whether the ``init_cfg`` of any part of the model names a checkpoint."""
+    """Return whether any ``init_cfg`` of the model names a checkpoint."""
     return any(isinstance(node.get('init_cfg'), Mapping) and 'checkpoint' in node['init_cfg']
                for node in nodes(config.model))
 
 
-def find_categories(config: Config, checkpoint: str | Path | None) -> None:
-    """Give a detector its categories without a json: from its checkpoint, or PartImageNet's for one of COCO's objects.
+def set_detector_categories(config: Config, checkpoint: str | Path | None) -> None:
+    """Set a detector's categories from its checkpoint, or PartImageNet's for a detector of COCO objects.
 
     Raises:
-        ValueError: the checkpoint does not say what its labels mean.
+        ValueError: the checkpoint has no categories.
     """
     if config.model.get('targets') == 'coco_objects':
-        # They only tell which object an expression is about.
+        # They only map an expression to an object.
         set_categories(config, partimagenet_categories(), "PartImageNet's names")
         return
     if checkpoint is None:
-        return  # the detector's constructor says what is missing
+        return  # the detector's constructor raises
     meta = read_outline(checkpoint).get('meta') or {}
     if META_KEY not in meta:
-        raise InputError(f'{checkpoint} does not say which categories its labels stand for; give model.categories '
-                         'in the config, as dict(name=..., super_category=..., part=...) each')
+        raise InputError(f'{checkpoint} has no categories for its labels; set model.categories in the config, as a '
+                         'list of dict(name=..., super_category=..., part=...)')
     set_categories(config, meta[META_KEY], str(checkpoint))
 
 
 def partimagenet_categories() -> list[dict[str, str]]:
-    """Return PartImageNet's 40 categories as a ``ReferringDetector`` takes them."""
+    """Return PartImageNet's 40 categories in the format of ``ReferringDetector``."""
     return [{'name': f'{owner} {part}', 'super_category': plain(owner), 'part': spoken_part(part)}
             for owner, parts in PARTS.items() for part in parts]
 
 
 def spoken_part(part: str) -> str:
-    """Return a part's name of PartImageNet as expressions have it: "Tier" -> "tire"."""
+    """Return a PartImageNet part name as used in expressions: "Tier" -> "tire"."""
     return PART_ALIASES.get(plain(part), plain(part))
 
 
 def build_pipeline(config: Config) -> list[Any]:
-    """Build what follows ``LoadImage`` in the test pipeline, its letterbox filled as ``fill_letterbox`` does in place.
+    """Build the transforms after ``LoadImage`` in the test pipeline; ``fill_letterbox`` changes the config in place.
 
     Raises:
-        ConfigError: it does not begin with ``LoadImage``, or a step needs annotations.
+        ConfigError: the first transform is not ``LoadImage``, or one needs annotations.
     """
     steps = config.test_dataloader.dataset.pipeline
     kinds = [str(step['type']).split('.')[-1] for step in steps]
     if kinds[0] != 'LoadImage':
-        raise ConfigError(f"{name_of(config)}: the test pipeline begins with {kinds[0]}; photos of one's own are read "
-                          'in place of LoadImage, which has to be its first step')
-    needy = [kind for kind in kinds if kind in ANNOTATION_STEPS]
-    if needy:
-        raise ConfigError(f"{name_of(config)}: the test pipeline's {needy[0]} needs annotations, which one's own photo "
-                          'does not have; use a config without it')
+        raise ConfigError(f"{name_of(config)}: the test pipeline starts with {kinds[0]}; its first step must be "
+                          'LoadImage, which the inferencer replaces')
+    unsupported = [kind for kind in kinds if kind in ANNOTATION_STEPS]
+    if unsupported:
+        raise ConfigError(f'{name_of(config)}: {unsupported[0]} in the test pipeline needs annotations, which '
+                          'inference does not have; use a config without it')
     fill_letterbox(config)
     with DefaultScope.overwrite_default_scope(SCOPE):
         return [TRANSFORMS.build(step) for step in steps[1:]]
+
+
+def load_segmentor(config: Config, checkpoint: str | Path | None) -> ReferringSegmentor:
+    """Build a config's ``ReferringSegmentor`` in evaluation mode, with a checkpoint or untrained, for an export.
+
+    Raises:
+        ConfigError: the model is not a ``ReferringSegmentor``.
+        WeightsError: see ``load_weights``.
+    """
+    kind = (config.get('model') or {}).get('type')
+    if str(kind).split('.')[-1] != ReferringSegmentor.__name__:
+        raise ConfigError(f'only a ReferringSegmentor can be exported; model.type of {config.filename} is {kind!r}')
+    # A compiled model cannot be traced.
+    settings = {name: value for name, value in config.model.items() if name != 'compile'}
+    with DefaultScope.overwrite_default_scope(SCOPE), build_errors_explained():
+        model = MODELS.build(settings)
+    if checkpoint is not None:
+        load_weights(model, checkpoint, name_of(config))
+    return model.eval()
+
+
+def letterbox_of(config: Config) -> Any:
+    """Build the ``Letterbox`` of a config's test pipeline after ``fill_letterbox`` in place; None without one."""
+    fill_letterbox(config)
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    for step in dataset.get('pipeline') or []:
+        if step['type'].split('.')[-1] == 'Letterbox':
+            with DefaultScope.overwrite_default_scope(SCOPE):
+                return TRANSFORMS.build(step)
+    return None

@@ -1,1 +1,1 @@
-"""How fast the model is, part by part and beside the published code; ``tools/benchmark.py`` prints it."""
+"""Benchmarks of the model and the data loader; ``tools/benchmark*.py`` print them."""

@@ -1,4 +1,4 @@
-"""Time, memory and the machine's own ceiling."""
+"""Measurement of time, memory and the matrix-product throughput of the machine."""
 import ctypes
 import gc
 import resource
@@ -10,20 +10,20 @@ from pathlib import Path
 
 import torch
 
-# Of the square matrices whose product is the ceiling: far larger than any cache.
+# Side of the square matrices whose product is timed: larger than any cache.
 CEILING_SIDE = 3072
 CEILING_REPEATS = 5
 MIB = 2**20
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One case's cost.
+class Timing:
+    """Time and memory of a case.
 
     Attributes:
-        seconds: median over the repeats. fastest: their minimum.
-        peak_mib: memory needed beyond what was held before, in the first run; on a CPU the growth of the process, None
-            where the system does not tell.
+        seconds: median over the repeats.
+        fastest: minimum over the repeats.
+        peak_mib: peak of additional memory in the first run; on a CPU of the process, None where it is unknown.
     """
     seconds: float
     fastest: float
@@ -31,15 +31,15 @@ class Measured:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
+    """Wait for all kernels on a CUDA device."""
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
 
 
-def measure(cases: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Measured]:
-    """Run every case ``repeats`` times, in turns, after one run each that is not timed.
+def measure(cases: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, Timing]:
+    """Time ``repeats`` runs of each case after one warm-up run.
 
-    In turns, so that a machine that gets slower or busier does so for all of them alike.
+    The cases run in turns, so that a change of the machine's load affects all of them.
     """
     peaks = {name: peak_memory(case, device) for name, case in cases.items()}
     seconds: dict[str, list[float]] = {name: [] for name in cases}
@@ -50,11 +50,11 @@ def measure(cases: Mapping[str, Callable[[], object]], repeats: int, device: tor
             cases[name]()
             synchronize(device)
             seconds[name].append(time.perf_counter() - began)
-    return {name: Measured(statistics.median(each), min(each), peaks[name]) for name, each in seconds.items()}
+    return {name: Timing(statistics.median(each), min(each), peaks[name]) for name, each in seconds.items()}
 
 
 def peak_memory(case: Callable[[], object], device: torch.device) -> float | None:
-    """Run once and return the MiB it needed beyond what was held before."""
+    """Run a case once and return the peak of additional memory in MiB."""
     gc.collect()
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
@@ -64,17 +64,17 @@ def peak_memory(case: Callable[[], object], device: torch.device) -> float | Non
         return (torch.cuda.max_memory_allocated(device) - before) / MIB
     clear = Path('/proc/self/clear_refs')
     try:
-        # Linux: the mark of the highest resident size starts again.
+        # Linux: resets the peak of the resident size.
         clear.write_text('5')
     except OSError:
         case()
         return None
-    # What earlier cases freed is given back first, or their memory would hide this one's.
+    # Free memory of earlier cases is returned to the system, or it would hide the growth.
     ctypes.CDLL(None).malloc_trim(0)
-    held = _status('VmRSS')
+    resident = _status('VmRSS')
     clear.write_text('5')
     case()
-    return max(0.0, _status('VmHWM') - held)
+    return max(0.0, _status('VmHWM') - resident)
 
 
 def _status(key: str) -> float:
@@ -86,7 +86,7 @@ def _status(key: str) -> float:
 
 
 def product_ceiling(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
-    """Return the best GFLOP/s of a large matrix product, the most any layer can hope for (2 per multiply-add)."""
+    """Return the best GFLOP/s of a large matrix product, an upper bound for layers (2 operations per multiply-add)."""
     one = torch.randn(CEILING_SIDE, CEILING_SIDE, device=device).to(dtype)
     other = torch.randn(CEILING_SIDE, CEILING_SIDE, device=device).to(dtype)
     best = float('inf')

@@ -1,7 +1,4 @@
-"""The published CRIS beside ours: a checkout of its code, with our weights in it.
-
-The code is DerrickWang005/CRIS.pytorch on GitHub. It is not part of this package; the user has it in a folder.
-"""
+"""The published CRIS with our weights, from a checkout of DerrickWang005/CRIS.pytorch on GitHub."""
 import importlib
 import sys
 from collections.abc import Iterator
@@ -17,35 +14,35 @@ from mmpartref.errors import MissingFileError
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.weights.cris_keys import to_published
 
-NEEDED = ('model/segmenter.py', 'model/clip.py', 'model/layers.py')
+REQUIRED = ('model/segmenter.py', 'model/clip.py', 'model/layers.py')
 
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """Let ``model`` mean the checkout's package; its logger is not needed and need not be installed."""
+    """Make ``model`` the checkout's package, and replace loguru where it is not installed."""
     quiet = ModuleType('loguru')
     quiet.logger = SimpleNamespace(info=lambda *args: None)  # type: ignore[attr-defined]
-    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name == 'model' or name.startswith('model.')}
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if name == 'model' or name.startswith('model.')}
     with mock.patch.dict(sys.modules, {} if 'loguru' in sys.modules else {'loguru': quiet}):
         sys.path.insert(0, str(folder))
         try:
             yield
         finally:
             sys.path.remove(str(folder))
-    sys.modules.update(kept)
+    sys.modules.update(others)
 
 
 def load_published(folder: str | Path, ours: ReferringSegmentor) -> nn.Module:
-    """Build the checkout's ``CRIS`` around our model's weights, in evaluation mode, on the same device.
+    """Build the checkout's ``CRIS`` with our model's weights, in evaluation mode, on the same device.
 
     Raises:
-        FileNotFoundError: the folder holds no checkout.
-        WeightsError: ours is no CRIS.
+        FileNotFoundError: the folder is not a checkout.
+        WeightsError: our model is not a CRIS.
     """
     folder = Path(folder)
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    missing = [name for name in REQUIRED if not (folder / name).is_file()]
     if missing:
-        raise MissingFileError(f'{folder} holds no checkout of the published CRIS (no {missing[0]}); clone '
+        raise MissingFileError(f'{folder} is not a checkout of the published CRIS (no {missing[0]}); clone '
                                'https://github.com/DerrickWang005/CRIS.pytorch there')
     ours_state = {name: value.detach().cpu() for name, value in ours.state_dict().items()}
     state = to_published(ours_state)
@@ -62,7 +59,7 @@ def load_published(folder: str | Path, ours: ReferringSegmentor) -> nn.Module:
         dim_ffn=layer.ffn[0].out_features, dropout=layer.dropout.p, intermediate=False,
         word_dim=ours.decode_head.sentence_channels)
     archive = SimpleNamespace(eval=lambda: SimpleNamespace(state_dict=lambda: dict(clip)))
-    # It reads CLIP's archive itself; here the archive is our own weights.
+    # It reads CLIP's weights from an archive, which is replaced by ours.
     with _importable(folder), mock.patch.object(torch.jit, 'load', return_value=archive):
         published = importlib.import_module('model.segmenter').CRIS(settings)
     published.load_state_dict(state, strict=True)

@@ -1,4 +1,4 @@
-"""What is timed: an inference, a training step, and the model with single optimisations switched off."""
+"""Timed workloads: inference, a training step, and the model with single optimisations switched."""
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmpartref.engine.hooks.model_cost_hook import plain_attention
 from mmpartref.masks.iou import encode_masks, score_rles
-from mmpartref.models.layers.cpu.cpu_inference import computed_as_everywhere
+from mmpartref.models.layers.cpu.cpu_fast_paths import disable_cpu_fast_paths
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
 from mmpartref.structures import ReferringDataSample
 
-# A PartImageNet photo's usual size, in pixels.
-PHOTO = (375, 500)
+# Usual (h, w) of a PartImageNet image, in pixels.
+IMAGE_SIZE = (375, 500)
 PARTS = {
     'image encoder': 'backbone',
     'text encoder': 'text_encoder',
@@ -29,10 +29,13 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Random photos (N, 3, H, W) with as many distinct expressions each.
+    """Random images with distinct expressions.
 
     Attributes:
-        tokens: (M, L). image_index: (M,). masks: (M, 1, H, W), 0 or 1.
+        images: (N, 3, H, W).
+        tokens: (M, L).
+        image_index: (M,).
+        masks: (M, 1, H, W), 0 or 1.
     """
     images: torch.Tensor
     tokens: torch.Tensor
@@ -44,30 +47,30 @@ class Batch:
         return len(self.tokens)
 
 
-def make_batch(model: ReferringSegmentor, photos: int, per_photo: int, size: int) -> Batch:
-    """Draw a batch on the model's device; the words are PartImageNet's, the pixels noise."""
+def make_batch(model: ReferringSegmentor, num_images: int, per_image: int, size: int) -> Batch:
+    """Draw a batch of noise images with PartImageNet's words on the model's device."""
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(photos, 3, size, size, generator=generator)
+    images = torch.randn(num_images, 3, size, size, generator=generator)
     parts = ('head', 'body', 'foot', 'tail')
-    texts = [f'quadruped {number} {parts[number % len(parts)]}' for number in range(photos * per_photo)]
-    coarse = torch.rand(photos * per_photo, 1, 8, 8, generator=generator) > 0.7
+    texts = [f'quadruped {number} {parts[number % len(parts)]}' for number in range(num_images * per_image)]
+    coarse = torch.rand(num_images * per_image, 1, 8, 8, generator=generator) > 0.7
     masks = F.interpolate(coarse.float(), size=(size, size))
-    index = torch.arange(photos).repeat_interleave(per_photo)
+    index = torch.arange(num_images).repeat_interleave(per_image)
     return Batch(images.to(device), model.text_encoder.tokenizer(texts).to(device), index.to(device), masks.to(device))
 
 
 @torch.no_grad()
-def infer(model: ReferringSegmentor, batch: Batch, forget_text: bool = True) -> torch.Tensor:
-    """Return logits; with ``forget_text`` all expressions are new ones."""
-    if forget_text and model.text_cache is not None:
+def infer(model: ReferringSegmentor, batch: Batch, clear_cache: bool = True) -> torch.Tensor:
+    """Return logits; ``clear_cache`` makes the text encoder run again."""
+    if clear_cache and model.text_cache is not None:
         model.text_cache.clear()
     return model.encode_decode(batch.images, batch.tokens, batch.image_index)
 
 
 @torch.no_grad()
 def infer_one_by_one(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
-    """Return logits with the photo encoded again for every expression, as the published code does."""
+    """Return logits with the image encoded once per expression, as the published code does."""
     rows = torch.arange(batch.expressions, device=batch.tokens.device)
     if model.text_cache is not None:
         model.text_cache.clear()
@@ -80,22 +83,22 @@ def infer_published(published: nn.Module, batch: Batch) -> torch.Tensor:
     return published(batch.images[batch.image_index], batch.tokens)
 
 
-def undo_and_score(model: ReferringSegmentor, batch: Batch) -> None:
-    """From probabilities to scored masks at the photo's size: all that evaluation does after the network.
+def postprocess_and_score(model: ReferringSegmentor, batch: Batch) -> None:
+    """Convert probabilities to scored masks at image size, as evaluation does after the network.
 
-    On the batch's own masks: what an untrained network answers is noise, whose outlines are far longer.
+    The masks are the batch's, because an untrained network predicts noise with far longer outlines.
     """
     size = batch.masks.size(2)
-    scale = size / max(PHOTO)
-    matrix = np.array([[scale, 0, 0], [0, scale, (size - PHOTO[0] * scale) / 2]])
+    scale = size / max(IMAGE_SIZE)
+    matrix = np.array([[scale, 0, 0], [0, scale, (size - IMAGE_SIZE[0] * scale) / 2]])
     probs = F.interpolate(batch.masks, scale_factor=1 / LOGIT_STRIDE, mode='area')[:, 0]
-    masks = model.decode.to_photo(probs, (size, size), matrix, PHOTO) > model.decode.threshold
+    masks = model.decode.to_image(probs, (size, size), matrix, IMAGE_SIZE) > model.decode.threshold
     for rle in encode_masks(masks.cpu().numpy()):
         score_rles(rle, [rle])
 
 
 def training_step(model: nn.Module, loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> None:
-    """Forward, backward and one step of the optimiser."""
+    """Run forward, backward and a step of the optimiser."""
     model.train()
     optimizer.zero_grad(set_to_none=True)
     loss().backward()
@@ -103,7 +106,7 @@ def training_step(model: nn.Module, loss: Callable[[], torch.Tensor], optimizer:
 
 
 def our_loss(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
-    """Return the training loss, targets made as in training."""
+    """Return the training loss, with targets made as in training."""
     masks = (batch.masks[:, 0] * 255).to(torch.uint8)
     counts = torch.bincount(batch.image_index).tolist()
     samples = [ReferringDataSample(gt_masks=each) for each in masks.split(counts)]
@@ -116,13 +119,13 @@ def published_loss(published: nn.Module, batch: Batch) -> torch.Tensor:
     return published(batch.images[batch.image_index], batch.tokens, batch.masks)[2]
 
 
-def flops_by_part(model: ReferringSegmentor, run: Callable[[], object], everywhere: bool = True) -> dict[str, int]:
-    """Return operations (2 per multiply-add) of each part and of all, in ``run``.
+def flops_by_part(model: ReferringSegmentor, run: Callable[[], object], fast_paths: bool = False) -> dict[str, int]:
+    """Count the operations (2 per multiply-add) of each part and of all, in ``run``.
 
-    ``everywhere`` counts the same on every device; False counts what this one does instead.
+    ``fast_paths`` counts those of the CPU fast paths; without them the count is the same on every device.
     """
-    ways = computed_as_everywhere() if everywhere else nullcontext()
-    with plain_attention(), ways, FlopCounterMode(display=False, depth=4) as counter:
+    paths = nullcontext() if fast_paths else disable_cpu_fast_paths()
+    with plain_attention(), paths, FlopCounterMode(display=False, depth=4) as counter:
         run()
     counts = counter.get_flop_counts()
     parts = {}
@@ -134,20 +137,20 @@ def flops_by_part(model: ReferringSegmentor, run: Callable[[], object], everywhe
     return {**parts, 'all': counter.get_total_flops()}
 
 
-# What is switched, where it is (module, attribute) and to what.
+# Module, attribute and value by name of an optimisation.
 SWITCHES: dict[str, tuple[str, str, bool]] = {
     'projector at full resolution': ('decode_head.projector', 'low_resolution', False),
     'neck over repeated maps': ('neck', 'split_maps', False),
     'channels-last memory': ('', 'channels_last', True),
 }
-EVERYWHERE = "none of the CPU's own ways"
+NO_FAST_PATHS = 'no CPU fast paths'
 
 
 @contextmanager
 def switched(model: ReferringSegmentor, switch: str) -> Iterator[None]:
-    """Switch one of ``SWITCHES``, or ``EVERYWHERE``, for a while."""
-    if switch == EVERYWHERE:
-        with computed_as_everywhere():
+    """Apply one of ``SWITCHES``, or ``NO_FAST_PATHS``, within the context."""
+    if switch == NO_FAST_PATHS:
+        with disable_cpu_fast_paths():
             yield
         return
     module, attribute, value = SWITCHES[switch]
@@ -161,5 +164,5 @@ def switched(model: ReferringSegmentor, switch: str) -> Iterator[None]:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """Return the context of a precision; float32 is none."""
+    """Return the autocast context of a precision; none for float32."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)

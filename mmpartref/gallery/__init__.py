@@ -1,4 +1,4 @@
-"""Predictions to look at: a folder with an HTML page that opens from disk."""
-from mmpartref.gallery.gallery_build import Built, Options, build_gallery
+"""HTML gallery of predictions that opens from disk."""
+from mmpartref.gallery.gallery_build import GalleryResult, Options, build_gallery
 
-__all__ = ['Built', 'Options', 'build_gallery']
+__all__ = ['GalleryResult', 'Options', 'build_gallery']

@@ -1,4 +1,4 @@
-"""What a gallery shows of a dump: one entry per expression, with what it is sorted and filtered by."""
+"""Entries of a gallery: the expressions of a dump with their scores and failure kinds."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -10,23 +10,23 @@ from pycocotools import mask as coco_mask
 from mmpartref.errors import InputError
 from mmpartref.evaluation.diagnosis.failure_kinds import failure_kind
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.dumps.predictions import PhotoPredictions, Prediction, as_text
+from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction, as_text
 from mmpartref.evaluation.scoring.grouped_metrics import size_name
 from mmpartref.masks.iou import ExpressionScore, score_rles
 from mmpartref.masks.rle import union
 
-# The figures of an entry as the page gets them; ``Entry.figures`` has them in this order.
-FIGURES = ('iou', 'inter', 'area', 'score', 'presence', 'kind')
+# Names of the values of ``Entry.metrics``, for the page.
+METRICS = ('iou', 'inter', 'area', 'score', 'presence', 'kind')
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One expression of a photo.
+    """One expression of an image.
 
     Attributes:
         prediction: from the dump.
-        score: its counted pixels.
-        kind: how it fails, one of ``failure_kinds.FAILURE_KINDS``.
+        score: its pixel counts.
+        kind: its failure kind, one of ``failure_kinds.FAILURE_KINDS``.
     """
     prediction: Prediction
     score: ExpressionScore
@@ -34,26 +34,28 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The same question has the same key in every dump."""
+        """Name of the query, the same in every dump."""
         return f"{self.prediction.ref_id} '{self.prediction.expression}'"
 
     @property
-    def there(self) -> bool:
-        """Whether the photo shows the part; mean IoUs are of such expressions alone, as everywhere in this project."""
+    def present(self) -> bool:
+        """Whether the part is in the image; absent parts do not count in mean IoUs."""
         return self.prediction.absent is None
 
-    def question(self) -> dict[str, Any]:
-        """Return what was asked and what is true, for the page; ``absent`` says why the part is not there."""
-        asked = self.prediction
-        return {'ref': asked.ref_id, 'text': asked.expression, 'part': asked.part, 'super': asked.super_category,
-                'size': size_name(self.score.true_area), 'truth': self.score.true_area, 'anns': len(asked.ann_ids),
-                **({} if self.there else {'absent': asked.absent})}
+    def query(self) -> dict[str, Any]:
+        """Return expression and ground truth for the page; ``absent`` is the kind of absence."""
+        prediction = self.prediction
+        return {'ref': prediction.ref_id, 'text': prediction.expression, 'part': prediction.part,
+                'super': prediction.super_category, 'size': size_name(self.score.true_area),
+                'truth': self.score.true_area, 'anns': len(prediction.ann_ids),
+                **({} if self.present else {'absent': prediction.absent})}
 
-    def figures(self) -> list[Any]:
-        """Return what the model made of it, in the order of ``FIGURES``."""
-        overlap, said = self.score.overlap, self.prediction
-        presence = None if said.presence is None else round(said.presence, 6)
-        return [round(overlap.iou, 6), overlap.inter, self.score.pred_area, round(said.score, 6), presence, self.kind]
+    def metrics(self) -> list[Any]:
+        """Return the values named in ``METRICS``."""
+        overlap, prediction = self.score.overlap, self.prediction
+        presence = None if prediction.presence is None else round(prediction.presence, 6)
+        return [round(overlap.iou, 6), overlap.inter, self.score.pred_area, round(prediction.score, 6), presence,
+                self.kind]
 
     def truth_rle(self) -> dict:
         """Return the union of the annotations, ``counts`` as a string."""
@@ -61,79 +63,72 @@ class Entry:
 
     def truth_mask(self) -> np.ndarray:
         """Return the union of the annotations, (h, w) bool."""
-        return decode(self.truth_rle())
+        return coco_mask.decode(self.truth_rle()).astype(bool)
 
     def pred_mask(self) -> np.ndarray:
         """Return the predicted mask, (h, w) bool."""
-        return decode(self.prediction.pred)
+        return coco_mask.decode(self.prediction.pred).astype(bool)
 
 
 @dataclass(frozen=True)
-class PhotoEntries:
-    """A photo and those of its expressions that are shown."""
-    photo: PhotoPredictions
+class ImageEntries:
+    """An image and the entries of its expressions."""
+    image: ImagePredictions
     entries: list[Entry]
 
 
-def decode(rle: dict) -> np.ndarray:
-    """Return (h, w) bool."""
-    return coco_mask.decode(rle).astype(bool)
+def all_entries(images: Sequence[ImageEntries]) -> list[Entry]:
+    """Return the entries of all images."""
+    return [entry for each in images for entry in each.entries]
 
 
-def all_entries(photos: Sequence[PhotoEntries]) -> list[Entry]:
-    """Return the entries of all photos."""
-    return [entry for each in photos for entry in each.entries]
+def read_entries(dump: PredictionDump) -> list[ImageEntries]:
+    """Score and classify the expressions of each image that has any.
 
-
-def read_entries(dump: PredictionDump) -> list[PhotoEntries]:
-    """Score and classify every expression; photos without any are left out.
-
-    A photo that the data set gave expression by expression becomes one again: what the others name decides how an
-    expression fails.
+    Consecutive records of one image are merged, because an expression's failure kind depends on the other expressions.
 
     Raises:
-        ValueError: no expression of a part that is there.
+        ValueError: no expression has its part in the image.
     """
-    photos = []
-    for _, parts in groupby(dump.photos, key=lambda photo: photo.img_id):
-        first, *rest = parts
-        whole = replace(first, expressions=[each for part in (first, *rest) for each in part.expressions])
-        if whole.expressions:
-            photos.append(PhotoEntries(whole, photo_entries(whole)))
-    if not any(entry.there for entry in all_entries(photos)):
-        raise InputError('the dump holds no expression of a part that is in its photo; check the data set and its '
-                         'ann_file')
-    return photos
+    images = []
+    for _, records in groupby(dump.images, key=lambda image: image.img_id):
+        first, *rest = records
+        merged = replace(first, expressions=[each for record in (first, *rest) for each in record.expressions])
+        if merged.expressions:
+            images.append(ImageEntries(merged, image_entries(merged)))
+    if not any(entry.present for entry in all_entries(images)):
+        raise InputError('the dump has no expression whose part is in the image; check the dataset and its ann_file')
+    return images
 
 
-def photo_entries(photo: PhotoPredictions) -> list[Entry]:
-    """Score and classify a photo's expressions."""
+def image_entries(image: ImagePredictions) -> list[Entry]:
+    """Score and classify the expressions of an image."""
     entries = []
-    for number, each in enumerate(photo.expressions):
-        siblings = [other for place, other in enumerate(photo.expressions)
-                    if place != number and other.super_category == each.super_category]
+    for number, each in enumerate(image.expressions):
+        siblings = [other for index, other in enumerate(image.expressions)
+                    if index != number and other.super_category == each.super_category]
         entries.append(Entry(each, score_rles(each.pred, each.truth), failure_kind(each, siblings)))
     return entries
 
 
-def draw_sample(photos: Sequence[PhotoEntries], limit: int | None, seed: int = 0) -> list[PhotoEntries]:
-    """Return ``limit`` of all expressions, drawn at random, in the order they came in; all of them without a limit.
+def draw_sample(images: Sequence[ImageEntries], limit: int | None, seed: int = 0) -> list[ImageEntries]:
+    """Return ``limit`` random expressions in their original order, or all if it is None.
 
     Raises:
         ValueError: the limit is not positive.
     """
     if limit is None:
-        return list(photos)
+        return list(images)
     if limit < 1:
-        raise InputError(f'--limit is {limit}; ask for at least one expression')
-    total = len(all_entries(photos))
+        raise InputError(f'--limit is {limit}; it must be at least 1')
+    total = len(all_entries(images))
     if limit >= total:
-        return list(photos)
+        return list(images)
     chosen = set(np.random.default_rng(seed).choice(total, limit, replace=False).tolist())
-    kept, place = [], 0
-    for each in photos:
-        entries = [entry for number, entry in enumerate(each.entries) if place + number in chosen]
-        place += len(each.entries)
+    sample, start = [], 0
+    for each in images:
+        entries = [entry for number, entry in enumerate(each.entries, start) if number in chosen]
+        start += len(each.entries)
         if entries:
-            kept.append(replace(each, entries=entries))
-    return kept
+            sample.append(replace(each, entries=entries))
+    return sample

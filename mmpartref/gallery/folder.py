@@ -1,7 +1,7 @@
-"""Writing a gallery whole or not at all, without changing other files.
+"""Atomic writing of a gallery folder, without changing other files in it.
 
-Inside the folder only plain files in real folders are written or deleted. Links in it are not followed, since they lead
-out of it; the folder itself can be a link.
+Only plain files in real folders inside the folder are written or deleted. Links inside are not followed; the folder
+itself can be a link.
 """
 import json
 import os
@@ -15,27 +15,24 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import FrameType
 
 from mmpartref.errors import FileInTheWayError, NotAFolderError
-from mmpartref.files.atomic_write import temporary_path
-from mmpartref.files.plain_file import read_plain_file
+from mmpartref.files.atomic_write import DISK_FULL, temporary_path, write_errors
+from mmpartref.files.json_files import load_json
 
-# Lies in the folder and names the files of the gallery.
+# File in the folder that lists the files of the gallery.
 MARKER = 'gallery.manifest.json'
 FORMAT = 'mmpartref-gallery'
-# One file in each folder of every gallery: obstacles are found before the pictures are drawn.
-COMMON_FILES = ('index.html', 'assets/gallery.css', 'data/index.js', 'data/photos/0.js', 'photos/0.jpg',
+# A file of each folder of every gallery, to find obstacles before the images are drawn.
+COMMON_FILES = ('index.html', 'assets/gallery.css', 'data/index.js', 'data/images/0.js', 'images/0.jpg',
                 'thumbs/0_0.jpg', MARKER)
 
 
 def own_files(folder: Path) -> list[str] | None:
-    """Return the files that a gallery wrote into the folder, None where there is no gallery.
-
-    Names that lead out of the folder are dropped; galleries write none.
-    """
+    """Return the files of the gallery in the folder, without names outside it; None without a gallery."""
     if (folder / MARKER).is_symlink():
         return None
     try:
-        manifest = json.loads(read_plain_file(folder / MARKER))
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        manifest = load_json(folder / MARKER)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     if not isinstance(manifest, dict) or manifest.get('format') != FORMAT:
         return None
@@ -44,7 +41,7 @@ def own_files(folder: Path) -> list[str] | None:
 
 
 def is_inside(name: object) -> bool:
-    """Say whether a manifest's entry is the relative path of a file, in the form in which galleries write it."""
+    """Return whether a manifest's entry is a relative path as galleries write it."""
     if not isinstance(name, str) or not name.isprintable() or '\\' in name or PureWindowsPath(name).drive:
         return False
     path = PurePosixPath(name)
@@ -52,11 +49,11 @@ def is_inside(name: object) -> bool:
 
 
 def find_obstacle(folder: Path, name: str) -> Path | None:
-    """Return what has the place of a gallery's file, or of a folder on its path, and is not one; None if nothing has.
+    """Return the first existing part of a path that is not a real folder, or a plain file at its end; None if all fit.
 
     Args:
-        folder: the gallery's, without links.
-        name: path below it. Its folders must be real folders and the file a plain file, as far as they exist.
+        folder: of the gallery, without links.
+        name: path relative to it.
     """
     *folders, _ = parts = PurePosixPath(name).parts
     path = folder
@@ -73,60 +70,60 @@ def find_obstacle(folder: Path, name: str) -> Path | None:
     return None
 
 
-def check_places(folder: Path, names: Iterable[str]) -> None:
-    """Check that a gallery's files can be written without following a link or replacing what is not a plain file.
+def check_no_obstacles(folder: Path, names: Iterable[str]) -> None:
+    """Check that files can be written without following a link or replacing anything but a plain file.
 
     Raises:
-        FileExistsError: there is an obstacle, see ``find_obstacle``; names it.
+        FileExistsError: see ``find_obstacle``.
     """
     for name in names:
         found = find_obstacle(folder, name)
         if found is not None:
-            wanted = 'a plain file' if found == folder / name else 'a folder'
-            kind = 'a link' if found.is_symlink() else f'not {wanted}'
-            raise FileInTheWayError(f'{found} is {kind} where the gallery needs {wanted}; remove it or name another '
-                                    'folder with --out')
+            expected = 'a plain file' if found == folder / name else 'a folder'
+            kind = 'a link' if found.is_symlink() else f'not {expected}'
+            raise FileInTheWayError(f'{found} is {kind} but the gallery needs {expected} there; remove it or name '
+                                    'another folder with --out')
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a place where a gallery must not go.
+    """Check that a gallery can be written into a folder.
 
     Raises:
-        NotADirectoryError: there is a file of that name.
-        FileExistsError: the folder holds something that is no gallery, and ``overwrite`` is not set; or a link, or
-            anything but a plain file, has the place of one of the gallery's files or folders.
+        NotADirectoryError: it is a file.
+        FileExistsError: it has files but no gallery, and ``overwrite`` is False; or see ``find_obstacle``.
     """
     if os.path.islink(os.path.realpath(folder)):
-        raise NotAFolderError(f'{folder} is a link that leads in a circle; name a folder for the gallery')
+        raise NotAFolderError(f'{folder} is a circular link; name another folder with --out')
     if not os.path.exists(folder):
         return
     if not folder.is_dir():
-        raise NotAFolderError(f'{folder} is a file; name a folder for the gallery')
-    check_places(folder.resolve(), COMMON_FILES)
+        raise NotAFolderError(f'{folder} is a file; name a folder with --out')
+    check_no_obstacles(folder.resolve(), COMMON_FILES)
     if any(folder.iterdir()) and own_files(folder) is None and not overwrite:
-        raise FileInTheWayError(f'{folder} holds files but no gallery; name an empty or a new folder, or say '
-                                '--overwrite (files of other names stay)')
+        raise FileInTheWayError(f'{folder} has files but no gallery; name an empty or new folder, or use '
+                                '--overwrite (files with other names are not changed)')
 
 
 @contextmanager
 def gallery_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Give an empty folder to write into, which takes the place of ``folder`` when all went well.
+    """Yield an empty temporary folder, which replaces ``folder`` when the body ends.
 
-    A gallery that lay there is replaced file by file; files that it did not write stay. After an error, Ctrl-C or
-    SIGTERM before that, ``folder`` is as it was. Unfinished files are removed whenever it ends.
+    An older gallery is replaced file by file; other files are not changed. After an error, Ctrl-C or SIGTERM in the
+    body, ``folder`` is unchanged. Temporary files are removed in each case.
 
     Raises:
         NotADirectoryError, FileExistsError: see ``check_folder``.
-        SystemExit: on SIGTERM, with 143 as its code.
+        SystemExit: with code 143, on SIGTERM.
     """
     check_folder(folder, overwrite)
     folder = Path(os.path.realpath(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
     part = temporary_path(folder)
     with exit_on_sigterm():
         try:
-            part.mkdir()
-            yield part
+            with write_errors(folder):
+                part.mkdir(parents=True)
+            with write_errors(folder, only=DISK_FULL):
+                yield part
             files = sorted(path.relative_to(part).as_posix() for path in part.rglob('*') if path.is_file())
             write_manifest(part, files)
             move_in(part, folder, files)
@@ -136,9 +133,9 @@ def gallery_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
 
 @contextmanager
 def exit_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143) while the context is open, so that ``finally`` clauses run.
+    """Raise SystemExit(143) on SIGTERM within the context, so that ``finally`` clauses run.
 
-    Does nothing outside the main thread, or where the program has set its own handler.
+    Does nothing outside the main thread, or if the program has set a handler.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
@@ -155,24 +152,24 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 def write_manifest(folder: Path, files: list[str], name: str = MARKER) -> None:
-    """Say which files are the gallery's."""
+    """Write the list of the gallery's files."""
     (folder / name).write_text(json.dumps({'format': FORMAT, 'files': files}) + '\n', encoding='utf-8')
 
 
 def move_in(part: Path, folder: Path, files: list[str]) -> None:
-    """Let the finished gallery take its place.
+    """Move the complete gallery into its folder.
 
     Raises:
-        FileExistsError: see ``check_places``, or the folder became a link; nothing was changed.
+        FileExistsError: see ``find_obstacle``, or the folder became a link; nothing was changed.
     """
     if folder.is_symlink():
-        raise FileInTheWayError(f'{folder} became a link while the gallery was made; name another folder with --out')
+        raise FileInTheWayError(f'{folder} became a link while the gallery was written; name another folder with --out')
     if not folder.exists() or not any(folder.iterdir()):
         os.replace(part, folder)
         return
-    check_places(folder, [*files, MARKER])
+    check_no_obstacles(folder, [*files, MARKER])
     old = own_files(folder) or []
-    # Whatever happens from here on, every file of either gallery is known to be one's own.
+    # If the move is interrupted, the manifest lists the files of both galleries.
     write_manifest(part, sorted({*old, *files}), f'{MARKER}.both')
     os.replace(part / f'{MARKER}.both', folder / MARKER)
     for name in set(old) - {*files, MARKER}:
@@ -180,13 +177,13 @@ def move_in(part: Path, folder: Path, files: list[str]) -> None:
             (folder / name).unlink()
             remove_empty(folder, (folder / name).parent)
     for name in [*files, MARKER]:
-        check_places(folder, [name])
+        check_no_obstacles(folder, [name])
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(part / name, folder / name)
 
 
 def remove_empty(folder: Path, below: Path) -> None:
-    """Remove a folder that became empty, and those above it, up to ``folder``."""
+    """Remove an empty folder and its empty parents, up to ``folder``."""
     while below != folder and below.is_dir() and not any(below.iterdir()):
         below.rmdir()
         below = below.parent

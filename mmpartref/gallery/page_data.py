@@ -1,4 +1,4 @@
-"""What the pages of a gallery are told, as plain lists and dicts."""
+"""Data of a gallery's pages as lists and dicts."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,77 +8,81 @@ from mmpartref.evaluation.diagnosis.failure_kinds import FAILURE_KINDS
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.scoring.grouped_metrics import SIZES
 from mmpartref.evaluation.scoring.iou_metrics import cumulative_iou, describe_header, mean
-from mmpartref.gallery import colours
-from mmpartref.gallery.entries import FIGURES, Entry, PhotoEntries, all_entries
-from mmpartref.gallery.gallery_heat_maps import describe_heat
-from mmpartref.gallery.pair_comparison import Versus, summarise_versus
+from mmpartref.gallery import thumbnails
+from mmpartref.gallery.entries import METRICS, Entry, ImageEntries, all_entries
+from mmpartref.gallery.pair_comparison import PairComparison, summarise_pairs
 
-COLOURS = {'truth': colours.TRUTH, 'first': colours.PREDICTION, 'second': colours.OTHER, 'both': colours.BOTH_RIGHT,
-           'neither': colours.BOTH_WRONG}
+COLOURS = {'truth': thumbnails.TRUTH, 'first': thumbnails.PREDICTION, 'second': thumbnails.OTHER,
+           'both': thumbnails.BOTH_RIGHT, 'neither': thumbnails.BOTH_WRONG}
+HEAT_MAP_HINT = 'write it with tools/test.py CONFIG CHECKPOINT --dump FILE --candidates and make the gallery again.'
+# Samples of matplotlib's viridis at 0, 1/8, ... 1, RGB.
+HEAT_COLOURS = ((68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140), (40, 174, 128),
+                (94, 201, 98), (173, 220, 48), (253, 231, 37))
 
 
 @dataclass(frozen=True)
 class Site:
-    """All pages have in common.
+    """Data shared by all pages.
 
     Attributes:
         title: of the gallery's page.
         name: of the model.
-        dump: the model's.
-        everything: all its expressions; the figures at the top are of these.
-        shown: the photos and expressions that have a card.
-        versus: the models it is compared with.
-        notes: sentences that say what is not shown.
+        dump: of the model.
+        everything: all expressions; the summary is over these.
+        shown: the images and expressions that have a card.
+        comparisons: the models to compare with.
+        notes: sentences on expressions without a card.
     """
     title: str
     name: str
     dump: PredictionDump
-    everything: Sequence[PhotoEntries]
-    shown: Sequence[PhotoEntries]
-    versus: Sequence[Versus]
+    everything: Sequence[ImageEntries]
+    shown: Sequence[ImageEntries]
+    comparisons: Sequence[PairComparison]
     notes: Sequence[str]
 
 
-def versus_name(number: int) -> str:
-    """Return the name of a comparison's files, counted from 0."""
+def comparison_name(number: int) -> str:
+    """Return the file name of a comparison, without suffix, by its index."""
     return f'compare_{number + 1}'
 
 
-def thumbnail_file(photo: int, item: int) -> str:
-    """Return the name of a card's picture: which photo, which of its expressions; as ``store.js`` puts it together."""
-    return f'{photo}_{item}.jpg'
+def thumbnail_file(image: int, item: int) -> str:
+    """Return the file name of a thumbnail, by index of the image and of its expression, as in ``list.js``."""
+    return f'{image}_{item}.jpg'
 
 
 def page_names(site: Site) -> list[tuple[str, str]]:
     """Return file and title of each page."""
-    return [('index.html', site.title)] + [(f'{versus_name(number)}.html', f'{site.name} and {each.name}')
-                                           for number, each in enumerate(site.versus)]
+    return [('index.html', site.title)] + [(f'{comparison_name(number)}.html', f'{site.name} and {each.name}')
+                                           for number, each in enumerate(site.comparisons)]
 
 
 def counted(number: int, thing: str) -> str:
-    """Return '1 photo', '2 photos'."""
+    """Return '1 image', '2 images'."""
     return f'{number} {thing}' if number == 1 else f'{number} {thing}s'
 
 
-def notes(everything: Sequence[PhotoEntries], shown: Sequence[PhotoEntries],
-          skipped: Sequence[PhotoEntries]) -> list[str]:
-    """Say what moves a figure or leaves out a card, so that nobody takes a part for the whole."""
-    total, kept, lost = (len(all_entries(photos)) for photos in (everything, shown, skipped))
-    found = []
-    both_empty = sum(entry.there and not entry.score.overlap.union for entry in all_entries(everything))
+def notes(everything: Sequence[ImageEntries], shown: Sequence[ImageEntries],
+          skipped: Sequence[ImageEntries]) -> list[str]:
+    """Return sentences on pairs of empty masks, on expressions that were not drawn and on missing images."""
+    total, num_shown, num_skipped = (len(all_entries(images)) for images in (everything, shown, skipped))
+    sentences = []
+    both_empty = sum(entry.present and not entry.score.overlap.union for entry in all_entries(everything))
     if both_empty:
-        found.append('Where prediction and truth are both empty, the IoU counts 1: '
-                     f'{counted(both_empty, "expression")}.')
-    if kept + lost < total:
-        found.append(f'The cards show {kept} of {total} expressions, drawn at random; the figures above are of all.')
+        sentences.append('If prediction and truth are both empty, the IoU counts as 1: '
+                         f'{counted(both_empty, "expression")}.')
+    if num_shown + num_skipped < total:
+        sentences.append(f'The cards show {num_shown} of {total} expressions, drawn at random; the numbers above are '
+                         'for all.')
     if skipped:
-        found.append(f'Without a card, because the photo is missing: {counted(lost, "expression")} of '
-                     f'{counted(len(skipped), "photo")}.')
-    return found
+        sentences.append(f'Without a card because the image is missing: {counted(num_skipped, "expression")} of '
+                         f'{counted(len(skipped), "image")}.')
+    return sentences
 
 
-def photo_masks(each: PhotoEntries) -> list[dict[str, Any]]:
-    """Return the masks of a photo's expressions: counts of compressed COCO RLEs, which ``masks.js`` decodes."""
+def image_masks(each: ImageEntries) -> list[dict[str, Any]]:
+    """Return the masks of an image's expressions: counts of compressed COCO RLEs, decoded by ``masks.js``."""
     found = []
     for entry in each.entries:
         masks: dict[str, Any] = {'truth': entry.truth_rle()['counts'], 'pred': entry.prediction.pred['counts']}
@@ -88,35 +92,64 @@ def photo_masks(each: PhotoEntries) -> list[dict[str, Any]]:
     return found
 
 
-def versus_masks(each: PhotoEntries, versus: Versus) -> list[dict[str, Any] | None]:
-    """Return the second model's masks for the same expressions, None where it was not asked."""
-    others = [versus.others.get(entry.key) for entry in each.entries]
+def comparison_masks(each: ImageEntries, comparison: PairComparison) -> list[dict[str, Any] | None]:
+    """Return the second model's masks for the same expressions, None for expressions that are not in its dump."""
+    others = [comparison.others.get(entry.key) for entry in each.entries]
     return [None if other is None else {'pred': other.prediction.pred['counts']} for other in others]
 
 
-def common(site: Site, title: str) -> dict[str, Any]:
-    """Return what every page is told: names, colours, photos."""
+def describe_heat(dump: PredictionDump) -> dict[str, Any]:
+    """Return how the page draws and explains heat maps.
+
+    Returns:
+        ``kind``: 'levels' (all expressions have the same scores: nested masks of a probability map), 'instances'
+        (of a detector) or 'none'; ``levels``: the scores of 'levels', ascending; ``note``: the meaning of the colours;
+        ``missing``: the text for expressions without a heat map; ``colours``: from score 0 to score 1.
+    """
+    candidates = [each.candidates for image in dump.images for each in image.expressions]
+    scores = [sorted(candidate.score for candidate in each) for each in candidates if each is not None]
+    lacking = len(candidates) - len(scores)
+    levels = scores[0] if scores and all(each == scores[0] for each in scores) else []
+    missing = (f'No heat map: the dump lacks the candidates of {lacking} of {len(candidates)} expressions; '
+               f'{HEAT_MAP_HINT}')
+    if not scores:
+        kind, note, levels, missing = 'none', '', [], f'No heat map: this dump has masks only; {HEAT_MAP_HINT}'
+    elif 'resolver' in dump.header or len(levels) < 2:
+        kind, levels = 'instances', []
+        note = ('Heat map: the highest score of the instances that cover a pixel, among all that the detector returned '
+                'for the category of the expression. Grey: no instance.')
+    else:
+        kind = 'levels'
+        listed = ', '.join(f'{level:g}' for level in levels)
+        note = (f'Heat map: the probability in {len(levels)} steps. A pixel has the colour of the highest of the '
+                f'levels {listed} that its probability exceeds. Grey: {levels[0]:g} or less.')
+    return {'kind': kind, 'note': note, 'missing': missing if lacking else '', 'levels': levels,
+            'colours': HEAT_COLOURS}
+
+
+def common_content(site: Site, title: str) -> dict[str, Any]:
+    """Return the content that all pages have: names, colours, images."""
     return {
         'title': title,
         'pages': page_names(site),
         'notes': list(site.notes),
         'colours': COLOURS,
-        'alpha': {'mask': colours.ALPHA, 'difference': colours.DIFFERENCE_ALPHA},
+        'alpha': {'mask': thumbnails.ALPHA, 'difference': thumbnails.DIFFERENCE_ALPHA},
         'kinds': list(FAILURE_KINDS),
         'sizes': SIZES,
-        'figures': FIGURES,
-        'photos': [[Path(each.photo.img_path).name, *each.photo.ori_shape] for each in site.shown],
+        'metrics': METRICS,
+        'images': [[Path(each.image.img_path).name, *each.image.ori_shape] for each in site.shown],
     }
 
 
 def gallery_page(site: Site) -> dict[str, Any]:
     """Return the content of the page of one model."""
     entries = all_entries(site.everything)
-    overlaps = [entry.score.overlap for entry in entries if entry.there]
-    absent = [entry for entry in entries if not entry.there]
+    overlaps = [entry.score.overlap for entry in entries if entry.present]
+    absent = [entry for entry in entries if not entry.present]
     empty = sum(not entry.score.pred_area for entry in absent)
     return {
-        **common(site, site.title),
+        **common_content(site, site.title),
         'mode': 'single',
         'thumbs': 'thumbs',
         'names': [site.name],
@@ -124,46 +157,47 @@ def gallery_page(site: Site) -> dict[str, Any]:
         'summary': [['mean IoU', f'{mean([each.iou for each in overlaps]):.4f}'],
                     ['cumulative IoU', f'{cumulative_iou(overlaps):.4f}'],
                     ['expressions', str(len(overlaps))],
-                    ['photos', str(len(site.everything))],
-                    *([['absent parts left empty', f'{empty} of {len(absent)}']] if absent else [])],
+                    ['images', str(len(site.everything))],
+                    *([['absent parts with an empty mask', f'{empty} of {len(absent)}']] if absent else [])],
         'heat': describe_heat(site.dump),
-        'entries': [[number, item, entry.question(), entry.figures()] for number, each in enumerate(site.shown)
+        'entries': [[number, item, entry.query(), entry.metrics()] for number, each in enumerate(site.shown)
                     for item, entry in enumerate(each.entries)],
     }
 
 
-def versus_page(site: Site, number: int) -> dict[str, Any]:
+def comparison_page(site: Site, number: int) -> dict[str, Any]:
     """Return the content of the page of a comparison."""
-    versus = site.versus[number]
-    summary = summarise_versus(site.everything, versus)
-    told = common(site, page_names(site)[number + 1][1])
-    unasked = len(all_entries(site.everything)) - len(versus.others)
-    if versus.reworded:
-        told['notes'].append(f'{versus.name} was asked in other words, paired by ref_id: '
-                             f'{counted(versus.reworded, "expression")}.')
-    if unasked:
-        told['notes'].append(f'Without a card, because {versus.name} was not asked for them: '
-                             f'{counted(unasked, "absent part")}.')
+    comparison = site.comparisons[number]
+    summary = summarise_pairs(site.everything, comparison)
+    content = common_content(site, page_names(site)[number + 1][1])
+    unpaired = len(all_entries(site.everything)) - len(comparison.others)
+    if comparison.reworded:
+        content['notes'].append(f'{comparison.name} has different expressions, paired by ref_id: '
+                                f'{counted(comparison.reworded, "expression")}.')
+    if unpaired:
+        content['notes'].append(f'Without a card because they are not in the dump of {comparison.name}: '
+                                f'{counted(unpaired, "absent part")}.')
     return {
-        **told,
-        'mode': 'versus',
-        'thumbs': versus_name(number),
-        'names': [site.name, versus.name],
-        'models': [describe_header(site.dump.header), describe_header(versus.header)],
+        **content,
+        'mode': 'comparison',
+        'thumbs': comparison_name(number),
+        'names': [site.name, comparison.name],
+        'models': [describe_header(site.dump.header), describe_header(comparison.header)],
         'summary': [[f'mean IoU, {site.name}', f"{summary['mIoU'][0]:.4f}"],
-                    [f'mean IoU, {versus.name}', f"{summary['mIoU'][1]:.4f}"],
+                    [f'mean IoU, {comparison.name}', f"{summary['mIoU'][1]:.4f}"],
                     [f'{site.name} better', str(summary['first'])],
                     ['equal', str(summary['equal'])],
-                    [f'{versus.name} better', str(summary['second'])],
+                    [f'{comparison.name} better', str(summary['second'])],
                     ['expressions', str(summary['expressions'])]],
-        'entries': [versus_row(place, item, entry, versus.others[entry.key]) for place, each in enumerate(site.shown)
-                    for item, entry in enumerate(each.entries) if entry.key in versus.others],
+        'entries': [comparison_row(place, item, entry, comparison.others[entry.key])
+                    for place, each in enumerate(site.shown)
+                    for item, entry in enumerate(each.entries) if entry.key in comparison.others],
     }
 
 
-def versus_row(photo: int, item: int, entry: Entry, other: Entry) -> list[Any]:
-    """Return an expression of a comparison; ``also``: the words the second model was asked with, if others."""
-    question = entry.question()
+def comparison_row(image: int, item: int, entry: Entry, other: Entry) -> list[Any]:
+    """Return an expression of a comparison; ``other_text`` is the second model's expression if it differs."""
+    query = entry.query()
     if other.prediction.expression != entry.prediction.expression:
-        question['also'] = other.prediction.expression
-    return [photo, item, question, entry.figures(), other.figures()]
+        query['other_text'] = other.prediction.expression
+    return [image, item, query, entry.metrics(), other.metrics()]

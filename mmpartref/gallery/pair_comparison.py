@@ -1,24 +1,24 @@
-"""Two models on the same questions: which one is better where."""
+"""Comparison of two models on the same expressions."""
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from mmpartref.errors import InputError
-from mmpartref.evaluation.comparison.compare_dumps import check_same
 from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.match_dumps import check_same_refs
 from mmpartref.evaluation.scoring.iou_metrics import mean
-from mmpartref.gallery.entries import Entry, PhotoEntries, all_entries, read_entries
+from mmpartref.gallery.entries import Entry, ImageEntries, all_entries, read_entries
 
 
 @dataclass(frozen=True)
-class Versus:
-    """A second model beside the first.
+class PairComparison:
+    """A second model to compare with the first.
 
     Attributes:
-        name: what the page calls it.
-        header: its dump's.
-        others: its entry for each of the first model's, by ``Entry.key``; of parts that are not in the photo only where
-            both models were asked for them.
+        name: on the page.
+        header: of its dump.
+        others: its entries by ``Entry.key`` of the first model's; absent parts only if both dumps have them.
     """
     name: str
     header: dict[str, Any]
@@ -26,80 +26,66 @@ class Versus:
 
     @property
     def reworded(self) -> int:
-        """How many expressions the second model was asked with other words."""
+        """Number of expressions with different words in the two dumps."""
         return sum(key != other.key for key, other in self.others.items())
 
 
-def there(photos: Sequence[PhotoEntries]) -> list[Entry]:
-    """Return the entries of parts that are in their photo."""
-    return [entry for entry in all_entries(photos) if entry.there]
+def present_entries(images: Sequence[ImageEntries]) -> list[Entry]:
+    """Return the entries of parts that are in their image."""
+    return [entry for entry in all_entries(images) if entry.present]
 
 
-def key_of_words(entry: Entry) -> str:
-    """Name an expression by its ref and its words."""
-    return entry.key
+def shared_key(first: Sequence[ImageEntries], second: Sequence[ImageEntries]) -> Callable[[Entry], str]:
+    """Choose the key that pairs two dumps: ref and expression, or the ref if expressions differ and refs are unique.
 
-
-def key_of_ref(entry: Entry) -> str:
-    """Name an expression by its ref alone."""
-    return entry.prediction.ref_id
-
-
-def shared_key(first: Sequence[PhotoEntries], second: Sequence[PhotoEntries]) -> Callable[[Entry], str]:
-    """Choose what two dumps are paired by: ref and words; the ref where the words differ and no ref occurs twice.
-
-    The latter is how a model that is given no words, or other ones, is compared.
+    The latter pairs models that get no text, or different texts.
     """
-    one, other = there(first), there(second)
-    if {each.key for each in one} == {each.key for each in other}:
-        return key_of_words
-    unique = all(len({key_of_ref(each) for each in entries}) == len(entries) for entries in (one, other))
-    return key_of_ref if unique else key_of_words
+    by_expression, by_ref = attrgetter('key'), attrgetter('prediction.ref_id')
+    entries = [present_entries(images) for images in (first, second)]
+    if set(map(by_expression, entries[0])) == set(map(by_expression, entries[1])):
+        return by_expression
+    return by_ref if all(len(set(map(by_ref, each))) == len(each) for each in entries) else by_expression
 
 
-def truths(photos: Sequence[PhotoEntries], key: Callable[[Entry], str], file: str) -> dict[str, tuple]:
-    """Return what is true of each expression: photo, super-category, part and the annotations' masks, in any order.
-
-    Parts that are not there are passed over, as in ``comparison``: reference points do not answer them.
+def truth_by_key(images: Sequence[ImageEntries], key: Callable[[Entry], str], file: str) -> dict[str, tuple]:
+    """Return image, super-category, part and sorted annotation masks of each expression whose part is in the image.
 
     Raises:
         ValueError: two expressions have the same key, so that they cannot be paired.
     """
-    found: dict[str, tuple] = {}
-    for each in photos:
+    truth: dict[str, tuple] = {}
+    for each in images:
         for entry in each.entries:
-            asked = entry.prediction
-            if not entry.there:
+            if not entry.present:
                 continue
-            if key(entry) in found:
-                raise InputError(f'{file} holds the ref {key(entry)} twice, so that it cannot be paired with another '
-                                 'dump; ask for each ref once')
-            found[key(entry)] = (each.photo.img_id, asked.super_category, asked.part,
-                                 sorted((*rle['size'], rle['counts']) for rle in asked.truth))
-    return found
+            if key(entry) in truth:
+                raise InputError(f'{file} has the ref {key(entry)} twice and cannot be paired with another dump; write '
+                                 'a dump with unique refs')
+            prediction = entry.prediction
+            truth[key(entry)] = (each.image.img_id, prediction.super_category, prediction.part,
+                                 sorted((*rle['size'], rle['counts']) for rle in prediction.truth))
+    return truth
 
 
-def read_versus(photos: Sequence[PhotoEntries], file: str, other: PredictionDump, other_file: str,
-                name: str) -> Versus:
+def pair_dumps(images: Sequence[ImageEntries], file: str, other: PredictionDump, other_file: str,
+               name: str) -> PairComparison:
     """Pair the expressions of a second dump with those of the first, see ``shared_key``.
 
     Raises:
-        ValueError: an expression occurs twice, or the two dumps do not hold the same ones with the same truth.
+        ValueError: an expression occurs twice, or the dumps differ in expressions or ground truth.
     """
-    other_photos = read_entries(other)
-    key = shared_key(photos, other_photos)
-    check_same(truths(photos, key, file), truths(other_photos, key, other_file), file, other_file)
-    others = {key(entry): entry for entry in all_entries(other_photos)}
-    return Versus(name, other.header, {entry.key: others[key(entry)] for entry in all_entries(photos)
-                                       if key(entry) in others})
+    other_images = read_entries(other)
+    key = shared_key(images, other_images)
+    check_same_refs(truth_by_key(images, key, file), truth_by_key(other_images, key, other_file), file, other_file)
+    others = {key(entry): entry for entry in all_entries(other_images)}
+    return PairComparison(name, other.header, {entry.key: others[key(entry)] for entry in all_entries(images)
+                                               if key(entry) in others})
 
 
-def summarise_versus(photos: Sequence[PhotoEntries], versus: Versus) -> dict[str, Any]:
-    """Return both mean IoUs and how often each model is better, over the parts that are there.
-
-    Equal means the same IoU to the last digit.
-    """
-    pairs = [(entry.score.overlap.iou, versus.others[entry.key].score.overlap.iou) for entry in there(photos)]
+def summarise_pairs(images: Sequence[ImageEntries], comparison: PairComparison) -> dict[str, Any]:
+    """Return both mean IoUs and how often each model is better, over the parts that are in their image."""
+    pairs = [(entry.score.overlap.iou, comparison.others[entry.key].score.overlap.iou)
+             for entry in present_entries(images)]
     return {
         'expressions': len(pairs),
         'mIoU': [mean([one for one, _ in pairs]), mean([other for _, other in pairs])],

@@ -1,15 +1,27 @@
-"""The small pictures of a gallery's cards. Everything is RGB uint8."""
+"""Thumbnails of a gallery's cards, RGB uint8, and the gallery's colours.
+
+The colours are five of the eight of Okabe and Ito ("Color Universal Design", 2008), which people with any kind of
+colour blindness can tell apart. Lightness differs as well: yellow and sky blue are light, vermilion and green dark.
+"""
 import cv2
 import numpy as np
 
-from mmpartref.gallery import colours
-from mmpartref.visualization.labels import PAPER
+from mmpartref.visualization.labels import BOX_COLOUR
 
 Colour = tuple[int, int, int]
+TRUTH = (240, 228, 66)
+PREDICTION = (86, 180, 233)
+# The second model of a comparison.
+OTHER = (213, 94, 0)
+# Pixels that both models of a comparison get right inside the truth, or both get wrong.
+BOTH_RIGHT, BOTH_WRONG = (0, 158, 115), (204, 121, 167)
+# Opacity of a prediction, as in ``visualization.overlay``, and of a difference, whose four colours must be distinct on
+# any background.
+ALPHA, DIFFERENCE_ALPHA = 0.45, 0.65
 
 
 def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return the mask (h, w) bool on a smaller photo of ``shape``; a mask of any pixel keeps at least one."""
+    """Shrink a mask (h, w) bool to ``shape``; a non-empty mask keeps at least one pixel."""
     if mask.shape == shape:
         return mask
     share = cv2.resize(mask.astype(np.float32), shape[::-1], interpolation=cv2.INTER_AREA)
@@ -18,67 +30,66 @@ def fit_mask(mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def fill(canvas: np.ndarray, mask: np.ndarray, colour: Colour, alpha: float) -> None:
-    """Mix a colour into the photo under the mask, in place."""
+    """Blend a colour over the pixels of the mask, in place."""
     under = canvas[mask].astype(np.float32)
     canvas[mask] = (under + alpha * (np.array(colour, dtype=np.float32) - under)).round().astype(np.uint8)
 
 
 def edge(mask: np.ndarray) -> np.ndarray:
-    """Return the mask's own outermost pixels; the photo's border counts as inside."""
+    """Return the mask's outermost pixels; the image border is not an edge."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return mask & ~(cv2.erode(mask.astype(np.uint8), cross) > 0)
 
 
 def outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
-    """Draw a line around the mask, dark at its outer edge so that it shows on any photo, in place.
+    """Draw a line around the mask with a dark outer edge, in place.
 
-    The line lies outside, as in the page's own drawings: a line on the border would hide most of a small part.
+    The line is outside the mask, as on the page, because it would cover most of a small part.
     """
     width = max(1, round(max(canvas.shape[:2]) / 160))
-    for shade, reach in ((PAPER, width + 1), (colour, width)):
+    for shade, reach in ((BOX_COLOUR, width + 1), (colour, width)):
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         canvas[(cv2.dilate(mask.astype(np.uint8), disc) > 0) & ~mask] = shade
 
 
-def draw_prediction(photo: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Return the photo with the prediction filled, its own border in full colour, and a line around the truth.
+def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Draw the prediction filled, with its edge in full colour, and a line around the truth.
 
     Args:
-        photo: (H, W, 3), at the size of the thumbnail.
-        truth, prediction: (h, w) bool, at the size of the original photo.
+        image: (H, W, 3), at the size of the thumbnail.
+        truth, prediction: (h, w) bool, at the size of the original image.
     """
-    shape = photo.shape[:2]
-    canvas = photo.copy()
+    shape = image.shape[:2]
+    canvas = image.copy()
     predicted = fit_mask(prediction, shape)
-    fill(canvas, predicted, colours.PREDICTION, colours.ALPHA)
-    fill(canvas, edge(predicted), colours.PREDICTION, 1.0)
-    outline(canvas, fit_mask(truth, shape), colours.TRUTH)
+    fill(canvas, predicted, PREDICTION, ALPHA)
+    fill(canvas, edge(predicted), PREDICTION, 1.0)
+    outline(canvas, fit_mask(truth, shape), TRUTH)
     return canvas
 
 
 def difference(truth: np.ndarray, one: np.ndarray, other: np.ndarray) -> dict[Colour, np.ndarray]:
-    """Return which pixels get which colour where two predictions, or one and the truth, meet; (h, w) bool each.
+    """Return the pixels (h, w) bool of each colour, by which of two predictions agrees with the truth.
 
-    Pixels that are background for all three get none. A pixel that only one model gets right may be one that it found
-    or one that it rightly left out.
+    True negatives of both have no colour. Pixels that one model gets right are its true positives and true negatives.
     """
     return {
-        colours.BOTH_RIGHT: truth & one & other,
-        colours.PREDICTION: (one == truth) & (other != truth),
-        colours.OTHER: (other == truth) & (one != truth),
-        colours.BOTH_WRONG: (one != truth) & (other != truth),
+        BOTH_RIGHT: truth & one & other,
+        PREDICTION: (one == truth) & (other != truth),
+        OTHER: (other == truth) & (one != truth),
+        BOTH_WRONG: (one != truth) & (other != truth),
     }
 
 
-def draw_difference(photo: np.ndarray, truth: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the photo in grey, the pixels of ``difference`` coloured and the truth outlined; sizes as above.
+def draw_difference(image: np.ndarray, truth: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Draw the colours of ``difference`` and a line around the truth over the image in grey.
 
-    Blue over a red car would pass for another colour of the legend; over grey it stays blue.
+    Over a coloured image the blended colours would not match the legend. Sizes as in ``draw_prediction``.
     """
-    shape = photo.shape[:2]
+    shape = image.shape[:2]
     truth, one, other = (fit_mask(mask, shape) for mask in (truth, one, other))
-    canvas = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    canvas = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     for colour, mask in difference(truth, one, other).items():
-        fill(canvas, mask, colour, colours.DIFFERENCE_ALPHA)
-    outline(canvas, truth, colours.TRUTH)
+        fill(canvas, mask, colour, DIFFERENCE_ALPHA)
+    outline(canvas, truth, TRUTH)
     return canvas

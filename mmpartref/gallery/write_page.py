@@ -1,4 +1,4 @@
-"""The text files of a gallery: pages, and data as scripts, since a page opened from disk may not fetch JSON."""
+"""Writing of a gallery's pages, and of its data as scripts, because a page opened from disk cannot fetch JSON."""
 import json
 from html import escape
 from importlib.resources import files
@@ -7,24 +7,23 @@ from string import Template
 from typing import Any
 
 STYLE = 'gallery.css'
-# In the order in which they are loaded.
+# In loading order.
 SCRIPTS = ('store.js', 'masks.js', 'panels.js', 'modes.js', 'address.js', 'list.js', 'detail.js', 'start.js')
 
 
 def as_script(name: str, content: Any) -> str:
-    """Return a script that hands ``content`` to the page under a name.
+    """Return a script that passes ``content`` to the page under a name.
 
-    Whatever stands in the data, the text is plain ASCII without a ``<``, so that it would stay one script even inside
-    HTML.
+    It is ASCII without ``<``, so that no text in the data can end the script inside HTML.
     """
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(',', ':'))
-    # In JSON it occurs inside strings alone.
+    # JSON has '<' in strings only.
     text = text.replace('<', '\\u003c')
     return f'Gallery.receive({json.dumps(name)},{text});\n'
 
 
 def write_data(folder: Path, name: str, content: Any) -> None:
-    """Write ``content`` to ``data/NAME.js``; the page asks for it by that name."""
+    """Write ``content`` to ``data/NAME.js``, which the page loads by that name."""
     path = folder / 'data' / f'{name}.js'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(as_script(name, content), encoding='ascii')
@@ -43,7 +42,7 @@ def write_assets(folder: Path) -> None:
 
 
 def write_page(folder: Path, file: str, title: str, data: str) -> None:
-    """Write an HTML page that shows ``data/DATA.js``, ``DATA`` being ``data``."""
+    """Write an HTML page that shows ``data/DATA.js``."""
     scripts = '\n'.join(f'<script src="assets/{name}" defer></script>' for name in SCRIPTS)
     page = Template(read_asset('page.html')).substitute(title=escape(title), style=f'assets/{STYLE}', scripts=scripts,
                                                         data=escape(data))

@@ -1,4 +1,4 @@
-"""Fetch a photo over http or https, and nothing over anything else."""
+"""Download of images over http and https."""
 import http.client
 import re
 import time
@@ -11,47 +11,44 @@ from mmpartref.errors import DownloadError, InputError
 MAX_BYTES = 64 * 2**20
 TIMEOUT = 20.0
 CHUNK = 1 << 16
+# urllib's default opener also follows redirects to ftp and reads file: URLs.
+HANDLERS = (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
+            urllib.request.HTTPRedirectHandler, urllib.request.HTTPDefaultErrorHandler,
+            urllib.request.HTTPErrorProcessor, urllib.request.UnknownHandler)
 
 
 def is_url(text: str) -> bool:
-    """Tell whether text has a scheme (``http://``, ``file://``, ``s3://``, ...); a path has none."""
+    """Return whether a text starts with a scheme (``http://``, ``file://``, ``s3://``, ...)."""
     return re.match(r'[a-z][a-z0-9+.-]+://', text, re.IGNORECASE) is not None
 
 
-def opener() -> urllib.request.OpenerDirector:
-    """Return one that knows http and https alone, so that no redirection leads to a file or to ftp."""
-    director = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
-                    urllib.request.HTTPRedirectHandler, urllib.request.HTTPDefaultErrorHandler,
-                    urllib.request.HTTPErrorProcessor, urllib.request.UnknownHandler):
-        director.add_handler(handler())
-    return director
-
-
-def fetch_photo(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT) -> bytes:
-    """Return what lies behind a URL, whatever it is: its content type is not asked, its bytes are looked at later.
+def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT) -> bytes:
+    """Download a file; its content type is ignored, its bytes are checked by the reader.
 
     Args:
         url: http or https.
-        max_bytes: more than this is not read.
-        timeout: seconds, of each wait for the network, and of reading all of the content.
+        max_bytes: larger files are rejected.
+        timeout: seconds, for each network operation and for the whole content.
 
     Raises:
         ValueError: another scheme, or too many bytes.
-        ConnectionError: the network does not give it, or not in time.
+        ConnectionError: the network fails, or is too slow.
     """
     if not url.lower().startswith(('http://', 'https://')):
-        raise InputError(f'{url}: photos are fetched over http and https only; give a path for a file on this machine')
-    too_large = f'{url} is larger than {max_bytes:,} bytes; fetch it yourself, or raise max_bytes'
+        raise InputError(f'{url}: images are downloaded over http and https only; give a path for a local file')
+    too_large = f'{url} is larger than {max_bytes:,} bytes; download it yourself, or raise max_bytes'
     deadline = time.monotonic() + timeout
     content = bytearray()
-    # Blanks and letters beyond ASCII as browsers send them. Some servers refuse Python's own name.
+    # Quotes spaces and non-ASCII letters as browsers do. Some servers reject Python's default user agent.
     quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
     request = urllib.request.Request(quoted, headers={'User-Agent': 'mmpartref', 'Accept': 'image/*'})
+    opener = urllib.request.OpenerDirector()
+    for handler in HANDLERS:
+        opener.add_handler(handler())
     try:
-        with opener().open(request, timeout=timeout) as response:
-            announced = response.headers.get('Content-Length') or ''
-            if announced.isdigit() and int(announced) > max_bytes:
+        with opener.open(request, timeout=timeout) as response:
+            length = response.headers.get('Content-Length') or ''
+            if length.isdigit() and int(length) > max_bytes:
                 raise InputError(too_large)
             while chunk := response.read1(CHUNK):
                 content += chunk
@@ -60,9 +57,9 @@ def fetch_photo(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
                 if time.monotonic() > deadline:
                     raise TimeoutError(f'not complete after {timeout:g} seconds')
     except urllib.error.HTTPError as error:
-        raise DownloadError(f'{url} was not fetched: the server says {error.code} {error.reason}') from None
+        raise DownloadError(f'{url} was not downloaded: HTTP status {error.code} {error.reason}') from None
     except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(f"{url} was not fetched: {getattr(error, 'reason', '') or error}") from None
-    if announced.isdigit() and len(content) < int(announced):
-        raise DownloadError(f'{url} was cut off after {len(content):,} of {int(announced):,} bytes; try again')
+        raise DownloadError(f"{url} was not downloaded: {getattr(error, 'reason', '') or error}") from None
+    if length.isdigit() and len(content) < int(length):
+        raise DownloadError(f'{url} was truncated after {len(content):,} of {int(length):,} bytes; try again')
     return bytes(content)

@@ -1,4 +1,4 @@
-"""One photo, from wherever it comes, as upright RGB."""
+"""Reading of an image from a path, a URL, a PIL image, an array or a tensor."""
 import io
 import os
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from mmpartref.errors import InputError, InputTypeError, MissingFileError
 from mmpartref.files.plain_file import MAX_FILE_BYTES, open_plain_file, read_plain_file
-from mmpartref.images.decode_image import decode_photo
+from mmpartref.images.decode_image import decode_image
 from mmpartref.images.image_arrays import from_array, from_pil, from_tensor
-from mmpartref.images.image_url import MAX_BYTES, TIMEOUT, fetch_photo, is_url
+from mmpartref.images.image_url import MAX_BYTES, TIMEOUT, fetch_image, is_url
 from mmpartref.text import shown_name
 
 # Where PIL begins to warn of decompression bombs.
@@ -23,19 +23,18 @@ MAX_PIXELS = 89_478_485
 BYTES_PER_PIXEL = 16
 # OpenCV 4 counts a warp's pixels in 16 bits.
 MAX_SIDE = 32766
-# Raster formats, decoded by PIL's own code or its libraries; not EPS, which starts a program, nor others that nobody
-# takes photos in. HEIF where pillow-heif has been registered.
+# Raster formats of images that PIL decodes in process; EPS would start a program. HEIF where pillow-heif is registered.
 FORMATS = ('JPEG', 'MPO', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM', 'JPEG2000', 'AVIF', 'HEIF')
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm', '.jp2', '.avif', '.heic')
 
 
 @dataclass(frozen=True, eq=False)
-class Photo:
-    """A photo that has been read.
+class DecodedImage:
+    """The pixels and the name of an image.
 
     Attributes:
-        pixels: RGB uint8 (h, w, 3), upright.
-        name: path, URL, or what kind of object it was, for messages and files.
+        pixels: RGB uint8 (h, w, 3), rotated by the EXIF orientation.
+        name: path, URL, or kind of object, for messages and files.
     """
     pixels: np.ndarray
     name: str
@@ -46,54 +45,55 @@ class Photo:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-ImageLike: TypeAlias = str | os.PathLike | Image.Image | np.ndarray | torch.Tensor | Photo
+ImageLike: TypeAlias = str | os.PathLike | Image.Image | np.ndarray | torch.Tensor | DecodedImage
 
 
 @dataclass(frozen=True)
-class PhotoReader:
-    """Reads photos within limits.
+class ImageReader:
+    """Reads images and rejects those beyond its limits.
 
     Attributes:
-        max_pixels: a photo with more is refused, a file before it is decoded.
-        max_bytes, timeout: of a URL, see ``fetch_photo``.
+        max_pixels: the most pixels of an image; files are checked before they are decoded.
+        max_bytes, timeout: of a download, see ``fetch_image``.
     """
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
     timeout: float = TIMEOUT
 
-    def __call__(self, image: ImageLike) -> Photo:
+    def __call__(self, image: ImageLike) -> DecodedImage:
         """Read a path, a URL, a PIL image, an array (``from_array``) or a tensor (``from_tensor``).
 
-        Files and PIL images are turned upright as their EXIF orientation says; arrays and tensors are upright already.
-        A JPEG is decoded as the data sets' ``LoadImage`` does it, anything else by PIL.
+        Files and PIL images are rotated by their EXIF orientation. JPEGs are decoded as the datasets' ``LoadImage``
+        does, other formats by PIL.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ConnectionError: a URL does not answer.
-            ValueError: it is no plain file or no image, too large, or an array of another form; names the photo.
-            TypeError: it is nothing of all this.
+            FileNotFoundError: the file does not exist.
+            ConnectionError: the download failed.
+            ValueError: the file is not a plain file or not an image, the image is too large, or the array has an
+                unsupported shape, dtype or range.
+            TypeError: an unsupported type.
         """
-        if isinstance(image, Photo):
+        if isinstance(image, DecodedImage):
             return image
         if isinstance(image, str) and is_url(image):
-            return self._encoded(fetch_photo(image, max_bytes=self.max_bytes, timeout=self.timeout), image)
+            return self._decode(fetch_image(image, max_bytes=self.max_bytes, timeout=self.timeout), image)
         if isinstance(image, (str, os.PathLike)):
-            return self._file(Path(image))
+            return self._read_file(Path(image))
         if isinstance(image, Image.Image):
             name = getattr(image, 'filename', '') or 'a PIL image'
-            self._check(image.size, name)
-            return Photo(from_pil(image, name), name)
+            self._check_size(image.size, name)
+            return DecodedImage(from_pil(image, name), name)
         if isinstance(image, np.ndarray):
-            self._check(image.shape[1::-1], 'an array')
-            return Photo(from_array(image, 'an array'), 'an array')
+            self._check_size(image.shape[1::-1], 'an array')
+            return DecodedImage(from_array(image, 'an array'), 'an array')
         if isinstance(image, torch.Tensor):
-            self._check(tuple(image.shape[:0:-1]), 'a tensor')
-            return Photo(from_tensor(image, 'a tensor'), 'a tensor')
-        raise InputTypeError(f'an image is a path, a URL, a PIL image, an array or a tensor, got a '
+            self._check_size(tuple(image.shape[:0:-1]), 'a tensor')
+            return DecodedImage(from_tensor(image, 'a tensor'), 'a tensor')
+        raise InputTypeError(f'an image must be a path, a URL, a PIL image, an array or a tensor, got a '
                              f'{type(image).__name__}')
 
-    def _check(self, size: Sequence[int], name: str) -> None:
-        """Refuse (width, height) beyond the limits; other numbers of axes are refused elsewhere."""
+    def _check_size(self, size: Sequence[int], name: str) -> None:
+        """Check (width, height) against the limits; other numbers of axes are rejected by ``image_arrays``."""
         if len(size) != 2:
             return
         width, height = size
@@ -104,61 +104,60 @@ class PhotoReader:
             raise InputError(f'{name} is {width:,} x {height:,} pixels; sides up to {MAX_SIDE:,} can be scaled, so '
                              'make it smaller')
 
-    def _file(self, path: Path) -> Photo:
+    def _read_file(self, path: Path) -> DecodedImage:
         name = shown_name(str(path))
         if os.path.isdir(path):
-            raise InputError(f'{name} is a folder, not a photo; give its photos as a list, e.g. '
+            raise InputError(f'{name} is a folder, not an image; give its images as a list, e.g. '
                              "sorted(Path(folder).glob('*.jpg'))")
         if not os.path.exists(path):
-            raise MissingFileError(f'there is no photo {name}')
+            raise MissingFileError(f'the image {name} does not exist')
         with open_plain_file(path, name) as file:
-            self._look_at(file, name)
+            self._open(file, name)
         content = read_plain_file(path, name, max(MAX_FILE_BYTES, BYTES_PER_PIXEL * self.max_pixels))
-        return Photo(self._encoded(content, name).pixels, str(path))
+        return DecodedImage(self._decode(content, name).pixels, str(path))
 
-    def _look_at(self, file: IO[bytes], name: str) -> Image.Image:
-        """Read a file's head, without its pixels."""
+    def _open(self, file: IO[bytes], name: str) -> Image.Image:
+        """Read and check a file's header, without its pixels."""
         Image.init()
-        known = [each for each in FORMATS if each in Image.OPEN]
         try:
-            image = Image.open(file, formats=known)
+            image = Image.open(file, formats=[each for each in FORMATS if each in Image.OPEN])
         except UnidentifiedImageError:
             file.seek(0)
-            raise InputError(f'{name} is no image that can be read here: {what_it_is(file.read(64))}') from None
+            raise InputError(f'{name} is not an image that can be read: {describe_start(file.read(64))}') from None
         except Image.DecompressionBombError as error:
             raise InputError(f'{name} is larger than PIL decodes ({error}); make it smaller, or raise both '
                              'PIL.Image.MAX_IMAGE_PIXELS and max_pixels') from None
         except Exception as error:
             raise damaged(name, error) from None
-        self._check(image.size, name)
+        self._check_size(image.size, name)
         return image
 
-    def _encoded(self, content: bytes, name: str) -> Photo:
-        image = self._look_at(io.BytesIO(content), name)
+    def _decode(self, content: bytes, name: str) -> DecodedImage:
+        image = self._open(io.BytesIO(content), name)
         if image.format in ('JPEG', 'MPO'):
-            return Photo(decode_photo(content, name), name)
+            return DecodedImage(decode_image(content, name), name)
         try:
             image.load()
         except Exception as error:
             raise damaged(name, error) from None
-        return Photo(from_pil(image, name), name)
+        return DecodedImage(from_pil(image, name), name)
 
 
-def damaged(name: str, error: Exception) -> ValueError:
-    """Say that PIL gave up; broken bytes trip it in many ways (OSError, SyntaxError, struct.error, ...)."""
-    return ValueError(f'{name} cannot be decoded, it is damaged or cut off ({type(error).__name__}: {error})')
+def damaged(name: str, error: Exception) -> InputError:
+    """Return the error for a file that PIL cannot decode; it raises OSError, SyntaxError, struct.error and others."""
+    return InputError(f'{name} cannot be decoded, it is damaged or truncated ({type(error).__name__}: {error})')
 
 
-def what_it_is(head: bytes) -> str:
-    """Say what the first bytes of a file that is no image look like."""
-    if not head:
+def describe_start(header: bytes) -> str:
+    """Describe the first bytes of a file that is not an image."""
+    if not header:
         return 'it is empty'
-    if head[4:8] == b'ftyp':
-        brand = head[8:12].decode('ascii', errors='replace')
+    if header[4:8] == b'ftyp':
+        brand = header[8:12].decode('ascii', errors='replace')
         return (f'a {brand!r} file; for HEIC install pillow-heif and call pillow_heif.register_heif_opener(), or '
                 'convert it to JPEG')
-    if head.startswith((b'\x89PNG', b'\xff\xd8', b'RIFF')):
-        return 'it begins as one, but is damaged or cut off'
-    start = head.lstrip()[:32]
-    kind = 'a web page' if start.lower().startswith((b'<!doctype', b'<html')) else 'it begins with'
+    if header.startswith((b'\x89PNG', b'\xff\xd8', b'RIFF')):
+        return 'it starts as one, but is damaged or truncated'
+    start = header.lstrip()[:32]
+    kind = 'a web page' if start.lower().startswith((b'<!doctype', b'<html')) else 'it starts with'
     return f'{kind} {start!r}'

@@ -1,63 +1,63 @@
-"""Where words go on a photo."""
+"""Placement and drawing of text labels on an image."""
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-INK, PAPER = (255, 255, 255), (24, 24, 24)
+TEXT_COLOUR, BOX_COLOUR = (255, 255, 255), (24, 24, 24)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-# Height of a capital letter: a share of the photo's longer side, and the least that can be read, in pixels.
-HEIGHT_SHARE, LEAST_HEIGHT = 1 / 48, 8
-# Capital letters of the font at scale 1, in pixels.
+# Height of a capital letter: a share of the image's longer side, and the legible minimum in pixels.
+HEIGHT_SHARE, MIN_HEIGHT = 1 / 48, 8
+# Height of the font's capital letters at scale 1, in pixels.
 FONT_HEIGHT = 22
-# What a position costs: covering other labels, covering other masks, hiding all of its own mask, lying one photo
-# diagonal away from its part.
+# Cost of a position: fully on other labels, fully on other masks, hiding all of its mask, and an image diagonal away
+# from it.
 LABEL_COST, OTHERS_COST, OWN_COST, DISTANCE_COST = 10.0, 1.0, 2.0, 3.0
-GRID = 12
-
-
-class FittedText(NamedTuple):
-    """Text that fits, and how ``cv2.putText`` draws it; ``width`` in pixels."""
-    text: str
-    font: int
-    scale: float
-    stroke: int
-    width: int
+# Rows and columns of candidate positions.
+CANDIDATE_GRID = 12
 
 
 def text_height(shape: tuple[int, ...]) -> int:
-    """Return the height of capital letters in pixels for a photo of (h, w, ...)."""
-    return max(LEAST_HEIGHT, round(max(shape[:2]) * HEIGHT_SHARE))
+    """Return the height of capital letters in pixels for an image of (h, w, ...)."""
+    return max(MIN_HEIGHT, round(max(shape[:2]) * HEIGHT_SHARE))
 
 
-def fit_text(text: str, height: int, width: int) -> FittedText:
-    """Return ASCII text of letters ``height`` pixels high, its end cut off where it is wider than ``width`` pixels."""
+def fit_text(text: str, height: int, max_width: int) -> tuple[str, int]:
+    """Convert text to ASCII and truncate it to ``max_width`` pixels; return it with its width.
+
+    ``height`` is that of capital letters in pixels.
+    """
     text = text.encode('ascii', errors='replace').decode('ascii')
-    scale, stroke = height / FONT_HEIGHT, max(1, round(height / 10))
-
-    def wide(candidate: str) -> int:
-        return cv2.getTextSize(candidate, FONT, scale, stroke)[0][0]
-
     fitted = text
-    while fitted and wide(fitted) > width:
+    while (width := cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]) > max_width and fitted:
         text = text[:-1]
         fitted = f'{text}..' if text else ''
-    return FittedText(fitted, FONT, scale, stroke, wide(fitted))
+    return fitted, width
+
+
+def draw_text(canvas: np.ndarray, text: str, left: int, bottom: int, height: int) -> None:
+    """Draw ASCII text with capital letters of ``height`` pixels on the baseline ``bottom``, in place."""
+    scale, stroke = scale_and_stroke(height)
+    cv2.putText(canvas, text, (left, bottom), FONT, scale, TEXT_COLOUR, stroke, cv2.LINE_AA)
+
+
+def scale_and_stroke(height: int) -> tuple[float, int]:
+    """Return OpenCV's font scale and stroke width for capital letters of ``height`` pixels."""
+    return height / FONT_HEIGHT, max(1, round(height / 10))
 
 
 def inner_point(mask: np.ndarray) -> tuple[int, int]:
-    """Return the (x, y) of the mask's pixel farthest from its border; the mask is not empty."""
+    """Return the (x, y) of the pixel farthest from the border of a non-empty mask."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(x), int(y)
 
 
 class LabelBoxes:
-    """Places one label box after the other on a photo.
+    """Places and draws labels on an image one by one.
 
     Args:
-        masks: (K, h, w) bool, all masks of the photo; labels keep off them where they can.
+        masks: (K, h, w) bool, all masks of the image; labels avoid them where possible.
     """
 
     def __init__(self, masks: np.ndarray) -> None:
@@ -66,25 +66,24 @@ class LabelBoxes:
         self.labelled = np.zeros(self.size, dtype=bool)
 
     def draw(self, canvas: np.ndarray, mask: np.ndarray, text: str, colour: tuple[int, int, int]) -> None:
-        """Write ``text`` near its mask, a line between them where they lie apart."""
+        """Draw ``text`` near its mask, with a line between them if they do not touch."""
         rows, columns = self.size
         letters = text_height(self.size)
         margin = max(2, letters // 3)
         empty = not mask.any()
-        fitted = fit_text(f'{text} (empty)' if empty else text, letters, columns - 2 * margin - 1)
-        width, height = min(columns, fitted.width + 2 * margin), min(rows, letters + 2 * margin)
+        fitted, text_width = fit_text(f'{text} (empty)' if empty else text, letters, columns - 2 * margin - 1)
+        width, height = min(columns, text_width + 2 * margin), min(rows, letters + 2 * margin)
         corner = (0, rows - 1) if empty else inner_point(mask)
         x, y = self._place(mask, corner, width, height)
         self.labelled[y:y + height, x:x + width] = True
         if not empty:
             self._line(canvas, corner, (x, y, width, height), colour)
-        cv2.rectangle(canvas, (x, y), (x + width - 1, y + height - 1), PAPER, cv2.FILLED)
+        cv2.rectangle(canvas, (x, y), (x + width - 1, y + height - 1), BOX_COLOUR, cv2.FILLED)
         cv2.rectangle(canvas, (x, y), (x + width - 1, y + height - 1), colour, 1)
-        cv2.putText(canvas, fitted.text, (x + margin, y + margin + letters), FONT, fitted.scale, INK, fitted.stroke,
-                    cv2.LINE_AA)
+        draw_text(canvas, fitted, x + margin, y + margin + letters, letters)
 
     def _place(self, mask: np.ndarray, anchor: tuple[int, int], width: int, height: int) -> tuple[int, int]:
-        """Return the upper left (x, y) of the cheapest box."""
+        """Return the upper left (x, y) of the box of least cost."""
         diagonal = float(np.hypot(*self.size))
         others, area = self.masked & ~mask, max(1, int(mask.sum()))
         best, lowest = (0, 0), np.inf
@@ -99,17 +98,17 @@ class LabelBoxes:
 
     def _candidates(self, mask: np.ndarray, anchor: tuple[int, int], width: int,
                     height: int) -> Iterator[tuple[int, int]]:
-        """Yield upper left corners inside the photo: around the anchor, around the mask, then a grid."""
+        """Yield upper left corners inside the image: at the anchor, around the mask, then a grid."""
         rows, columns = self.size
         right, bottom = columns - width, rows - height
         left, top, wide, high = cv2.boundingRect(mask.astype(np.uint8))
         gap = max(2, height // 4)
         middle_x, middle_y = anchor[0] - width // 2, anchor[1] - height // 2
-        wanted = [(middle_x, middle_y), (middle_x, top - height - gap), (middle_x, top + high + gap),
-                  (left - width - gap, middle_y), (left + wide + gap, middle_y)]
-        down, across = np.linspace(0, bottom, GRID, dtype=int), np.linspace(0, right, GRID, dtype=int)
-        wanted += [(x, y) for y in down for x in across]
-        for x, y in wanted:
+        corners = [(middle_x, middle_y), (middle_x, top - height - gap), (middle_x, top + high + gap),
+                   (left - width - gap, middle_y), (left + wide + gap, middle_y)]
+        down, across = (np.linspace(0, end, CANDIDATE_GRID, dtype=int) for end in (bottom, right))
+        corners += [(x, y) for y in down for x in across]
+        for x, y in corners:
             yield int(np.clip(x, 0, right)), int(np.clip(y, 0, bottom))
 
     def _line(self, canvas: np.ndarray, anchor: tuple[int, int], box: tuple[int, int, int, int],
@@ -119,6 +118,6 @@ class LabelBoxes:
         if end == anchor:
             return
         thickness = max(1, round(max(self.size) / 500))
-        cv2.line(canvas, anchor, end, PAPER, thickness + 2, cv2.LINE_AA)
+        cv2.line(canvas, anchor, end, BOX_COLOUR, thickness + 2, cv2.LINE_AA)
         cv2.line(canvas, anchor, end, colour, thickness, cv2.LINE_AA)
         cv2.circle(canvas, anchor, 2 * thickness, colour, cv2.FILLED, cv2.LINE_AA)

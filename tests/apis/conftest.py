@@ -1,4 +1,4 @@
-"""The two kinds of models with random weights, and a photo whose masks are neither empty nor full."""
+"""The two kinds of models with random weights, and an image whose masks are neither empty nor full."""
 import copy
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CATEGORIES = [{'name': f'Car {part}', 'super_category': 'car', 'part': part}
 ASKED = ['car body', 'car side mirror']
 
 
-def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+def make_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Draw RGB uint8 (h, w, 3) whose colours change from corner to corner, noise on top."""
     y, x = np.mgrid[:height, :width]
     ramps = np.stack([255 * x / width, 255 * y / height, 255 * (x + y) / (width + height)], axis=2)
@@ -26,9 +26,9 @@ def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope='session')
-def photo() -> np.ndarray:
-    """A photo of 50 x 70 pixels (height x width)."""
-    return make_photo(50, 70)
+def image() -> np.ndarray:
+    """An image of 50 x 70 pixels (height x width)."""
+    return make_image(50, 70)
 
 
 @pytest.fixture(scope='session')
@@ -47,7 +47,7 @@ def cris_config(_cris_config) -> Config:
 @pytest.fixture(scope='session')
 def detector_config() -> Config:
     """ToyParts' Mask R-CNN, three categories, few proposals, everything it finds taken."""
-    config = Config.fromfile(CONFIGS / 'mask_rcnn_tiny_toyparts.py')
+    config = Config.fromfile(CONFIGS / 'toyparts/mask_rcnn_tiny_toyparts.py')
     config.test_dataloader.dataset.pipeline[1].scale = (96, 96)
     config.model.score_threshold = 0.25
     config.model.detector.test_cfg.rpn.max_per_img = 20
@@ -57,11 +57,11 @@ def detector_config() -> Config:
 
 
 @pytest.fixture(scope='session')
-def cris(_cris_config, photo) -> PartReferInferencer:
+def cris(_cris_config, image) -> PartReferInferencer:
     """A CRIS whose threshold lies amid the probabilities of what is asked."""
     torch.manual_seed(3)
     inferencer = PartReferInferencer(_cris_config, device='cpu')
-    middle = float(np.mean([np.median(each.heat_map) for each in inferencer(photo, ASKED, heat_map=True)]))
+    middle = float(np.mean([np.median(each.heat_map) for each in inferencer(image, ASKED, heat_map=True)]))
     inferencer.model.decode = get_decode('aligned', middle)
     return inferencer
 

@@ -68,15 +68,15 @@ def test_averaged_weights_are_taken_where_there_are_any(fresh, tmp_path):
 
 
 @pytest.mark.full_mmcv
-def test_an_mmdet_checkpoint_goes_into_the_detector(detector, detector_config, photo, tmp_path):
+def test_an_mmdet_checkpoint_goes_into_the_detector(detector, detector_config, image, tmp_path):
     inner = detector.model.detector.state_dict()
     torch.save({'meta': {}, 'state_dict': inner}, tmp_path / 'mask_rcnn.pth')
     torch.manual_seed(5)
     other = PartReferInferencer(detector_config, tmp_path / 'mask_rcnn.pth', 'cpu')
     assert holds(other.model.detector, inner)
     # Two forward passes, whose rounding differs on some processors.
-    expected = [each.score for each in detector(photo, ASKED)]
-    assert [each.score for each in other(photo, ASKED)] == pytest.approx(expected, rel=1e-4)
+    expected = [each.score for each in detector(image, ASKED)]
+    assert [each.score for each in other(image, ASKED)] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.full_mmcv
@@ -89,7 +89,7 @@ def test_a_detector_learns_its_categories_from_its_checkpoint(detector, detector
     model = PartReferInferencer(config, tmp_path / 'epoch_1.pth', 'cpu').model
     assert [each.part for each in model.vocabulary.categories] == ['body', 'tire', 'side mirror']
     torch.save({'meta': {}, 'state_dict': detector.model.state_dict()}, tmp_path / 'silent.pth')
-    with pytest.raises(ValueError, match='does not say which categories'):
+    with pytest.raises(ValueError, match='has no categories for its labels'):
         PartReferInferencer(config, tmp_path / 'silent.pth', 'cpu')
     (tmp_path / 'cut.pth').write_bytes(b'PK')
     with pytest.raises(WeightsError, match=r'cut\.pth was not loaded'):
@@ -103,7 +103,7 @@ def test_a_detector_learns_its_categories_from_its_checkpoint(detector, detector
     assert model.vocabulary.find('the tyre of a car') is not None
 
 
-def test_another_architecture_is_told_in_one_line(fresh, tmp_path):
+def test_another_architecture_raises_an_error_in_one_line(fresh, tmp_path):
     state = dict(fresh.state_dict())
     first = next(iter(state))
     state['surplus.weight'] = torch.zeros(1)
@@ -134,7 +134,7 @@ def test_nothing_in_a_checkpoint_is_run(fresh, tmp_path):
     assert not hasattr(builtins, 'mmpartref_was_run')
 
 
-def test_damaged_files_are_told(fresh, tmp_path):
+def test_damaged_files_raise_errors(fresh, tmp_path):
     torch.save({'state_dict': fresh.state_dict()}, tmp_path / 'whole.pth')
     whole = (tmp_path / 'whole.pth').read_bytes()
     for content in (whole[:len(whole) // 2], b'', b'no checkpoint', whole[:100]):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mmpartref.apis import PartReferInferencer, PhotoResults
+from mmpartref.apis import ImageResults, PartReferInferencer
 
 ROOT = Path(__file__).parents[2]
 ASKED = ['car body', 'car side mirror']
@@ -32,12 +32,12 @@ def model(cris, tmp_path_factory) -> list[str]:
 
 
 @pytest.fixture
-def photos(photo, tmp_path) -> Path:
-    """A folder of three photos, two of one name."""
-    folder = tmp_path / 'photos'
+def images(image, tmp_path) -> Path:
+    """A folder of three images, two of one name."""
+    folder = tmp_path / 'images'
     for number, name in enumerate(('left/a.png', 'right/a.png', 'b.jpg')):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.roll(photo, 9 * number, axis=1)).save(folder / name)
+        Image.fromarray(np.roll(image, 9 * number, axis=1)).save(folder / name)
     return folder
 
 
@@ -51,7 +51,10 @@ def infer(model, tmp_path, monkeypatch) -> Callable[..., int]:
 
     def run(*args: object, model: list[str] = model) -> int:
         monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, args), *model])
-        return tool.main()
+        try:
+            return tool.main()
+        except SystemExit as ended:
+            return ended.code
 
     return run
 
@@ -61,11 +64,11 @@ def files(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def recorded(monkeypatch) -> list[PhotoResults]:
+def recorded(monkeypatch) -> list[ImageResults]:
     """All results of inferencers, to compare files and printed numbers with the outputs of the same forward passes."""
     found, stream = [], PartReferInferencer.stream
 
-    def record(*args, **kwargs) -> Iterator[PhotoResults]:
+    def record(*args, **kwargs) -> Iterator[ImageResults]:
         for results in stream(*args, **kwargs):
             found.append(results)
             yield results
@@ -74,124 +77,122 @@ def recorded(monkeypatch) -> list[PhotoResults]:
     return found
 
 
-def test_the_readmes_command(infer, recorded, cris, photos, tmp_path, capsys):
-    assert infer(photos / 'left/a.png', *ASKED) == 0
+def test_the_readmes_command(infer, recorded, cris, images, tmp_path, capsys):
+    assert infer(images / 'left/a.png', *ASKED) == 0
     assert files(tmp_path / 'outputs') == {'a_0.png', 'a_1.png', 'a_overlay.png'}
     shown = capsys.readouterr()
     (results, ) = list(recorded)
-    for number, (result, expected) in enumerate(zip(results, cris(photos / 'left/a.png', ASKED), strict=True)):
+    for number, (result, expected) in enumerate(zip(results, cris(images / 'left/a.png', ASKED), strict=True)):
         written = np.array(Image.open(tmp_path / f'outputs/a_{number}.png'))
         assert np.array_equal(written, result.mask * np.uint8(255))
-        assert f'{result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the photo -> ' in shown.out
+        assert f'{result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the image -> ' in shown.out
         # Another forward pass: on some processors a pixel at the threshold changes.
         assert (result.mask != expected.mask).mean() < 0.002
     assert np.array_equal(np.array(Image.open(tmp_path / 'outputs/a_overlay.png')), np.array(results.overlay()))
 
 
-def test_a_folder_with_everything(infer, cris, photos, tmp_path, capsys):
+def test_a_folder_with_everything(infer, cris, images, tmp_path, capsys):
     (tmp_path / 'asked.txt').write_text('car body\n\n  car side mirror \ncar body\n')
-    assert infer(photos, '--expressions-file', 'asked.txt', '--heat-maps', '--json', 'all.json', '--batch-size', 2,
+    assert infer(images, '--expressions-file', 'asked.txt', '--heat-maps', '--json', 'all.json', '--batch-size', 2,
                  '--out-dir', 'out', '--device', 'cpu') == 0
     kinds = ('_0.png', '_1.png', '_0_heat.png', '_1_heat.png', '_overlay.png')
     assert files(tmp_path / 'out') == {stem + kind for stem in ('left/a', 'right/a', 'b') for kind in kinds}
-    assert '3 of 3 photos' in capsys.readouterr().err
-    heat = cris(photos / 'right/a.png', ASKED[1], heat_map=True)[0].heat_map
+    assert '3/3' in capsys.readouterr().err
+    heat = cris(images / 'right/a.png', ASKED[1], heat_map=True)[0].heat_map
     written = np.array(Image.open(tmp_path / 'out/right/a_1_heat.png'))
     assert np.abs(written / 255 - heat).max() < 0.003
     coco = COCO('all.json')
     assert [each['name'] for each in coco.loadCats(coco.getCatIds())] == ASKED
     names = {each['file_name']: each['id'] for each in coco.loadImgs(coco.getImgIds())}
-    assert set(names) == {str(photos / name) for name in ('left/a.png', 'right/a.png', 'b.jpg')}
+    assert set(names) == {str(images / name) for name in ('left/a.png', 'right/a.png', 'b.jpg')}
     mask = np.array(Image.open(tmp_path / 'out/right/a_1.png')) > 0
-    (annotation, ) = coco.loadAnns(coco.getAnnIds(imgIds=names[str(photos / 'right/a.png')], catIds=2))
+    (annotation, ) = coco.loadAnns(coco.getAnnIds(imgIds=names[str(images / 'right/a.png')], catIds=2))
     assert np.array_equal(coco.annToMask(annotation), mask)
 
 
-def test_all_parts_of_an_object(infer, cris, photos, tmp_path, capsys):
-    assert infer(f'{photos}/**/*.png', '--parse', 'Car', '--json', 'parts.json', '--batch-size', 4) == 0
+def test_all_parts_of_an_object(infer, cris, images, tmp_path, capsys):
+    assert infer(f'{images}/**/*.png', '--parse', 'Car', '--json', 'parts.json', '--batch-size', 4) == 0
     assert files(tmp_path / 'outputs') == {f'{side}/a_{kind}.png' for side in ('left', 'right')
                                            for kind in ('parts', 'overlay')}
     written = np.array(Image.open(tmp_path / 'outputs/left/a_parts.png'))
-    expected = cris.parse_parts(photos / 'left/a.png', 'car')
+    expected = cris.parse_parts(images / 'left/a.png', 'car')
     assert (written != expected.labels).mean() < 0.002
-    assert f'{photos}/left/a.png: background ' in capsys.readouterr().out
+    assert f'{images}/left/a.png: background ' in capsys.readouterr().out
     content = json.loads(Path('parts.json').read_text())
     assert [each['name'] for each in content['categories']] == ['car body', 'car tire', 'car side mirror']
     assert sum(each['area'] for each in content['annotations'] if each['image_id'] == 1) == (written > 0).sum()
 
 
-def test_switches_leave_files_out(infer, photos, tmp_path):
-    assert infer(photos / 'b.jpg', 'car body', '--no-masks', '--no-overlays', '--json', 'out.json') == 0
+def test_switches_leave_files_out(infer, images, tmp_path):
+    assert infer(images / 'b.jpg', 'car body', '--no-masks', '--no-overlays', '--json', 'out.json') == 0
     assert files(tmp_path / 'outputs') == set()
     assert (tmp_path / 'out.json').is_file()
 
 
-def test_photos_that_fail_are_listed(infer, photos, tmp_path, capsys):
-    (photos / 'a_bad.jpg').write_bytes(b'<html>')
-    (photos / 'z_bad.png').write_bytes(b'')
-    assert infer(photos, 'car body', '--batch-size', 2) == 1
+def test_images_that_fail_are_listed(infer, images, tmp_path, capsys):
+    (images / 'a_bad.jpg').write_bytes(b'<html>')
+    (images / 'z_bad.png').write_bytes(b'')
+    assert infer(images, 'car body', '--batch-size', 2) == 1
     assert len(files(tmp_path / 'outputs')) == 6
     shown = capsys.readouterr().err
-    assert f'failed: {photos}/a_bad.jpg: {photos}/a_bad.jpg is no image that can be read here: a web page' in shown
-    assert 'z_bad.png is no image that can be read here: it is empty' in shown
-    assert '2 of 5 photos failed' in shown
-    assert infer(photos, 'car body', '--on-error', 'raise', '--out-dir', 'stopped') == 1
+    assert f'failed: {images}/a_bad.jpg: {images}/a_bad.jpg is not an image that can be read: a web page' in shown
+    assert 'z_bad.png is not an image that can be read: it is empty' in shown
+    assert '2 of 5 images failed' in shown
+    assert infer(images, 'car body', '--on-error', 'raise', '--out-dir', 'stopped') == 1
     assert files(tmp_path / 'stopped') == set()
-    assert '1 of 5 photos failed, 4 were not looked at (--on-error raise)' in capsys.readouterr().err
-    assert infer(photos / 'b.jpg', 'car body', '--max-pixels', 100) == 1
+    assert '1 of 5 images failed, 4 were not read (--on-error raise)' in capsys.readouterr().err
+    assert infer(images / 'b.jpg', 'car body', '--max-pixels', 100) == 1
 
 
 @pytest.mark.parametrize(('args', 'message'), [
-    (['photos/b.jpg'], 'nothing is asked'),
-    (['photos/none.jpg', 'car body'], 'there is no photo, folder or glob photos/none.jpg'),
-    (['photos/b.jpg', 'photos/left/a.png', 'car body'], "'photos/left/a.png' is a file, not an expression"),
-    (['photos/b.jpg', 'car body', '--parse', 'car'], '--parse asks for the parts itself'),
-    (['photos/b.jpg', '--parse', 'chair'], "'chair' is none of PartImageNet's super-categories"),
-    (['photos/b.jpg', ' '], 'at least one expression, and none empty'),
-    (['photos', 'car body', '--out-dir', 'photos'], 'is the output folder'),
-    (['photos/b.jpg', 'car body', '--json', 'photos/b.jpg'], 'is an input and would be overwritten'),
-    (['photos/b.jpg', 'car body', '--batch-size', '0'], '--batch-size 0 should be at least 1'),
-    (['photos/b.jpg', 'car body', '--device', 'warp'], 'none that torch knows'),
-    (['photos/b.jpg', '--expressions-file', 'none.txt'], 'none.txt'),
-    (['photos/b.jpg', 'car body', '--out-dir', 'photos/b.jpg'], 'photos/b.jpg'),
+    (['images/b.jpg'], 'there is no expression'),
+    (['images/none.jpg', 'car body'], 'the image, folder or glob images/none.jpg does not exist'),
+    (['images/b.jpg', 'images/left/a.png', 'car body'], "'images/left/a.png' is a file, not an expression"),
+    (['images/b.jpg', 'car body', '--parse', 'car'], '--parse segments all parts'),
+    (['images/b.jpg', '--parse', 'chair'], "'chair' is not one of PartImageNet's super-categories"),
+    (['images/b.jpg', ' '], 'one or more non-empty strings'),
+    (['images', 'car body', '--out-dir', 'images'], 'and the output folder'),
+    (['images/b.jpg', 'car body', '--json', 'images/b.jpg'], 'is an input and would be overwritten'),
+    (['images/b.jpg', 'car body', '--batch-size', '0'], '--batch-size 0 must be at least 1'),
+    (['images/b.jpg', 'car body', '--device', 'warp'], 'is not a torch device'),
+    (['images/b.jpg', '--expressions-file', 'none.txt'], 'none.txt'),
+    (['images/b.jpg', 'car body', '--out-dir', 'images/b.jpg'], 'images/b.jpg'),
 ])
-def test_a_wrong_command_does_nothing(infer, photos, capsys, args, message):
-    before = files(photos)
+def test_a_wrong_command_does_nothing(infer, images, capsys, args, message):
+    before = files(images)
     assert infer(*args) == 2
     shown = capsys.readouterr().err
     assert message in shown
-    assert shown.startswith('infer.py: ')
     assert shown.count('\n') == 1
-    assert files(photos) == before
+    assert files(images) == before
 
 
-def test_inputs_are_never_overwritten(infer, photos, capsys):
-    (photos / 'left/a_0.png').write_bytes((photos / 'left/a.png').read_bytes())
-    before = (photos / 'left/a_0.png').read_bytes()
-    assert infer(f'{photos}/left/*.png', 'car body', '--out-dir', photos / 'left') == 2
+def test_inputs_are_never_overwritten(infer, images, capsys):
+    (images / 'left/a_0.png').write_bytes((images / 'left/a.png').read_bytes())
+    before = (images / 'left/a_0.png').read_bytes()
+    assert infer(f'{images}/left/*.png', 'car body', '--out-dir', images / 'left') == 2
     assert 'a_0.png is an input and would be overwritten' in capsys.readouterr().err
-    assert (photos / 'left/a_0.png').read_bytes() == before
+    assert (images / 'left/a_0.png').read_bytes() == before
 
 
-def test_bad_models_end_with_a_sentence(infer, model, photos, tmp_path, capsys):
+def test_bad_models_end_with_a_sentence(infer, model, images, tmp_path, capsys):
     (tmp_path / 'bad.pth').write_bytes(b'no checkpoint')
-    for wrong, message in ((['--config', 'none.py'], 'there is no config none.py'),
-                           ([*model[:2], '--checkpoint', 'none.pth'], 'there is no checkpoint none.pth'),
+    for wrong, message in ((['--config', 'none.py'], 'the config none.py does not exist'),
+                           ([*model[:2], '--checkpoint', 'none.pth'], 'the checkpoint none.pth does not exist'),
                            ([*model[:2], '--checkpoint', 'bad.pth'], 'bad.pth was not loaded'),
-                           (model[:2], 'names no weights of its own')):
-        assert infer(photos / 'b.jpg', 'car body', model=wrong) == 2
+                           (model[:2], 'names no weights (init_cfg)')):
+        assert infer(images / 'b.jpg', 'car body', model=wrong) == 2
         shown = capsys.readouterr().err.splitlines()[-1]
-        assert shown.startswith('infer.py: ')
         assert message in shown
 
 
 @pytest.mark.e2e
-def test_it_runs_as_a_program(model, photos, tmp_path):
-    (photos / 'a_bad.jpg').write_bytes(b'')
+def test_it_runs_as_a_program(model, images, tmp_path):
+    (images / 'a_bad.jpg').write_bytes(b'')
     done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools/infer.py'), 'photos/b.jpg', 'car body', '--photos', 'photos/a_bad.jpg',
+        [sys.executable, str(ROOT / 'tools/infer.py'), 'images/b.jpg', 'car body', '--images', 'images/a_bad.jpg',
          *model], cwd=tmp_path, text=True, capture_output=True, check=False,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
     assert done.returncode == 1, done.stderr
     assert files(tmp_path / 'outputs') == {'b_0.png', 'b_overlay.png'}
-    assert '1 of 2 photos failed' in done.stderr
+    assert '1 of 2 images failed' in done.stderr

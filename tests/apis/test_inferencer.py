@@ -4,13 +4,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mmpartref.apis import PartReferInferencer, PhotoResults
+from mmpartref.apis import ImageResults, PartReferInferencer
 from mmpartref.errors import ConfigError
 
 ASKED = ['car body', 'car side mirror']
 
 
-def same(one: PhotoResults, other: PhotoResults) -> bool:
+def same(one: ImageResults, other: ImageResults) -> bool:
     """Compare two forward passes, whose rounding differs on some processors: a pixel at the threshold may change.
 
     With random weights masks depend little on the image, heat maps show it better.
@@ -22,8 +22,8 @@ def same(one: PhotoResults, other: PhotoResults) -> bool:
         for a, b in zip(one, other, strict=True))
 
 
-def test_masks_come_at_the_photos_size_in_the_order_asked(inferencer, photo):
-    results = inferencer(photo, ASKED)
+def test_masks_come_at_the_images_size_in_the_order_asked(inferencer, image):
+    results = inferencer(image, ASKED)
     assert [result['expression'] for result in results] == ASKED
     for result in results:
         assert set(result) == {'expression', 'mask', 'score'}
@@ -31,24 +31,24 @@ def test_masks_come_at_the_photos_size_in_the_order_asked(inferencer, photo):
         assert result['mask'].dtype == bool
         assert 0 < result['mask'].mean() < 1
         assert 0 < result['score'] <= 1
-    assert same(inferencer(photo, ASKED[1]), [results[1]])
+    assert same(inferencer(image, ASKED[1]), [results[1]])
 
 
-def test_every_kind_of_photo_gives_the_same_answer(inferencer, photo, tmp_path):
-    file = tmp_path / 'photo.png'
-    cv2.imwrite(str(file), photo[:, :, ::-1])
-    channels_first = torch.from_numpy(photo.copy()).permute(2, 0, 1)
-    expected = inferencer(photo, ASKED, heat_map=True)
-    kinds = [file, str(file), Image.fromarray(photo), Image.open(file), photo.astype(np.uint16) * 257,
-             photo.astype(np.float64) / 255, channels_first, channels_first.to(torch.bfloat16) / 255,
+def test_every_kind_of_image_gives_the_same_result(inferencer, image, tmp_path):
+    file = tmp_path / 'image.png'
+    cv2.imwrite(str(file), image[:, :, ::-1])
+    channels_first = torch.from_numpy(image.copy()).permute(2, 0, 1)
+    expected = inferencer(image, ASKED, heat_map=True)
+    kinds = [file, str(file), Image.fromarray(image), Image.open(file), image.astype(np.uint16) * 257,
+             image.astype(np.float64) / 255, channels_first, channels_first.to(torch.bfloat16) / 255,
              inferencer.reader(file)]
     answers = inferencer(kinds[:7] + kinds[8:], ASKED, heat_map=True)
     assert [same(answer, expected) for answer in answers] == [True] * 8
-    assert not same(inferencer(photo[:, :, ::-1], ASKED, heat_map=True), expected)
+    assert not same(inferencer(image[:, :, ::-1], ASKED, heat_map=True), expected)
 
 
-def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, photo):
-    plain, asked = cris(photo, ASKED), cris(photo, ASKED, heat_map=True)
+def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, image):
+    plain, asked = cris(image, ASKED), cris(image, ASKED, heat_map=True)
     assert same(plain, asked)
     for result in asked:
         heat = result['heat_map']
@@ -66,8 +66,8 @@ def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, photo
 
 
 @pytest.mark.full_mmcv
-def test_a_detectors_heat_map_is_the_best_instances_score(detector, photo):
-    body, unknown = detector(photo, ['car body', 'the moon'], heat_map=True)
+def test_a_detectors_heat_map_is_the_best_instances_score(detector, image):
+    body, unknown = detector(image, ['car body', 'the moon'], heat_map=True)
     assert body.heat_map.dtype == np.float32
     # Nothing, instances below the threshold, instances above it.
     assert len(np.unique(body.heat_map)) > 3
@@ -79,10 +79,10 @@ def test_a_detectors_heat_map_is_the_best_instances_score(detector, photo):
     assert not unknown.heat_map.any()
 
 
-def test_a_batch_gives_what_its_photos_give_alone(inferencer, photo):
-    photos = [photo, photo[:30], photo[:, ::-1]]
-    alone = [inferencer(each, ASKED, heat_map=True) for each in photos]
-    together = inferencer(photos, ASKED, batch_size=3, heat_map=True)
+def test_a_batch_gives_what_its_images_give_alone(inferencer, image):
+    images = [image, image[:30], image[:, ::-1]]
+    alone = [inferencer(each, ASKED, heat_map=True) for each in images]
+    together = inferencer(images, ASKED, batch_size=3, heat_map=True)
     assert [each.size for each in together] == [(50, 70), (30, 70), (50, 70)]
     for one, other in zip(alone, together, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -93,82 +93,82 @@ def test_a_batch_gives_what_its_photos_give_alone(inferencer, photo):
     assert not same(together[0], together[2])
 
 
-def test_a_stream_reads_a_batch_at_a_time(cris, photo):
+def test_a_stream_reads_a_batch_at_a_time(cris, image):
     taken = []
 
-    def photos():
+    def images():
         for number in range(5):
             taken.append(number)
-            yield photo
+            yield image
 
-    stream = cris.stream(photos(), ASKED, batch_size=2)
+    stream = cris.stream(images(), ASKED, batch_size=2)
     assert taken == []
     next(stream)
     assert taken == [0, 1]
     assert len(list(stream)) == 4
 
 
-def test_a_repeated_string_is_encoded_once(cris, photo):
+def test_a_repeated_string_is_encoded_once(cris, image):
     before = cris.model.text_cache.encoded
-    cris(photo, ['a string of its own', 'a string of its own'])
-    cris(photo, ['a string of its own'])
+    cris(image, ['a string of its own', 'a string of its own'])
+    cris(image, ['a string of its own'])
     assert cris.model.text_cache.encoded == before + 1
 
 
-def test_expressions_undone_in_turn_give_the_same(cris, photo, monkeypatch):
-    expected = cris(photo, ASKED, heat_map=True)
-    monkeypatch.setattr('mmpartref.models.segmentors.probability_masks.MOST_PIXELS', 1)
-    for one, other in zip(cris(photo, ASKED, heat_map=True), expected, strict=True):
+def test_expressions_undone_in_turn_give_the_same(cris, image, monkeypatch):
+    expected = cris(image, ASKED, heat_map=True)
+    monkeypatch.setattr('mmpartref.models.segmentors.probability_masks.MAX_PIXELS', 1)
+    for one, other in zip(cris(image, ASKED, heat_map=True), expected, strict=True):
         np.testing.assert_allclose(one.heat_map, other.heat_map, atol=1e-6)
         assert (one.mask != other.mask).mean() < 0.002
 
 
-def test_bad_calls_are_told(cris, photo, tmp_path):
+def test_bad_calls_raise_errors(cris, image, tmp_path):
     for expressions in ([], '', ['car', ' ']):
-        with pytest.raises(ValueError, match='at least one expression, and none empty'):
-            cris(photo, expressions)
-    with pytest.raises(ValueError, match='batch_size=0 should be at least 1'):
-        cris([photo], 'car', batch_size=0)
-    with pytest.raises(FileNotFoundError, match=r'there is no photo .*none\.jpg'):
+        with pytest.raises(ValueError, match='one or more non-empty strings'):
+            cris(image, expressions)
+    with pytest.raises(ValueError, match='batch_size=0 must be at least 1'):
+        cris([image], 'car', batch_size=0)
+    with pytest.raises(FileNotFoundError, match=r'the image .*none\.jpg does not exist'):
         cris(tmp_path / 'none.jpg', 'car')
     with pytest.raises(TypeError, match='got a NoneType'):
         cris(None, 'car')
     with pytest.raises(ValueError, match='batch_size=-1'):
-        cris.parse_parts(photo, 'car', batch_size=-1)
+        cris.parse_parts(image, 'car', batch_size=-1)
     with pytest.raises(ValueError, match='batch_size=0'):
-        cris(photo, 'car', batch_size=0)
+        cris(image, 'car', batch_size=0)
     assert cris([], 'car') == []
 
 
-def test_limits_are_the_inferencers_own(cris_config, photo):
+def test_limits_are_the_inferencers_own(cris_config, image):
     small = PartReferInferencer(cris_config, device='cpu', max_pixels=3000)
     with pytest.raises(ValueError, match='max_pixels=3,000'):
-        small(photo, 'car')
+        small(image, 'car')
 
 
-def test_bad_models_are_told(cris_config, tmp_path):
-    with pytest.raises(FileNotFoundError, match='there is no checkpoint'):
+def test_bad_models_raise_errors(cris_config, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'the checkpoint .* does not exist'):
         PartReferInferencer(cris_config, tmp_path / 'none.pth')
-    with pytest.raises(FileNotFoundError, match='there is no config'):
+    with pytest.raises(FileNotFoundError, match=r'the config .* does not exist'):
         PartReferInferencer(tmp_path / 'none.py')
-    with pytest.raises(ValueError, match="device='warp' is none that torch knows"):
+    with pytest.raises(ValueError, match="device='warp' is not a torch device"):
         PartReferInferencer(cris_config, device='warp')
     pipeline = cris_config.test_dataloader.dataset.pipeline
     cris_config.test_dataloader.dataset.pipeline = [pipeline[0], dict(type='ConstantExpression', text='part'),
                                                     *pipeline[1:]]
-    with pytest.raises(ConfigError, match='ConstantExpression needs annotations'):
+    with pytest.raises(ConfigError, match='ConstantExpression in the test pipeline needs annotations'):
         PartReferInferencer(cris_config)
     cris_config.test_dataloader.dataset.pipeline = pipeline[1:]
-    with pytest.raises(ConfigError, match='begins with Letterbox'):
+    with pytest.raises(ConfigError, match='starts with Letterbox'):
         PartReferInferencer(cris_config)
     cris_config.test_dataloader = None
     with pytest.raises(ConfigError, match=r'no test_dataloader\.dataset\.pipeline'):
         PartReferInferencer(cris_config)
 
 
-def test_a_missing_gpu_is_told(cris_config, monkeypatch):
+def test_a_missing_gpu_raises_an_error(cris_config, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    with pytest.raises(ValueError, match='torch sees no CUDA device'):
+    with pytest.raises(ValueError, match='torch finds no CUDA device'):
         PartReferInferencer(cris_config, device='cuda')
     assert PartReferInferencer(cris_config, device='auto').device.type == 'cpu'
 

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmpartref.apis import PartLabels, Photo
-from mmpartref.apis.part_labels import parts_of, strongest
+from mmpartref.apis import DecodedImage, PartLabels
+from mmpartref.apis.part_labels import merge_masks, parts_of
 from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
 
 ASKED = ['car body', 'car side mirror']
 
 
-def test_each_pixel_gets_its_most_probable_part(cris, photo):
-    found = cris.parse_parts(photo, 'car')
+def test_each_pixel_gets_its_most_probable_part(cris, image):
+    found = cris.parse_parts(image, 'car')
     expressions = ['car body', 'car tire', 'car side mirror']
     assert found.names == ('background', *expressions)
     assert found.labels.shape == found.size == (50, 70)
     assert found.labels.dtype == np.uint8
-    heat = np.stack([each.heat_map for each in cris(photo, expressions, heat_map=True)])
+    heat = np.stack([each.heat_map for each in cris(image, expressions, heat_map=True)])
     expected = np.where(heat.max(axis=0) > cris.model.decode.threshold, 1 + heat.argmax(axis=0), 0)
     assert (found.labels != expected).mean() < 0.002
     assert len(np.unique(found.labels)) > 2
@@ -25,9 +25,9 @@ def test_each_pixel_gets_its_most_probable_part(cris, photo):
 
 
 @pytest.mark.full_mmcv
-def test_a_detectors_parts_are_where_its_masks_are(detector, photo):
-    found = detector.parse_parts(photo, expressions=ASKED)
-    masks = np.stack([each.mask for each in detector(photo, ASKED)])
+def test_a_detectors_parts_are_where_its_masks_are(detector, image):
+    found = detector.parse_parts(image, expressions=ASKED)
+    masks = np.stack([each.mask for each in detector(image, ASKED)])
     # Two forward passes: on some processors a pixel at the threshold of a mask changes.
     assert ((found.labels > 0) != masks.any(axis=0)).mean() < 0.002
     for label in (1, 2):
@@ -35,34 +35,34 @@ def test_a_detectors_parts_are_where_its_masks_are(detector, photo):
         assert (found.labels == label).any()
 
 
-def test_many_photos_are_parsed_in_batches(cris, photo):
-    photos = [photo, photo[:30], photo[:, ::-1]]
-    found = cris.parse_parts(photos, expressions=ASKED, batch_size=2)
+def test_many_images_are_parsed_in_batches(cris, image):
+    images = [image, image[:30], image[:, ::-1]]
+    found = cris.parse_parts(images, expressions=ASKED, batch_size=2)
     assert [each.size for each in found] == [(50, 70), (30, 70), (50, 70)]
-    for image, each in zip(photos, found, strict=True):
+    for image, each in zip(images, found, strict=True):
         assert (cris.parse_parts(image, expressions=ASKED).labels != each.labels).mean() < 0.002
 
 
-def test_bad_calls_are_told(cris, photo):
-    with pytest.raises(ValueError, match="'chair' is none of PartImageNet's super-categories, quadruped, biped"):
-        cris.parse_parts(photo, 'chair')
+def test_bad_calls_raise_errors(cris, image):
+    with pytest.raises(ValueError, match="'chair' is not one of PartImageNet's super-categories, quadruped, biped"):
+        cris.parse_parts(image, 'chair')
     for wrong in ({}, {'super_category': 'car', 'expressions': ASKED}):
-        with pytest.raises(ValueError, match='one of the two'):
-            cris.parse_parts(photo, **wrong)
+        with pytest.raises(ValueError, match='give either a super-category'):
+            cris.parse_parts(image, **wrong)
     with pytest.raises(ValueError, match='each once'):
-        cris.parse_parts(photo, expressions=['car body', 'car body'])
+        cris.parse_parts(image, expressions=['car body', 'car body'])
     with pytest.raises(ValueError, match='at most 255 parts'):
-        cris.parse_parts(photo, expressions=[f'part {number}' for number in range(256)])
-    with pytest.raises(ValueError, match='at least one expression'):
-        cris.parse_parts(photo, expressions=[])
+        cris.parse_parts(image, expressions=[f'part {number}' for number in range(256)])
+    with pytest.raises(ValueError, match='one or more non-empty strings'):
+        cris.parse_parts(image, expressions=[])
 
 
 def test_the_strongest_mask_wins_and_of_equals_the_first():
     masks = np.array([[1, 1, 0, 1, 0]], bool), np.array([[1, 1, 1, 1, 0]], bool)
     heats = np.array([[.9, .4, .9, .6, 1]], np.float32), np.array([[.8, .7, .6, .6, 1]], np.float32)
-    assert strongest(masks, heats, (1, 5)).tolist() == [[1, 2, 2, 1, 0]]
+    assert merge_masks(masks, heats, (1, 5)).tolist() == [[1, 2, 2, 1, 0]]
     # A mask may cover what its heat map calls 0.
-    assert strongest([np.ones((1, 1), bool)], [np.zeros((1, 1), np.float32)], (1, 1)).tolist() == [[1]]
+    assert merge_masks([np.ones((1, 1), bool)], [np.zeros((1, 1), np.float32)], (1, 1)).tolist() == [[1]]
 
 
 @pytest.mark.parametrize('owner', PARTS)
@@ -79,7 +79,7 @@ def labels() -> PartLabels:
     """The left third is a head, the middle one background, the right one a tail."""
     numbers = np.zeros((40, 60), dtype=np.uint8)
     numbers[:, :20], numbers[:, 40:] = 1, 2
-    return PartLabels(Photo(np.full((40, 60, 3), 255, np.uint8), 'x'), numbers, ['dog head', 'dog tail'])
+    return PartLabels(DecodedImage(np.full((40, 60, 3), 255, np.uint8), 'x'), numbers, ['dog head', 'dog tail'])
 
 
 def test_labels_say_what_they_are(labels):
@@ -88,7 +88,7 @@ def test_labels_say_what_they_are(labels):
     assert labels.palette[0].tolist() == [0, 0, 0]
     assert len(np.unique(labels.palette, axis=0)) == 3
     assert np.array_equal(labels.mask('dog tail'), labels.labels == 2)
-    with pytest.raises(ValueError, match="no part 'dog foot' was asked for; there are background, dog head, dog tail"):
+    with pytest.raises(ValueError, match="'dog foot' was not predicted; choose from background, dog head, dog tail"):
         labels.mask('dog foot')
     assert repr(labels) == 'PartLabels(background 33.3%, dog head 33.3%, dog tail 33.3%)'
 

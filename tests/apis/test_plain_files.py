@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmpartref.apis import PhotoReader
-from mmpartref.apis.batch_run import Outcome, readable
-from mmpartref.apis.image_files import FoundPhoto, find_photos, place_of
+from mmpartref.apis import ImageReader
+from mmpartref.apis.batch_run import BatchResult, readable_batches
+from mmpartref.apis.image_files import ImageFile, find_images, relative_path
 from mmpartref.datasets.transforms import LoadImage
 from mmpartref.doctor import examine
 from mmpartref.doctor.checks.check_label_maps import read_map
-from mmpartref.errors import BadPhotoError, NotPlainFileError
+from mmpartref.errors import BadImageError, FileReadError, NotPlainFileError
 from mmpartref.files import plain_file as plain_file_module
 from mmpartref.files.plain_file import open_plain_file, read_plain_file
 
-READ = PhotoReader()
+READ = ImageReader()
 KINDS = ('pipe', 'socket', 'folder', 'device', 'terminal', 'link to a pipe')
 
 
@@ -71,11 +71,11 @@ def test_no_reader_of_images_takes_anything_but_a_plain_file(other, kind):
     path = other(kind)
     with pytest.raises(NotPlainFileError, match=r'^x\.jpg is a [a-z ]+, not a plain file; name [a-z ]+$'):
         read_plain_file(path)
-    with pytest.raises(ValueError, match=r'^x\.jpg is a .*, not a p'):
+    with pytest.raises(ValueError, match=r'^x\.jpg is a .*, not an? [ip]'):
         READ(path)
-    with pytest.raises(BadPhotoError, match=r'^photo x\.jpg \(image 7\) is a .*, not a plain file; name [a-z ]+$'):
+    with pytest.raises(BadImageError, match=r'x\.jpg \(.*7\) is a .*, not a plain file; name [a-z ]+$'):
         LoadImage().transform({'img_path': path, 'img_id': 7, 'height': 40, 'width': 60})
-    skipped = LoadImage().transform({'img_path': path, 'height': 40, 'width': 60, 'on_bad_sample': 'skip'})
+    skipped = LoadImage().transform({'img_path': path, 'height': 40, 'width': 60, 'on_bad_image': 'skip'})
     assert 'not a plain file' in skipped['skipped']
     assert skipped['img'].shape == (40, 60, 3)
 
@@ -92,7 +92,7 @@ def test_a_pipe_is_never_opened(other, monkeypatch):
 def test_what_takes_the_place_of_a_file_between_look_and_opening_is_found(other, tmp_path, monkeypatch, kind):
     path, plain = other(kind), os.stat(write_image(tmp_path / 'a.png'))
     monkeypatch.setattr(plain_file_module.os, 'stat', lambda _: plain)
-    with pytest.raises((NotPlainFileError, IsADirectoryError)):
+    with pytest.raises((NotPlainFileError, FileReadError)):
         read_plain_file(path)
 
 
@@ -130,8 +130,8 @@ def test_plain_files_and_links_to_them_are_read_whole(tmp_path):
 
 
 @pytest.mark.parametrize('path', ['a\0b.jpg', 'x' * 5000])
-def test_a_path_that_no_file_has_is_no_photo(path):
-    with pytest.raises(FileNotFoundError, match=r'^there is no photo .{1,200}$'):
+def test_a_path_that_no_file_has_is_no_image(path):
+    with pytest.raises(FileNotFoundError, match=r'^the image .{1,200} does not exist$'):
         READ(path)
 
 
@@ -139,33 +139,33 @@ def test_a_path_that_no_file_has_is_no_photo(path):
 def test_what_a_command_line_names_must_be_a_plain_file(other, tmp_path, kind):
     path = other(kind)
     with pytest.raises(ValueError, match=r'^x\.jpg is a .*, not a plain file; [^\n]+$'):
-        find_photos([path], tmp_path / 'out')
-    # Of a folder or glob the photos are taken.
+        find_images([path], tmp_path / 'out')
+    # Of a folder or glob the images are taken.
     write_image(tmp_path / 'a.png')
     for named in ('.', './*.*'):
-        assert [Path(each.source).name for each in find_photos([named], tmp_path / 'out')] == ['a.png']
+        assert [Path(each.source).name for each in find_images([named], tmp_path / 'out')] == ['a.png']
 
 
-def test_a_pipe_among_many_photos_is_one_failure(other, tmp_path):
+def test_a_pipe_among_many_images_is_one_failure(other, tmp_path):
     path, image = other('pipe'), str(write_image(tmp_path / 'a.png'))
 
     class Inferencer:
         reader = READ
 
-    outcome = Outcome()
-    photos = [FoundPhoto(path, Path('x')), FoundPhoto(image, Path('a'))]
-    batches = list(readable(Inferencer(), photos, 2, 'skip', outcome))
-    assert [photo.name for _, photo in batches[0]] == [image]
+    outcome = BatchResult()
+    images = [ImageFile(path, Path('x')), ImageFile(image, Path('a'))]
+    batches = list(readable_batches(Inferencer(), images, 2, 'skip', outcome))
+    assert [image.name for _, image in batches[0]] == [image]
     assert [failed for failed, _ in outcome.failures] == [path]
 
 
 def test_masks_stay_in_the_output_folder_where_a_glob_climbs(tmp_path):
-    for name in ('a/b/c', 'photos'):
+    for name in ('a/b/c', 'images'):
         (tmp_path / name).mkdir(parents=True)
-    write_image(tmp_path / 'photos/x.png')
-    named = str(tmp_path / 'a/b/*/../../../photos/*.png')
-    assert [each.stem for each in find_photos([named], tmp_path / 'out')] == [Path('photos/x')]
-    assert place_of('/a/x.jpg', '/a/b/c') == Path('x.jpg')
+    write_image(tmp_path / 'images/x.png')
+    named = str(tmp_path / 'a/b/*/../../../images/*.png')
+    assert [each.stem for each in find_images([named], tmp_path / 'out')] == [Path('images/x')]
+    assert relative_path('/a/x.jpg', '/a/b/c') == Path('x.jpg')
 
 
 def test_the_doctor_reads_plain_files_only(tmp_path):
@@ -184,18 +184,18 @@ def test_the_doctor_reads_plain_files_only(tmp_path):
     }
     (annotations / 'train.json').write_text(json.dumps(document))
     found = {Path(each.file).name: (each.code, each.message) for each in examine(tmp_path).findings}
-    assert found['0.jpg'] == found['2.jpg'] == ('unreadable-photo', 'it is no plain file')
-    assert found['1.jpg'][0] == 'empty-photo'
+    assert found['0.jpg'] == found['2.jpg'] == ('unreadable-image', 'it is not a plain file')
+    assert found['1.jpg'][0] == 'empty-image'
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_a_label_map_is_a_plain_file(other, kind):
-    labels, fault = read_map(Path(other(kind)), 40, 60)
+    labels, (code, message) = read_map(Path(other(kind)), 40, 60)
     assert labels is None
-    assert (fault.code, fault.message[:8]) == ('unreadable-map', 'it is a ')
-    assert 'not a plain file' in fault.message
+    assert (code, message[:8]) == ('unreadable-map', 'it is a ')
+    assert 'not a plain file' in message
 
 
 def test_a_label_map_of_proc_is_no_image():
     _, fault = read_map(Path('/proc/self/status'), 40, 60)
-    assert fault.message == 'it is not an image that Pillow reads'
+    assert fault == ('unreadable-map', 'it is not an image that Pillow reads')

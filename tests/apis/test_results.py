@@ -5,22 +5,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmpartref.apis import PartResult, Photo, PhotoResults
-from mmpartref.visualization.heat_map import draw_heat_map
-from mmpartref.visualization.overlay import distinct_colour
+from mmpartref.apis import DecodedImage, ImageResults, PartResult
+from mmpartref.visualization.overlay import distinct_colour, draw_heat_map
 
 WHITE = np.full((60, 90, 3), 255, dtype=np.uint8)
 
 
 @pytest.fixture
-def results() -> PhotoResults:
-    """A mask in the middle, and an empty one, on a white photo."""
-    photo = Photo(WHITE, 'white.png')
+def results() -> ImageResults:
+    """A mask in the middle, and an empty one, on a white image."""
+    image = DecodedImage(WHITE, 'white.png')
     mask = np.zeros((60, 90), dtype=bool)
     mask[20:40, 30:60] = True
     heat = np.linspace(0, 1, 90, dtype=np.float32)[None].repeat(60, axis=0)
-    return PhotoResults(photo, [PartResult(photo, 'car body', mask, 0.5, heat_map=heat, presence=0.75),
-                                PartResult(photo, 'car tire', ~mask & mask, 0.0)])
+    return ImageResults(image, [PartResult(image, 'car body', mask, 0.5, heat_map=heat, presence=0.75),
+                                PartResult(image, 'car tire', ~mask & mask, 0.0)])
 
 
 def test_a_result_is_a_dict_and_has_attributes(results):
@@ -41,7 +40,7 @@ def test_results_survive_another_process(results):
     again = pickle.loads(pickle.dumps(results))
     assert np.array_equal(again[0].mask, results[0].mask)
     assert again[0].presence == 0.75
-    assert again.photo.name == 'white.png'
+    assert again.image.name == 'white.png'
 
 
 def test_overlays_show_each_mask_in_its_colour(results):
@@ -52,17 +51,17 @@ def test_overlays_show_each_mask_in_its_colour(results):
     assert (drawn[:2, -20:] == 255).all()
     alone = np.array(results[0].overlay())
     assert not np.array_equal(alone, drawn)  # the empty mask's label is missing
-    assert np.array_equal(WHITE, results.photo.pixels)
+    assert np.array_equal(WHITE, results.image.pixels)
 
 
 def test_pictures_for_notebooks_are_small(results):
     for each in (results, results[0]):
         assert Image.open(io.BytesIO(each._repr_png_())).size == (90, 60)
-    large = Photo(np.repeat(np.repeat(WHITE, 20, axis=0), 20, axis=1), 'large.png')
+    large = DecodedImage(np.repeat(np.repeat(WHITE, 20, axis=0), 20, axis=1), 'large.png')
     mask = np.zeros((1200, 1800), dtype=bool)
     mask[:, :900] = True
     result = PartResult(large, 'half', mask, 0.5, heat_map=mask.astype(np.float32))
-    shown = Image.open(io.BytesIO(PhotoResults(large, [result])._repr_png_()))
+    shown = Image.open(io.BytesIO(ImageResults(large, [result])._repr_png_()))
     assert shown.size == (1024, 683)
     # The left half is coloured, the right one is not.
     assert (np.array(shown)[300, [100, 900]].min(axis=1) < 255).tolist() == [True, False]
@@ -70,8 +69,8 @@ def test_pictures_for_notebooks_are_small(results):
     assert result.overlay().size == (1800, 1200)
 
 
-def test_no_results_are_the_photo():
-    assert np.array_equal(np.array(PhotoResults(Photo(WHITE, 'x')).overlay()), WHITE)
+def test_no_results_are_the_image():
+    assert np.array_equal(np.array(ImageResults(DecodedImage(WHITE, 'x')).overlay()), WHITE)
 
 
 def test_heat_maps_go_from_dark_to_yellow(results):
@@ -81,5 +80,5 @@ def test_heat_maps_go_from_dark_to_yellow(results):
     assert low[2] > low[1]
     assert high[0] > 200 > high[2]
     assert np.array_equal(drawn, draw_heat_map(WHITE, results[0].heat_map))
-    with pytest.raises(ValueError, match=r'a heat map of \(2, 3\) does not lie on a photo of \(60, 90\)'):
+    with pytest.raises(ValueError, match=r'the heat map is \(2, 3\) but the image is \(60, 90\)'):
         draw_heat_map(WHITE, np.zeros((2, 3), np.float32))

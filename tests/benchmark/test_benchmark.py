@@ -103,7 +103,7 @@ def test_a_checkout_gets_our_weights(tiny_model_cfg, checkout):
     assert not any('connect' in name for name in published.names)
     assert published.cfg.word_len == model.text_encoder.tokenizer.length
     assert 'model' not in sys.modules or sys.modules['model'].__file__ != str(checkout / 'model/__init__.py')
-    with pytest.raises(FileNotFoundError, match=r'no checkout of the published CRIS \(no model/segmenter\.py\)'):
+    with pytest.raises(FileNotFoundError, match=r'not a checkout of the published CRIS \(no model/segmenter\.py\)'):
         load_published(checkout / 'model', model)
 
 
@@ -113,7 +113,7 @@ def test_the_tool_times_all_sections(monkeypatch, capsys, tmp_path, checkout):
     monkeypatch.setattr('mmpartref.benchmark.clock.CEILING_SIDE', 128)
     monkeypatch.setattr(sys, 'argv', [
         'benchmark.py', str(ROOT / 'configs/cris_tiny_toyparts.py'), '--size', '64', '--repeats', '1', '--expressions',
-        '1', '2', '--train-photos', '1', '--train-expressions', '2', '--threads', str(torch.get_num_threads()),
+        '1', '2', '--train-images', '1', '--train-expressions', '2', '--threads', str(torch.get_num_threads()),
         '--device', 'cpu', '--json', str(out), '--reference', str(checkout), '--bf16'])
     runpy.run_path(str(ROOT / 'tools/benchmark.py'), run_name='__main__')
     shown = capsys.readouterr().out

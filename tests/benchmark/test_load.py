@@ -29,13 +29,13 @@ def test_thousands_of_predictions_leave_nothing_behind(tiny_model_cfg):
     config.test_dataloader.dataset.pipeline[1].size = 32
     inferencer = PartReferInferencer(config, device='cpu')
     drawn = np.random.default_rng(0)
-    photos = [drawn.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((24, 32), (32, 20))]
+    images = [drawn.integers(0, 256, (height, width, 3), dtype=np.uint8) for height, width in ((24, 32), (32, 20))]
     process, readings = psutil.Process(), []
     for call in range(61):
         if call in (20, 60):
             gc.collect()
             readings.append((len(gc.get_objects()), process.memory_info().rss / MIB))
-        found = inferencer(photos[call % 2], [f'part {call % 5} {number}' for number in range(50)])
+        found = inferencer(images[call % 2], [f'part {call % 5} {number}' for number in range(50)])
         assert len(found) == 50
     (objects, memory), (objects_later, memory_later) = readings
     # Within 40 calls of 50 expressions: fewer than one object a call, less than 15 kB an expression.
@@ -53,8 +53,8 @@ def read_everything(dataset, answer):
 @pytest.mark.skipif('fork' not in torch.multiprocessing.get_all_start_methods(), reason='needs fork')
 def test_a_worker_shares_the_index(tmp_path):
     """docs/benchmarks.md states the memory for 100,000 annotations, by the same tool."""
-    write_json = runpy.run_path(str(ROOT / 'tools/benchmark_index.py'))['write_json']
-    write_json(tmp_path / 'train.json', 4300, 20000, 8)
+    write_annotations = runpy.run_path(str(ROOT / 'tools/benchmark_index.py'))['write_annotations']
+    write_annotations(tmp_path / 'train.json', 4300, 20000, 8)
     dataset = PartImageNetReferringDataset(ann_file=str(tmp_path / 'train.json'))
     size = dataset.data_bytes.nbytes + dataset.data_address.nbytes
     # Outlines of eight points to hundredths of a pixel, and what the ref says.
@@ -73,7 +73,7 @@ def test_a_worker_shares_the_index(tmp_path):
 
 
 def digests(dataloader, epoch):
-    """Return a digest per batch: the photos' order, their pixels, masks and expressions."""
+    """Return a digest per batch: the images' order, their pixels, masks and expressions."""
     dataloader.batch_sampler.sampler.set_epoch(epoch)
     for each in transforms_with_epoch(dataloader.dataset):
         each.set_epoch(epoch)
@@ -91,7 +91,8 @@ def digests(dataloader, epoch):
 def test_any_number_of_workers_gives_the_same_epochs(odd_toyparts):
     epochs = []
     for workers in (0, 1, 3):
-        cfg = load_config(ROOT / 'configs/cris_tiny_toyparts_absent.py', data_root=str(odd_toyparts)).train_dataloader
+        config = ROOT / 'configs/toyparts/cris_tiny_toyparts_absent.py'
+        cfg = load_config(config, data_root=str(odd_toyparts)).train_dataloader
         cfg.update(batch_size=8, num_workers=workers, persistent_workers=workers > 0)
         with DefaultScope.overwrite_default_scope('mmpartref'):
             dataloader = Runner.build_dataloader(cfg, seed=0)

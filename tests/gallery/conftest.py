@@ -1,4 +1,4 @@
-"""Dumps and photos to make galleries of."""
+"""Dumps and images to make galleries of."""
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.dumps.predictions import Candidate, PhotoPredictions, Prediction, as_text
+from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
 
 HEIGHT, WIDTH = 60, 80
 # Everything that could break out of a script, an attribute or a line.
@@ -36,29 +36,29 @@ def predict(ref_id: str, part: str, truth: Sequence[Box], pred: Box, *, expressi
         None if candidates is None else [Candidate(score, box_rle(box)) for score, box in candidates])
 
 
-def write_photo(path: Path, colour: int = 120, height: int = HEIGHT, width: int = WIDTH) -> None:
+def write_image(path: Path, colour: int = 120, height: int = HEIGHT, width: int = WIDTH) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((height, width, 3), colour, dtype=np.uint8))
 
 
 class World:
-    """A folder with photos and dumps."""
+    """A folder with images and dumps."""
 
     predict = staticmethod(predict)
     hostile = HOSTILE
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.photos = root / 'photos'
+        self.images = root / 'images'
 
-    def dump(self, photos: Sequence[Sequence[Prediction]], name: str = 'dump.json', **header: object) -> str:
-        """Write a dump, and the photos it names as far as they do not exist."""
+    def dump(self, images: Sequence[Sequence[Prediction]], name: str = 'dump.json', **header: object) -> str:
+        """Write a dump, and the images it names as far as they do not exist."""
         entries = []
-        for number, expressions in enumerate(photos):
-            path = self.photos / 'val' / f'{number}.jpg'
+        for number, expressions in enumerate(images):
+            path = self.images / 'val' / f'{number}.jpg'
             if not path.exists():
-                write_photo(path, 90 + 30 * (number % 3))
-            entries.append(PhotoPredictions(number, str(path), (HEIGHT, WIDTH), list(expressions)))
+                write_image(path, 90 + 30 * (number % 3))
+            entries.append(ImagePredictions(number, str(path), (HEIGHT, WIDTH), list(expressions)))
         PredictionDump({'config': f'{Path(name).stem}.py', **header}, entries).write(self.root / name)
         return str(self.root / name)
 
@@ -75,7 +75,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def small_dump(world: World) -> Callable[..., str]:
-    """Two photos with three expressions: a good one, one beside the truth, one empty with two annotations."""
+    """Two images with three expressions: a good one, one beside the truth, one empty with two annotations."""
     def make(name: str = 'dump.json', **header: object) -> str:
         first = [predict('0:1', 'body', [(10, 10, 40, 40)], (10, 10, 40, 30)),
                  predict('0:2', 'tire', [(0, 50, 8, 8)], (60, 50, 8, 8), expression=HOSTILE)]

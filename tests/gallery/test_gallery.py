@@ -14,18 +14,18 @@ from pycocotools import mask as coco_mask
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.dumps.predictions import Candidate, Prediction
 from mmpartref.evaluation.scoring.score_dump import score_dump
-from mmpartref.gallery import Options, build_gallery, colours
+from mmpartref.gallery import Options, build_gallery, thumbnails
 from mmpartref.gallery.entries import draw_sample, read_entries
 from mmpartref.gallery.folder import MARKER
-from mmpartref.gallery.gallery_heat_maps import describe_heat
-from mmpartref.gallery.gallery_images import photo_paths
-from mmpartref.gallery.pair_comparison import read_versus, summarise_versus
+from mmpartref.gallery.gallery_images import image_paths
+from mmpartref.gallery.page_data import describe_heat
+from mmpartref.gallery.pair_comparison import pair_dumps, summarise_pairs
 from mmpartref.gallery.thumbnails import difference, draw_difference, draw_prediction, fit_mask
 
 TOOL = Path(__file__).parents[2] / 'tools/gallery.py'
 
 
-def told(folder: Path, name: str) -> object:
+def read_data(folder: Path, name: str) -> object:
     """Read a data script as the page does."""
     text = (folder / 'data' / f'{name}.js').read_text(encoding='ascii')
     called, content = re.fullmatch(r'Gallery\.receive\("([^"]+)",(.*)\);\n', text, re.DOTALL).groups()
@@ -46,14 +46,14 @@ def test_every_reference_resolves_and_nothing_leaves_the_folder(small_dump, tmp_
         references = re.findall(r'(?:src|href)="([^"#]+)"', html)
         assert 'assets/gallery.css' in references
         assert all((out / name).is_file() for name in references if name != 'data:,')
-        content = told(out, re.search('data-page="([^"]+)"', html)[1])
+        content = read_data(out, re.search('data-page="([^"]+)"', html)[1])
         assert all((out / file).is_file() for file, _ in content['pages'])
-        for photo, item, *_ in content['entries']:
-            assert (out / content['thumbs'] / f'{photo}_{item}.jpg').is_file()
-            assert (out / 'photos' / f'{photo}.jpg').is_file()
-            told(out, f'photos/{photo}')
-            if content['mode'] == 'versus':
-                told(out, f'{content["thumbs"]}/{photo}')
+        for image, item, *_ in content['entries']:
+            assert (out / content['thumbs'] / f'{image}_{item}.jpg').is_file()
+            assert (out / 'images' / f'{image}.jpg').is_file()
+            read_data(out, f'images/{image}')
+            if content['mode'] == 'comparison':
+                read_data(out, f'{content["thumbs"]}/{image}')
     for path in out.rglob('*'):
         if path.suffix in ('.html', '.js', '.css'):
             text = path.read_text(encoding='utf-8').lower()
@@ -68,20 +68,20 @@ def test_what_somebody_wrote_stays_text(small_dump, tmp_path):
     assert '<b>' not in page
     script = (tmp_path / 'out/data/index.js').read_text(encoding='ascii')
     assert '<' not in script
-    assert '\u2028' in told(tmp_path / 'out', 'index')['entries'][1][2]['text']
+    assert '\u2028' in read_data(tmp_path / 'out', 'index')['entries'][1][2]['text']
 
 
-def test_the_page_is_told_what_the_metric_counts(small_dump, tmp_path):
+def test_the_page_raises_an_error_what_the_metric_counts(small_dump, tmp_path):
     dump = read_dump(small_dump(threshold=0.25))
     build_gallery(small_dump(threshold=0.25), tmp_path / 'out')
-    content = told(tmp_path / 'out', 'index')
+    content = read_data(tmp_path / 'out', 'index')
     rows = score_dump(dump)
-    assert [dict(zip(content['figures'], entry[3], strict=True))['iou'] for entry in content['entries']] == \
+    assert [dict(zip(content['metrics'], entry[3], strict=True))['iou'] for entry in content['entries']] == \
         pytest.approx([row.score.overlap.iou for row in rows], abs=1e-6)
     assert [entry[2]['truth'] for entry in content['entries']] == [1600, 64, 200]
     assert [entry[2]['size'] for entry in content['entries']] == ['medium', 'small', 'small']
     assert content['summary'] == [['mean IoU', '0.2500'], ['cumulative IoU', '0.6224'], ['expressions', '3'],
-                                  ['photos', '2']]
+                                  ['images', '2']]
     assert 'threshold 0.25' in content['models'][0]
     assert {entry[3][-1] for entry in content['entries']} <= set(content['kinds'])
 
@@ -89,25 +89,25 @@ def test_the_page_is_told_what_the_metric_counts(small_dump, tmp_path):
 def test_masks_arrive_as_they_are_in_the_dump(small_dump, tmp_path):
     dump = read_dump(small_dump())
     build_gallery(small_dump(), tmp_path / 'out')
-    for number, photo in enumerate(dump.photos):
-        for masks, each in zip(told(tmp_path / 'out', f'photos/{number}'), photo.expressions, strict=True):
+    for number, image in enumerate(dump.images):
+        for masks, each in zip(read_data(tmp_path / 'out', f'images/{number}'), image.expressions, strict=True):
             assert masks['pred'] == each.pred['counts']
-            decoded = coco_mask.decode({'size': list(photo.ori_shape), 'counts': masks['truth']})
+            decoded = coco_mask.decode({'size': list(image.ori_shape), 'counts': masks['truth']})
             assert np.array_equal(decoded, np.max([coco_mask.decode(rle) for rle in each.truth], axis=0))
             assert 'heat' not in masks
 
 
 def test_a_thumbnail_has_the_prediction_filled_and_the_truth_outlined():
-    photo = np.full((60, 80, 3), 100, dtype=np.uint8)
+    image = np.full((60, 80, 3), 100, dtype=np.uint8)
     truth, prediction = np.zeros((2, 60, 80), dtype=bool)
     truth[10:50, 10:40] = True
     prediction[10:50, 20:70] = True
-    drawn = draw_prediction(photo, truth, prediction)
-    filled = 100 + colours.ALPHA * (np.array(colours.PREDICTION) - 100)
+    drawn = draw_prediction(image, truth, prediction)
+    filled = 100 + thumbnails.ALPHA * (np.array(thumbnails.PREDICTION) - 100)
     assert np.abs(drawn[30, 60] - filled).max() <= 1
-    assert (drawn[30, 9] == colours.TRUTH).all()
+    assert (drawn[30, 9] == thumbnails.TRUTH).all()
     assert drawn[30, 8].max() < 30
-    assert (drawn[30, 69] == colours.PREDICTION).all()
+    assert (drawn[30, 69] == thumbnails.PREDICTION).all()
     assert (drawn[30, 75] == 100).all()
     assert (drawn[30, 14] == 100).all()
     assert (drawn[30, 6] == 100).all()
@@ -118,9 +118,9 @@ def test_where_two_predictions_differ_each_pixel_has_one_colour():
                          for bits in ('00001111', '00110011', '01010101'))
     found = difference(truth, one, other)
     places = {colour: np.flatnonzero(mask).tolist() for colour, mask in found.items()}
-    assert places == {colours.BOTH_RIGHT: [7], colours.PREDICTION: [1, 6], colours.OTHER: [2, 5],
-                      colours.BOTH_WRONG: [3, 4]}
-    assert len({colours.TRUTH, *places}) == 5
+    assert places == {thumbnails.BOTH_RIGHT: [7], thumbnails.PREDICTION: [1, 6], thumbnails.OTHER: [2, 5],
+                      thumbnails.BOTH_WRONG: [3, 4]}
+    assert len({thumbnails.TRUTH, *places}) == 5
 
 
 def test_a_difference_is_drawn_over_grey():
@@ -130,7 +130,7 @@ def test_a_difference_is_drawn_over_grey():
     drawn = draw_difference(red, truth, one, other)
     assert np.ptp(drawn[30, 30]) == 0
     grey = float(drawn[30, 30, 0])
-    assert np.abs(drawn[10, 10] - (grey + colours.DIFFERENCE_ALPHA * (np.array(colours.OTHER) - grey))).max() <= 1
+    assert np.abs(drawn[10, 10] - (grey + thumbnails.DIFFERENCE_ALPHA * (np.array(thumbnails.OTHER) - grey))).max() <= 1
 
 
 def test_a_part_too_small_for_the_thumbnail_keeps_a_pixel():
@@ -142,23 +142,23 @@ def test_a_part_too_small_for_the_thumbnail_keeps_a_pixel():
 
 
 def test_pictures_are_reduced_to_the_sides_asked_for_and_never_enlarged(small_dump, tmp_path):
-    build_gallery(small_dump(), tmp_path / 'out', options=Options(thumbnail_side=40, photo_side=500))
+    build_gallery(small_dump(), tmp_path / 'out', options=Options(thumbnail_side=40, image_side=500))
     assert cv2.imread(str(tmp_path / 'out/thumbs/0_1.jpg')).shape == (30, 40, 3)
-    assert cv2.imread(str(tmp_path / 'out/photos/0.jpg')).shape == (60, 80, 3)
-    with pytest.raises(ValueError, match='0 pixels cannot be drawn'):
+    assert cv2.imread(str(tmp_path / 'out/images/0.jpg')).shape == (60, 80, 3)
+    with pytest.raises(ValueError, match='with a side of 0 pixels'):
         build_gallery(small_dump(), tmp_path / 'out', options=Options(thumbnail_side=0))
 
 
 def with_candidates(dump: PredictionDump, *scores: list[float] | None) -> PredictionDump:
     """Give the expressions, in order, candidates of these scores."""
     left = list(scores)
-    photos = []
-    for photo in dump.photos:
+    images = []
+    for image in dump.images:
         expressions = [replace(each, candidates=None if wanted is None else [Candidate(s, each.pred) for s in wanted])
-                       for each, wanted in zip(photo.expressions, left, strict=False)]
+                       for each, wanted in zip(image.expressions, left, strict=False)]
         left = left[len(expressions):]
-        photos.append(replace(photo, expressions=expressions))
-    return PredictionDump(dump.header, photos)
+        images.append(replace(image, expressions=expressions))
+    return PredictionDump(dump.header, images)
 
 
 def test_the_page_says_what_its_heat_maps_are(small_dump):
@@ -175,7 +175,7 @@ def test_the_page_says_what_its_heat_maps_are(small_dump):
     some = describe_heat(with_candidates(dump, [0.9, 0.5], None, [0.9, 0.5]))
     assert some['kind'] == 'levels'
     assert '1 of 3' in some['missing']
-    detector = PredictionDump({'resolver': 'text'}, with_candidates(dump, *[[0.9, 0.5]] * 3).photos)
+    detector = PredictionDump({'resolver': 'text'}, with_candidates(dump, *[[0.9, 0.5]] * 3).images)
     assert describe_heat(detector)['kind'] == 'instances'
 
 
@@ -183,61 +183,61 @@ def test_candidates_arrive_with_their_scores(small_dump, world, tmp_path):
     dump = with_candidates(read_dump(small_dump()), [0.9, 0.5], [0.9, 0.5], [0.9, 0.5])
     dump.write(world.root / 'heat.json')
     build_gallery(str(world.root / 'heat.json'), tmp_path / 'out')
-    assert [score for score, _ in told(tmp_path / 'out', 'photos/1')[0]['heat']] == [0.9, 0.5]
+    assert [score for score, _ in read_data(tmp_path / 'out', 'images/1')[0]['heat']] == [0.9, 0.5]
 
 
-def test_a_missing_photo_is_named_or_left_out_and_counted(small_dump, world, tmp_path):
+def test_a_missing_image_is_named_or_skipped_and_counted(small_dump, world, tmp_path):
     dump = small_dump()
-    gone = world.photos / 'val/1.jpg'
+    gone = world.images / 'val/1.jpg'
     gone.unlink()
-    with pytest.raises(FileNotFoundError, match=re.escape(f'1 of 2 photos do not exist, the first is {gone}')):
+    with pytest.raises(FileNotFoundError, match=re.escape(f'1 of 2 images do not exist, the first is {gone}')):
         build_gallery(dump, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
-    built = build_gallery(dump, tmp_path / 'out', options=Options(on_missing_photo='skip'))
-    assert (built.expressions, built.photos, built.skipped_expressions, built.skipped_photos) == (2, 1, 1, 1)
-    content = told(tmp_path / 'out', 'index')
+    built = build_gallery(dump, tmp_path / 'out', options=Options(on_missing_image='skip'))
+    assert (built.expressions, built.images, built.skipped_expressions, built.skipped_images) == (2, 1, 1, 1)
+    content = read_data(tmp_path / 'out', 'index')
     assert len(content['entries']) == 2
-    assert content['notes'] == ['Without a card, because the photo is missing: 1 expression of 1 photo.']
-    (world.photos / 'val/0.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match='2 of 2 photos'):
-        build_gallery(dump, tmp_path / 'out', options=Options(on_missing_photo='skip'))
+    assert content['notes'] == ['Without a card because the image is missing: 1 expression of 1 image.']
+    (world.images / 'val/0.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='2 of 2 images'):
+        build_gallery(dump, tmp_path / 'out', options=Options(on_missing_image='skip'))
 
 
-def test_a_photo_of_another_size_is_refused_and_the_old_gallery_stays(small_dump, world, tmp_path):
+def test_an_image_of_another_size_is_rejected_and_the_old_gallery_stays(small_dump, world, tmp_path):
     dump = small_dump()
     build_gallery(dump, tmp_path / 'out')
     before = {name: (tmp_path / 'out' / name).read_bytes() for name in files_in(tmp_path / 'out')}
-    cv2.imwrite(str(world.photos / 'val/1.jpg'), np.zeros((30, 80, 3), dtype=np.uint8))
+    cv2.imwrite(str(world.images / 'val/1.jpg'), np.zeros((30, 80, 3), dtype=np.uint8))
     with pytest.raises(ValueError, match=r'1\.jpg .*is 30 x 80 pixels .* but the dump says 60 x 80'):
         build_gallery(dump, tmp_path / 'out', options=Options(title='new'))
     assert {name: (tmp_path / 'out' / name).read_bytes() for name in files_in(tmp_path / 'out')} == before
     assert not list(tmp_path.glob('.out*'))
 
 
-def test_photos_are_found_below_another_root_with_their_folders(small_dump, tmp_path):
-    first, second = read_dump(small_dump()).photos
-    photos = [replace(first, img_path='/gone/images/val/a/x.jpg'), replace(second, img_path='/gone/images/val/b/x.jpg')]
+def test_images_are_found_below_another_root_with_their_folders(small_dump, tmp_path):
+    first, second = read_dump(small_dump()).images
+    images = [replace(first, img_path='/gone/images/val/a/x.jpg'), replace(second, img_path='/gone/images/val/b/x.jpg')]
     root = tmp_path / 'moved'
     for name in ('a/x.jpg', 'b/x.jpg', 'x.jpg'):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
-    assert photo_paths(photos, root) == [root / 'a/x.jpg', root / 'b/x.jpg']
-    # One is missing: the photo of the same name in another place must not stand in for it.
+    assert image_paths(images, root) == [root / 'a/x.jpg', root / 'b/x.jpg']
+    # One is missing: the image of the same name in another place must not stand in for it.
     (root / 'b/x.jpg').unlink()
-    assert photo_paths(photos, root) == [root / 'a/x.jpg', root / 'b/x.jpg']
-    assert photo_paths(photos, None) == [Path('/gone/images/val/a/x.jpg'), Path('/gone/images/val/b/x.jpg')]
-    assert photo_paths(photos, tmp_path / 'moved/a') == [root / 'a/a/x.jpg', root / 'a/b/x.jpg']
+    assert image_paths(images, root) == [root / 'a/x.jpg', root / 'b/x.jpg']
+    assert image_paths(images, None) == [Path('/gone/images/val/a/x.jpg'), Path('/gone/images/val/b/x.jpg')]
+    assert image_paths(images, tmp_path / 'moved/a') == [root / 'a/a/x.jpg', root / 'a/b/x.jpg']
     with pytest.raises(NotADirectoryError, match='nowhere is not a folder'):
-        photo_paths(photos, tmp_path / 'nowhere')
-    with pytest.raises(ValueError, match='does not say where the photo with img_id 0 lies'):
-        photo_paths([replace(first, img_path='')], None)
+        image_paths(images, tmp_path / 'nowhere')
+    with pytest.raises(ValueError, match='the dump has no path of the image with img_id 0'):
+        image_paths([replace(first, img_path='')], None)
 
 
 def test_a_folder_with_other_files_is_left_alone(small_dump, tmp_path):
     out = tmp_path / 'out'
     out.mkdir()
     (out / 'thesis.txt').write_text('mine')
-    with pytest.raises(FileExistsError, match='holds files but no gallery'):
+    with pytest.raises(FileExistsError, match='has files but no gallery'):
         build_gallery(small_dump(), out)
     assert files_in(out) == {'thesis.txt'}
     build_gallery(small_dump(), out, options=Options(overwrite=True))
@@ -252,22 +252,22 @@ def test_a_new_gallery_replaces_the_old_one_and_nothing_else(small_dump, tmp_pat
     outside = tmp_path / 'outside.txt'
     outside.write_text('mine')
     build_gallery(small_dump(), out, against=[small_dump('other.json')])
-    (out / 'photos/mine.jpg').touch()
+    (out / 'images/mine.jpg').touch()
     manifest = json.loads((out / MARKER).read_text())
     (out / MARKER).write_text(json.dumps({**manifest, 'files': [*manifest['files'], '../outside.txt', str(outside)]}))
     build_gallery(small_dump(), out, options=Options(limit=1))
     assert outside.read_text() == 'mine'
-    assert (out / 'photos/mine.jpg').is_file()
+    assert (out / 'images/mine.jpg').is_file()
     assert not (out / 'compare_1.html').exists()
     assert not (out / 'compare_1').exists()
-    assert files_in(out) == {*json.loads((out / MARKER).read_text())['files'], MARKER, 'photos/mine.jpg'}
+    assert files_in(out) == {*json.loads((out / MARKER).read_text())['files'], MARKER, 'images/mine.jpg'}
 
 
 def test_a_limit_draws_the_same_expressions_every_time(small_dump, tmp_path):
-    photos = read_entries(read_dump(small_dump()))
+    images = read_entries(read_dump(small_dump()))
 
     def keys(limit: int | None, seed: int = 0) -> list[str]:
-        return [entry.prediction.ref_id for each in draw_sample(photos, limit, seed) for entry in each.entries]
+        return [entry.prediction.ref_id for each in draw_sample(images, limit, seed) for entry in each.entries]
 
     assert keys(None) == keys(3) == keys(99) == ['0:1', '0:2', '1:3']
     assert keys(2) == keys(2)
@@ -275,33 +275,33 @@ def test_a_limit_draws_the_same_expressions_every_time(small_dump, tmp_path):
     with pytest.raises(ValueError, match='--limit is 0'):
         keys(0)
     build_gallery(small_dump(), tmp_path / 'out', options=Options(limit=2))
-    content = told(tmp_path / 'out', 'index')
-    assert content['notes'] == ['The cards show 2 of 3 expressions, drawn at random; the figures above are of all.']
+    content = read_data(tmp_path / 'out', 'index')
+    assert content['notes'] == ['The cards show 2 of 3 expressions, drawn at random; the numbers above are for all.']
     assert dict(content['summary'])['expressions'] == '3'
 
 
 def test_two_models_are_paired_whatever_the_order(small_dump, world, tmp_path):
     dump = read_dump(small_dump())
-    first, second = dump.photos
+    first, second = dump.images
     perfect = replace(second, expressions=[replace(each, pred=each.truth[0], truth=each.truth[::-1])
                                            for each in second.expressions])
     PredictionDump({}, [perfect, replace(first, expressions=first.expressions[::-1])]).write(world.root / 'b.json')
-    photos = read_entries(dump)
-    versus = read_versus(photos, 'a', read_dump(world.root / 'b.json'), 'b', 'B')
-    assert summarise_versus(photos, versus) == {'expressions': 3, 'mIoU': [0.25, pytest.approx((0.75 + 0.5) / 3)],
+    images = read_entries(dump)
+    versus = pair_dumps(images, 'a', read_dump(world.root / 'b.json'), 'b', 'B')
+    assert summarise_pairs(images, versus) == {'expressions': 3, 'mIoU': [0.25, pytest.approx((0.75 + 0.5) / 3)],
                                                 'first': 0, 'equal': 2, 'second': 1}
     build_gallery(small_dump(), tmp_path / 'out', against=[str(world.root / 'b.json')])
-    content = told(tmp_path / 'out', 'compare_1')
+    content = read_data(tmp_path / 'out', 'compare_1')
     assert [(entry[3][0], entry[4][0]) for entry in content['entries']] == [(0.75, 0.75), (0, 0), (0, 0.5)]
-    assert told(tmp_path / 'out', 'compare_1/0')[1]['pred'] == first.expressions[1].pred['counts']
+    assert read_data(tmp_path / 'out', 'compare_1/0')[1]['pred'] == first.expressions[1].pred['counts']
 
 
-def test_dumps_of_different_refs_are_refused_in_one_sentence(small_dump, world, tmp_path):
+def test_dumps_of_different_refs_are_rejected_in_one_sentence(small_dump, world, tmp_path):
     dump = read_dump(small_dump())
-    PredictionDump({}, dump.photos[:1]).write(world.root / 'less.json')
+    PredictionDump({}, dump.images[:1]).write(world.root / 'less.json')
     with pytest.raises(ValueError, match=r"less\.json lacks 1 refs of .*dump\.json .* 1:3;"):
         build_gallery(small_dump(), tmp_path / 'out', against=[str(world.root / 'less.json')])
-    twice = [replace(dump.photos[0], expressions=dump.photos[0].expressions[:1] * 2)]
+    twice = [replace(dump.images[0], expressions=dump.images[0].expressions[:1] * 2)]
     PredictionDump({}, twice).write(world.root / 'twice.json')
     with pytest.raises(ValueError, match='twice'):
         build_gallery(str(world.root / 'twice.json'), tmp_path / 'out', against=[str(world.root / 'twice.json')])
@@ -310,13 +310,13 @@ def test_dumps_of_different_refs_are_refused_in_one_sentence(small_dump, world, 
 
 def test_a_model_asked_in_other_words_is_paired_by_ref_and_the_page_says_so(small_dump, world, tmp_path):
     dump = read_dump(small_dump())
-    blind = [replace(photo, expressions=[replace(each, expression='part') for each in photo.expressions])
-             for photo in dump.photos]
+    blind = [replace(image, expressions=[replace(each, expression='part') for each in image.expressions])
+             for image in dump.images]
     PredictionDump({}, blind).write(world.root / 'blind.json')
     build_gallery(small_dump(), tmp_path / 'out', against=[str(world.root / 'blind.json')])
-    content = told(tmp_path / 'out', 'compare_1')
-    assert content['notes'] == ['blind was asked in other words, paired by ref_id: 3 expressions.']
-    assert [entry[2]['also'] for entry in content['entries']] == ['part'] * 3
+    content = read_data(tmp_path / 'out', 'compare_1')
+    assert content['notes'] == ['blind has different expressions, paired by ref_id: 3 expressions.']
+    assert [entry[2]['other_text'] for entry in content['entries']] == ['part'] * 3
 
 
 @pytest.fixture
@@ -331,12 +331,12 @@ def tool(monkeypatch, capsys) -> Callable[..., str]:
 
 def test_the_tool_prints_what_it_made_and_fails_with_one_sentence(tool, small_dump, world, tmp_path):
     dump, out = small_dump(), tmp_path / 'out'
-    assert tool(dump, '--out', out) == f'3 expressions of 2 photos -> {out}/index.html\n'
-    (world.photos / 'val/1.jpg').unlink()
-    printed = tool(dump, '--out', out, '--on-missing-photo', 'skip')
-    assert printed.startswith('left out: 1 expression of 1 missing photo\n2 expressions of 1 photo ')
-    with pytest.raises(SystemExit, match=r'^1 of 2 photos do not exist, the first is [^\n]*1\.jpg'):
-        tool(dump, '--out', out, '--photos', world.photos)
+    assert tool(dump, '--out', out) == f'3 expressions of 2 images -> {out}/index.html\n'
+    (world.images / 'val/1.jpg').unlink()
+    printed = tool(dump, '--out', out, '--on-missing-image', 'skip')
+    assert printed.startswith('skipped: 1 expression of 1 missing image\n2 expressions of 1 image ')
+    with pytest.raises(SystemExit, match=r'^1 of 2 images do not exist, the first is [^\n]*1\.jpg'):
+        tool(dump, '--out', out, '--images', world.images)
     with pytest.raises(SystemExit, match=r'there is no dump'):
         tool(tmp_path / 'none.json', '--out', out)
 
@@ -349,7 +349,7 @@ def absent_part(truth_of: Prediction, ref_id: str, pred: dict) -> Prediction:
 @pytest.fixture
 def absent_dump(small_dump, world) -> str:
     """The small dump and two parts that are not there: one invented, one left empty."""
-    first, second = read_dump(small_dump()).photos
+    first, second = read_dump(small_dump()).images
     body, _ = first.expressions
     empty = second.expressions[0].pred
     PredictionDump({}, [replace(first, expressions=[*first.expressions, absent_part(body, '0:x', body.pred),
@@ -360,13 +360,13 @@ def absent_dump(small_dump, world) -> str:
 
 def test_absent_parts_have_cards_but_no_share_in_the_mean(absent_dump, tmp_path):
     build_gallery(absent_dump, tmp_path / 'out')
-    content = told(tmp_path / 'out', 'index')
+    content = read_data(tmp_path / 'out', 'index')
     assert content['summary'] == [['mean IoU', '0.2500'], ['cumulative IoU', '0.6224'], ['expressions', '3'],
-                                  ['photos', '2'], ['absent parts left empty', '1 of 2']]
-    asked = [(entry[2].get('absent'), dict(zip(content['figures'], entry[3], strict=True)))
+                                  ['images', '2'], ['absent parts with an empty mask', '1 of 2']]
+    asked = [(entry[2].get('absent'), dict(zip(content['metrics'], entry[3], strict=True)))
              for entry in content['entries']]
-    assert [(absent, figures['kind'], figures['presence']) for absent, figures in asked[2:4]] == [
-        ('impossible', 'invented', 0.2), ('impossible', 'good', 0.2)]
+    assert [(absent, metrics['kind'], metrics['presence']) for absent, metrics in asked[2:4]] == [
+        ('impossible', 'false positive', 0.2), ('impossible', 'good', 0.2)]
     assert asked[0][0] is None
     assert asked[0][1]['presence'] is None
 
@@ -374,36 +374,36 @@ def test_absent_parts_have_cards_but_no_share_in_the_mean(absent_dump, tmp_path)
 def test_a_model_that_was_not_asked_for_absent_parts_can_be_compared(absent_dump, small_dump, tmp_path):
     build_gallery(absent_dump, tmp_path / 'out', against=[small_dump('b.json'), absent_dump],
                   options=Options(names=['a', 'b', 'c']))
-    less, same = told(tmp_path / 'out', 'compare_1'), told(tmp_path / 'out', 'compare_2')
+    less, same = read_data(tmp_path / 'out', 'compare_1'), read_data(tmp_path / 'out', 'compare_2')
     assert (len(less['entries']), len(same['entries'])) == (3, 5)
-    assert less['notes'] == ['Without a card, because b was not asked for them: 2 absent parts.']
+    assert less['notes'] == ['Without a card because they are not in the dump of b: 2 absent parts.']
     assert dict(less['summary'])['expressions'] == dict(same['summary'])['expressions'] == '3'
-    assert told(tmp_path / 'out', 'compare_1/0')[2:] == [None, None]
+    assert read_data(tmp_path / 'out', 'compare_1/0')[2:] == [None, None]
     assert not (tmp_path / 'out/compare_1/0_2.jpg').exists()
 
 
-def test_a_dump_without_any_part_that_is_there_is_refused(absent_dump, world, tmp_path):
-    first = read_dump(absent_dump).photos[0]
+def test_a_dump_without_any_part_that_is_there_is_rejected(absent_dump, world, tmp_path):
+    first = read_dump(absent_dump).images[0]
     PredictionDump({}, [replace(first, expressions=first.expressions[2:])]).write(world.root / 'none.json')
-    with pytest.raises(ValueError, match='holds no expression of a part that is in its photo'):
+    with pytest.raises(ValueError, match='has no expression whose part is in the image'):
         build_gallery(str(world.root / 'none.json'), tmp_path / 'out')
 
 
-def test_a_photo_given_expression_by_expression_is_one_photo(small_dump, world, tmp_path):
+def test_an_image_given_expression_by_expression_is_one_image(small_dump, world, tmp_path):
     dump = read_dump(small_dump())
-    single = [replace(photo, expressions=[each]) for photo in dump.photos for each in photo.expressions]
+    single = [replace(image, expressions=[each]) for image in dump.images for each in image.expressions]
     PredictionDump(dump.header, single).write(world.root / 'single.json')
     build_gallery(small_dump(), tmp_path / 'whole')
     build_gallery(str(world.root / 'single.json'), tmp_path / 'single')
-    whole, single = told(tmp_path / 'whole', 'index'), told(tmp_path / 'single', 'index')
-    assert single['photos'] == whole['photos']
+    whole, single = read_data(tmp_path / 'whole', 'index'), read_data(tmp_path / 'single', 'index')
+    assert single['images'] == whole['images']
     assert single['entries'] == whole['entries']
 
 
 def test_both_empty_is_counted_and_noted(small_dump, world, tmp_path):
-    first, second = read_dump(small_dump()).photos
+    first, second = read_dump(small_dump()).images
     nothing = replace(second.expressions[0], ann_ids=[], truth=[])
     PredictionDump({}, [first, replace(second, expressions=[nothing])]).write(world.root / 'both.json')
     build_gallery(str(world.root / 'both.json'), tmp_path / 'out')
-    assert told(tmp_path / 'out', 'index')['notes'] == [
-        'Where prediction and truth are both empty, the IoU counts 1: 1 expression.']
+    assert read_data(tmp_path / 'out', 'index')['notes'] == [
+        'If prediction and truth are both empty, the IoU counts as 1: 1 expression.']

@@ -13,7 +13,8 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.scoring.score_dump import score_dump
-from mmpartref.gallery import build_gallery, colours
+from mmpartref.gallery import build_gallery, thumbnails
+from mmpartref.gallery.page_data import HEAT_COLOURS
 
 pytestmark = pytest.mark.e2e
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.e2e
 # rule for where it is missing.
 CSS, ID, NAME, XPATH = 'css selector', 'id', 'name', 'xpath'
 ENTER, ESCAPE, LEFT, RIGHT = '\ue007', '\ue00c', '\ue012', '\ue014'
-# Per photo; three photos make more than one page of 60 cards.
+# Per image; three images make more than one page of 60 cards.
 EXPRESSIONS = 25
 LEVELS = (0.9, 0.5, 0.1)
 
@@ -35,22 +36,22 @@ def inputs(request, tmp_path_factory) -> Any:
 @pytest.fixture(scope='module')
 def folder(inputs, tmp_path_factory) -> Path:
     """A gallery of 75 expressions with heat maps, and the page of a comparison."""
-    photos = []
-    for photo in range(3):
+    images = []
+    for image in range(3):
         expressions = []
         for number in range(EXPRESSIONS):
             truth, wide = (10, 10, 40, 40), 40 - number
             expressions.append(inputs.predict(
-                f'{photo}:{number}', ('body', 'head')[number % 2], [truth], (10, 10, max(0, wide), 40),
-                expression=inputs.hostile if (photo, number) == (0, 1) else f'thing {photo} {number}',
-                super_category=('car', 'bird', 'fish')[photo],
+                f'{image}:{number}', ('body', 'head')[number % 2], [truth], (10, 10, max(0, wide), 40),
+                expression=inputs.hostile if (image, number) == (0, 1) else f'thing {image} {number}',
+                super_category=('car', 'bird', 'fish')[image],
                 candidates=[(level, (10, 10, 10 * (step + 1), 40)) for step, level in enumerate(LEVELS)]))
-        photos.append(expressions)
+        images.append(expressions)
     other = [[inputs.predict(each.ref_id, each.part, [(10, 10, 40, 40)], (10, 10, 40, 2 * (7 + number % 20)),
                              expression=each.expression, super_category=each.super_category)
-              for number, each in enumerate(photo)] for photo in photos]
+              for number, each in enumerate(image)] for image in images]
     out = tmp_path_factory.mktemp('gallery') / 'out'
-    build_gallery(inputs.dump(photos, 'a.json'), out, against=[inputs.dump(other, 'b.json')])
+    build_gallery(inputs.dump(images, 'a.json'), out, against=[inputs.dump(other, 'b.json')])
     return out
 
 
@@ -88,7 +89,7 @@ def picture_of(element: Any) -> np.ndarray:
 
 
 def colour_at(element: Any, x: float, y: float) -> np.ndarray:
-    """The colour in a canvas at a place of the photo of 80 x 60 pixels."""
+    """The colour in a canvas at a place of the image of 80 x 60 pixels."""
     picture = picture_of(element)
     return picture[round((y + 0.5) * picture.shape[0] / 60), round((x + 0.5) * picture.shape[1] / 80)]
 
@@ -176,19 +177,19 @@ def test_a_filter_lists_what_there_is_with_counts(show):
 
 def test_nothing_found_says_so(show):
     driver = show('index.html#q=zebra')
-    assert texts(driver, '#status') == ['None of 75 expressions fits these filters.']
+    assert texts(driver, '#status') == ['None of 75 expressions matches these filters.']
     assert texts(driver, '.card') == []
-    assert 'card 9:9 that the address asks for' in texts(show('index.html#open=9:9'), '#status')[0]
+    assert 'card 9:9 of the URL' in texts(show('index.html#open=9:9'), '#status')[0]
 
 
 def test_the_pager_reaches_every_card(show):
-    driver = show('index.html#sort=photo')
+    driver = show('index.html#sort=image')
     first = texts(driver, '.text')
     driver.find_element(XPATH, '//nav[@id="pager"]/button[text()="Next"]').click()
     second = texts(driver, '.text')
     assert (len(first), len(second)) == (60, 15)
     assert len({*first, *second}) == 75
-    assert driver.execute_script('return location.hash') == '#page=2&sort=photo'
+    assert driver.execute_script('return location.hash') == '#page=2&sort=image'
     assert not driver.find_element(XPATH, '//nav[@id="pager"]/button[text()="Last"]').is_enabled()
     choose(driver, 'sort', '-area')
     assert driver.execute_script('return location.hash') == '#sort=-area'
@@ -197,35 +198,35 @@ def test_the_pager_reaches_every_card(show):
     assert not driver.find_element(ID, 'pager').is_displayed()
 
 
-def test_a_card_enlarges_to_photo_truth_prediction_and_heat_map(detail, browser, browser_errors):
-    photo, truth, prediction, heat = detail('index.html#open=0:20')
-    assert texts(browser, '#panels figcaption') == ['Photo', 'Truth', 'Prediction', 'Heat map']
-    grey = int(colour_at(photo, 70, 50)[0])
+def test_a_card_enlarges_to_image_truth_prediction_and_heat_map(detail, browser, browser_errors):
+    image, truth, prediction, heat = detail('index.html#open=0:20')
+    assert texts(browser, '#panels figcaption') == ['Image', 'Truth', 'Prediction', 'Heat map']
+    grey = int(colour_at(image, 70, 50)[0])
     assert grey == pytest.approx(90, abs=3)
-    assert np.abs(colour_at(truth, 30, 30) - mixed(grey, colours.TRUTH, colours.ALPHA)).max() <= 3
+    assert np.abs(colour_at(truth, 30, 30) - mixed(grey, thumbnails.TRUTH, thumbnails.ALPHA)).max() <= 3
     # The prediction is 20 pixels wide, the truth 40.
-    assert np.abs(colour_at(prediction, 20, 30) - mixed(grey, colours.PREDICTION, colours.ALPHA)).max() <= 3
+    assert np.abs(colour_at(prediction, 20, 30) - mixed(grey, thumbnails.PREDICTION, thumbnails.ALPHA)).max() <= 3
     assert np.abs(colour_at(prediction, 40, 30) - grey).max() <= 3
     row = picture_of(prediction)[picture_of(prediction).shape[0] // 2]
-    assert (np.abs(row - colours.TRUTH).max(axis=1) < 30).sum() >= 2
+    assert (np.abs(row - thumbnails.TRUTH).max(axis=1) < 30).sum() >= 2
     # Levels of 0.9, 0.5 and 0.1 end 10, 20 and 30 pixels to the right of the left side.
-    stops, pale = np.array(colours.HEAT, dtype=float), grey + 0.4 * (255 - grey)
+    stops, pale = np.array(HEAT_COLOURS, dtype=float), grey + 0.4 * (255 - grey)
     for x, level in ((15, 0.9), (25, 0.5), (35, 0.1)):
         wanted = [np.interp(8 * level, range(9), stops[:, channel]) for channel in range(3)]
         assert np.abs(colour_at(heat, x, 30) - mixed(pale, wanted, 0.7)).max() <= 4
     assert np.abs(colour_at(heat, 45, 30) - pale).max() <= 3
     assert '0.1, 0.5, 0.9' in texts(browser, '#heat-scale')[0]
-    figures = dict(zip(texts(browser, '#figures dt'), texts(browser, '#figures dd'), strict=True))
-    assert figures['IoU'] == '0.5000'
-    assert figures['ref_id'] == '0:20'
-    assert figures['predicted area'] == '800 px'
-    assert figures['true area'] == '1,600 px (medium)'
-    assert figures['shared with the truth'] == '800 px'
+    metrics = dict(zip(texts(browser, '#metrics dt'), texts(browser, '#metrics dd'), strict=True))
+    assert metrics['IoU'] == '0.5000'
+    assert metrics['ref_id'] == '0:20'
+    assert metrics['predicted area'] == '800 px'
+    assert metrics['true area'] == '1,600 px (medium)'
+    assert metrics['intersection with the truth'] == '800 px'
     assert browser_errors() == []
 
 
 def test_keys_walk_through_the_cards_and_the_focus_returns(show, wait_for):
-    driver = show('index.html#sort=photo')
+    driver = show('index.html#sort=image')
     cards = driver.find_elements(CSS, '.card')
     cards[2].send_keys(ENTER)
     wait_for("document.querySelector('#detail').open")
@@ -241,15 +242,15 @@ def test_keys_walk_through_the_cards_and_the_focus_returns(show, wait_for):
     driver.switch_to.active_element.send_keys(ESCAPE)
     wait_for("!document.querySelector('#detail').open")
     assert driver.switch_to.active_element.get_attribute('id') == 'card-3'
-    assert driver.execute_script('return location.hash') == '#sort=photo'
+    assert driver.execute_script('return location.hash') == '#sort=image'
 
 
 def test_the_last_card_of_a_page_leads_to_the_next_page(detail, browser, wait_for):
-    detail('index.html#sort=photo&open=2:9')
+    detail('index.html#sort=image&open=2:9')
     browser.find_element(ID, 'next').click()
     browser.find_element(ID, 'close').click()
     wait_for("!document.querySelector('#detail').open")
-    assert browser.execute_script('return location.hash') == '#page=2&sort=photo'
+    assert browser.execute_script('return location.hash') == '#page=2&sort=image'
     assert browser.switch_to.active_element.get_attribute('id') == 'card-60'
 
 
@@ -274,12 +275,12 @@ def plain(inputs, tmp_path) -> Path:
 
 def test_zoom_shows_a_small_part_larger_and_in_its_place(detail, browser, plain, wait_for):
     def yellow(canvas: Any) -> np.ndarray:
-        return np.abs(picture_of(canvas) - mixed(90, colours.TRUTH, colours.ALPHA)).max(axis=2) <= 3
+        return np.abs(picture_of(canvas) - mixed(90, thumbnails.TRUTH, thumbnails.ALPHA)).max(axis=2) <= 3
 
     truth = detail('index.html#open=0:1', plain)[1]
     assert yellow(truth).mean() == pytest.approx(8 * 8 / (60 * 80), abs=0.002)
     browser.find_element(ID, 'zoom').click()
-    # A section is at least 64 pixels wide, in the shape of the photo; here it starts in the photo's corner.
+    # A section is at least 64 pixels wide, in the shape of the image; here it starts in the image's corner.
     assert yellow(truth).mean() == pytest.approx(8 * 8 / (48 * 64), abs=0.003)
     rows, columns = np.nonzero(yellow(truth))
     height, width = yellow(truth).shape
@@ -291,7 +292,7 @@ def test_zoom_shows_a_small_part_larger_and_in_its_place(detail, browser, plain,
 
 def test_a_part_that_is_not_there_is_called_so_and_has_no_share_in_the_mean(detail, browser, plain):
     detail('index.html#open=0:3', plain)
-    assert texts(browser, '#panels figcaption')[1:3] == ['Truth: not in the photo', 'Prediction']
+    assert texts(browser, '#panels figcaption')[1:3] == ['Truth: not in the image', 'Prediction']
     assert texts(browser, '#status') == ['3 of 3 expressions: mean IoU 0.50.']
     assert texts(browser, '#field-size option')[1:] == ['small (2)', 'absent (1)']
     browser.find_element(ID, 'next').click()
@@ -323,9 +324,9 @@ def test_a_comparison_shows_where_two_models_differ(detail, inputs, browser, bro
     assert texts(browser, '#panels figcaption') == ['Truth', 'a', 'b', 'Where they differ']
     canvas = browser.find_elements(CSS, '#panels canvas')[3]
     # Truth is 10..50 both ways; a covers its left half, b its upper 14 rows.
-    for (x, y), colour in (((20, 15), colours.BOTH_RIGHT), ((20, 40), colours.PREDICTION), ((40, 15), colours.OTHER),
-                           ((40, 40), colours.BOTH_WRONG)):
-        assert np.abs(colour_at(canvas, x, y) - mixed(90, colour, colours.DIFFERENCE_ALPHA)).max() <= 3
+    for (x, y), colour in (((20, 15), thumbnails.BOTH_RIGHT), ((20, 40), thumbnails.PREDICTION),
+                           ((40, 15), thumbnails.OTHER), ((40, 40), thumbnails.BOTH_WRONG)):
+        assert np.abs(colour_at(canvas, x, y) - mixed(90, colour, thumbnails.DIFFERENCE_ALPHA)).max() <= 3
     assert np.abs(colour_at(canvas, 70, 50) - 90).max() <= 3
     assert texts(browser, '#legend li') == ['truth', 'both right', 'only a right', 'only b right', 'both wrong']
     assert browser_errors() == []
@@ -359,12 +360,12 @@ def test_a_comparison_is_sorted_and_filtered_by_who_is_better(show, folder):
 
 def test_a_gallery_copied_in_part_says_what_is_missing(folder, show, tmp_path, wait_for):
     shutil.copytree(folder, tmp_path / 'copy')
-    (tmp_path / 'copy/data/photos/0.js').unlink()
-    (tmp_path / 'copy/photos/1.jpg').unlink()
-    for card, file in (('0:1', 'data/photos/0.js'), ('1:1', 'photos/1.jpg')):
+    (tmp_path / 'copy/data/images/0.js').unlink()
+    (tmp_path / 'copy/images/1.jpg').unlink()
+    for card, file in (('0:1', 'data/images/0.js'), ('1:1', 'images/1.jpg')):
         driver = show(f'index.html#open={card}', tmp_path / 'copy')
         wait_for("document.querySelector('#detail-problem').textContent")
-        assert texts(driver, '#detail-problem') == [f'{file} is missing: copy the whole folder of the gallery.']
+        assert texts(driver, '#detail-problem') == [f'{file} is missing; copy the whole gallery folder.']
     (tmp_path / 'copy/data/index.js').unlink()
     assert texts(show('index.html', tmp_path / 'copy'), '#status')[0].startswith('data/index.js is missing')
 
@@ -405,7 +406,7 @@ def test_text_can_be_read_in_light_and_dark(browser, show, scheme):
 
 def test_the_scores_on_the_cards_are_the_metrics(show, inputs):
     rows = score_dump(read_dump(inputs.root / 'a.json'))
-    driver = show('index.html#sort=photo')
+    driver = show('index.html#sort=image')
     shown = [float(text.removeprefix('IoU ')) for text in texts(driver, '.fact:first-child')]
     assert shown == pytest.approx([row.score.overlap.iou for row in rows[:60]], abs=0.0051)
 

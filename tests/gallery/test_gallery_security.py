@@ -1,4 +1,4 @@
-"""A gallery writes and deletes nothing outside its folder, and shows no file from outside the folder of the photos."""
+"""A gallery writes and deletes nothing outside its folder, and shows no file from outside the folder of the images."""
 import errno
 import json
 import os
@@ -19,7 +19,7 @@ import mmpartref.gallery.gallery_build as build_module
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.gallery import Options, build_gallery
 from mmpartref.gallery.folder import FORMAT, MARKER, gallery_folder
-from mmpartref.gallery.gallery_images import photo_paths
+from mmpartref.gallery.gallery_images import image_paths
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _no_waiting() -> Iterator[None]:
 def outside(tmp_path: Path) -> Path:
     """Another folder, with files that carry the names of a gallery's."""
     folder = tmp_path / 'outside'
-    for name in ('0.jpg', '1.jpg', '0_0.jpg', 'index.html', 'gallery.css', 'store.js', 'photos/0.js', 'index.js',
+    for name in ('0.jpg', '1.jpg', '0_0.jpg', 'index.html', 'gallery.css', 'store.js', 'images/0.js', 'index.js',
                  'thesis.txt', MARKER):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text('mine')
@@ -89,7 +89,7 @@ def test_a_folder_that_becomes_empty_elsewhere_stays(small_dump, tmp_path):
     assert (out / 'own').is_dir()
 
 
-@pytest.mark.parametrize('name', ['', '.', '..', '../outside/thesis.txt', 'photos/../../outside/thesis.txt', 'photos',
+@pytest.mark.parametrize('name', ['', '.', '..', '../outside/thesis.txt', 'images/../../outside/thesis.txt', 'images',
                                   'a\0b', '\ud800', 'x' * 5000, 'index.html/x', '..\\outside\\thesis.txt', 'C:\\x.txt',
                                   '//x', 5, None, ['x']])
 def test_a_name_that_is_no_file_of_the_gallery_is_passed_over(small_dump, tmp_path, outside, name):
@@ -131,7 +131,7 @@ def make_other(path: str, kind: str, target: Path) -> None:
 # What is written.
 
 
-@pytest.mark.parametrize('name', ['photos', 'thumbs', 'assets', 'data', 'data/photos', 'compare_1', 'data/compare_1'])
+@pytest.mark.parametrize('name', ['images', 'thumbs', 'assets', 'data', 'data/images', 'compare_1', 'data/compare_1'])
 @pytest.mark.parametrize('old', [True, False])
 def test_nothing_is_written_through_a_linked_folder(small_dump, tmp_path, outside, name, old):
     out, dump, against = tmp_path / 'out', small_dump(), [small_dump('other.json')]
@@ -148,7 +148,7 @@ def test_nothing_is_written_through_a_linked_folder(small_dump, tmp_path, outsid
     assert not unfinished(tmp_path)
 
 
-@pytest.mark.parametrize('name', ['index.html', 'photos/0.jpg', 'thumbs/0_1.jpg', 'data/index.js', MARKER])
+@pytest.mark.parametrize('name', ['index.html', 'images/0.jpg', 'thumbs/0_1.jpg', 'data/index.js', MARKER])
 @pytest.mark.parametrize('kind', ['link', 'dangling', 'pipe', 'folder'])
 def test_only_plain_files_are_replaced(small_dump, tmp_path, outside, name, kind):
     out, dump = tmp_path / 'out', small_dump()
@@ -185,7 +185,7 @@ def test_a_damaged_manifest_is_no_gallery(small_dump, tmp_path, content):
     out = tmp_path / 'out'
     out.mkdir()
     (out / MARKER).write_text(content, encoding='latin-1')
-    with pytest.raises(FileExistsError, match='holds files but no gallery'):
+    with pytest.raises(FileExistsError, match='has files but no gallery'):
         build_gallery(small_dump(), out)
 
 
@@ -197,13 +197,13 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(small_dump, tmp_
 
     def replace_folder(*args: object) -> None:
         write(*args)
-        (out / 'photos').rename(tmp_path / 'moved')
-        (out / 'photos').symlink_to(outside)
+        (out / 'images').rename(tmp_path / 'moved')
+        (out / 'images').symlink_to(outside)
 
     monkeypatch.setattr(build_module, 'write_pages', replace_folder)
-    with pytest.raises(FileExistsError, match='photos is a link'):
+    with pytest.raises(FileExistsError, match='images is a link'):
         build_gallery(dump, out)
-    (out / 'photos').unlink()
+    (out / 'images').unlink()
 
     def replace_out(*args: object) -> None:
         write(*args)
@@ -225,7 +225,7 @@ def test_the_folder_itself_may_be_a_link(small_dump, tmp_path):
         assert out.is_symlink()
         assert (real / 'index.html').is_file()
     (tmp_path / 'circle').symlink_to(tmp_path / 'circle')
-    with pytest.raises(NotADirectoryError, match='circle is a link that leads in a circle'):
+    with pytest.raises(NotADirectoryError, match='circle is a circular link'):
         build_gallery(small_dump(), tmp_path / 'circle')
 
 
@@ -233,69 +233,69 @@ def test_the_folder_itself_may_be_a_link(small_dump, tmp_path):
 
 
 def with_paths(dump: str, *paths: str | None) -> str:
-    """Give the photos of a dump other paths; None leaves one as it is."""
+    """Give the images of a dump other paths; None leaves one as it is."""
     content = read_dump(dump)
-    photos = [replace(photo, img_path=photo.img_path if path is None else path)
-              for photo, path in zip(content.photos, paths, strict=False)]
-    PredictionDump(content.header, photos).write(dump)
+    images = [replace(image, img_path=image.img_path if path is None else path)
+              for image, path in zip(content.images, paths, strict=False)]
+    PredictionDump(content.header, images).write(dump)
     return dump
 
 
-@pytest.mark.parametrize('path', ['../x.jpg', 'val/../../x.jpg', '/photos/val/../../../x.jpg', './../x.jpg', '..',
+@pytest.mark.parametrize('path', ['../x.jpg', 'val/../../x.jpg', '/images/val/../../../x.jpg', './../x.jpg', '..',
                                   'val/../1.jpg', '..\\x.jpg', 'val\\..\\..\\x.jpg'])
 @pytest.mark.parametrize('below', [True, False])
-def test_a_path_that_leads_out_of_its_folder_is_refused(small_dump, world, tmp_path, monkeypatch, path, below):
+def test_a_path_that_leads_out_of_its_folder_is_rejected(small_dump, world, tmp_path, monkeypatch, path, below):
     dump = with_paths(small_dump(), None, path)
-    for place in (tmp_path, world.photos.parent, world.photos):
+    for place in (tmp_path, world.images.parent, world.images):
         cv2.imwrite(str(place / 'x.jpg'), np.zeros((60, 80, 3), np.uint8))
-    monkeypatch.chdir(world.photos)
-    options = Options(photos=str(world.photos) if below else None, on_missing_photo='skip')
+    monkeypatch.chdir(world.images)
+    options = Options(images=str(world.images) if below else None, on_missing_image='skip')
     with pytest.raises(ValueError, match=rf"^the image with img_id 1 has the path {re.escape(path)} in "
                        rf"the dump, which leads out of its folder by '\.\.'; [^\n]+$"):
         build_gallery(dump, tmp_path / 'out', options=options)
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_single_photo_does_not_climb_either(small_dump, world, tmp_path):
+def test_a_single_image_does_not_climb_either(small_dump, world, tmp_path):
     cv2.imwrite(str(tmp_path / 'x.jpg'), np.zeros((60, 80, 3), np.uint8))
     for path in ('../x.jpg', '../../x.jpg', '/a/../x.jpg', 'val/../../x.jpg'):
         dump = with_paths(small_dump(), path)
         with pytest.raises(ValueError, match='img_id 0'):
-            build_gallery(dump, tmp_path / 'out', options=Options(photos=str(world.photos)))
+            build_gallery(dump, tmp_path / 'out', options=Options(images=str(world.images)))
 
 
-def test_an_absolute_path_is_looked_for_below_the_folder_of_the_photos(small_dump, world, tmp_path):
+def test_an_absolute_path_is_looked_for_below_the_folder_of_the_images(small_dump, world, tmp_path):
     secret = tmp_path / 'secret.jpg'
     cv2.imwrite(str(secret), np.zeros((60, 80, 3), np.uint8))
     with pytest.raises(FileNotFoundError, match='do not exist'):
         build_gallery(with_paths(small_dump(), None, str(secret)), tmp_path / 'out',
-                      options=Options(photos=str(world.photos)))
+                      options=Options(images=str(world.images)))
 
 
-def test_a_data_root_above_the_working_directory_needs_the_folder_of_the_photos(small_dump, world, tmp_path):
+def test_a_data_root_above_the_working_directory_needs_the_folder_of_the_images(small_dump, world, tmp_path):
     paths = [f'../data/images/val/{number}.jpg' for number in range(2)]
     dump = with_paths(small_dump(), *paths)
-    with pytest.raises(ValueError, match='name the image folder with --photos'):
+    with pytest.raises(ValueError, match='give the image folder with --images'):
         build_gallery(dump, tmp_path / 'out')
-    for root in (world.photos, world.photos / 'val'):
-        assert photo_paths(read_dump(dump).photos, root) == [world.photos / f'val/{number}.jpg' for number in range(2)]
+    for root in (world.images, world.images / 'val'):
+        assert image_paths(read_dump(dump).images, root) == [world.images / f'val/{number}.jpg' for number in range(2)]
 
 
 def test_links_that_the_user_made_are_followed(small_dump, world, tmp_path):
     dump, disk = small_dump(), tmp_path / 'disk'
-    world.photos.rename(disk)
-    world.photos.symlink_to(disk)
+    world.images.rename(disk)
+    world.images.symlink_to(disk)
     (disk / 'val/1.jpg').rename(tmp_path / 'stored.jpg')
     (disk / 'val/1.jpg').symlink_to(tmp_path / 'stored.jpg')
-    for photos in (None, str(world.photos)):
-        assert build_gallery(dump, tmp_path / 'out', options=Options(photos=photos)).photos == 2
+    for images in (None, str(world.images)):
+        assert build_gallery(dump, tmp_path / 'out', options=Options(images=images)).images == 2
 
 
 @pytest.mark.parametrize('kind', ['pipe', 'folder', 'socket', 'device', 'proc', 'link'])
 @pytest.mark.parametrize('below', [True, False])
-def test_what_is_no_plain_file_is_no_photo(small_dump, world, tmp_path, monkeypatch, kind, below):
+def test_only_a_plain_file_is_read_as_an_image(small_dump, world, tmp_path, monkeypatch, kind, below):
     dump = small_dump()
-    path = world.photos / 'val/1.jpg'
+    path = world.images / 'val/1.jpg'
     path.unlink()
     monkeypatch.chdir(path.parent)
     if kind in ('device', 'proc'):
@@ -305,7 +305,7 @@ def test_what_is_no_plain_file_is_no_photo(small_dump, world, tmp_path, monkeypa
         path.symlink_to('pipe')
     else:
         make_other('1.jpg', kind, path)
-    options = Options(photos=str(world.photos) if below else None, on_missing_photo='skip')
+    options = Options(images=str(world.images) if below else None, on_missing_image='skip')
     told = 'it is empty' if kind == 'proc' else 'not a plain file; '
     with pytest.raises(ValueError, match=rf'1\.jpg.*\(img_id 1\).*{told}'):
         build_gallery(dump, tmp_path / 'out', options=options)
@@ -313,21 +313,21 @@ def test_what_is_no_plain_file_is_no_photo(small_dump, world, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize('kind', ['pipe', 'folder', 'socket', 'device', 'proc'])
-def test_what_is_no_plain_file_is_no_dump(small_dump, tmp_path, monkeypatch, kind):
+def test_only_a_plain_file_is_read_as_a_dump(small_dump, tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     if kind in ('device', 'proc'):
         os.symlink('/dev/null' if kind == 'device' else '/proc/self/status', 'x.json')
     else:
         make_other('x.json', kind, tmp_path)
-    told = 'empty' if kind == 'proc' else 'a .*, not a plain file'
+    told = 'not a complete json' if kind == 'proc' else 'a .*, not a plain file'
     for first, against in (('x.json', []), (small_dump(), ['x.json'])):
-        with pytest.raises(ValueError, match=rf'^the dump x\.json is {told}; [^\n]+$'):
+        with pytest.raises(ValueError, match=rf'^dump x\.json is {told}[^\n]+$'):
             build_gallery(first, tmp_path / 'out', against=against)
 
 
 @pytest.mark.parametrize('path', ['a\0b.jpg', 'x' * 5000, 'line\nline.jpg'])
-def test_a_path_that_no_file_has_is_a_missing_photo(small_dump, tmp_path, path):
-    with pytest.raises(FileNotFoundError, match=r'^1 of 2 photos do not exist, the first is [^\n]{1,400}$'):
+def test_a_path_that_no_file_has_is_a_missing_image(small_dump, tmp_path, path):
+    with pytest.raises(FileNotFoundError, match=r'^1 of 2 images do not exist, the first is [^\n]{1,400}$'):
         build_gallery(with_paths(small_dump(), None, path), tmp_path / 'out')
 
 
@@ -352,7 +352,7 @@ def leave(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize('fault', [full_disk, interrupt, leave])
-@pytest.mark.parametrize('step', ['write_assets', 'write_jpeg', 'write_pages'])
+@pytest.mark.parametrize('step', ['write_assets', 'write_data', 'write_pages'])
 def test_nothing_unfinished_is_left(small_dump, tmp_path, monkeypatch, fault: Callable, step):
     out, dump = tmp_path / 'out', small_dump()
     build_gallery(dump, out)
@@ -365,7 +365,7 @@ def test_nothing_unfinished_is_left(small_dump, tmp_path, monkeypatch, fault: Ca
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def test_a_program_that_is_told_to_stop_leaves_nothing(small_dump, tmp_path, monkeypatch):
+def test_sigterm_leaves_nothing(small_dump, tmp_path, monkeypatch):
     out, dump = tmp_path / 'out', small_dump()
     before = state(tmp_path)
     monkeypatch.setattr(build_module, 'write_pages', terminate)

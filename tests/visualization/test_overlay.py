@@ -11,32 +11,32 @@ def disc(shape: tuple[int, int], x: int, y: int, radius: int) -> np.ndarray:
 
 
 @pytest.fixture
-def photo() -> np.ndarray:
+def image() -> np.ndarray:
     return np.full((120, 160, 3), 100, dtype=np.uint8)
 
 
-def test_a_mask_is_tinted_with_its_colour_and_the_photo_left_alone(photo):
+def test_a_mask_is_tinted_with_its_colour_and_the_image_left_alone(image):
     masks = np.stack([disc((120, 160), 40, 60, 20), disc((120, 160), 120, 60, 20)])
-    before = photo.copy()
-    drawn = draw_overlay(photo, masks)
-    assert np.array_equal(photo, before)
-    assert drawn.shape == photo.shape
+    before = image.copy()
+    drawn = draw_overlay(image, masks)
+    assert np.array_equal(image, before)
+    assert drawn.shape == image.shape
     assert drawn.dtype == np.uint8
     for number, x in ((0, 40), (1, 120)):
         expected = 100 + 0.45 * (np.array(distinct_colour(number)) - 100)
         assert np.abs(drawn[60, x] - expected).max() <= 1
-    assert np.array_equal(drawn[5, 80], photo[5, 80])
+    assert np.array_equal(drawn[5, 80], image[5, 80])
 
 
-def test_a_small_mask_shows_on_top_of_a_large_one(photo):
+def test_a_small_mask_shows_on_top_of_a_large_one(image):
     masks = np.stack([disc((120, 160), 80, 60, 10), disc((120, 160), 80, 60, 50)])
     for order in ([0, 1], [1, 0]):
-        drawn = draw_overlay(photo, masks[order], alpha=1.0)
+        drawn = draw_overlay(image, masks[order], alpha=1.0)
         assert tuple(drawn[60, 80]) == distinct_colour(order.index(0))
 
 
 @pytest.mark.parametrize('shape', [(120, 160), (24, 18), (700, 40)])
-def test_labels_of_any_length_are_drawn_inside_photos_of_any_shape(shape):
+def test_labels_of_any_length_are_drawn_inside_images_of_any_shape(shape):
     image = np.zeros((*shape, 3), dtype=np.uint8)
     masks = np.stack([disc(shape, 0, 0, 8), disc(shape, shape[1] - 1, shape[0] - 1, 8), np.zeros(shape, bool)])
     labels = ['the left foot of the biped standing behind the fence', 'räd', '']
@@ -45,38 +45,38 @@ def test_labels_of_any_length_are_drawn_inside_photos_of_any_shape(shape):
     assert (drawn != draw_overlay(image, masks)).any()
 
 
-def test_scores_may_be_an_array(photo):
+def test_scores_may_be_an_array(image):
     masks = np.stack([disc((120, 160), 40, 60, 20)])
-    from_list = draw_overlay(photo, masks, ['car tire'], [0.5])
-    assert np.array_equal(draw_overlay(photo, masks, ['car tire'], np.array([0.5])), from_list)
+    from_list = draw_overlay(image, masks, ['car tire'], [0.5])
+    assert np.array_equal(draw_overlay(image, masks, ['car tire'], np.array([0.5])), from_list)
 
 
-def test_labels_of_neighbouring_parts_do_not_cover_each_other(photo):
+def test_labels_of_neighbouring_parts_do_not_cover_each_other(image):
     masks = np.stack([disc((120, 160), 70, 60, 6), disc((120, 160), 84, 60, 6)])
     boxes = LabelBoxes(masks)
-    boxes.draw(photo, masks[0], 'car tire', distinct_colour(0))
+    boxes.draw(image, masks[0], 'car tire', distinct_colour(0))
     one = int(boxes.labelled.sum())
-    boxes.draw(photo, masks[1], 'car tire', distinct_colour(1))
+    boxes.draw(image, masks[1], 'car tire', distinct_colour(1))
     assert boxes.labelled.sum() == 2 * one > 0
 
 
-def test_truth_and_prediction_stand_side_by_side(photo):
+def test_truth_and_prediction_stand_side_by_side(image):
     masks = np.stack([disc((120, 160), 40, 60, 20)])
-    both = side_by_side(photo, masks, masks, ['car tire'], [0.5])
-    one = side_by_side(photo, None, masks, ['car tire'], [0.5])
+    both = side_by_side(image, masks, masks, ['car tire'], [0.5])
+    one = side_by_side(image, None, masks, ['car tire'], [0.5])
     assert both.dtype == np.uint8
-    assert both.shape[1] > one.shape[1] > photo.shape[1]
+    assert both.shape[1] > one.shape[1] > image.shape[1]
 
 
-def test_what_does_not_fit_together_is_refused(photo):
+def test_what_does_not_fit_together_is_rejected(image):
     masks = np.zeros((2, 120, 160), dtype=bool)
-    with pytest.raises(ValueError, match='2 masks came with 1 labels'):
-        draw_overlay(photo, masks, ['car'])
+    with pytest.raises(ValueError, match='got 2 masks, 1 labels'):
+        draw_overlay(image, masks, ['car'])
     with pytest.raises(ValueError, match=r'0 labels and 2 scores; .* scores only with labels'):
-        draw_overlay(photo, masks, scores=[0.5, 0.5])
+        draw_overlay(image, masks, scores=[0.5, 0.5])
     with pytest.raises(ValueError, match=r'must be \(K, 120, 160\) bool'):
-        draw_overlay(photo, masks[:, :50])
+        draw_overlay(image, masks[:, :50])
     with pytest.raises(ValueError, match=r'must be \(K, 120, 160\) bool'):
-        draw_overlay(photo, masks.astype(np.uint8))
+        draw_overlay(image, masks.astype(np.uint8))
     with pytest.raises(ValueError, match=r'RGB \(h, w, 3\) uint8'):
-        draw_overlay(photo[:, :, 0], masks)
+        draw_overlay(image[:, :, 0], masks)

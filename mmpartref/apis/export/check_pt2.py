@@ -1,6 +1,6 @@
-"""Check a .pt2 file before torch reads it.
+"""Security check of a .pt2 file before torch reads it.
 
-The format of ``torch.export`` can hold pickles, the name of any function and Python expressions.
+The format of ``torch.export`` can contain pickles, names of arbitrary functions and Python expressions.
 """
 import json
 import keyword
@@ -13,12 +13,12 @@ from typing import Any
 from mmpartref.errors import WeightsError
 from mmpartref.models.weights.zip_archives import check_archive_size
 
-# What the files of an archive are named, behind the name of its top folder.
+# Names of the files in an archive, without its top folder.
 FILE_NAMES = re.compile(r'data/weights/(weight_\d+|model_weights_config\.json)|models/model\.json|'
                         r'data/constants/(tensor_\d+|model_constants_config\.json)|data/sample_inputs/model\.pt|'
                         r'extra/[\w.-]+|archive_format|archive_version|byteorder|\.data/(version|serialization_id)')
-# Functions of a graph: what the exporter writes for the encoders, necks and heads here. torch would take any name below
-# the module torch, torch.os.system among them, and some of its operators map files (from_file).
+# Operators of a graph: those that the exporter writes for the encoders, necks and heads here. torch accepts any name
+# below the module torch, torch.os.system among them, and some of its operators map files (from_file).
 OPERATOR_NAMES = """
     _assert_tensor_metadata _softmax _to_copy abs adaptive_avg_pool2d add add_ addmm alias amax amin any arange
     argmax avg_pool2d baddbmm batch_norm bitwise_and bitwise_not bitwise_or bmm broadcast_tensors cat chunk clamp
@@ -38,23 +38,23 @@ OPERATORS = frozenset(OPERATOR_NAMES.split())
 TARGET = re.compile(r'torch\.ops\.aten\.(\w+)\.(?!_)\w+')
 PYTHON_TARGET = re.compile(r'torch\.sym_(max|min|not|float|int|ite)|'
                            r'_operator\.(add|sub|mul|truediv|floordiv|mod|neg|eq|ne|lt|le|gt|ge|and_|or_|getitem)')
-# torch writes the names of a graph into Python source, which it executes.
+# torch writes the names of a graph into Python source that it executes.
 NAME = re.compile(r'([A-Za-z_]\w*(\.\w+)*)?', re.ASCII)
-# Keys whose values are checked otherwise, are not names of a graph, or are written into the source as quoted text.
+# Keys whose values have another check, are not names of a graph, or are quoted in the source.
 OTHER_TEXTS = {'target', 'expr_str', 'in_spec', 'out_spec', 'metadata', 'as_string', 'as_strings', 'guards_code',
                'torch_version'}
-# Sizes that depend on the input; sympy evaluates them as Python. One character at a time where there is a choice: an
-# expression that does not match fails at once.
+# Sizes that depend on the input; sympy evaluates them as Python. The alternatives exclude one another, so that matching
+# takes linear time.
 EXPRESSION = re.compile(r"(?:Symbol\('[su]\d{1,4}'(?:, (?:positive|nonnegative|integer|real)=(?:True|False)){0,4}\)|"
                         r'(?:Integer|Rational|Float|Add|Mul|Min|Max|FloorDiv|Mod|CleanDiv|PythonMod)(?=\()|'
                         r'[su]\d|int_oo|oo|\d|\.|[-+/(), ]|\*(?!\*))*')
 MAX_EXPRESSION = 1000
-# Containers of inputs and outputs; a defaultdict's would import a module.
+# Containers of inputs and outputs; a defaultdict would import a module.
 CONTAINERS = {None, 'builtins.tuple', 'builtins.list', 'builtins.dict', 'collections.OrderedDict'}
 
 
 def pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every key of a json document with its value, at all depths."""
+    """Yield all keys and values of a json document, at all depths."""
     for key, each in value.items() if isinstance(value, dict) else (('', each) for each in value):
         yield key, each
         if isinstance(each, (dict, list)):
@@ -62,7 +62,7 @@ def pairs(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def fault_of_names(value: Any) -> str:
-    """Return a name of a json document that is more than a name, '' if there is none."""
+    """Describe the first invalid name of a json document; '' if all are valid."""
     if isinstance(value, str):
         return '' if NAME.fullmatch(value) else f'has the name {value!r:.80}'
     faults: list[str] = []
@@ -75,9 +75,9 @@ def fault_of_names(value: Any) -> str:
 
 
 def fault_of_pair(key: str, value: Any) -> str:
-    """Return what an entry of a program would run, '' if nothing."""
+    """Describe the code that an entry of a program would run; '' if none."""
     if key == 'forward_arg_names' and value and not all(is_argument(each) for each in value):
-        return 'has an argument whose name is not one'
+        return 'has an argument whose name is not an identifier'
     if key in ('as_operator', 'as_graph') and value is not None:
         return 'has a function as an argument'
     if key == 'target' and not is_known_target(value):
@@ -90,14 +90,14 @@ def fault_of_pair(key: str, value: Any) -> str:
     if key == 'treespec_namedtuple_fields' and value:
         return 'has named tuples as inputs or outputs'
     if key == 'use_pickle' and value is not False:
-        return 'holds a pickle'
+        return 'contains a pickle'
     if key in ('as_custom_obj', 'as_script_object') and value is not None:
-        return 'holds an object that is not a tensor'
+        return 'contains an object that is not a tensor'
     return ''
 
 
 def is_known_target(value: Any) -> bool:
-    """Tell whether a graph's function is one of ``OPERATORS`` or arithmetic on sizes."""
+    """Return whether a graph's function is one of ``OPERATORS`` or arithmetic on sizes."""
     if not isinstance(value, str):
         return False
     found = TARGET.fullmatch(value)
@@ -105,29 +105,29 @@ def is_known_target(value: Any) -> bool:
 
 
 def is_argument(name: Any) -> bool:
-    """Tell whether a value is the name of an argument."""
+    """Return whether a value is a valid argument name."""
     return isinstance(name, str) and name.isidentifier() and name.isascii() and not keyword.iskeyword(name)
 
 
 def fault_of_containers(spec: str) -> str:
-    """Return what the description of a program's inputs or outputs would import, '' if nothing.
+    """Describe the import that the spec of a program's inputs or outputs would cause; '' if none.
 
-    A container's ``context`` is json inside the json: the keys of a dictionary, or the name of what to import.
+    A container's ``context`` is json within the json: the keys of a dictionary, or the name of a class to import.
     """
     for key, value in pairs(json.loads(spec)):
         if key == 'type' and value not in CONTAINERS:
             return 'has inputs or outputs other than tuples, lists and dictionaries'
         keys = json.loads(value) if key == 'context' and value is not None else None
         if keys is not None and not (isinstance(keys, list) and all(is_argument(each) for each in keys)):
-            return 'has inputs or outputs with keys that are not words'
+            return 'has inputs or outputs with keys that are not identifiers'
     return ''
 
 
 def check_pt2(path: str | Path) -> None:
-    """Raise where a .pt2 file holds more than tensors and a graph of torch's own operators.
+    """Check that a .pt2 file contains only tensors and a graph of torch's operators; nothing in it is run.
 
     Raises:
-        WeightsError: it does, is of torch's older format, or is not such a file; nothing in it was run.
+        WeightsError: it contains more, has torch's older format, or is not a .pt2 file.
     """
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
@@ -137,11 +137,11 @@ def check_pt2(path: str | Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if len(set(names)) < len(names) or len({name.partition('/')[0] for name in names}) > 1:
-                raise WeightsError('it has two files of one name, or two folders')
+                raise WeightsError('it has duplicate file names, or two top folders')
             for name in names:
                 inside = name.partition('/')[2]
                 if not FILE_NAMES.fullmatch(inside):
-                    raise WeightsError(f'it holds {inside or name!r:.80}, of an older format or a pickle')
+                    raise WeightsError(f'it contains {inside or name!r:.80}, of an older format or a pickle')
                 if inside.endswith('.json') and not inside.startswith('extra/'):
                     document = json.loads(archive.read(name))
                     faults = (fault_of_pair(*pair) for pair in pairs(document))

@@ -1,4 +1,4 @@
-"""Run an exported inference graph, and compare it with the model it came from."""
+"""Run an exported inference graph, and compare it with the original model."""
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,26 +10,26 @@ from mmpartref.apis.export.export_graph import INPUTS, OUTPUT, check_suffix, eva
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
-# (N, M, U) that a comparison runs: one of everything, less and more of each than of the others.
+# (N, M, U) of a comparison: all equal to 1, and each of them the smallest and the largest.
 COUNTS = ((1, 1, 1), (2, 5, 3), (3, 2, 1), (1, 4, 4))
-# Greatest difference between a file and eager, in standard deviations of the logits, that is rounding.
+# Greatest difference by rounding between a file and eager, in standard deviations of the logits.
 TOLERANCE = 1e-3
 
 Run = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 
 
 def load_exported(path: str | Path) -> Run:
-    """Return a function from the graph's inputs to its logits that runs an exported file on the CPU.
+    """Load an exported file as a function from the graph's inputs to its logits, on the CPU.
 
     Raises:
         ExportError: the suffix is unknown, or onnxruntime is missing.
-        WeightsError: a .pt2 file holds more than tensors and a graph of torch's operators.
+        WeightsError: see ``check_pt2``.
     """
     if check_suffix(path) == '.pt2':
         check_pt2(path)
         with mmengine_checkpoints_allowed():
             loaded = torch.export.load(path)
-        # Newer torch makes a function of the file's guards, which are Python code.
+        # Newer torch compiles the file's guards, which are Python code.
         guarded = 'check_guards' in inspect.signature(loaded.module).parameters
         program = loaded.module(**{'check_guards': False} if guarded else {})
         return lambda inputs: program(*inputs)
@@ -46,10 +46,10 @@ def load_exported(path: str | Path) -> Run:
 
 def compare_with_eager(model: ReferringSegmentor, path: str | Path, size: tuple[int, int],
                        counts: Sequence[tuple[int, int, int]] = COUNTS) -> dict[tuple[int, int, int], float]:
-    """Run a file and the model it came from, on the CPU, on the same random inputs.
+    """Compare a file with the original model on random inputs, on the CPU.
 
     Returns:
-        For each (N, M, U) the greatest difference, in standard deviations of the model's logits.
+        The greatest difference for each (N, M, U), in standard deviations of the model's logits.
     """
     run = load_exported(path)
     differences = {}

@@ -1,4 +1,4 @@
-"""Answers about photos as a COCO json."""
+"""Predictions as a COCO json."""
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmpartref.files.atomic_write import atomic_write
+from mmpartref.files.atomic_write import write_text
 from mmpartref.masks.iou import encode_masks
 
 
 class CocoOutput:
-    """Collects masks and writes them as one COCO json: a category per expression, an annotation per mask.
+    """Collects predicted masks and writes them as one COCO json: a category per expression, an annotation per mask.
 
-    Masks are compressed RLEs on the upright photo, ``score`` stands beside ``area`` and ``bbox``. An empty mask has no
-    annotation; how many there were is ``info.empty_masks``.
+    Masks are compressed RLEs on the upright image; annotations have a ``score``. Empty masks have no annotation;
+    ``info.empty_masks`` counts them.
 
     Args:
         expressions: the categories, ids from 1.
-        info: what else ``info`` says: config, checkpoint, ...
+        info: more entries of ``info``: config, checkpoint, ...
 
     Attributes:
-        empty_masks: how many there were so far.
+        empty_masks: number of empty masks so far.
     """
 
     def __init__(self, expressions: Sequence[str], info: dict[str, Any]) -> None:
@@ -34,14 +34,14 @@ class CocoOutput:
 
     def add(self, file_name: str, size: tuple[int, int], expressions: Sequence[str], masks: Sequence[np.ndarray],
             scores: Sequence[float] | None = None) -> None:
-        """Add one photo.
+        """Add the masks of one image.
 
         Args:
-            file_name: as the json shall name it.
+            file_name: of the image, for the json.
             size: (h, w).
-            expressions: K of those given at the beginning.
-            masks: K times (h, w) bool.
-            scores: K numbers; None leaves them out.
+            expressions: K of the categories.
+            masks: K arrays (h, w) bool.
+            scores: K numbers, or None for annotations without a score.
         """
         image_id = len(self._images) + 1
         self._images.append({'id': image_id, 'file_name': file_name, 'width': size[1], 'height': size[0]})
@@ -64,12 +64,11 @@ class CocoOutput:
             self._annotations.append(annotation)
 
     def write(self, path: str | Path) -> None:
-        """Write the file whole or not at all."""
+        """Write the json atomically."""
         content = {
             'info': {**self.info, 'empty_masks': self.empty_masks},
             'images': self._images,
             'annotations': self._annotations,
             'categories': [{'id': number, 'name': name} for name, number in self._ids.items()],
         }
-        with atomic_write(path) as unfinished:
-            unfinished.write_text(json.dumps(content), encoding='utf-8')
+        write_text(path, json.dumps(content))

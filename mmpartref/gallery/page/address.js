@@ -1,9 +1,9 @@
 'use strict';
-// What the page shows, kept in the address behind the #, so that a view can be bookmarked or sent to somebody.
+// The state of the page as the fragment of its URL, so that a view can be bookmarked or shared.
 Gallery.address = (() => {
   const FIXED = {q: '', page: '1', open: ''};
 
-  // keys: names with their defaults.
+  // keys: names and defaults of the state.
   function reader(keys) {
     const defaults = {...FIXED, ...keys};
 
@@ -17,7 +17,7 @@ Gallery.address = (() => {
       return `#${new URLSearchParams(changed)}`;
     }
 
-    // In place: a filter is no step that the Back button should undo letter by letter.
+    // Without a history entry: the Back button should not undo a filter letter by letter.
     function replace(state) {
       history.replaceState(null, '', hashOf(state));
     }

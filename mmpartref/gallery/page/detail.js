@@ -1,32 +1,32 @@
 'use strict';
-// One card enlarged: photo, truth, prediction and heat map side by side, with figures.
+// Dialog of one card: image, truth, prediction and heat map side by side, with metrics.
 Gallery.detail = (() => {
   const {element, byId, css, load, masks, panels, modes} = Gallery;
-  // A section of the photo is never narrower than this many of its pixels.
-  const LEAST_SECTION = 64;
+  // Minimum side of a zoomed section, in image pixels.
+  const MIN_SECTION = 64;
 
   function create(content, mode) {
     let shown = null;
     let zoomed = false;
 
-    function loadPhoto(number) {
+    function loadImage(number) {
       return new Promise((resolve, reject) => {
-        const photo = new Image();
-        photo.onload = () => resolve(photo);
-        photo.onerror = () => reject(new Error(`photos/${number}.jpg is missing: copy the whole folder of the gallery.`));
-        photo.src = `photos/${number}.jpg`;
+        const image = new Image();
+        image.onload = () => resolve(image);
+        image.onerror = () => reject(new Error(`images/${number}.jpg is missing; copy the whole gallery folder.`));
+        image.src = `images/${number}.jpg`;
       });
     }
 
     async function loadMasks(entry) {
-      const [, height, width] = content.photos[entry.photo];
-      const names = content.mode === 'versus' ? ['photos', content.thumbs] : ['photos'];
-      const all = await Promise.all(names.map((name) => load(`${name}/${entry.photo}`)));
+      const [, height, width] = content.images[entry.image];
+      const names = content.mode === 'comparison' ? ['images', content.thumbs] : ['images'];
+      const all = await Promise.all(names.map((name) => load(`${name}/${entry.image}`)));
       const own = all.map((items) => items[entry.item]);
       return {
         truth: masks.decode(own[0].truth, height, width),
         preds: own.map(({pred}) => masks.decode(pred, height, width)),
-        heat: content.heat && own[0].heat && masks.greatest(own[0].heat, height, width),
+        heat: content.heat && own[0].heat && masks.maximum(own[0].heat, height, width),
       };
     }
 
@@ -34,20 +34,20 @@ Gallery.detail = (() => {
       byId('detail-title').textContent = entry.text;
       byId('detail-place').textContent = `${found.indexOf(entry) + 1} of ${found.length}`;
       byId('detail-problem').textContent = '';
-      fillFigures(entry);
+      fillMetrics(entry);
       if (!byId('detail').open) byId('detail').showModal();
-      // Pictures of the last card must not stand below the name of this one; their room stays, so that nothing jumps.
+      // Hide the pictures of the last card, without a change of the layout.
       byId('panels').classList.add('loading');
-      const wanted = {entry};
-      shown = wanted;
+      const current = {entry};
+      shown = current;
       try {
-        const [photo, decoded] = await Promise.all([loadPhoto(entry.photo), loadMasks(entry)]);
-        // Somebody may have gone on to the next one meanwhile.
-        if (shown !== wanted) return;
-        shown = {entry, photo, masks: decoded, panels: mode.panels(content, entry, decoded)};
+        const [image, decoded] = await Promise.all([loadImage(entry.image), loadMasks(entry)]);
+        // The user may have gone to another card.
+        if (shown !== current) return;
+        shown = {entry, image, masks: decoded, panels: mode.panels(content, entry, decoded)};
         build();
       } catch (error) {
-        if (shown !== wanted) return;
+        if (shown !== current) return;
         byId('panels').classList.remove('loading');
         byId('panels').replaceChildren();
         byId('detail-problem').textContent = error.message;
@@ -69,21 +69,21 @@ Gallery.detail = (() => {
     }
 
     function draw() {
-      if (!shown || !shown.photo) return;
-      const [, height, width] = content.photos[shown.entry.photo];
-      const box = masks.boxAround([shown.masks.truth, ...shown.masks.preds], LEAST_SECTION);
+      if (!shown || !shown.image) return;
+      const [, height, width] = content.images[shown.entry.image];
+      const box = masks.boxAround([shown.masks.truth, ...shown.masks.preds], MIN_SECTION);
       const button = byId('zoom');
       button.disabled = !box;
       button.setAttribute('aria-pressed', String(zoomed && box !== null));
       const view = zoomed && box ? box : {x: 0, y: 0, w: width, h: height};
       const canvases = byId('panels').querySelectorAll('canvas');
       shown.panels.filter((panel) => !panel.missing).forEach((panel, place) => {
-        panels.draw(canvases[place], view, [{...panel, photo: shown.photo, size: {height, width}},
+        panels.draw(canvases[place], view, [{...panel, image: shown.image, size: {height, width}},
                                             ...panel.layers]);
       });
     }
 
-    // The colours of the heat map with their scores: a step per level, or a ramp.
+    // The legend of the heat map: a step per level, or a ramp.
     function heatScale() {
       const {levels, colours, kind, note} = content.heat;
       const steps = kind === 'levels' ? levels : Array.from({length: 21}, (_, number) => number / 20);
@@ -96,25 +96,26 @@ Gallery.detail = (() => {
       return [element('div', {class: 'scale'}, ends[0], strip, ends[1]), element('p', {}, note)];
     }
 
-    function fillFigures(entry) {
+    function fillMetrics(entry) {
       const about = [['super-category', entry.super || '(none)'], ['part', entry.part], ['ref_id', entry.ref],
-                     ['photo', content.photos[entry.photo][0]],
-                     ['true area', entry.there ? `${modes.pixels(entry.truth)} (${entry.size})` : 'not in the photo'],
-                     ...(entry.there ? [] : [['absent', entry.absent]]),
+                     ['image', content.images[entry.image][0]],
+                     ['true area', entry.present ? `${modes.pixels(entry.truth)} (${entry.size})` : 'not in the image'],
+                     ...(entry.present ? [] : [['absent', entry.absent]]),
                      ['annotations', String(entry.anns)],
-                     ...(entry.also === undefined ? [] : [[`asked of ${content.names[1]}`, `“${entry.also}”`]])];
-      const models = entry.figures.map((figures, place) => [
+                     ...(entry.other_text === undefined ? []
+                       : [[`expression, ${content.names[1]}`, `“${entry.other_text}”`]])];
+      const models = entry.metrics.map((metrics, place) => [
         content.names[place],
-        [['IoU', figures.iou.toFixed(4)], ['failure kind', figures.kind], ['predicted area', modes.pixels(figures.area)],
-         ['shared with the truth', modes.pixels(figures.inter)], ['score', figures.score.toFixed(3)],
-         ...(figures.presence === null ? [] : [['presence', figures.presence.toFixed(3)]])],
+        [['IoU', metrics.iou.toFixed(4)], ['failure kind', metrics.kind], ['predicted area', modes.pixels(metrics.area)],
+         ['intersection with the truth', modes.pixels(metrics.inter)], ['score', metrics.score.toFixed(3)],
+         ...(metrics.presence === null ? [] : [['presence', metrics.presence.toFixed(3)]])],
       ]);
-      byId('figures').replaceChildren(...[['Expression', about], ...models].map(([title, pairs]) => element(
+      byId('metrics').replaceChildren(...[['Expression', about], ...models].map(([title, pairs]) => element(
         'section', {}, element('h3', {}, title), element('dl', {}, ...pairs.flatMap(
           ([name, value]) => [element('dt', {}, name), element('dd', {}, value)])))));
     }
 
-    // The dialog's buttons and keys; step(by) goes through the cards, leave() closes.
+    // Buttons and keys of the dialog; step(by) goes to another card, leave() closes it.
     function attach({step, leave}) {
       const toggle = () => {
         zoomed = !zoomed;

@@ -1,5 +1,5 @@
 'use strict';
-// The cards: sorted, filtered, one page of them at a time.
+// The cards: sorted, filtered and divided into pages.
 Gallery.list = (() => {
   const {element, byId, css} = Gallery;
   const PER_PAGE = 60;
@@ -8,8 +8,8 @@ Gallery.list = (() => {
     const filters = mode.filters(content);
     const chosenBy = (filter, state, entry) => !state[filter.key] || filter.of(entry) === state[filter.key];
 
-    // The entries with the words and all filters but one.
-    function fitting(state, except) {
+    // The entries that match the words and all filters but one.
+    function matching(state, except) {
       const words = state.q.toLowerCase().split(/\s+/).filter(Boolean);
       return entries.filter((entry) => filters.every((filter) => filter === except || chosenBy(filter, state, entry))
         && words.every((word) => entry.text.toLowerCase().includes(word)));
@@ -17,19 +17,19 @@ Gallery.list = (() => {
 
     function select(state) {
       const sort = mode.sorts[state.sort] || Object.values(mode.sorts)[0];
-      return fitting(state).sort((one, other) => sort.by(one) - sort.by(other) || one.number - other.number);
+      return matching(state).sort((one, other) => sort.by(one) - sort.by(other) || one.number - other.number);
     }
 
     const pagesOf = (found) => Math.max(1, Math.ceil(found.length / PER_PAGE));
     const pageOf = (state, found) => Math.min(pagesOf(found), Math.max(1, parseInt(state.page, 10) || 1));
 
-    // One option per value that occurs among what the other filters leave, with its count.
+    // An option with a count per value of the entries that match the other filters.
     function options(filter, state) {
-      const among = fitting(state, filter);
+      const among = matching(state, filter);
       const counts = new Map();
       for (const entry of among) counts.set(filter.of(entry), (counts.get(filter.of(entry)) || 0) + 1);
       const values = filter.values ? filter.values.filter((value) => counts.has(value)) : [...counts.keys()].sort();
-      // An address may ask for what does not occur: it stays visible, with a count of none.
+      // The URL may have a value without entries: it stays visible with the count 0.
       if (state[filter.key] && !values.includes(state[filter.key])) values.push(state[filter.key]);
       const named = (value) => (filter.names && filter.names[value]) || value || '(none)';
       return [element('option', {value: ''}, `all (${among.length})`),
@@ -55,7 +55,7 @@ Gallery.list = (() => {
         if (target.name === 'q') return;
         change({[target.name]: target.value, ...(target.name === 'super' ? {part: ''} : {}), page: '1'});
       });
-      // Words count while they are typed.
+      // Filter while the words are typed.
       byId('field-q').addEventListener('input', ({target}) => change({q: target.value, page: '1'}));
       form.addEventListener('reset', (event) => {
         event.preventDefault();
@@ -72,14 +72,14 @@ Gallery.list = (() => {
     }
 
     function card(entry, state) {
-      const [, height, width] = content.photos[entry.photo];
+      const [, height, width] = content.images[entry.image];
       const bars = mode.bars().map((colour, place) => {
         const bar = element('span', {class: 'share'});
-        bar.style.width = `${100 * entry.figures[place].iou}%`;
+        bar.style.width = `${100 * entry.metrics[place].iou}%`;
         bar.style.background = css(content.colours[colour]);
         return element('span', {class: 'meter', 'aria-hidden': 'true'}, bar);
       });
-      const picture = element('img', {src: `${content.thumbs}/${entry.photo}_${entry.item}.jpg`, loading: 'lazy',
+      const picture = element('img', {src: `${content.thumbs}/${entry.image}_${entry.item}.jpg`, loading: 'lazy',
                                       decoding: 'async', alt: mode.alt(entry), width, height});
       const facts = mode.facts(entry).map((fact) => element('span', {class: 'fact'}, fact));
       return element('li', {}, element('a', {class: 'card', id: `card-${entry.number}`,
@@ -111,14 +111,14 @@ Gallery.list = (() => {
       fillForm(state);
       byId('status').textContent = found.length
         ? `${found.length} of ${entries.length} expressions: ${mode.describe(found, content)}.`
-        : `None of ${entries.length} expressions fits these filters.`;
+        : `None of ${entries.length} expressions matches these filters.`;
       byId('cards').start = (page - 1) * PER_PAGE + 1;
       byId('cards').replaceChildren(...shown.map((entry) => card(entry, state)));
       pager(page, pages, change);
     }
 
     function notFound(id) {
-      byId('status').append(` The card ${id} that the address asks for is not among them.`);
+      byId('status').append(` The card ${id} of the URL is not among them.`);
     }
 
     const pageWith = (found, entry) => String(Math.floor(found.indexOf(entry) / PER_PAGE) + 1);

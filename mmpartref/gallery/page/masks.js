@@ -1,10 +1,10 @@
 'use strict';
-// Masks: compressed COCO run lengths, decoded to one byte per pixel, row by row.
+// Masks: compressed COCO RLEs, decoded to one byte per pixel in row-major order.
 Gallery.masks = (() => {
   const BITS = 5;
 
-  // Little-endian groups of 5 bits; bit 5 says that more follow, bit 4 of the last group is the sign. From the fourth
-  // length on each is the difference from the last but one.
+  // Little-endian groups of 5 bits; bit 5 is the continuation flag, bit 4 of the last group the sign. From the fourth
+  // on, a length is stored as the difference from the last but one.
   function runLengths(counts) {
     const lengths = [];
     let place = 0;
@@ -24,8 +24,8 @@ Gallery.masks = (() => {
     return lengths;
   }
 
-  // Calls paint(first row, column, rows) for each vertical stretch of the mask.
-  function stretches(counts, height, paint) {
+  // Calls paint(first row, column, rows) for each vertical run of the mask.
+  function forEachRun(counts, height, paint) {
     let at = 0;
     runLengths(counts).forEach((length, number) => {
       let left = number % 2 ? length : 0;
@@ -43,25 +43,25 @@ Gallery.masks = (() => {
 
   function decode(counts, height, width) {
     const data = new Uint8Array(height * width);
-    stretches(counts, height, (row, column, rows) => {
+    forEachRun(counts, height, (row, column, rows) => {
       for (let y = row; y < row + rows; y++) data[y * width + column] = 1;
     });
     return {data, height, width};
   }
 
-  // The greatest score of the masks over each pixel; -1 where there is none.
-  function greatest(scored, height, width) {
+  // The greatest score of the masks that cover a pixel; -1 without a mask.
+  function maximum(scored, height, width) {
     const data = new Float32Array(height * width).fill(-1);
     const rising = [...scored].sort((one, other) => one[0] - other[0]);
     for (const [score, counts] of rising) {
-      stretches(counts, height, (row, column, rows) => {
+      forEachRun(counts, height, (row, column, rows) => {
         for (let y = row; y < row + rows; y++) data[y * width + column] = score;
       });
     }
     return {data, height, width, count: scored.length};
   }
 
-  // The mask's own outermost pixels; the photo's border counts as inside.
+  // The mask's outermost pixels; the image border is not an edge.
   function edge({data, height, width}) {
     const found = new Uint8Array(data.length);
     for (let place = 0; place < data.length; place++) {
@@ -72,8 +72,8 @@ Gallery.masks = (() => {
     return {data: found, height, width};
   }
 
-  // The box around all masks with room around it, in the shape of the photo; null where all are empty.
-  function boxAround(masks, least) {
+  // The box around all masks with a margin, in the aspect ratio of the image; null if all are empty.
+  function boxAround(masks, minSide) {
     const {height, width} = masks[0];
     let [left, top, right, bottom] = [width, height, -1, -1];
     for (const {data} of masks) {
@@ -89,11 +89,11 @@ Gallery.masks = (() => {
     }
     if (right < 0) return null;
     const share = Math.min(1, Math.max((right - left + 1) * 1.6 / width, (bottom - top + 1) * 1.6 / height,
-                                       least / Math.max(width, height)));
+                                       minSide / Math.max(width, height)));
     const [w, h] = [width * share, height * share];
     const clamp = (value, most) => Math.max(0, Math.min(most, value));
     return {x: clamp((left + right + 1 - w) / 2, width - w), y: clamp((top + bottom + 1 - h) / 2, height - h), w, h};
   }
 
-  return {decode, greatest, edge, boxAround, runLengths};
+  return {decode, maximum, edge, boxAround, runLengths};
 })();

@@ -1,29 +1,29 @@
 'use strict';
-// The two kinds of page: one model, or two side by side. What can be sorted and filtered by, and what is drawn.
+// The two kinds of pages, one model or a comparison of two: sort keys, filters and panels.
 Gallery.modes = (() => {
-  // What stands for the size of a part that the photo does not show.
-  const NOT_THERE = 'absent';
-  const sizeOf = (entry) => (entry.there ? entry.size : NOT_THERE);
+  // Size of a part that is not in the image.
+  const ABSENT = 'absent';
+  const sizeOf = (entry) => (entry.present ? entry.size : ABSENT);
   const digits = (value) => value.toFixed(2);
   const signed = (value) => (value > 0 ? '+' : value < 0 ? '−' : '±') + Math.abs(value).toFixed(2);
   const pixels = (count) => `${count.toLocaleString('en')} px`;
-  const gain = (entry) => entry.figures[1].iou - entry.figures[0].iou;
+  const gain = (entry) => entry.metrics[1].iou - entry.metrics[0].iou;
   const order = {
     'area': {label: 'true area, small first', by: (entry) => entry.truth},
     '-area': {label: 'true area, large first', by: (entry) => -entry.truth},
-    'photo': {label: 'photo', by: (entry) => entry.number},
+    'image': {label: 'image', by: (entry) => entry.number},
   };
 
-  // From one list of numbers per expression to what the page works with.
+  // The entries of the page from the lists of values per expression.
   function entriesOf(content) {
-    const named = (values) => Object.fromEntries(content.figures.map((name, place) => [name, values[place]]));
+    const named = (values) => Object.fromEntries(content.metrics.map((name, place) => [name, values[place]]));
     const seen = new Map();
-    return content.entries.map(([photo, item, question, ...figures], number) => {
-      const times = (seen.get(question.ref) || 0) + 1;
-      seen.set(question.ref, times);
-      return {...question, id: times > 1 ? `${question.ref}~${times}` : question.ref, number, photo, item,
-              there: question.absent === undefined, name: `${question.super} ${question.part}`.trim(),
-              figures: figures.map(named)};
+    return content.entries.map(([image, item, query, ...metrics], number) => {
+      const times = (seen.get(query.ref) || 0) + 1;
+      seen.set(query.ref, times);
+      return {...query, id: times > 1 ? `${query.ref}~${times}` : query.ref, number, image, item,
+              present: query.absent === undefined, name: `${query.super} ${query.part}`.trim(),
+              metrics: metrics.map(named)};
     });
   }
 
@@ -31,16 +31,16 @@ Gallery.modes = (() => {
     return [
       {key: 'super', label: 'Super-category', of: (entry) => entry.super},
       {key: 'part', label: 'Part', of: (entry) => entry.part},
-      {key: 'size', label: 'Mask size', of: sizeOf, values: [...content.sizes, NOT_THERE]},
+      {key: 'size', label: 'Mask size', of: sizeOf, values: [...content.sizes, ABSENT]},
     ];
   }
 
-  // The names of the two models in a text of this file.
+  // Replaces $1 and $2 by the names of the two models.
   const withNames = (text, content) => text.replace(/\$([12])/g, (_, number) => content.names[number - 1]);
   const mean = (values) => (values.length ? digits(values.reduce((sum, value) => sum + value, 0) / values.length) : '–');
   const rgb = (content, name) => content.colours[name];
 
-  // Layers for one mask: filled, with the photo under it, and its border in full colour.
+  // Layers of a mask: a transparent fill and an opaque edge.
   const filled = (content, mask, colour) => [
     {fill: Gallery.panels.silhouette(mask, rgb(content, colour), content.alpha.mask)},
     {fill: Gallery.panels.silhouette(Gallery.masks.edge(mask), rgb(content, colour))},
@@ -49,7 +49,7 @@ Gallery.modes = (() => {
   const truthLine = (content, masks) => ({outline: masks.truth, colour: rgb(content, 'truth')});
 
   function truthPanel(content, entry, masks) {
-    return {title: entry.there ? 'Truth' : 'Truth: not in the photo', text: `Truth, ${pixels(entry.truth)}.`,
+    return {title: entry.present ? 'Truth' : 'Truth: not in the image', text: `Truth, ${pixels(entry.truth)}.`,
             layers: [filledTruth(content, masks.truth), truthLine(content, masks)]};
   }
 
@@ -60,22 +60,24 @@ Gallery.modes = (() => {
 
   const single = {
     sorts: {
-      'iou': {label: 'IoU, worst first', by: (entry) => entry.figures[0].iou},
-      '-iou': {label: 'IoU, best first', by: (entry) => -entry.figures[0].iou},
+      'iou': {label: 'IoU, worst first', by: (entry) => entry.metrics[0].iou},
+      '-iou': {label: 'IoU, best first', by: (entry) => -entry.metrics[0].iou},
       ...order,
     },
     filters: (content) => [
       ...commonFilters(content),
-      {key: 'kind', label: 'Failure kind', of: (entry) => entry.figures[0].kind, values: content.kinds},
+      {key: 'kind', label: 'Failure kind', of: (entry) => entry.metrics[0].kind, values: content.kinds},
     ],
     legend: [['line', 'truth', 'truth'], ['fill', 'first', 'prediction']],
-    describe: (entries) => `mean IoU ${mean(entries.filter(({there}) => there).map((entry) => entry.figures[0].iou))}`,
-    facts: (entry) => [`IoU ${digits(entry.figures[0].iou)}`, entry.figures[0].kind, sizeOf(entry)],
+    describe(found) {
+      return `mean IoU ${mean(found.filter(({present}) => present).map((entry) => entry.metrics[0].iou))}`;
+    },
+    facts: (entry) => [`IoU ${digits(entry.metrics[0].iou)}`, entry.metrics[0].kind, sizeOf(entry)],
     bars: () => ['first'],
-    alt: (entry) => `${entry.name}: truth outlined, prediction filled, IoU ${digits(entry.figures[0].iou)}`,
+    alt: (entry) => `${entry.name}: truth outlined, prediction filled, IoU ${digits(entry.metrics[0].iou)}`,
     panels(content, entry, masks) {
       const found = [
-        {title: 'Photo', text: 'The photo alone.', layers: []},
+        {title: 'Image', text: 'The image alone.', layers: []},
         truthPanel(content, entry, masks),
         overview(content, 'Prediction', masks.preds[0], masks, 'first'),
       ];
@@ -86,11 +88,11 @@ Gallery.modes = (() => {
     },
   };
 
-  const versus = {
+  const comparison = {
     sorts: {
-      'change': {label: 'IoU difference, either way', by: (entry) => -Math.abs(gain(entry))},
-      'first': {label: '$1 better by most', by: gain},
-      'second': {label: '$2 better by most', by: (entry) => -gain(entry)},
+      'change': {label: 'absolute IoU difference', by: (entry) => -Math.abs(gain(entry))},
+      'first': {label: '$1 better, largest difference first', by: gain},
+      'second': {label: '$2 better, largest difference first', by: (entry) => -gain(entry)},
       ...order,
     },
     filters: (content) => [
@@ -98,24 +100,24 @@ Gallery.modes = (() => {
       {key: 'better', label: 'Better', of: (entry) => ['first', 'equal', 'second'][Math.sign(gain(entry)) + 1],
        values: ['first', 'equal', 'second'], names: {first: content.names[0], second: content.names[1]}},
       ...content.names.map((name, place) => ({
-        key: `kind${place + 1}`, label: `Failure kind, ${name}`, of: (entry) => entry.figures[place].kind,
+        key: `kind${place + 1}`, label: `Failure kind, ${name}`, of: (entry) => entry.metrics[place].kind,
         values: content.kinds,
       })),
     ],
     legend: [['line', 'truth', 'truth'], ['fill', 'both', 'both right'], ['fill', 'first', 'only $1 right'],
              ['fill', 'second', 'only $2 right'], ['fill', 'neither', 'both wrong']],
     describe(found, content) {
-      const entries = found.filter(({there}) => there);
-      const won = (sign) => entries.filter((entry) => Math.sign(gain(entry)) === sign).length;
+      const entries = found.filter(({present}) => present);
+      const better = (sign) => entries.filter((entry) => Math.sign(gain(entry)) === sign).length;
       return [0, 1].map((place) => `${content.names[place]}: mean IoU `
-        + `${mean(entries.map((entry) => entry.figures[place].iou))}, better in ${won(place ? 1 : -1)}`).join('; ')
-        + `; equal in ${won(0)}`;
+        + `${mean(entries.map((entry) => entry.metrics[place].iou))}, better in ${better(place ? 1 : -1)}`).join('; ')
+        + `; equal in ${better(0)}`;
     },
-    facts: (entry) => [`IoU ${digits(entry.figures[0].iou)} and ${digits(entry.figures[1].iou)}`, signed(gain(entry)),
+    facts: (entry) => [`IoU ${digits(entry.metrics[0].iou)} and ${digits(entry.metrics[1].iou)}`, signed(gain(entry)),
                        sizeOf(entry)],
     bars: () => ['first', 'second'],
-    alt: (entry) => `${entry.name}: where the two models differ, IoU ${digits(entry.figures[0].iou)} and `
-      + digits(entry.figures[1].iou),
+    alt: (entry) => `${entry.name}: where the two models differ, IoU ${digits(entry.metrics[0].iou)} and `
+      + digits(entry.metrics[1].iou),
     panels(content, entry, masks) {
       const {truth, preds: [one, other]} = masks;
       const [t, a, b] = [truth.data, one.data, other.data];
@@ -130,11 +132,11 @@ Gallery.modes = (() => {
         truthPanel(content, entry, masks),
         overview(content, content.names[0], one, masks, 'first'),
         overview(content, content.names[1], other, masks, 'second'),
-        {title: 'Where they differ', text: 'Coloured by who is right; a pixel that only one gets right is one that it '
-          + 'found or one that it rightly left out.', grey: true, layers: [layer, truthLine(content, masks)]},
+        {title: 'Where they differ', text: 'Coloured by which model is right; the pixels that one model gets '
+          + 'right are its true positives and true negatives.', grey: true, layers: [layer, truthLine(content, masks)]},
       ];
     },
   };
 
-  return {single, versus, entriesOf, withNames, digits, signed, pixels, gain};
+  return {single, comparison, entriesOf, withNames, digits, signed, pixels, gain};
 })();

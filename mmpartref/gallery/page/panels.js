@@ -1,9 +1,9 @@
 'use strict';
-// Pictures drawn in the page: the photo with masks on it, at whatever size and section is asked for.
+// Drawing of the image with masks on a canvas, at any size and section.
 Gallery.panels = (() => {
   const DARK = [24, 24, 24];
   const STAMPS = 16;
-  // How much white lies under a heat map: its low end is dark, and so are many photos.
+  // Opacity of the white under a heat map, whose low end is dark, as many images are.
   const PALE = 0.4;
 
   function canvasOf(width, height) {
@@ -43,7 +43,7 @@ Gallery.panels = (() => {
     return painted(scores, (place) => (scores.data[place] < 0 ? null : heatColour(scores.data[place], stops)), alpha);
   }
 
-  // Layers are {photo, size, grey, pale}, {fill: canvas of the mask's size} or {outline: mask, colour}.
+  // Layers are {image, size, grey, pale}, {fill: canvas of the mask's size} or {outline: mask, colour}.
   function draw(canvas, view, layers) {
     const ratio = Math.min(3, window.devicePixelRatio || 1);
     const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
@@ -52,17 +52,17 @@ Gallery.panels = (() => {
     canvas.height = height;
     const context = canvas.getContext('2d');
     for (const layer of layers) {
-      if (layer.photo) drawPhoto(context, layer, view, width, height);
+      if (layer.image) drawImage(context, layer, view, width, height);
       if (layer.fill) drawMask(context, layer.fill, view, width, height);
       if (layer.outline) drawOutline(context, layer, view, width, height, ratio);
     }
   }
 
-  function drawPhoto(context, {photo, grey, pale, size}, view, width, height) {
-    const scale = photo.naturalWidth / size.width;
+  function drawImage(context, {image, grey, pale, size}, view, width, height) {
+    const scale = image.naturalWidth / size.width;
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = 'high';
-    context.drawImage(photo, view.x * scale, view.y * scale, view.w * scale, view.h * scale, 0, 0, width, height);
+    context.drawImage(image, view.x * scale, view.y * scale, view.w * scale, view.h * scale, 0, 0, width, height);
     if (grey || pale) {
       context.globalCompositeOperation = 'saturation';
       context.fillStyle = '#808080';
@@ -80,7 +80,7 @@ Gallery.panels = (() => {
     context.drawImage(canvas, view.x, view.y, view.w, view.h, dx, dy, width, height);
   }
 
-  // A line around the mask: its silhouette, stamped in a circle, minus itself. A dark rim shows it on any photo.
+  // A line around the mask, with a dark outer edge: its silhouette at offsets on a circle, minus the mask.
   function drawOutline(context, {outline, colour}, view, width, height, ratio) {
     const layer = canvasOf(width, height);
     const on = layer.getContext('2d');

@@ -1,5 +1,5 @@
 'use strict';
-// Puts the page together, and keeps it and its address in step.
+// Builds the page and synchronises it with its URL.
 (() => {
   const {element, byId, css, load, modes} = Gallery;
 
@@ -13,7 +13,7 @@
       'p', {}, element('strong', {}, content.names[place]), text ? `: ${text}` : '')));
     byId('summary').append(...content.summary.map(([name, value]) => element(
       'div', {}, element('dt', {}, name), element('dd', {}, value))));
-    // That something is missing must not need a click; how it was made may.
+    // Notes on missing data are always visible, other notes are in the details.
     const heat = content.heat || {note: '', missing: ''};
     const paragraphs = (texts) => texts.filter(Boolean).map((text) => element('p', {}, text));
     byId('about').append(...paragraphs([heat.note]));
@@ -36,14 +36,14 @@
     let found = [];
     let drawn = null;
 
-    function change(wanted) {
-      state = {...state, ...wanted};
+    function change(changes) {
+      state = {...state, ...changes};
       address.replace(state);
       show();
     }
 
     function show() {
-      // An enlarged card leaves the list behind it alone.
+      // Opening a card does not change the list.
       const view = address.hashOf({...state, open: ''});
       if (view !== drawn) {
         found = list.select(state);

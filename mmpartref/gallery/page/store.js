@@ -1,17 +1,17 @@
 'use strict';
-// What the other scripts share, and the data: a page opened from disk may not fetch JSON, but it may load scripts.
-// Each file in data/ calls Gallery.receive with its own name.
+// Shared helpers, and the data: a page opened from disk cannot fetch JSON, but it can load scripts.
+// Each file in data/ calls Gallery.receive with its name.
 window.Gallery = (() => {
-  const KEPT = 24;
+  const MAX_CACHED = 24;
   const waiting = new Map();
-  const kept = new Map();
+  const cached = new Map();
 
   function receive(name, content) {
     if (waiting.has(name)) waiting.get(name)(content);
   }
 
   function load(name) {
-    if (kept.has(name)) return kept.get(name);
+    if (cached.has(name)) return cached.get(name);
     const promise = new Promise((resolve, reject) => {
       const script = document.createElement('script');
       const file = `data/${name}.js`;
@@ -21,20 +21,20 @@ window.Gallery = (() => {
         settle(value);
       };
       waiting.set(name, (content) => done(resolve, content));
-      script.onerror = () => done(reject, new Error(`${file} is missing: copy the whole folder of the gallery.`));
+      script.onerror = () => done(reject, new Error(`${file} is missing; copy the whole gallery folder.`));
       script.onload = () => {
-        if (waiting.has(name)) done(reject, new Error(`${file} is damaged: make the gallery again.`));
+        if (waiting.has(name)) done(reject, new Error(`${file} is damaged; make the gallery again.`));
       };
       script.src = file;
       document.head.append(script);
     });
-    kept.set(name, promise);
-    // The oldest goes: a long look through the cards must not fill the memory of a phone.
-    if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+    cached.set(name, promise);
+    // Drop the oldest, so that long use does not fill the memory of a phone.
+    if (cached.size > MAX_CACHED) cached.delete(cached.keys().next().value);
     return promise;
   }
 
-  // Elements are made from text, never from markup: expressions are whatever somebody wrote.
+  // Creates elements from text, never from markup, because expressions are untrusted.
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {

@@ -15,9 +15,9 @@ from torch import nn
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.export import export_graph as export_module
 from mmpartref.apis.export import run_exported as exported_module
-from mmpartref.apis.export.export_graph import describe, evaluating, export_onnx, export_program
+from mmpartref.apis.export.export_graph import evaluating, export_metadata, export_onnx, export_program
 from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
-from mmpartref.apis.segmentor_config import load_segmentor
+from mmpartref.apis.model_building import load_segmentor
 from mmpartref.errors import ExportError
 
 ROOT = Path(__file__).parents[3]
@@ -38,6 +38,9 @@ def run_tool(*arguments: str | Path) -> None:
     sys.argv = [TOOL, *map(str, arguments)]
     try:
         runpy.run_path(TOOL, run_name='__main__')
+    except SystemExit as error:
+        if error.code:
+            raise
     finally:
         sys.argv = before
 
@@ -90,16 +93,16 @@ def pt2_file(folder) -> Path:
 
 
 def make_inputs(size: tuple[int, int], counts: tuple[int, int, int]) -> dict[str, torch.Tensor]:
-    photos, rows, strings = counts
+    images, rows, strings = counts
     tokens = torch.randint(1, 40000, (strings, 8))
     tokens[:, 0] = 49406
     for row in tokens:
         end = torch.randint(2, 8, ())
         row[end], row[end + 1:] = 49407, 0
     return {
-        'images': torch.randn(photos, 3, *size),
+        'images': torch.randn(images, 3, *size),
         'tokens': tokens,
-        'image_index': torch.randint(photos, (rows, )),
+        'image_index': torch.randint(images, (rows, )),
         'text_index': torch.randint(strings, (rows, )),
     }
 
@@ -150,7 +153,7 @@ def test_onnx_names_its_axes_and_says_what_surrounds_it(session):
 def test_a_threshold_of_the_config_is_written(folder):
     config = Config.fromfile(folder / 'tiny.py')
     config.model.update(threshold=0.3, decode='cris')
-    facts = describe(load_segmentor(config, None), (64, 64), config)
+    facts = export_metadata(load_segmentor(config, None), (64, 64), config)
     assert (facts['decode'], facts['threshold']) == ('cris', '0.3')
 
 
@@ -159,11 +162,11 @@ def test_the_documented_example_gives_the_inferencers_masks(session, folder):
     example = re.search(r'```python\n(import.*?def segment.*?)```', (ROOT / 'docs/export.md').read_text(), re.DOTALL)
     names: dict = {}
     exec(example[1], names)
-    photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     asked = ['car tire', 'the head of the bird', 'car tire']
-    masks = names['segment'](session, photo, asked)
+    masks = names['segment'](session, image, asked)
     inferencer = PartReferInferencer(Config.fromfile(folder / 'tiny.py'), folder / 'tiny.pth', 'cpu')
-    expected = np.stack([each['mask'] for each in inferencer(photo, asked)])
+    expected = np.stack([each['mask'] for each in inferencer(image, asked)])
     assert 0.05 < expected.mean() < 0.95
     assert masks.shape == expected.shape
     # A probability beside the threshold may fall to either side.
@@ -208,16 +211,16 @@ def test_several_sizes_are_several_files_and_none_given_is_the_configs(folder, t
 
 def test_bad_calls_end_with_a_sentence(folder, tmp_path, monkeypatch):
     config, weights, out = folder / 'tiny.py', folder / 'tiny.pth', tmp_path / 'out.onnx'
-    assert 'should end in .onnx or .pt2' in sentence(config, weights, tmp_path / 'out.pth')
-    assert 'size (64, 50) should be' in sentence(config, weights, out, '--size', '64', '50')
-    assert 'size (0, 64) should be' in sentence(config, weights, tmp_path / 'out.pt2', '--size', '0', '64')
-    assert 'opset 17 should be from 18 to' in sentence(config, weights, out, '--opset', '17')
+    assert 'must end in .onnx or .pt2' in sentence(config, weights, tmp_path / 'out.pth')
+    assert 'size (64, 50) must be' in sentence(config, weights, out, '--size', '64', '50')
+    assert 'size (0, 64) must be' in sentence(config, weights, tmp_path / 'out.pt2', '--size', '0', '64')
+    assert 'opset 17 must be from 18 to' in sentence(config, weights, out, '--opset', '17')
     assert '--opset is for .onnx' in sentence(config, weights, tmp_path / 'out.pt2', '--opset', '18')
     assert 'there is no weights file' in sentence(config, tmp_path / 'none.pth', out)
-    detector = ROOT / 'configs' / 'clip_zeroshot_r50_partimagenet.py'
+    detector = ROOT / 'configs' / 'protocols/clip_zeroshot_r50_partimagenet.py'
     assert 'only a ReferringSegmentor can be exported' in sentence(detector, 'none', out)
     (tmp_path / 'bare.py').write_text("model = dict(type='ReferringSegmentor')\n")
-    assert 'no Letterbox that tells the size' in sentence(tmp_path / 'bare.py', 'none', out)
+    assert 'no Letterbox with a size' in sentence(tmp_path / 'bare.py', 'none', out)
     torch.save({'state_dict': {'backbone.conv1.weight': torch.zeros(1)}}, tmp_path / 'other.pth')
     assert 'does not fit the model' in sentence(config, tmp_path / 'other.pth', out)
     monkeypatch.setattr(export_module, 'ONNX_BYTES', 1000)
@@ -227,7 +230,7 @@ def test_bad_calls_end_with_a_sentence(folder, tmp_path, monkeypatch):
     assert list(tmp_path.glob('out*')) == []
 
 
-def test_python_calls_refuse_what_is_no_segmentor(tmp_path):
+def test_python_calls_reject_other_models(tmp_path):
     with pytest.raises(ExportError, match='got a Linear'):
         export_program(nn.Linear(2, 2), (64, 64))
     with pytest.raises(ExportError, match='got a Linear'):

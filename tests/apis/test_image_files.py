@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.apis.image_files import find_photos, protect
+from mmpartref.apis.image_files import check_not_inputs, find_images
 
 
 def make(root: Path, *names: str) -> None:
@@ -13,12 +13,12 @@ def make(root: Path, *names: str) -> None:
 
 def places(root: Path, *named: str, out_dir: str = 'outputs') -> dict[str, str]:
     """What was found below root, and where its answers go."""
-    found = find_photos(named, root / out_dir)
+    found = find_images(named, root / out_dir)
     return {str(Path(each.source).relative_to(root)) if each.source.startswith(str(root)) else each.source:
             each.stem.as_posix() for each in found}
 
 
-def test_a_folder_keeps_its_shape_and_gives_photos_alone(tmp_path):
+def test_a_folder_keeps_its_shape_and_gives_images_alone(tmp_path):
     make(tmp_path, 'in/b.jpg', 'in/a.PNG', 'in/deep/er/a.jpeg', 'in/notes.txt', 'in/odd.name.webp', 'in/none')
     assert places(tmp_path, str(tmp_path / 'in')) == {
         'in/a.PNG': 'a', 'in/b.jpg': 'b', 'in/deep/er/a.jpeg': 'deep/er/a', 'in/odd.name.webp': 'odd.name'}
@@ -35,7 +35,7 @@ def test_globs_take_what_fits_and_keep_its_place(tmp_path):
     assert places(tmp_path, f'{tmp_path}/in/a[1].jpg') == {'in/a[1].jpg': 'a[1]'}
 
 
-def test_no_two_photos_share_a_place(tmp_path):
+def test_no_two_images_share_a_place(tmp_path):
     make(tmp_path, 'left/a.jpg', 'right/a.jpg', 'right/a.png', 'right/b.jpg')
     assert places(tmp_path, f'{tmp_path}/left/a.jpg', f'{tmp_path}/right/a.jpg') == {
         'left/a.jpg': 'left/a', 'right/a.jpg': 'right/a'}
@@ -47,7 +47,7 @@ def test_no_two_photos_share_a_place(tmp_path):
     assert len({stem.lower() for stem in found.values()}) == 3
 
 
-def test_a_photo_named_twice_is_taken_once(tmp_path):
+def test_an_image_named_twice_is_taken_once(tmp_path):
     make(tmp_path, 'in/a.jpg')
     (tmp_path / 'link.jpg').symlink_to(tmp_path / 'in/a.jpg')
     named = (f'{tmp_path}/in/a.jpg', f'{tmp_path}/in', f'{tmp_path}/in/../in/a.jpg', f'{tmp_path}/link.jpg')
@@ -55,38 +55,39 @@ def test_a_photo_named_twice_is_taken_once(tmp_path):
 
 
 def test_urls_get_names_that_are_files(tmp_path):
-    urls = ['https://example.org/photos/a%20dog.jpg?size=1', 'https://example.org/', 'http://example.org/..',
-            'http://example.org/%2e%2e%2fetc%2fpasswd', 'http://other.org/photos/a%20dog.jpg']
-    found = [each.stem.as_posix() for each in find_photos([*urls, urls[0]], tmp_path)]
-    assert found == ['a_dog_jpg', 'photo', 'photo_2', 'passwd', 'a_dog_jpg_2']
+    urls = ['https://example.org/images/a%20dog.jpg?size=1', 'https://example.org/', 'http://example.org/..',
+            'http://example.org/%2e%2e%2fetc%2fpasswd', 'http://other.org/images/a%20dog.jpg']
+    found = [each.stem.as_posix() for each in find_images([*urls, urls[0]], tmp_path)]
+    assert found == ['a_dog_jpg', 'image', 'image_2', 'passwd', 'a_dog_jpg_2']
 
 
-def test_earlier_answers_are_no_photos(tmp_path):
+def test_earlier_results_are_no_images(tmp_path):
     make(tmp_path, 'in/a.jpg', 'in/out/a_0.png', 'in/outside/b.png')
     expected = {'in/a.jpg': 'a', 'in/outside/b.png': 'outside/b'}
     assert places(tmp_path, f'{tmp_path}/in', out_dir='in/out') == expected
     assert places(tmp_path, f'{tmp_path}/in/**/*.*', out_dir='in/out') == expected
-    # Named itself, or below an output folder that holds the photos too, it is one.
+    # Named itself, or below an output folder that holds the images too, it is one.
     assert places(tmp_path, f'{tmp_path}/in/out/a_0.png', out_dir='in/out') == {'in/out/a_0.png': 'a_0'}
     assert len(places(tmp_path, f'{tmp_path}/in', out_dir='.')) == 3
-    with pytest.raises(ValueError, match='is the output folder: give another'):
+    with pytest.raises(ValueError, match='the output folder: give another'):
         places(tmp_path, f'{tmp_path}/in', out_dir='in')
 
 
-def test_what_leads_to_nothing_is_told(tmp_path):
+def test_what_leads_to_nothing_raises_an_error(tmp_path):
     make(tmp_path, 'in/notes.txt')
-    for named, message in ((f'{tmp_path}/none.jpg', r'no photo, folder or glob .*none\.jpg'),
-                           (f'{tmp_path}/in', 'the folder .* has no photo'),
-                           (f'{tmp_path}/*.jpg', r'the glob .*\*\.jpg. fits no file')):
+    for named, message in ((f'{tmp_path}/none.jpg', r'the image, folder or glob .*none\.jpg does'),
+                           (f'{tmp_path}/in', 'the folder .* has no image'),
+                           (f'{tmp_path}/*.jpg', r'the glob .*\*\.jpg. matches no file')):
         with pytest.raises(FileNotFoundError, match=message):
-            find_photos([named], tmp_path / 'out')
+            find_images([named], tmp_path / 'out')
 
 
 def test_inputs_are_protected(tmp_path):
     make(tmp_path, 'a.jpg', 'a_0.png')
     (tmp_path / 'link').symlink_to(tmp_path)
     with pytest.raises(ValueError, match=r'a_0\.png is an input and would be overwritten'):
-        protect([tmp_path / 'b_0.png', tmp_path / 'link/a_0.png'], [tmp_path / 'a.jpg', str(tmp_path / 'a_0.png')])
+        check_not_inputs([tmp_path / 'b_0.png', tmp_path / 'link/a_0.png'],
+                         [tmp_path / 'a.jpg', str(tmp_path / 'a_0.png')])
     with pytest.raises(ValueError, match='is an input'):
-        protect([tmp_path / 'a_0.png'], [tmp_path / 'link/a_0.png'])
-    protect([tmp_path / 'a_1.png'], [tmp_path / 'a_0.png'])
+        check_not_inputs([tmp_path / 'a_0.png'], [tmp_path / 'link/a_0.png'])
+    check_not_inputs([tmp_path / 'a_1.png'], [tmp_path / 'a_0.png'])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmpartref.apis import PhotoReader
-from mmpartref.images.image_url import fetch_photo, is_url
+from mmpartref.apis import ImageReader
+from mmpartref.images.image_url import fetch_image, is_url
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -21,22 +21,22 @@ def png() -> bytes:
 
 
 class Pages(BaseHTTPRequestHandler):
-    """Photos and all that can be in their place."""
+    """Images and all that can be in their place."""
 
     def do_GET(self) -> None:
-        if self.path in ('/photo.png', '/a%20photo.png', '/caf%C3%A9.png?size=1&x=%20'):
+        if self.path in ('/image.png', '/a%20image.png', '/caf%C3%A9.png?size=1&x=%20'):
             # The content type lies, as servers do.
             self.answer(png(), 'text/plain')
         elif self.path == '/moved':
-            self.redirect('/photo.png')
+            self.redirect('/image.png')
         elif self.path == '/secret':
             self.redirect('file:///etc/hostname')
         elif self.path == '/ftp':
-            self.redirect('ftp://127.0.0.1:1/photo.png')
+            self.redirect('ftp://127.0.0.1:1/image.png')
         elif self.path == '/loop':
             self.redirect('/loop')
         elif self.path == '/page':
-            self.answer(b'<!doctype html><title>a page about photos</title>', 'image/png')
+            self.answer(b'<!doctype html><title>a page about images</title>', 'image/png')
         elif self.path == '/announced':
             self.answer(png(), 'image/png', announced=10**9)
         elif self.path == '/cut':
@@ -89,40 +89,40 @@ def _no_proxy(monkeypatch) -> None:
     monkeypatch.setenv('no_proxy', '127.0.0.1')
 
 
-@pytest.mark.parametrize('page', ['/photo.png', '/moved', '/a photo.png', '/café.png?size=1&x=%20'])
-def test_a_photo_is_known_by_its_bytes(server, page):
-    photo = PhotoReader()(server + page)
-    assert np.array_equal(photo.pixels, PIXELS)
-    assert photo.name == server + page
+@pytest.mark.parametrize('page', ['/image.png', '/moved', '/a image.png', '/café.png?size=1&x=%20'])
+def test_an_image_is_known_by_its_bytes(server, page):
+    image = ImageReader()(server + page)
+    assert np.array_equal(image.pixels, PIXELS)
+    assert image.name == server + page
 
 
 @pytest.mark.parametrize(('page', 'error', 'message'), [
     ('/page', ValueError, 'a web page'),
-    ('/none', ConnectionError, 'the server says 404'),
-    ('/secret', ConnectionError, 'was not fetched'),
-    ('/ftp', ConnectionError, 'was not fetched: unknown url type: ftp'),
-    ('/loop', ConnectionError, 'was not fetched'),
-    ('/cut', ConnectionError, 'was cut off after 100 of'),
+    ('/none', ConnectionError, 'HTTP status 404'),
+    ('/secret', ConnectionError, 'was not downloaded'),
+    ('/ftp', ConnectionError, 'was not downloaded: unknown url type: ftp'),
+    ('/loop', ConnectionError, 'was not downloaded'),
+    ('/cut', ConnectionError, 'was truncated after 100 of'),
     ('/announced', ValueError, 'is larger than 1,000,000 bytes'),
     ('/endless', ValueError, 'is larger than 1,000,000 bytes'),
 ])
-def test_what_is_no_photo_is_told(server, page, error, message):
+def test_what_is_not_an_image_raises_an_error(server, page, error, message):
     with pytest.raises(error, match=message) as caught:
-        PhotoReader(max_bytes=1_000_000)(server + page)
+        ImageReader(max_bytes=1_000_000)(server + page)
     assert str(caught.value).startswith(server + page)
 
 
 def test_a_server_that_takes_too_long_is_left(server):
     with pytest.raises(ConnectionError, match=r'not complete after 0\.02 seconds|timed out'):
-        fetch_photo(f'{server}/endless', max_bytes=2 * 10**8, timeout=0.02)
+        fetch_image(f'{server}/endless', max_bytes=2 * 10**8, timeout=0.02)
 
 
-def test_nobody_there_is_told(server):
+def test_nobody_there_raises_an_error(server):
     # The port belongs to nobody: bound, and not listening.
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
-        with pytest.raises(ConnectionError, match=r'was not fetched: .*refused'):
-            fetch_photo(f'http://127.0.0.1:{taken.getsockname()[1]}/photo.png')
+        with pytest.raises(ConnectionError, match=r'was not downloaded: .*refused'):
+            fetch_image(f'http://127.0.0.1:{taken.getsockname()[1]}/image.png')
 
 
 def test_a_path_is_no_url():
@@ -130,5 +130,5 @@ def test_a_path_is_no_url():
     assert is_url('HTTP://example.org/a.jpg')
     assert is_url('file:///a.jpg')
     assert not is_url('folder/a.jpg')
-    assert not is_url('C:\\photos\\a.jpg')
+    assert not is_url('C:\\images\\a.jpg')
     assert not is_url('./odd://name.jpg')

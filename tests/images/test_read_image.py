@@ -6,14 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mmpartref.apis import Photo, PhotoReader
+from mmpartref.apis import DecodedImage, ImageReader
 from mmpartref.datasets.transforms import LoadImage
 
-READ = PhotoReader()
+READ = ImageReader()
 # Four colours, one per quarter, in whole JPEG blocks.
 QUARTERS = np.zeros((64, 96, 3), dtype=np.uint8)
 QUARTERS[:32, :48], QUARTERS[:32, 48:], QUARTERS[32:, :48] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
-# EXIF 2.3, 4.6.4, tag 274: what to do to the stored rows and columns to see the photo upright.
+# EXIF 2.3, 4.6.4, tag 274: what to do to the stored rows and columns to see the image upright.
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -37,15 +37,15 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 def test_all_orientations_are_turned_upright(tmp_path, kind, orientation):
     exif = Image.Exif()
     exif[274] = orientation
-    file = tmp_path / f'photo.{kind.lower()}'
+    file = tmp_path / f'image.{kind.lower()}'
     options = {'WEBP': {'lossless': True}, 'JPEG': {'quality': 100, 'subsampling': 0}}.get(kind, {})
     file.write_bytes(encoded(Image.fromarray(QUARTERS), kind, exif=exif, **options))
     expected = UPRIGHT[orientation](QUARTERS).astype(int)
-    for photo in (READ(file), READ(Image.open(file))):
-        assert photo.size == expected.shape[:2]
-        assert np.abs(photo.pixels - expected).max() <= (3 if kind == 'JPEG' else 0)
+    for image in (READ(file), READ(Image.open(file))):
+        assert image.size == expected.shape[:2]
+        assert np.abs(image.pixels - expected).max() <= (3 if kind == 'JPEG' else 0)
     if kind == 'JPEG':
-        # As the data sets read it, so that annotations lie where the masks do.
+        # As the datasets read it, so that annotations lie where the masks do.
         loaded = LoadImage().transform({'img_path': str(file)})
         assert loaded['ori_shape'] == READ(file).size
         assert np.array_equal(loaded['img'], READ(file).pixels)
@@ -80,9 +80,9 @@ def test_alpha_lies_over_white(tmp_path):
     rgba = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], dtype=np.uint8)
     expected = [[200, 100, 0], [255, 255, 255], [244, 224, 204]]
     image = Image.fromarray(rgba)
-    image.save(tmp_path / 'photo.png')
+    image.save(tmp_path / 'image.png')
     tensor = torch.from_numpy(rgba).permute(2, 0, 1)
-    for kind in (rgba, image, tmp_path / 'photo.png', tensor, rgba.astype(np.uint16) * 257, rgba / 255):
+    for kind in (rgba, image, tmp_path / 'image.png', tensor, rgba.astype(np.uint16) * 257, rgba / 255):
         assert READ(kind).pixels[0].tolist() == expected
     assert np.abs(READ(image.convert('RGBa')).pixels[0].astype(int) - expected).max() <= 2
     grey = Image.fromarray(np.array([[[100, 255], [100, 0], [100, 51]]], dtype=np.uint8), 'LA')
@@ -115,7 +115,7 @@ def test_arrays_and_tensors_of_any_precision():
     rgb = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     channels_first = torch.from_numpy(rgb).permute(2, 0, 1)
     kinds = [rgb, rgb / 255, (rgb / 255).astype(np.float32), rgb.astype(np.uint16) * 257, channels_first,
-             channels_first.float() / 255, (channels_first.double() / 255).requires_grad_(), Photo(rgb, 'mine')]
+             channels_first.float() / 255, (channels_first.double() / 255).requires_grad_(), DecodedImage(rgb, 'mine')]
     for kind in kinds:
         assert np.array_equal(READ(kind).pixels, rgb)
     grey = rgb[:, :, 0]
@@ -140,47 +140,47 @@ def test_arrays_and_tensors_of_any_precision():
     (torch.zeros(4, 5, 3, dtype=torch.uint8).permute(1, 0, 2), r'RGB \(3, h, w\), got \(5, 4, 3\)'),
     (torch.zeros(2, 3, 4, 5), r'list\(tensor\)'),
     (torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0)) * 3, 'undo a normalisation'),
-    (Image.fromarray(np.full((2, 2), 70000, np.int32)), 'read as 16 bits, 0 to 65535, but its values run from 70000'),
+    (Image.fromarray(np.full((2, 2), 70000, np.int32)), 'read as 16 bits, 0 to 65535, but its values are from 70000'),
 ])
-def test_other_forms_are_told(image, message):
+def test_other_forms_raise_errors(image, message):
     with pytest.raises(ValueError, match=message):
         READ(image)
 
 
 @pytest.mark.parametrize('image', [None, 3, b'bytes', {'image': 1}])
-def test_other_things_are_told(image):
+def test_other_things_raise_errors(image):
     with pytest.raises(TypeError, match=f'got a {type(image).__name__}'):
         READ(image)
 
 
-def test_a_cmyk_jpeg_is_read_as_the_data_sets_read_it(tmp_path):
-    file = tmp_path / 'photo.jpg'
+def test_a_cmyk_jpeg_is_read_as_the_datasets_read_it(tmp_path):
+    file = tmp_path / 'image.jpg'
     Image.fromarray(QUARTERS).convert('CMYK').save(file)
     pixels = READ(file).pixels
     assert np.array_equal(pixels, LoadImage().transform({'img_path': str(file)})['img'])
     assert pixels[8, 8, 0] > 200 > 60 > pixels[8, 8, 2]
 
 
-def test_too_large_is_refused_before_anything_is_decoded(tmp_path):
-    Image.fromarray(QUARTERS).save(tmp_path / 'photo.png')
+def test_too_large_is_rejected_before_anything_is_decoded(tmp_path):
+    Image.fromarray(QUARTERS).save(tmp_path / 'image.png')
     # Cut after the header: decoding it would fail otherwise.
-    (tmp_path / 'photo.png').write_bytes((tmp_path / 'photo.png').read_bytes()[:60])
-    reader = PhotoReader(max_pixels=6000)
+    (tmp_path / 'image.png').write_bytes((tmp_path / 'image.png').read_bytes()[:60])
+    reader = ImageReader(max_pixels=6000)
     message = re.escape('is 96 x 64 pixels, 0 megapixels, more than max_pixels=6,000')
-    for image in (tmp_path / 'photo.png', QUARTERS, Image.fromarray(QUARTERS), torch.zeros(3, 64, 96)):
+    for image in (tmp_path / 'image.png', QUARTERS, Image.fromarray(QUARTERS), torch.zeros(3, 64, 96)):
         with pytest.raises(ValueError, match=message):
             reader(image)
-    assert PhotoReader(max_pixels=6144)(QUARTERS).size == (64, 96)
+    assert ImageReader(max_pixels=6144)(QUARTERS).size == (64, 96)
 
 
-def test_a_bomb_is_refused(tmp_path, monkeypatch):
-    Image.fromarray(QUARTERS).save(tmp_path / 'photo.png')
+def test_a_bomb_is_rejected(tmp_path, monkeypatch):
+    Image.fromarray(QUARTERS).save(tmp_path / 'image.png')
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
-    with pytest.raises(ValueError, match=r'photo\.png is larger than PIL decodes'):
-        READ(tmp_path / 'photo.png')
+    with pytest.raises(ValueError, match=r'image\.png is larger than PIL decodes'):
+        READ(tmp_path / 'image.png')
 
 
-def test_a_side_too_long_is_refused():
+def test_a_side_too_long_is_rejected():
     with pytest.raises(ValueError, match='sides up to 32,766'):
         READ(np.zeros((2, 32767, 3), np.uint8))
 
@@ -188,39 +188,39 @@ def test_a_side_too_long_is_refused():
 @pytest.mark.parametrize(('content', 'message'), [
     (b'', 'it is empty'),
     (b'<!DOCTYPE html><html>', 'a web page'),
-    (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', "it begins with b'%!PS"),
+    (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', "it starts with b'%!PS"),
     (b'\x00\x00\x00\x18ftypheic\x00\x00\x00\x00', "a 'heic' file; for HEIC install pillow-heif"),
-    (encoded(Image.fromarray(QUARTERS), 'JPEG')[:-20], 'is cut off: a JPEG without its end'),
-    (encoded(Image.fromarray(QUARTERS), 'JPEG')[:300], 'it is damaged or cut off'),
-    (encoded(Image.fromarray(QUARTERS), 'PNG')[:-60], 'it is damaged or cut off'),
-    (encoded(Image.fromarray(QUARTERS), 'PNG')[:40], 'it begins as one, but is damaged or cut off'),
+    (encoded(Image.fromarray(QUARTERS), 'JPEG')[:-20], 'is truncated: a JPEG without its end'),
+    (encoded(Image.fromarray(QUARTERS), 'JPEG')[:300], 'it is damaged or truncated'),
+    (encoded(Image.fromarray(QUARTERS), 'PNG')[:-60], 'it is damaged or truncated'),
+    (encoded(Image.fromarray(QUARTERS), 'PNG')[:40], 'it starts as one, but is damaged or truncated'),
 ])
-def test_damaged_files_are_told(tmp_path, content, message):
-    file = tmp_path / 'photo.jpg'
+def test_damaged_files_raise_errors(tmp_path, content, message):
+    file = tmp_path / 'image.jpg'
     file.write_bytes(content)
     with pytest.raises(ValueError, match=re.escape(message)) as caught:
         READ(file)
     assert str(file) in str(caught.value)
 
 
-def test_places_that_are_no_photo_are_told(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'there is no photo .*none\.jpg'):
+def test_places_that_are_no_image_raise_errors(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'the image .*none\.jpg does not exist'):
         READ(tmp_path / 'none.jpg')
-    with pytest.raises(ValueError, match='is a folder, not a photo'):
+    with pytest.raises(ValueError, match='is a folder, not an image'):
         READ(tmp_path)
-    for url in ('file:///etc/hostname', 'ftp://example.org/photo.jpg', 'data://photo'):
+    for url in ('file:///etc/hostname', 'ftp://example.org/image.jpg', 'data://image'):
         with pytest.raises(ValueError, match='http and https only'):
             READ(url)
 
 
 def test_names_are_kept_for_messages(tmp_path):
-    Image.fromarray(QUARTERS).save(tmp_path / 'photo.png')
-    assert READ(tmp_path / 'photo.png').name == str(tmp_path / 'photo.png')
-    assert READ(Image.open(tmp_path / 'photo.png')).name == str(tmp_path / 'photo.png')
+    Image.fromarray(QUARTERS).save(tmp_path / 'image.png')
+    assert READ(tmp_path / 'image.png').name == str(tmp_path / 'image.png')
+    assert READ(Image.open(tmp_path / 'image.png')).name == str(tmp_path / 'image.png')
     assert READ(QUARTERS).name == 'an array'
 
 
 def test_the_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.fromarray(QUARTERS), Image.fromarray(255 - QUARTERS)]
-    frames[0].save(tmp_path / 'photo.webp', save_all=True, append_images=frames[1:], lossless=True)
-    assert np.array_equal(READ(tmp_path / 'photo.webp').pixels, QUARTERS)
+    frames[0].save(tmp_path / 'image.webp', save_all=True, append_images=frames[1:], lossless=True)
+    assert np.array_equal(READ(tmp_path / 'image.webp').pixels, QUARTERS)
