@@ -1,31 +1,17 @@
-"""What category names mean, and whether a json is PartImageNet's."""
+"""Category names of PartImageNet, as the doctor compares and repairs them."""
 import re
 from collections.abc import Collection, Iterable
 
 from mmpartref.datasets.coco.records import PartName, plain
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PART_ALIASES, load_synsets
-from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import partimagenet_names, wnid
-from mmpartref.datasets.referring.expressions import split_category
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import PARTIMAGENET_NAMES, wnid
 
-PARTIMAGENET_NAMES = partimagenet_names()
-# Label of a part in PartImageNet's maps: the place of its category among the 40, whatever ids a json gives them.
+# Label of a part in PartImageNet's maps: the place of its category among the 40, whatever its id in a json.
 MAP_LABELS = {PARTIMAGENET_NAMES[plain(name)]: label for label, name in enumerate(CATEGORY_NAMES)}
 
 
-def meaning_of(name: str, super_category: str | None, part: str | None = None) -> PartName:
-    """Return what a category means, as ``PartImageNetReferringDataset`` reads it.
-
-    That agrees with ``PartReferDataset`` on all names but PartImageNet's own.
-    """
-    known = PARTIMAGENET_NAMES.get(plain(name))
-    if known is not None:
-        return known
-    parts = split_category(name, super_category, part)
-    return PARTIMAGENET_NAMES.get(' '.join(parts), parts)
-
-
 def without_alias(name: str) -> str:
-    """Return "Car Tire" for "Car Tier": aliased words replaced, capitals kept."""
+    """Return "Car Tire" for "Car Tier": aliased words replaced, capitals unchanged."""
     for alias, spoken in PART_ALIASES.items():
         def replacement(match: re.Match, spoken: str = spoken) -> str:
             return spoken.capitalize() if match[0][0].isupper() else spoken
@@ -33,8 +19,8 @@ def without_alias(name: str) -> str:
     return name
 
 
-def is_partimagenet(meanings: Collection[PartName], file_names: Iterable[str]) -> bool:
-    """Whether most categories are among the 40 and most photos are named after one of the 158 synsets."""
-    known = sum(name in MAP_LABELS for name in meanings)
+def is_partimagenet(names: Collection[PartName], file_names: Iterable[str]) -> bool:
+    """Return whether most categories are among the 40 and most images are named after one of the 158 synsets."""
+    known = sum(name in MAP_LABELS for name in names)
     named = [wnid(name.replace('\\', '/')) in load_synsets() for name in file_names]
-    return 2 * known > len(meanings) and 2 * sum(named) > len(named)
+    return 2 * known > len(names) and 2 * sum(named) > len(named)

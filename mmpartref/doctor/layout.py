@@ -1,42 +1,36 @@
-"""Where the files of a part data set lie: PartImageNet's layouts, or any COCO json in them."""
+"""Find the files of a part dataset: PartImageNet's layouts, or any COCO json in them."""
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmpartref.datasets.coco.findings import Findings
-from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import bare, wnid
+from mmpartref.datasets.coco.findings import Finding, Findings
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import IMAGE_LAYOUTS, base_name
 from mmpartref.errors import MissingFileError, NotAFolderError
 
 SPLITS = ('train', 'val', 'test')
-# Where PartImageNetReferringDataset looks for photos; PartReferDataset knows the first one alone.
-PHOTO_LAYOUTS: dict[str, Callable[[str], str]] = {
-    'as the json says': str,
-    'in class folders': lambda name: f'{wnid(name)}/{bare(name)}',
-    'without folders': bare,
-}
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """One split: its json, the folder of its photos and that of its label maps (either need not exist)."""
+    """A split: its json and the folders of its images and label maps, which need not exist."""
     name: str
     ann_file: Path
-    photo_dir: Path
+    image_dir: Path
     map_dir: Path
 
 
 @dataclass(frozen=True)
 class FileIndex:
-    """The files below a folder, by path relative to it ('/' between folders) and by bare name."""
+    """The files below a folder, by path relative to it ('/' between folders) and by base name."""
     folder: Path
     paths: frozenset[str]
     by_name: dict[str, list[str]] = field(repr=False)
 
 
 def index_files(folder: Path, suffix: str = '') -> FileIndex:
-    """List the files below a folder that end in ``suffix``; hidden ones are passed over."""
+    """Return the files below a folder that end in ``suffix``; hidden ones are ignored."""
     paths = []
     for place, folders, files in os.walk(folder, followlinks=True):
         # A link to a folder that it lies in would be followed in circles.
@@ -47,7 +41,7 @@ def index_files(folder: Path, suffix: str = '') -> FileIndex:
                   if name.endswith(suffix) and not name.startswith('.')]
     by_name: dict[str, list[str]] = {}
     for path in paths:
-        by_name.setdefault(bare(path), []).append(path)
+        by_name.setdefault(base_name(path), []).append(path)
     return FileIndex(folder, frozenset(paths), by_name)
 
 
@@ -59,8 +53,8 @@ def find_splits(root: Path, annotations: Path | None, findings: Findings) -> lis
         annotations: folder to look for the json files in instead of ``root/annotations``.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no json in it.
-        NotADirectoryError: it is a file.
+        MissingFileError: there is no such folder, or no json in it.
+        NotAFolderError: it is not a folder.
     """
     if not root.exists():
         raise MissingFileError(f'{root} does not exist; name the folder with images/ and annotations/')
@@ -73,25 +67,25 @@ def find_splits(root: Path, annotations: Path | None, findings: Findings) -> lis
         if not files:
             continue
         if len(files) == 2:
-            findings.add('two-jsons', split=name, file=files[1], message=f'{findings.name(files[0])} was examined')
+            findings.add(Finding('two-jsons', '', f'{findings.name(files[0])} was examined', name), files[1])
         images = root / 'images'
-        photo_dir = images / name
-        splits.append(SplitFiles(name, files[0], photo_dir if photo_dir.is_dir() else images,
+        image_dir = images / name
+        splits.append(SplitFiles(name, files[0], image_dir if image_dir.is_dir() else images,
                                  root / 'annotations' / name))
     if not splits:
         raise MissingFileError(f'no train.json, val.json or test.json below {folder}; expected is '
                                f'{folder.name}/train/train.json or {folder.name}/train.json')
     for name in SPLITS:
         if name not in {split.name for split in splits}:
-            findings.add('missing-split', split=name, file=folder)
+            findings.add(Finding('missing-split', split=name), folder)
     return splits
 
 
 def choose_layout(file_names: Iterable[str], index: FileIndex, partimagenet: bool) -> str:
-    """Return the key of ``PHOTO_LAYOUTS`` under which most photos are found."""
+    """Return the key of ``IMAGE_LAYOUTS`` under which most images are found."""
     if not partimagenet:
-        return next(iter(PHOTO_LAYOUTS))
+        return next(iter(IMAGE_LAYOUTS))
     found: Counter[str] = Counter()
     for name in file_names:
-        found.update({key: int(path(name) in index.paths) for key, path in PHOTO_LAYOUTS.items()})
-    return max(PHOTO_LAYOUTS, key=lambda key: found[key])
+        found.update({key: int(path(name) in index.paths) for key, path in IMAGE_LAYOUTS.items()})
+    return max(IMAGE_LAYOUTS, key=lambda key: found[key])

@@ -1,4 +1,4 @@
-"""What a split holds, counted."""
+"""Counts of a split."""
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -14,26 +14,26 @@ class PartCounts:
     """Counts of one split.
 
     Attributes:
-        photos: images whose records are sound.
-        annotations: entries of the json's list, sound or not, which is what a paper counts.
+        images: those whose records can be used.
+        annotations: entries of the json's list, usable or not, as papers count them.
         masks: annotations that cover at least one pixel, without crowds and repeated ones.
-        classes: photos per synset, by wnid; PartImageNet only.
+        classes: images per synset, by wnid; PartImageNet only.
         categories: annotations per category name as written, 0 included.
-        areas: masks per bin of area: bin b holds areas of at least 2 ** (b / 4) pixels.
-        parts_per_photo: photos per number of masks.
+        areas: masks per bin of area: bin b counts areas of at least 2 ** (b / 4) pixels.
+        parts_per_image: images per number of masks.
     """
-    photos: int = 0
+    images: int = 0
     annotations: int = 0
     masks: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     areas: Counter[int] = field(default_factory=Counter)
-    parts_per_photo: Counter[int] = field(default_factory=Counter)
+    parts_per_image: Counter[int] = field(default_factory=Counter)
 
-    def add_photo(self, areas: list[int]) -> None:
-        """Count a photo and its masks, whose areas in pixels are given."""
+    def add_image(self, areas: list[int]) -> None:
+        """Count an image with masks of these areas, in pixels."""
         self.masks += len(areas)
-        self.parts_per_photo[len(areas)] += 1
+        self.parts_per_image[len(areas)] += 1
         # Areas are whole numbers: the small addition keeps 2, 4, 8, ... from falling below their own bin.
         self.areas.update(math.floor(BINS_PER_OCTAVE * math.log2(area) + 1e-9) for area in areas)
 
@@ -41,8 +41,8 @@ class PartCounts:
         """Return the counts for a json."""
         counters: dict[str, Mapping] = {
             'classes': self.classes, 'categories': self.categories,
-            'parts_per_photo': dict(sorted(self.parts_per_photo.items()))
+            'parts_per_image': dict(sorted(self.parts_per_image.items()))
         }
         areas = {f'{2 ** (bin_ / BINS_PER_OCTAVE):.1f}': count for bin_, count in sorted(self.areas.items())}
-        return {'photos': self.photos, 'annotations': self.annotations, 'masks': self.masks,
+        return {'images': self.images, 'annotations': self.annotations, 'masks': self.masks,
                 **{key: dict(counter) for key, counter in counters.items()}, 'masks_by_least_area': areas}

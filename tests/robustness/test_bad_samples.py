@@ -1,4 +1,4 @@
-"""``on_bad_sample``: a photo that cannot be read ends the run with its name, or is left out and counted."""
+"""``on_bad_image``: a photo that cannot be read ends the run with its name, or is left out and counted."""
 import json
 import logging
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 import mmpartref.engine.hooks.skipped_images_hook as bad_sample_hook
 from mmpartref.datasets import PartReferDataset
-from mmpartref.datasets.referring.missing_images import check_presence
+from mmpartref.datasets.referring.missing_images import check_images_exist
 from mmpartref.datasets.transforms import (
     DrawExpressions,
     Letterbox,
@@ -22,9 +22,10 @@ from mmpartref.datasets.transforms import (
     LoadReferringMasks,
     PackReferringInputs,
 )
-from mmpartref.engine.hooks.skipped_images_hook import BadSampleHook
+from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
+from mmpartref.engine.hooks.worker_error_hook import raise_error, return_errors
 from mmpartref.engine.launch.build_runner import build_runner, load_config
-from mmpartref.errors import BadPhotoError, MissingPhotoError, one_sentence_errors
+from mmpartref.errors import BadImageError, MissingImageError, one_sentence_errors
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
@@ -53,15 +54,22 @@ def index_of(dataset: PartReferDataset, path: Path) -> int:
     return next(i for i in range(len(dataset)) if dataset.get_data_info(i)['img_path'] == str(path))
 
 
+def read_all(loader: DataLoader) -> None:
+    """Read all batches as a run with the WorkerErrorHook does."""
+    return_errors(loader)
+    for batch in loader:
+        raise_error(batch)
+
+
 @pytest.mark.parametrize('workers', [0, 1])
 def test_raise_names_file_and_record(scenes: Path, workers: int) -> None:
     path = break_photo(scenes, 'train', 1)
     dataset = load(scenes)
     record = dataset.get_data_info(index_of(dataset, path))['img_id']
     with pytest.raises(SystemExit) as caught, one_sentence_errors():
-        list(DataLoader(dataset, batch_size=2, num_workers=workers, collate_fn=pseudo_collate))
+        read_all(DataLoader(dataset, batch_size=2, num_workers=workers, collate_fn=pseudo_collate))
     sentence = caught.value.code
-    assert sentence.startswith(f'{path} (image {record!r}) is cut off: a JPEG without its end')
+    assert sentence.startswith(f'{path} (image {record!r}) is truncated: a JPEG without its end')
     assert '\n' not in sentence
 
 
@@ -70,8 +78,8 @@ def test_a_missing_photo_in_a_worker_is_one_sentence(scenes: Path) -> None:
     gone = Path(dataset.get_data_info(0)['img_path'])
     gone.unlink()
     with pytest.raises(SystemExit) as caught, one_sentence_errors():
-        list(DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate))
-    assert caught.value.code.startswith(f'photo {gone} (image ')
+        read_all(DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate))
+    assert caught.value.code.startswith(f'image {gone} (image ')
     assert '\n' not in caught.value.code
 
 
@@ -79,17 +87,17 @@ def test_other_errors_of_a_worker_keep_their_traceback(scenes: Path) -> None:
     dataset = load(scenes)
     dataset.pipeline.transforms.append(lambda results: int('x'))
     with pytest.raises(ValueError, match='Original Traceback'), one_sentence_errors():
-        list(DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate))
+        read_all(DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate))
 
 
 def test_skip_marks_the_sample_and_leaves_the_others_as_they_are(scenes: Path) -> None:
-    whole = load(scenes, on_bad_sample='skip')
+    whole = load(scenes, on_bad_image='skip')
     torch.manual_seed(0)
     before = [whole[index] for index in range(len(whole))]
     bad = index_of(whole, break_photo(scenes, 'train', 2))
     after = [whole[index] for index in range(len(whole))]
     assert [('skipped' in item['data_samples']) for item in after] == [index == bad for index in range(len(whole))]
-    assert 'is cut off' in after[bad]['data_samples'].skipped
+    assert 'is truncated' in after[bad]['data_samples'].skipped
     for index, (one, other) in enumerate(zip(before, after, strict=True)):
         assert one['data_samples'].expressions == other['data_samples'].expressions
         assert torch.equal(one['inputs'], other['inputs']) == (index != bad)
@@ -99,7 +107,7 @@ def test_skip_marks_the_sample_and_leaves_the_others_as_they_are(scenes: Path) -
 def test_skip_draws_as_many_random_numbers(scenes: Path) -> None:
     """A random transform behind LoadImage gives the photos after a skipped one what it gave them before."""
     def drawn() -> list[float]:
-        dataset = load(scenes, on_bad_sample='skip')
+        dataset = load(scenes, on_bad_image='skip')
         numbers: list[float] = []
         dataset.pipeline.transforms.insert(1, lambda results: numbers.append(np.random.random()) or results)  # noqa: NPY002
         np.random.seed(7)  # noqa: NPY002
@@ -115,7 +123,7 @@ def test_skip_draws_as_many_random_numbers(scenes: Path) -> None:
 def test_a_skipped_photo_has_no_part_in_the_loss(scenes: Path, tiny_model_cfg: dict) -> None:
     tiny_model_cfg['data_preprocessor'] = {'type': 'ReferringDataPreprocessor'}
     model = MODELS.build(tiny_model_cfg).train()
-    dataset = load(scenes, on_bad_sample='skip')
+    dataset = load(scenes, on_bad_image='skip')
     bad = index_of(dataset, break_photo(scenes, 'train', 0))
     good = [dataset[index] for index in range(len(dataset)) if index != bad][:2]
 
@@ -140,7 +148,7 @@ def test_a_batch_without_readable_images_has_zero_gradients_where_its_loss_is_in
         scenes: Path, tiny_model_cfg: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_model_cfg['data_preprocessor'] = {'type': 'ReferringDataPreprocessor'}
     model = MODELS.build(tiny_model_cfg).train()
-    dataset = load(scenes, on_bad_sample='skip')
+    dataset = load(scenes, on_bad_image='skip')
     bad = dataset[index_of(dataset, break_photo(scenes, 'train', 0))]
     finite, backward_calls = model.decode_head.loss, []
     # SyncBN's backward pass waits for the other processes, so the backbone's must run.
@@ -159,46 +167,46 @@ def test_a_batch_without_readable_images_has_zero_gradients_where_its_loss_is_in
 
 
 def test_unknown_values_and_pipelines_without_load_image_are_refused(scenes: Path) -> None:
-    with pytest.raises(ValueError, match=r"on_bad_sample='ignore' is unknown; choose one of \('raise', 'skip'\)"):
-        load(scenes, on_bad_sample='ignore')
-    with pytest.raises(ValueError, match="on_bad_sample='skip' is what LoadImage does"):
-        PartReferDataset(ann_file='x.json', lazy_init=True, on_bad_sample='skip', pipeline=[lambda results: results])
+    with pytest.raises(ValueError, match=r"on_bad_image='ignore' is unknown; choose one of \('raise', 'skip'\)"):
+        load(scenes, on_bad_image='ignore')
+    with pytest.raises(ValueError, match="on_bad_image='skip' is done by LoadImage"):
+        PartReferDataset(ann_file='x.json', lazy_init=True, on_bad_image='skip', pipeline=[lambda results: results])
 
 
 def test_load_image_raises_unless_told_to_skip(tmp_path: Path) -> None:
     results = {'img_path': str(tmp_path / 'none.jpg'), 'height': 4, 'width': 6, 'img_id': 9}
-    with pytest.raises(MissingPhotoError, match=r'none\.jpg \(image 9\) does not exist'):
+    with pytest.raises(MissingImageError, match=r'none\.jpg \(image 9\) does not exist'):
         LoadImage()(dict(results))
-    skipped = LoadImage()({**results, 'on_bad_sample': 'skip'})
+    skipped = LoadImage()({**results, 'on_bad_image': 'skip'})
     assert skipped['img'].shape == (4, 6, 3)
     assert 'does not exist' in skipped['skipped']
 
 
 def test_missing_photos_are_found_before_the_first_is_read(scenes: Path) -> None:
     (scenes / 'images/train').rename(scenes / 'images/elsewhere')
-    with pytest.raises(MissingPhotoError, match=r'train\.json: 5 of its 5 items have no photo, the first is .*image'):
-        check_presence(load(scenes))
-    (said, ) = check_presence(ConcatDataset([load(scenes, on_bad_sample='skip'), load(scenes, 'val')]))
+    with pytest.raises(MissingImageError, match=r'train\.json: 5 of its 5 items have no image, the first is .*image'):
+        check_images_exist(load(scenes))
+    (said, ) = check_images_exist(ConcatDataset([load(scenes, on_bad_image='skip'), load(scenes, 'val')]))
     assert '5 of its 5' in said
-    assert check_presence(load(scenes, 'val')) == []
+    assert check_images_exist(load(scenes, 'val')) == []
 
 
 def test_photos_that_indices_leave_out_may_be_missing(scenes: Path) -> None:
     first = Path(load(scenes).get_data_info(0)['img_path'])
     first.unlink()
-    with pytest.raises(MissingPhotoError, match='1 of its 5 items has no photo'):
-        check_presence(load(scenes))
-    assert check_presence(load(scenes, indices=[1, 2])) == []
-    assert check_presence(load(scenes).get_subset(-3)) == []
+    with pytest.raises(MissingImageError, match='1 of its 5 items has no image'):
+        check_images_exist(load(scenes))
+    assert check_images_exist(load(scenes, indices=[1, 2])) == []
+    assert check_images_exist(load(scenes).get_subset(-3)) == []
     subset = load(scenes)
     subset.get_subset_(2)
-    with pytest.raises(MissingPhotoError, match='1 of its 2 items'):
-        check_presence(subset)
+    with pytest.raises(MissingImageError, match='1 of its 2 items'):
+        check_images_exist(subset)
 
 
 def test_counts_are_of_all_ranks(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    hook = BadSampleHook()
-    hook.skips = True
+    hook = SkippedImagesHook()
+    hook.enabled = True
     runner = SimpleNamespace(epoch=0, logger=logging.getLogger('of all ranks'))
     other = {f'{letter}.jpg': f'{letter}.jpg is cut off' for letter in 'cdefg'}
     monkeypatch.setattr(bad_sample_hook, 'all_gather_object', lambda found: [found, other])
@@ -210,10 +218,10 @@ def test_counts_are_of_all_ranks(monkeypatch: pytest.MonkeyPatch, caplog: pytest
         hook.after_train_epoch(runner)
         hook.after_train(runner)
     epoch, whole = (record.message for record in caplog.records)
-    assert epoch.startswith('epoch 1: 6 photos that could not be read were left out')
+    assert epoch.startswith('epoch 1: 6 images skipped')
     assert 'a.jpg is cut off; c.jpg is cut off' in epoch
     assert epoch.endswith('; and 1 more')
-    assert whole.startswith('in the whole training: 6 photos')
+    assert whole.startswith('in the whole training: 6 images')
 
 
 def prediction(dataset: PartReferDataset, index: int) -> dict:
@@ -226,7 +234,7 @@ def prediction(dataset: PartReferDataset, index: int) -> dict:
 
 
 def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Path) -> None:
-    dataset = load(scenes, 'test', on_bad_sample='skip', test_mode=True)
+    dataset = load(scenes, 'test', on_bad_image='skip', test_mode=True)
     bad = index_of(dataset, break_photo(scenes, 'test', 1))
     asked = dataset.num_expressions()
     metric, dump = ReferringSegMetric(), ReferringDump(out_file=str(tmp_path / 'dump.json'))
@@ -235,13 +243,13 @@ def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Pat
         each.process({}, samples)
         assert len(each.results) == len(dataset)
     figures = metric.evaluate(len(dataset))
-    assert figures['refer/unread_photos'] == 1
-    assert figures['refer/unread_expressions'] == asked[bad]
+    assert figures['refer/skipped_images'] == 1
+    assert figures['refer/skipped_expressions'] == asked[bad]
     assert figures['refer/expressions'] == asked.sum() - asked[bad]
     dump.evaluate(len(dataset))
     written = read_dump(tmp_path / 'dump.json')
-    assert len(written.photos) == len(dataset) - 1
-    assert (written.header['unread_photos'], written.header['unread_expressions']) == (1, asked[bad])
+    assert len(written.images) == len(dataset) - 1
+    assert (written.header['skipped_images'], written.header['skipped_expressions']) == (1, asked[bad])
 
     metric.results = []
     metric.process({}, [samples[bad]])
@@ -256,7 +264,7 @@ def test_training_and_validation_go_on_and_report(scenes: Path, tiny_config: Cal
     broken = [break_photo(scenes, 'train', index) for index in (0, 3)]
     (lost, ) = [break_photo(scenes, 'val', 1)]
     lost.unlink()
-    options = {f'{split}_dataloader.dataset.on_bad_sample': 'skip' for split in ('train', 'val')}
+    options = {f'{split}_dataloader.dataset.on_bad_image': 'skip' for split in ('train', 'val')}
     cfg = load_config(tiny_config('train_cfg = dict(max_epochs=2, val_interval=2)'),
                       {**options, 'train_dataloader.num_workers': 1, 'val_dataloader.num_workers': 1},
                       data_root=str(scenes), work_dir=str(tmp_path / 'work'))
@@ -265,14 +273,14 @@ def test_training_and_validation_go_on_and_report(scenes: Path, tiny_config: Cal
     runner.train()
     (log, ) = (tmp_path / 'work').glob('*/*.log')
     text = log.read_text()
-    for piece in ('epoch 1: 2 photos that could not be read were left out', 'epoch 2: 2 photos',
-                  'in the whole training: 2 photos', *map(str, broken), 'val.json: 1 of its 3 items has no photo',
-                  'expressions are in no figure, for their photos (1) could not be read'):
+    for piece in ('epoch 1: 2 images skipped', 'epoch 2: 2 images',
+                  'in the whole training: 2 images', *map(str, broken), 'val.json: 1 of its 3 items has no image',
+                  'expressions are not scored because their images (1) could not be read'):
         assert piece in text
     (scalars, ) = (tmp_path / 'work').glob('*/vis_data/scalars.json')
     figures = json.loads(scalars.read_text().splitlines()[-1])
-    assert figures['refer/unread_photos'] == 1
-    assert figures['refer/expressions'] + figures['refer/unread_expressions'] == sum(
+    assert figures['refer/skipped_images'] == 1
+    assert figures['refer/expressions'] + figures['refer/skipped_expressions'] == sum(
         runner.val_dataloader.dataset.num_expressions())
 
 
@@ -283,6 +291,6 @@ def test_by_default_missing_photos_stop_the_run_before_it_starts(scenes: Path, t
     cfg = load_config(tiny_config(''), data_root=str(scenes), work_dir=str(tmp_path / 'work'))
     cfg.experiment_name = 'missing'
     runner = build_runner(cfg)
-    with pytest.raises(BadPhotoError, match=r'val\.json: 1 of its 3 items has no photo'):
+    with pytest.raises(BadImageError, match=r'val\.json: 1 of its 3 items has no image'):
         runner.train()
     assert runner.iter == 0

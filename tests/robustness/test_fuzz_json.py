@@ -1,14 +1,13 @@
 """Json files with something wrong in them: read with every record accounted for, or refused in one sentence."""
 import copy
 import json
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_input import Tally, write
+from bad_input import DOCUMENT, JUNK, WITH_REFERRING, H, Place, Tally, W, mutate, mutations, places, scalars, write
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,77 +18,7 @@ from mmpartref.masks.rle import decode_refs
 AT_LEAST = 1000
 # Times as many examples, to look for bugs.
 MORE = int(os.environ.get('FUZZ', '1'))
-H, W = 6, 8
-DOCUMENT: dict[str, Any] = {
-    'info': {'source': 'hand-made'},
-    'images': [{'id': 1, 'file_name': 'a.png', 'height': H, 'width': W, 'neg_category_ids': [7]},
-               {'id': 2, 'file_name': 'cars\\b.png', 'height': H, 'width': W},
-               {'id': '3', 'file_name': 'c.png', 'height': H, 'width': W}],
-    'annotations': [
-        {'id': 11, 'image_id': 1, 'category_id': 5, 'segmentation': [[1, 1, 4, 1, 4, 4, 1, 4]], 'area': 9, 'iscrowd': 0,
-         'bbox': [1, 1, 3, 3]},
-        {'id': 12, 'image_id': 1, 'category_id': 6, 'segmentation': {'size': [H, W], 'counts': [3, 5, 40]}},
-        {'id': 13, 'image_id': 2, 'category_id': 5, 'segmentation': {'size': [H, W], 'counts': '35X1'}, 'area': 5.0},
-        {'id': 14, 'image_id': 2, 'category_id': 7, 'segmentation': {'size': [H, W], 'counts': [48]}, 'iscrowd': 1},
-        {'id': 15, 'image_id': '3', 'category_id': 7, 'segmentation': [[0, 0, 2, 0, 2.5, 3], [1, 1]]}],
-    'categories': [{'id': 5, 'name': 'Car Wheel', 'supercategory': 'Car'},
-                   {'id': 6, 'name': 'Car Hood', 'supercategory': 'Car'},
-                   {'id': 7, 'name': 'Bird Head', 'supercategory': 'Bird'}],
-}
-REFERRING = [{'id': 'r', 'image_id': 1, 'ann_ids': [11, 12], 'expressions': ['the front', 'wheel and hood']},
-             {'id': 8, 'image_id': 2, 'ann_ids': [], 'expressions': ['a dog'], 'source': 'elsewhere'},
-             {'id': 9, 'image_id': '3', 'ann_ids': [15], 'expressions': ['its head']}]
-WITH_REFERRING = {**DOCUMENT, 'referring': REFERRING}
-JUNK = [None, True, False, 0, -1, 1, 999, 0.5, 3.0, 1e308, math.nan, math.inf, -math.inf, 10**30, 2**63, -2**31, 32767,
-        '', ' ', 'x', '1', '3', 'é', '\ud800', '\u200b', 'a\0b', '\n', '\u202eabc', '\\', '/', '..', 'A' * 5000, [], {},
-        [[]], [None],
-        [True], [1], ['a'], [-1, 3], {'id': 1}, [[1, 2, 3]], [[0, 0, 1, 1, 2, 2, 3]], [[math.nan] * 6], [[True] * 6],
-        [['1'] * 6], [[10**400] * 6], [[0, 0, 79, 0, 79, 59]], {'size': [H, W], 'counts': [H * W]},
-        {'size': [H, W], 'counts': [2**62] * 4 + [H * W]}, {'size': [H, W], 'counts': [0.5, H * W]},
-        {'size': [H, W], 'counts': [[H * W]]}, {'size': [H, W], 'counts': [str(H * W)]},
-        {'size': [H, W], 'counts': [True, H * W - 1]}, {'size': [H, W], 'counts': '???'},
-        {'size': [W, H], 'counts': [H * W]}, {'size': None, 'counts': None}, {'size': [H, W], 'counts': {}}]
-
 DRAW = DrawExpressions()
-Place = tuple[str | int, ...]
-
-
-def places(node: Any, here: Place = ()) -> list[Place]:
-    """Return where there is something in a document, itself apart."""
-    inside = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [place for key, value in inside for place in ((*here, key), *places(value, (*here, key)))]
-
-
-def mutate(document: Any, place: Place, how: str, value: Any) -> None:
-    """Change a document in one place, where it is still there."""
-    *way, last = place
-    try:
-        for key in way:
-            document = document[key]
-        document[last]
-    except (KeyError, IndexError, TypeError):
-        return
-    if not isinstance(document, (dict, list)):
-        return
-    if how == 'delete':
-        del document[last]
-    elif how == 'replace' or isinstance(document, dict):
-        document[last] = value
-    elif isinstance(document, list):
-        document.append(copy.deepcopy(document[last]))
-
-
-def scalars() -> st.SearchStrategy:
-    return st.one_of(st.sampled_from(JUNK), st.integers(), st.floats(), st.text(max_size=8), st.booleans(),
-                     st.recursive(st.none() | st.integers(-9, 99) | st.floats() | st.text(max_size=3),
-                                  lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                                      st.sampled_from(['size', 'counts', 'id', 'x']), inner, max_size=3), max_leaves=6))
-
-
-def mutations(document: dict) -> st.SearchStrategy:
-    ways = st.sampled_from(['delete', 'replace', 'replace', 'twice'])
-    one = st.tuples(st.sampled_from(places(document)), ways, scalars())
-    return st.lists(one, min_size=1, max_size=2)
 
 
 @pytest.fixture(scope='module')
@@ -100,22 +29,22 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def account_for(dataset: PartReferDataset, document: dict) -> None:
     """Check that what went in came out or was counted."""
     counts = dataset.statistics
-    assert counts.photos_in_json == len(document['images'])
+    assert counts.images_in_json == len(document['images'])
     assert counts.annotations_in_json == len(document['annotations'])
     assert counts.annotations_in_json == (
-        counts.parts_kept + counts.crowd_left_out + counts.zero_area_left_out + counts.no_ring_left_out)
+        counts.parts_used + counts.crowd_dropped + counts.empty_mask_dropped + counts.no_ring_dropped)
     assert counts.items == len(dataset)
     entries = [dataset.get_data_info(index) for index in range(len(dataset))]
     refs = [ref for entry in entries for ref in entry['refs']]
     assert counts.expressions + counts.absent_expressions == len(refs)
     assert len({ref['ref_id'] for ref in refs}) == len(refs)
     if 'referring' in document:
-        (note, ) = (note for note in counts.notes if note.startswith('referring '))
-        left_out = len(document['referring']) - len(refs)
+        (note, ) = (note for note in counts.notes if note.startswith('expressions '))
+        dropped = len(document['referring']) - len(refs)
         assert f"{len(document['referring']):,} records" in note
-        assert f'{left_out:,} left out' in note
+        assert f'{dropped:,} dropped' in note
     else:
-        assert sum(len(ref['ann_ids']) for ref in refs) == counts.parts_kept
+        assert sum(len(ref['ann_ids']) for ref in refs) == counts.parts_used
     for entry in entries:
         masks = decode_refs(entry['refs'], (entry['height'], entry['width']))
         assert set(masks.flat) <= {0, 1}
@@ -201,7 +130,7 @@ def test_sizes(file: Path, tally: Tally, height: Any, width: Any) -> None:
     document['annotations'] = document['annotations'][2:]
     path = write(file, document)
     dataset = tally.attempt(lambda: PartReferDataset(ann_file=path, serialize_data=False), path, record=True)
-    assert dataset is None or (dataset.statistics.photos_in_json, dataset.statistics.parts_kept) == (3, 2)
+    assert dataset is None or (dataset.statistics.images_in_json, dataset.statistics.parts_used) == (3, 2)
 
 
 def test_files_cut_off_anywhere_and_with_flipped_bytes(file: Path, tally: Tally) -> None:
@@ -223,9 +152,9 @@ def test_files_cut_off_anywhere_and_with_flipped_bytes(file: Path, tally: Tally)
 
 @pytest.mark.parametrize(('name', 'content', 'complaint'), [
     ('nothing at all', {'images': [], 'annotations': [], 'categories': []}, 'no annotated part is left'),
-    ('no image', {'images': [], 'annotations': []}, 'of 0 annotations on 0 photos 0 were kept'),
-    ('no annotation', {'annotations': []}, 'of 0 annotations on 3 photos 0 were kept'),
-    ('crowds alone', {'annotations': [{**DOCUMENT['annotations'][0], 'iscrowd': 1}]}, 'left out: 1 crowd'),
+    ('no image', {'images': [], 'annotations': []}, 'of 0 annotations of 0 images 0 are used'),
+    ('no annotation', {'annotations': []}, 'of 0 annotations of 3 images 0 are used'),
+    ('crowds alone', {'annotations': [{**DOCUMENT['annotations'][0], 'iscrowd': 1}]}, 'dropped: 1 crowd'),
     ('no expression', {'referring': []}, 'no expression is left'),
 ])
 def test_empty_splits(name: str, content: dict, complaint: str, file: Path, tally: Tally) -> None:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from mmpartref.datasets.transforms import LoadImage
 from mmpartref.doctor.checks.check_images import read_header
-from mmpartref.errors import BadPhotoError
-from mmpartref.images.read_image import PhotoReader
+from mmpartref.errors import BadImageError
+from mmpartref.images.read_image import ImageReader
 
 AT_LEAST = 1000
 MORE = int(os.environ.get('FUZZ', '1'))
@@ -46,10 +46,10 @@ def try_both(content: bytes, path: Path, tally: Tally) -> None:
     if read is not None:
         assert read['img'].shape == (H, W, 3)
         assert read['img'].dtype == np.uint8
-    skipped = LoadImage()({**record, 'on_bad_sample': 'skip'})
+    skipped = LoadImage()({**record, 'on_bad_image': 'skip'})
     assert ('skipped' in skipped) == (read is None)
     assert skipped['img'].shape == (H, W, 3)
-    photo = tally.attempt(lambda: PhotoReader(max_pixels=100_000)(path), str(path))
+    photo = tally.attempt(lambda: ImageReader(max_pixels=100_000)(path), str(path))
     assert photo is None or photo.pixels.ndim == 3
     read_header(content)
 
@@ -62,7 +62,7 @@ def test_cut_off_at_any_byte(kind: str, folder: Path, tally: Tally) -> None:
         try_both(content[:length], path, tally)
     for length in (0, 1, 2, len(content) // 2):
         path.write_bytes(content[:length])
-        with pytest.raises(BadPhotoError):
+        with pytest.raises(BadImageError):
             LoadImage()({'img_path': str(path), 'img_id': 1, 'height': H, 'width': W})
 
 
@@ -130,7 +130,7 @@ def test_decompression_bombs_are_refused_by_their_head(side: int, folder: Path, 
             continue
         record = {'img_path': str(path), 'img_id': 17, 'height': H, 'width': W}
         assert tally.attempt(lambda record=record: LoadImage()(record), f'{path} (image 17)') is None, kind
-        assert tally.attempt(lambda path=path: PhotoReader(max_pixels=50_000_000)(path), str(path)) is None, kind
+        assert tally.attempt(lambda path=path: ImageReader(max_pixels=50_000_000)(path), str(path)) is None, kind
 
 
 @pytest.mark.parametrize('make', [Path.mkdir, lambda path: path.symlink_to(path.name), lambda path: None])
@@ -139,7 +139,7 @@ def test_what_is_no_plain_file(make: Callable[[Path], None], folder: Path, tally
     make(path)
     record = {'img_path': str(path), 'img_id': 17, 'height': H, 'width': W}
     assert tally.attempt(lambda: LoadImage()(record), f'{path} (image 17)') is None
-    assert tally.attempt(lambda: PhotoReader()(path), str(path)) is None
+    assert tally.attempt(lambda: ImageReader()(path), str(path)) is None
 
 
 def test_files_that_are_whole_pass(folder: Path) -> None:
@@ -147,7 +147,7 @@ def test_files_that_are_whole_pass(folder: Path) -> None:
         path = folder / f'whole.{kind.lower()}'
         path.write_bytes(encoded(kind))
         assert LoadImage()({'img_path': str(path), 'img_id': 1, 'height': H, 'width': W})['img'].shape == (H, W, 3)
-        assert PhotoReader()(path).size == (H, W)
+        assert ImageReader()(path).size == (H, W)
 
 
 def arrays() -> st.SearchStrategy:
@@ -164,4 +164,4 @@ def arrays() -> st.SearchStrategy:
                  st.text(alphabet='abc/\0\n\ud800.', max_size=5),
                  st.sampled_from([np.nan, np.full((2, 2, 3), np.nan)])))
 def test_objects_that_are_no_photo(tally: Tally, thing: object) -> None:
-    tally.attempt(lambda: PhotoReader()(thing), kinds=(ValueError, TypeError, FileNotFoundError))
+    tally.attempt(lambda: ImageReader()(thing), kinds=(ValueError, TypeError, FileNotFoundError))

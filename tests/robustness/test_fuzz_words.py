@@ -15,9 +15,10 @@ from mmengine.config import Config
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import read_config
 from mmpartref.datasets.coco.records import PartName
-from mmpartref.datasets.referring.expressions import Wordings, check_templates
+from mmpartref.datasets.referring.wordings import Wordings, check_templates
+from mmpartref.engine.launch.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config
-from mmpartref.engine.launch.config_check import build_errors_explained, check_options, check_top_level, top_level_keys
+from mmpartref.engine.launch.config_check import check_options, check_top_level, top_level_keys
 from mmpartref.errors import ConfigError, one_sentence_errors
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import DATASETS, METRICS, MODELS, TRANSFORMS
@@ -126,7 +127,7 @@ def test_misspelt_types_are_answered_with_the_nearest(registry: Any, what: str, 
                                                               tally: Tally) -> None:
     with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         registry.build({'type': wrong})
-    assert caught.value.code == (f"the config asks for the {what} type '{wrong}', which is not known; the nearest "
+    assert caught.value.code == (f"the config has the {what} type '{wrong}', which does not exist; the nearest "
                                  f"known one is '{meant}'")
     tally.outcomes['refused'] += 1
 
@@ -134,9 +135,9 @@ def test_misspelt_types_are_answered_with_the_nearest(registry: Any, what: str, 
 def test_misspelt_arguments_are_answered_with_the_nearest(tally: Tally) -> None:
     with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset', 'ann_file': 'x', 'pipline': []})
-    assert caught.value.code == ("the config gives 'pipline' to PartReferDataset, which takes no such argument; the "
+    assert caught.value.code == ("the config gives 'pipline' to PartReferDataset, which has no such argument; the "
                                  "nearest valid key is 'pipeline'")
-    lacks = r"the config lacks something: PartReferDataset.*'ann_file'"
+    lacks = r"the config lacks an argument: PartReferDataset.*'ann_file'"
     with pytest.raises(SystemExit, match=lacks), one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset'})
     tally.outcomes['refused'] += 2
@@ -190,7 +191,7 @@ def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callab
             (1, 'train.py', (config, *common), f'{broken} is not a complete json'),
             (1, 'test.py', (config, text, *common), f'{text} is no checkpoint'),
             (2, 'infer.py', (photo, 'car tire', '--config', typo, '--checkpoint', text, '--out-dir', tmp_path / 'out'),
-             "infer.py: the config asks for the model type 'ReferringSegmentr'"),
+             "the config has the model type 'ReferringSegmentr'"),
             (2, 'dataset_doctor.py', (tmp_path / 'nowhere', ), 'nowhere'),
             (2, 'convert_dataset.py', ('paco', text, '--out', tmp_path / 'out'), f'{text} is not a complete json'),
             (1, 'convert_clip.py', (text, tmp_path / 'o.pth'), f'{text} is no checkpoint')):

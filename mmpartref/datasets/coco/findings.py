@@ -1,7 +1,7 @@
-"""What was found."""
+"""Faults found in a dataset."""
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ class Finding:
 
     Attributes:
         code: a key of ``CODES``.
-        split: 'train', ..., or '' where it concerns the whole tree.
-        file: relative to the root where it lies below it.
-        record: "annotation 12", or '' where it concerns the whole file.
-        message: what is wrong with this one.
+        record: for example "annotation 12"; '' where it concerns the whole file.
+        message: what is wrong and how to fix it; '' for the code's own description.
+        split: 'train', ..., or '' where it concerns all splits.
+        file: relative to the dataset's root where it is inside.
     """
     code: str
-    split: str
-    file: str
-    record: str
-    message: str
+    record: str = ''
+    message: str = ''
+    split: str = ''
+    file: str = ''
 
     @property
     def severity(self) -> str:
@@ -31,16 +31,16 @@ class Finding:
         return CODES[self.code].severity
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything, how to mend it included."""
-        return {'severity': self.severity, **asdict(self), 'mend': CODES[self.code].mend}
+        """Return all fields, the severity and the fix, for a json."""
+        return {'severity': self.severity, **asdict(self), 'fix': CODES[self.code].fix}
 
 
 class Findings:
-    """All findings of an examination, in the order in which they were made.
+    """All findings of a dataset, in the order in which they were made.
 
     Args:
-        root: folder that file names are shown relative to.
-        strict: a warning is unhealthy, too.
+        root: folder that file names are relative to.
+        strict: warnings make a dataset unhealthy, too.
     """
 
     def __init__(self, root: str | Path, strict: bool = False) -> None:
@@ -48,17 +48,17 @@ class Findings:
         self.strict = strict
         self._all: list[Finding] = []
 
-    def add(self, code: str, *, split: str = '', file: str | Path = '', record: str = '', message: str = '') -> None:
-        """Note a fault.
+    def add(self, finding: Finding, file: str | Path = '') -> None:
+        """Add a finding, with the name of its file relative to the root.
 
         Raises:
-            KeyError: the code is none of ``CODES``.
+            KeyError: the code is not one of ``CODES``.
         """
-        what = CODES[code].what
-        self._all.append(Finding(code, split, self.name(file), record, message or what))
+        message = finding.message or CODES[finding.code].what
+        self._all.append(replace(finding, message=message, file=self.name(file) if file else finding.file))
 
     def name(self, file: str | Path) -> str:
-        """Return a file's name as it is shown."""
+        """Return a file's name relative to the root."""
         return Path(file).as_posix().removeprefix(f'{self.root.as_posix()}/') if file else ''
 
     def __iter__(self) -> Iterator[Finding]:
@@ -68,7 +68,7 @@ class Findings:
         return len(self._all)
 
     def by_code(self) -> dict[str, list[Finding]]:
-        """Return the findings by code, the worst codes first, those of one severity in the order of ``CODES``."""
+        """Return the findings by code, the worst severity first, then in the order of ``CODES``."""
         groups: dict[str, list[Finding]] = {code: [] for severity in SEVERITIES for code in CODES
                                             if CODES[code].severity == severity}
         for finding in self._all:
@@ -82,13 +82,13 @@ class Findings:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is no error, and no warning either where those count."""
+        """Whether there is no error and, if ``strict``, no warning."""
         counts = self.counts()
         return not counts[ERROR] and not (self.strict and counts[WARNING])
 
 
-class Notebook:
-    """The findings of one split: ``add`` fills in the split, and its json where no other file is named."""
+class SplitFindings:
+    """Adds findings of one split: fills in the split, and its json where no other file is named."""
 
     def __init__(self, findings: Findings, split: str, ann_file: str | Path) -> None:
         self.findings = findings
@@ -96,5 +96,5 @@ class Notebook:
         self.ann_file = ann_file
 
     def add(self, code: str, record: str = '', message: str = '', file: str | Path = '') -> None:
-        """Note a fault of this split."""
-        self.findings.add(code, split=self.split, file=file or self.ann_file, record=record, message=message)
+        """Add a finding of this split."""
+        self.findings.add(Finding(code, record, message, self.split), file or self.ann_file)

@@ -1,4 +1,9 @@
-"""From the files of published referring and part data sets to the json that ``PartReferDataset`` reads."""
+"""Converters of published referring and part datasets to the json that ``PartReferDataset`` reads.
+
+Every converter returns what is written and lines to print, which count what was read, written and dropped and compare
+it with the published numbers. It raises a ``MissingFileError`` where a file or folder does not exist, and an
+``InputError`` where one is malformed.
+"""
 from mmpartref.datasets.converters.published.ade20k_part_234 import convert_ade20k_part_234
 from mmpartref.datasets.converters.published.grefcoco import convert_grefcoco
 from mmpartref.datasets.converters.published.objects import convert_objects

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-# The part names of each super-category, in the order of the category ids 0-39. "Tier" is the data set's own spelling.
+from mmpartref.datasets.coco.records import PartName, plain
+
+# The part names of each super-category, in the order of the category ids 0-39. "Tier" is the dataset's spelling.
 PARTS: dict[str, tuple[str, ...]] = {
     'Quadruped': ('Head', 'Body', 'Foot', 'Tail'),
     'Biped': ('Head', 'Body', 'Hand', 'Foot', 'Tail'),
@@ -24,14 +26,14 @@ PARTS: dict[str, tuple[str, ...]] = {
 SUPER_CATEGORIES = tuple(PARTS)
 CATEGORY_NAMES = tuple(f'{super_category} {part}' for super_category, parts in PARTS.items() for part in parts)
 
-# What the label maps beside the json files write where there is no part / no object.
+# Background labels of the label maps next to the json files.
 PART_MAP_BACKGROUND = 40
 OBJECT_MAP_BACKGROUND = 158
 
-# Spellings of the data set that no speaker would use, and what they mean.
+# Misspellings of the dataset, and the correct words.
 PART_ALIASES = {'tier': 'tire'}
-# What people say instead, beside the 158 class names: for reading free expressions, never for writing them.
-OBJECT_ALIASES: dict[str, tuple[str, ...]] = {
+# Synonyms for matching free expressions, in addition to the 158 class names; not used to write expressions.
+OBJECT_SYNONYMS: dict[str, tuple[str, ...]] = {
     'quadruped': ('animal', 'dog', 'puppy', 'cat', 'kitten', 'horse', 'cow', 'bull', 'sheep', 'goat', 'deer',
                   'antelope', 'camel', 'wolf', 'fox', 'bear', 'panda', 'squirrel', 'pig', 'buffalo', 'terrier',
                   'spaniel', 'hound'),
@@ -46,7 +48,7 @@ OBJECT_ALIASES: dict[str, tuple[str, ...]] = {
     'aeroplane': ('airplane', 'plane', 'aircraft', 'jet'),
     'bottle': ('flask', ),
 }
-SPOKEN_PARTS: dict[str, tuple[str, ...]] = {
+PART_SYNONYMS: dict[str, tuple[str, ...]] = {
     'tire': ('tier', 'tyre', 'wheel'),
     'side mirror': ('mirror', 'wing mirror', 'rear view mirror'),
     'foot': ('paw', 'leg', 'hoof'),
@@ -57,9 +59,9 @@ SPOKEN_PARTS: dict[str, tuple[str, ...]] = {
     'fin': ('flipper', ),
     'mouth': ('opening', ),
 }
-# What an object of a super-category has, may have, or may be said to have, by the names of the parts above, although
-# PartImageNet has no such category: never to be called impossible. Beside the evident ones: saddles on camels, flippers
-# of turtles, wings of cars and tail fins, the fenders of boats, the neck and the foot of a bottle.
+# Parts that objects of a super-category have or may have although PartImageNet has no such category, so that they are
+# never used as impossible parts. Some are less evident: saddles of camels, flippers of turtles, wings and tail fins of
+# cars, fenders of boats, the neck and the foot of a bottle.
 UNLISTED_PARTS: dict[str, tuple[str, ...]] = {
     'Quadruped': ('mouth', 'hand', 'seat'),
     'Biped': ('mouth', ),
@@ -89,3 +91,8 @@ def load_synsets() -> dict[str, Synset]:
     table = resources.files(__package__).joinpath('partimagenet_synsets.csv')
     rows = csv.DictReader(table.read_text(encoding='utf-8').splitlines())
     return {row['synset']: Synset(row['synset'], row['class_name'], row['super_category']) for row in rows}
+
+
+def canonical_name(super_category: str, part: str) -> PartName:
+    """Return a category as the datasets name it: lower case, an alias replaced ("tier" is a tire)."""
+    return PartName(plain(super_category), PART_ALIASES.get(plain(part), plain(part)))

@@ -1,55 +1,58 @@
-"""From the words of a config to a protocol."""
+"""Protocols and their entry steps, built by name."""
 from collections.abc import Mapping
 from typing import Any
 
-from mmpartref.datasets.protocols.ood import OOD, OodProtocol, ood_protocol
-from mmpartref.datasets.protocols.protocol import DataProtocol, Protocol
-from mmpartref.datasets.protocols.split_file import read_split
+from mmpartref.datasets.protocols.ood import OOD, OodProtocolStep, ood_protocol
+from mmpartref.datasets.protocols.protocol_step import ProtocolStep
+from mmpartref.datasets.protocols.split_file import Protocol, read_split
 from mmpartref.errors import InputError
 from mmpartref.registry import ENTRY_STEPS
 
 
 def load_protocol(name: str, fold: str | None = None, train_json: str | None = None) -> Protocol:
-    """Return what tells seen from unseen.
+    """Return a protocol, which divides expressions into seen and unseen.
 
     Args:
         name: ``partimagenet_ood``, or as for ``read_split``.
-        fold: of a split file; may be left out where it has only one.
-        train_json: of ``partimagenet_ood``: the json that says which classes are seen.
+        fold: of a split file; not needed where it has only one.
+        train_json: of ``partimagenet_ood``: the json whose classes are seen.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: there is no such protocol or fold, or an argument is of another protocol.
+        MissingFileError: the file does not exist.
+        InputError: there is no such protocol or fold, or an argument is of another protocol.
     """
     if name != OOD:
         if train_json is not None:
-            raise InputError(f'protocol {name} has a split file and needs no train json; leave it out')
-        return Protocol(read_split(name, fold))
+            raise InputError(f'protocol {name} has a split file and needs no train json; remove it')
+        return read_split(name, fold)
     if fold is not None:
-        raise InputError(f'protocol {OOD} has no folds; leave out {fold!r}')
+        raise InputError(f'protocol {OOD} has no folds; remove {fold!r}')
     if train_json is None:
-        raise InputError(f'protocol {OOD} needs the train json, which says which classes are seen (evaluate.py: '
-                         '--train-json)')
+        raise InputError(f'protocol {OOD} needs the train json, whose classes are seen (evaluate.py: --train-json)')
     return ood_protocol(train_json)
 
 
 @ENTRY_STEPS.register_module(name='Protocol')
-def build_data_protocol(protocol: Mapping[str, Any]) -> DataProtocol | OodProtocol:
-    """Return what a data set applies.
+def build_protocol_step(name: str | None = None, role: str | None = None, fold: str | None = None,
+                        ann_files: Mapping[str, str] | None = None) -> ProtocolStep | OodProtocolStep:
+    """Return the entry step of a protocol.
 
     Args:
-        protocol: ``dict(name=..., role='seen'|'unseen'|'all', fold=...)``, or ``dict(name='partimagenet_ood',
-            ann_files=dict(train=..., val=..., test=...))``.
+        name: see ``load_protocol``.
+        role: ``'seen'``, ``'unseen'`` or ``'all'``; not of ``partimagenet_ood``.
+        fold: of a split file with several.
+        ann_files: of ``partimagenet_ood``: ``dict(train=..., val=..., test=...)``.
 
     Raises:
-        FileNotFoundError, ValueError: see ``load_protocol``; or a key is missing or unknown.
+        MissingFileError, InputError: see ``load_protocol``; or an argument is missing or of another protocol.
     """
-    keys = {'name', 'ann_files'} if protocol.get('name') == OOD else {'name', 'role', 'fold'}
-    wrong = [key for key in protocol if key not in keys]
-    missing = sorted(keys - {'fold'} - protocol.keys())
+    arguments: dict[str, Any] = {'name': name, 'role': role, 'fold': fold, 'ann_files': ann_files}
+    given = {key: value for key, value in arguments.items() if value is not None}
+    keys = {'name', 'ann_files'} if name == OOD else {'name', 'role', 'fold'}
+    wrong, missing = sorted(given.keys() - keys), sorted(keys - {'fold'} - given.keys())
     if wrong or missing:
         fault = f'lacks {missing[0]!r}' if missing else f'has the unknown key {wrong[0]!r}'
-        raise InputError(f"protocol={dict(protocol)!r} {fault}; its keys are {', '.join(sorted(keys))}")
-    if protocol['name'] == OOD:
-        return OodProtocol(protocol['ann_files'])
-    return DataProtocol(load_protocol(protocol['name'], protocol.get('fold')), protocol['role'])
+        raise InputError(f"protocol={given!r} {fault}; its keys are {', '.join(sorted(keys))}")
+    if name == OOD:
+        return OodProtocolStep(given['ann_files'])
+    return ProtocolStep(load_protocol(str(name), fold), given['role'])

@@ -1,4 +1,4 @@
-"""Drawing the frozen split files again, and showing how they were drawn.
+"""The draws of the frozen split files, as they were made.
 
 ``python -m mmpartref.datasets.protocols.generate NAME`` prints a file; nothing is written.
 """
@@ -10,29 +10,28 @@ from fractions import Fraction
 from typing import Any
 
 from mmpartref.datasets.coco.records import PartName
-from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
-from mmpartref.datasets.protocols.split_file import spoken
+from mmpartref.datasets.partimagenet.partimagenet_names import PARTS, canonical_name
 
 SEED = 0
 UNSEEN = 15
-CATEGORIES = [spoken(owner, part) for owner, parts in PARTS.items() for part in parts]
+CATEGORIES = [canonical_name(owner, part) for owner, parts in PARTS.items() for part in parts]
 OWNERS = list(dict.fromkeys(name.super_category for name in CATEGORIES))
 
 
-def lot(what: str) -> int:
-    """Return a number that is the same on every machine and with every version of Python."""
-    return int.from_bytes(hashlib.blake2b(what.encode(), digest_size=8).digest(), 'big')
+def stable_hash(text: str) -> int:
+    """Return a 64-bit hash that is the same on every machine and with every version of Python."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), 'big')
 
 
 def quotas(seed: int) -> dict[str, int]:
-    """Return how many parts of each super-category become unseen: in proportion to its parts, ``UNSEEN`` in all.
+    """Return the number of unseen parts of each super-category: in proportion to its parts, ``UNSEEN`` in total.
 
-    Largest remainders, ties by lot, and at least one each.
+    Rounded by largest remainders, ties by hash, and at least one each.
     """
     sizes = Counter(name.super_category for name in CATEGORIES)
     exact = {owner: Fraction(UNSEEN * sizes[owner], len(CATEGORIES)) for owner in OWNERS}
     numbers = {owner: int(share) for owner, share in exact.items()}
-    order = sorted(OWNERS, key=lambda owner: (int(exact[owner]) - exact[owner], lot(f'{seed}:{owner}')))
+    order = sorted(OWNERS, key=lambda owner: (int(exact[owner]) - exact[owner], stable_hash(f'{seed}:{owner}')))
     for owner in order[:UNSEEN - sum(numbers.values())]:
         numbers[owner] += 1
     assert min(numbers.values()) >= 1
@@ -40,17 +39,17 @@ def quotas(seed: int) -> dict[str, int]:
 
 
 def draw_unseen(seed: int, attempt: int) -> list[PartName]:
-    """Draw each super-category's quota among the parts whose word occurs with another super-category, too."""
+    """Draw each super-category's quota from the parts whose word occurs with another super-category too."""
     times = Counter(name.part for name in CATEGORIES)
     unseen: list[PartName] = []
     for owner, number in quotas(seed).items():
         pool = [name for name in CATEGORIES if name.super_category == owner and times[name.part] > 1]
-        unseen += sorted(pool, key=lambda name: lot(f'{seed}:{attempt}:{" ".join(name)}'))[:number]
+        unseen += sorted(pool, key=lambda name: stable_hash(f'{seed}:{attempt}:{" ".join(name)}'))[:number]
     return unseen
 
 
 def is_balanced(unseen: list[PartName]) -> bool:
-    """Whether every super-category keeps a seen part, and every word that occurs twice is seen here, unseen there."""
+    """Return whether every super-category has a seen part, and every word that occurs twice is both seen and unseen."""
     seen = [name for name in CATEGORIES if name not in unseen]
     words = {word for word, times in Counter(name.part for name in CATEGORIES).items() if times > 1}
     return ({name.super_category for name in seen} == set(OWNERS) and words <= {name.part for name in seen}
@@ -58,7 +57,7 @@ def is_balanced(unseen: list[PartName]) -> bool:
 
 
 def parts_25_15() -> dict[str, Any]:
-    """Draw the 25 seen and 15 unseen categories: the first balanced draw of the seed."""
+    """Return the 25 seen and 15 unseen categories: the first balanced draw of the seed."""
     attempt = 0
     while not is_balanced(unseen := draw_unseen(SEED, attempt)):
         attempt += 1

@@ -1,4 +1,4 @@
-"""Several referring data sets as one."""
+"""Concatenation of referring datasets."""
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,34 +12,33 @@ from mmpartref.registry import DATASETS
 
 @DATASETS.register_module()
 class MixedReferDataset(ConcatDataset):
-    """The items of several ``PartReferDataset``, one set behind the other.
+    """Concatenate several ``PartReferDataset`` whose categories may differ.
 
-    mmengine's ``ConcatDataset`` refuses sets whose ``metainfo`` differ, as those of two jsons do. Here they are
-    united::
+    mmengine's ``ConcatDataset`` rejects datasets with different ``metainfo``. Here they are united::
 
-        categories   every meaning (super-category, part) once, in the order in which the sets bring it. Ids are the
-                     jsons' own where all sets have the same categories, otherwise new ones from 0; refs keep their
-                     json's id, get_cat_ids gives the united one
+        categories   every meaning (super-category, part) once, in the order of the datasets. Ids are those of the json
+                     where all datasets have the same categories, otherwise new ones from 0; refs have the id of their
+                     json, get_cat_ids returns the united one
         category_names, super_categories   likewise
-        protocol     the sets' common one
-        mixed        what was united: a list of each set's own metainfo, ann_file beside it
+        protocol     the common one
+        mixed        list of each dataset's metainfo, with its ann_file
 
-    Items leave it as the set's own pipeline makes them; its refs keep their ``source``. How much of each set an epoch
-    shows is the sampler's to say: ``MixtureSampler``, or each item once with mmengine's ``DefaultSampler``.
+    Each item comes from its dataset's pipeline; refs have their ``source``. The sampler decides how many items of each
+    dataset an epoch has: ``MixtureSampler``, or each item once with mmengine's ``DefaultSampler``.
 
     Args:
-        datasets: configs, or built sets.
-        lazy_init: read nothing yet.
+        datasets: configs, or built datasets.
+        lazy_init: True reads nothing until ``full_init``.
 
     Raises:
-        ValueError: there is no set, some of them follow a protocol and others none or another, or two sets to evaluate
-            have a photo of the same id.
-        TypeError: one is no ``PartReferDataset``.
+        InputError: there is no dataset, the datasets have different protocols, or two datasets to evaluate have an
+            image of the same id.
+        InputTypeError: one is not a ``PartReferDataset``.
     """
 
     def __init__(self, datasets: Sequence[Mapping | PartReferDataset], lazy_init: bool = False) -> None:
         if not datasets:
-            raise InputError('MixedReferDataset got no data set; name at least one in datasets')
+            raise InputError('MixedReferDataset got no dataset; name at least one in datasets')
         self.datasets: list[PartReferDataset] = [
             DATASETS.build({**each, 'lazy_init': True}) if isinstance(each, Mapping) else each for each in datasets]
         for number, each in enumerate(self.datasets):
@@ -54,11 +53,11 @@ class MixedReferDataset(ConcatDataset):
 
     @property
     def metainfo(self) -> dict:
-        """The united metainfo; empty before ``full_init``."""
+        """United metainfo; empty before ``full_init``."""
         return super().metainfo
 
     def full_init(self) -> None:
-        """Load every set and unite their metainfo, once."""
+        """Load the datasets and unite their metainfo, once."""
         if self._fully_initialized:
             return
         super().full_init()
@@ -69,7 +68,7 @@ class MixedReferDataset(ConcatDataset):
             'mixed': [{'ann_file': each.ann_file, **meta} for each, meta in zip(self.datasets, found, strict=True)],
         }
         self._united = {(each['super_category'], each['part']): each['id'] for each in self._metainfo['categories']}
-        self._check_photo_ids()
+        self._check_image_ids()
 
     @staticmethod
     def _unite_categories(found: Sequence[list[dict[str, Any]]]) -> dict[str, Any]:
@@ -89,13 +88,13 @@ class MixedReferDataset(ConcatDataset):
         protocols = [meta.get('protocol') for meta in found]
         for each, protocol in zip(self.datasets, protocols, strict=True):
             if protocol != protocols[0]:
-                raise InputError(f'MixedReferDataset: {self.datasets[0].ann_file} follows protocol {protocols[0]}, '
-                                 f'{each.ann_file} {protocol}; what one hides the other might show, so give all sets '
-                                 'the same protocol')
+                raise InputError(f'MixedReferDataset: {self.datasets[0].ann_file} has protocol {protocols[0]}, '
+                                 f'{each.ann_file} {protocol}; a part that one hides could be in the other, so use the '
+                                 'same protocol for all')
         return {} if protocols[0] is None else {'protocol': protocols[0]}
 
-    def _check_photo_ids(self) -> None:
-        """Refuse photos that a dump could not tell apart. In training nothing asks for ids across the sets."""
+    def _check_image_ids(self) -> None:
+        """Raise an ``InputError`` for image ids in two datasets to evaluate; training does not need distinct ids."""
         tested = [each for each in self.datasets if each.test_mode]
         if len(tested) < 2:
             return
@@ -104,13 +103,13 @@ class MixedReferDataset(ConcatDataset):
             owners.update({str(each.get_data_info(index)['img_id']) for index in range(len(each))})
         twice = [img_id for img_id, count in owners.items() if count > 1]
         if twice:
-            raise InputError(f'MixedReferDataset: {len(twice)} photo ids, e.g. {twice[0]}, occur in two of the sets to '
-                             "evaluate, and a dump could not tell them apart; give the sets an id_prefix each, e.g. "
+            raise InputError(f'MixedReferDataset: {len(twice)} image ids, e.g. {twice[0]}, occur in two datasets to '
+                             "evaluate, and a dump could not distinguish them; give each dataset an id_prefix, e.g. "
                              "'refcoco/'")
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Return the united ids of the categories that an item shows, for mmengine's ``ClassBalancedDataset``."""
+        """Return the united ids of an item's categories, for mmengine's ``ClassBalancedDataset``."""
         refs = self.get_data_info(idx)['refs']
         return [self._united[ref['super_category'], ref['part']] for ref in refs
                 if 'absent' not in ref and ref['category_id'] is not None]

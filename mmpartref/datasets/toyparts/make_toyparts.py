@@ -1,10 +1,10 @@
-"""ToyParts: a drawn data set with PartImageNet's 40 part categories, in the layout of its Seg split.
+"""ToyParts: a synthetic dataset with PartImageNet's 40 part categories, in the layout of its Seg split.
 
     ROOT/images/{split}/<synset>_<id>.JPEG
     ROOT/annotations/{split}/{split}.json              COCO
     ROOT/annotations/{split}/<synset>_<id>.png         part label map, background 40
     ROOT/annotations/{split}_whole/<synset>_<id>.png   object label map (position in load_synsets()), background 158
-    ROOT/toyparts.json                                 manifest, written last: without it the data set is incomplete
+    ROOT/toyparts.json                                 manifest, written last: without it the dataset is incomplete
 """
 import json
 import multiprocessing
@@ -20,16 +20,17 @@ import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
 
-from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, SUPER_CATEGORIES
+from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PARTS, SUPER_CATEGORIES
 from mmpartref.datasets.toyparts.toy_scene import compose_scene
-from mmpartref.errors import FileInTheWayError, InputError
-from mmpartref.files.atomic_write import atomic_write
+from mmpartref.errors import FileInTheWayError, FileWriteError, InputError
+from mmpartref.files.atomic_write import write_errors, write_text
+from mmpartref.files.json_files import load_json
 
 SPLITS = ('train', 'val', 'test')
-VERSION = 1  # raise it whenever the same seed gives other pixels or another json
+VERSION = 1  # to be increased whenever the same seed gives other pixels or another json
 MANIFEST = 'toyparts.json'
-MIN_SIDE = 64  # px; below it most small parts fall under the smallest area that is annotated
-_BAR_FROM = 100  # scenes; fewer take less than a few seconds
+MIN_SIDE = 64  # px; in smaller images most small parts have less than the minimum area of an annotation
+_MIN_SCENES_OF_BAR = 100  # scenes; fewer take only a few seconds
 _JPEG_QUALITY = 92
 
 _Task = tuple[Path, str, int, int, tuple[int, int]]
@@ -37,41 +38,40 @@ _Task = tuple[Path, str, int, int, tuple[int, int]]
 
 def make_toyparts(out_dir: str | Path, *, splits: Mapping[str, int], size: tuple[int, int] = (256, 192), seed: int = 0,
                   workers: int | None = None) -> dict[str, Any]:
-    """Draw the data set, or reuse the one that is there if it was made with the same parameters.
+    """Draw the dataset, or reuse an existing one with the same parameters.
 
-    Scene ``index`` of a split depends on (seed, split, index, size) alone: neither on ``workers`` (processes; None: one
-    per processor) nor on how many scenes a split has.
+    Scene ``index`` of a split depends on (seed, split, index, size) alone, not on ``workers`` or the number of scenes.
 
     Args:
-        out_dir: Made if it does not exist; must be empty or hold a complete ToyParts of the same parameters.
-        splits: Scenes by split name, of 'train', 'val', 'test'.
-        size: (w, h) of every photo in pixels.
+        out_dir: made if it does not exist; must be empty or contain a complete ToyParts with the same parameters.
+        splits: number of scenes by split, of 'train', 'val', 'test'.
+        size: (w, h) of every image in pixels.
+        workers: processes; None: one per processor.
 
     Returns:
         {'out_dir', 'reused', 'version', 'seed', 'size': [w, h], 'splits': {split: {'images', 'annotations',
         'categories': {category name: annotations}}}}.
 
     Raises:
-        ValueError: A parameter is out of range.
-        FileExistsError: ``out_dir`` holds something else.
+        InputError: a parameter is out of range.
+        FileInTheWayError: ``out_dir`` has other content.
     """
     _check_parameters(splits, size, seed, workers)
     root = Path(out_dir)
     parameters = {'version': VERSION, 'seed': seed, 'size': list(size)}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         manifest = _read_complete(root, parameters, splits)
-        print(f'{root} holds this ToyParts already ({sum(splits.values())} scenes, seed {seed}): reused')
+        print(f'{root} has this ToyParts already ({sum(splits.values())} scenes, seed {seed}): reused')
         return {'out_dir': str(root), 'reused': True, **manifest}
     counts = {}
-    bar = ProgressBar(sum(splits.values())) if sum(splits.values()) >= _BAR_FROM else None
+    bar = ProgressBar(sum(splits.values())) if sum(splits.values()) >= _MIN_SCENES_OF_BAR else None
     with _mapper(workers, sum(splits.values())) as apply:
         for split in (name for name in SPLITS if name in splits):
             counts[split] = _make_split(root, split, splits[split], seed, size, apply, bar)
     if bar is not None:
         print(flush=True)
     manifest = {**parameters, 'splits': counts}
-    with atomic_write(root / MANIFEST) as unfinished:
-        unfinished.write_text(json.dumps(manifest, indent=1) + '\n', encoding='utf-8')
+    write_text(root / MANIFEST, json.dumps(manifest, indent=1) + '\n')
     return {'out_dir': str(root), 'reused': False, **manifest}
 
 
@@ -81,7 +81,7 @@ def _check_parameters(splits: Mapping[str, int], size: tuple[int, int], seed: in
         raise InputError(f'splits must name some of {", ".join(SPLITS)}, got {", ".join(unknown) or "none"}')
     for split, count in splits.items():
         if not 0 < count < 1_000_000:
-            raise InputError(f'split "{split}" must have 1 to 999999 scenes, got {count}; leave the split out for none')
+            raise InputError(f'split "{split}" must have 1 to 999999 scenes, got {count}; for none, remove it')
     if len(size) != 2 or min(size) < MIN_SIDE:
         raise InputError(f'size must be (width, height) of at least {MIN_SIDE} pixels each, got {tuple(size)}')
     if seed < 0:
@@ -91,20 +91,20 @@ def _check_parameters(splits: Mapping[str, int], size: tuple[int, int], seed: in
 
 
 def _read_complete(root: Path, parameters: dict[str, Any], splits: Mapping[str, int]) -> dict[str, Any]:
-    """Return the manifest of the data set in ``root`` if it is complete and of these parameters, otherwise refuse."""
-    advice = 'choose another directory or delete this one'
+    """Return the manifest of a complete dataset with these parameters; raises a ``FileInTheWayError`` for any other."""
+    advice = 'choose another folder or delete this one'
     path = root / MANIFEST
     if not path.is_file():
-        raise FileInTheWayError(f'{root} is not empty and no complete ToyParts (it has no {MANIFEST}); {advice}')
+        raise FileInTheWayError(f'{root} is neither empty nor a complete ToyParts (it has no {MANIFEST}); {advice}')
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding='utf-8'))
+        manifest: dict[str, Any] = load_json(path)
         found = {**{key: manifest[key] for key in parameters},
                  'splits': {split: record['images'] for split, record in manifest['splits'].items()}}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileInTheWayError(f'{path} cannot be read as a manifest of ToyParts ({error!r}); {advice}') from error
     wanted = {**parameters, 'splits': dict(splits)}
     if found != wanted:
-        raise FileInTheWayError(f'{root} holds another ToyParts: {found}, asked for {wanted}; {advice}')
+        raise FileInTheWayError(f'{root} has another ToyParts: {found}, expected {wanted}; {advice}')
     for split, count in splits.items():
         for folder, pattern in ((f'images/{split}', '*.JPEG'), (f'annotations/{split}', '*.png'),
                                 (f'annotations/{split}_whole', '*.png'), (f'annotations/{split}', f'{split}.json')):
@@ -118,12 +118,12 @@ def _read_complete(root: Path, parameters: dict[str, Any], splits: Mapping[str, 
 
 @contextmanager
 def _mapper(workers: int | None, scenes: int) -> Iterator[Any]:
-    """Yield a ``map`` that keeps the order of its tasks, over ``workers`` processes where that pays."""
+    """Yield a ``map`` that preserves order, with up to ``workers`` processes, one for each 8 scenes."""
     count = min(workers or os.cpu_count() or 1, scenes // 8)
     if count <= 1:
         yield map
         return
-    # Forked processes need no second import of the package; elsewhere than on Linux forking is not safe.
+    # Forked processes need not import the package again; forking is safe on Linux only.
     context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
     with context.Pool(count, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
         yield lambda function, tasks: pool.imap(function, tasks, chunksize=4)
@@ -131,9 +131,10 @@ def _mapper(workers: int | None, scenes: int) -> Iterator[Any]:
 
 def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, int], apply: Any,
                 bar: ProgressBar | None) -> dict[str, Any]:
-    """Write one split; return its counts."""
+    """Write one split and return its counts."""
     for folder in (f'images/{split}', f'annotations/{split}', f'annotations/{split}_whole'):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+        with write_errors(root):
+            (root / folder).mkdir(parents=True, exist_ok=True)
     tasks: list[_Task] = [(root, split, index, seed, size) for index in range(count)]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -145,26 +146,22 @@ def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, 
             bar.update()
     coco = {'info': {'description': 'ToyParts: drawn objects with the parts of PartImageNet', 'version': VERSION,
                      'seed': seed, 'split': split},
-            'images': images, 'annotations': annotations, 'categories': _categories()}
+            'images': images, 'annotations': annotations,
+            'categories': [{'id': CATEGORY_NAMES.index(f'{owner} {part}'), 'name': f'{owner} {part}',
+                            'supercategory': owner} for owner, parts in PARTS.items() for part in parts]}
     path = root / 'annotations' / split / f'{split}.json'
-    path.write_text(json.dumps(coco, separators=(',', ':')), encoding='utf-8')
+    write_text(path, json.dumps(coco, separators=(',', ':')))
     histogram = Counter(record['category_id'] for record in annotations)
     return {'images': count, 'annotations': len(annotations),
             'categories': {name: histogram[number] for number, name in enumerate(CATEGORY_NAMES)}}
 
 
-def _categories() -> list[dict[str, Any]]:
-    return [{'id': number, 'name': name,
-             'supercategory': next(known for known in SUPER_CATEGORIES if name.startswith(f'{known} '))}
-            for number, name in enumerate(CATEGORY_NAMES)]
-
-
 def _write_scene(task: _Task) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Draw and write one scene; return its COCO image record and its annotations without ids."""
+    """Draw and write one scene; returns its COCO image record and its annotations without ids."""
     root, split, index, seed, size = task
     stream = SPLITS.index(split)
-    # The first object's super-category walks round all eleven, in an order of the split's own, so that a small split
-    # has them all; everything else of the scene is drawn from the scene's own generator.
+    # The first object's super-category cycles through all eleven, in a random order of the split, so that a small split
+    # has them all; everything else is drawn from the scene's generator.
     order = np.random.default_rng([seed, stream]).permutation(len(SUPER_CATEGORIES))
     scene = compose_scene(np.random.default_rng([seed, stream, index]), SUPER_CATEGORIES[order[index % len(order)]],
                           size)
@@ -179,5 +176,5 @@ def _write_scene(task: _Task) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def _write_image(path: Path, pixels: Any, options: list[int]) -> None:
     written, code = cv2.imencode('.jpg' if path.suffix == '.JPEG' else path.suffix, pixels, options)
     if not written:
-        raise OSError(f'{path}: OpenCV could not encode the image')
+        raise FileWriteError(f'{path} cannot be encoded by OpenCV; reinstall opencv-python')
     path.write_bytes(code.tobytes())

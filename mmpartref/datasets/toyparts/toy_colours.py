@@ -1,4 +1,4 @@
-"""ToyParts palettes: one colour per role, told apart from the background. Colours are BGR, 0-255, float32."""
+"""ToyParts palettes: one colour per role, distinct from the background. Colours are BGR, 0-255, float32."""
 import colorsys
 
 import cv2
@@ -30,7 +30,7 @@ _SAILS = 'faf3e3 f7ede2 ffe8a1 f6bdc0 d6eadf'
 
 
 def from_hex(code: str) -> Colour:
-    """'rrggbb' as a colour."""
+    """Return 'rrggbb' as a colour."""
     return np.array([int(code[i:i + 2], 16) for i in (4, 2, 0)], dtype=np.float32)
 
 
@@ -41,22 +41,27 @@ def draw_hex(rng: np.random.Generator, codes: str) -> Colour:
 
 
 def vary(colour: Colour, hue: float = 0.0, saturation: float = 1.0, value: float = 1.0) -> Colour:
-    """Turn the hue by a part of the circle and scale saturation and value."""
+    """Rotate the hue by a fraction of the circle, and scale saturation and value."""
     blue, green, red = (float(channel) / 255 for channel in colour)
     h, s, v = colorsys.rgb_to_hsv(red, green, blue)
     red, green, blue = colorsys.hsv_to_rgb((h + hue) % 1.0, min(1.0, s * saturation), min(1.0, v * value))
     return np.array([blue, green, red], dtype=np.float32) * 255
 
 
+def blend(canvas: NDArray, colour: NDArray, share: NDArray) -> None:
+    """Mix ``colour`` into the canvas (h, w, 3) in place, by ``share`` (h, w) in 0-1."""
+    canvas += (colour - canvas) * share[..., None].astype(np.float32)
+
+
 def colour_distance(a: Colour, b: Colour) -> float:
-    """Euclidean distance in CIE Lab (L 0-100)."""
+    """Return the Euclidean distance in CIE Lab (L 0-100)."""
     pair = np.stack([a, b]).astype(np.float32)[None] / 255
     lab = cv2.cvtColor(pair, cv2.COLOR_BGR2Lab)[0]
     return float(np.linalg.norm(lab[0] - lab[1]))
 
 
 def draw_palette(rng: np.random.Generator, super_category: str, background: Colour) -> Palette:
-    """Draw the colours of one object, the main one at least 30 Lab units from the mean ``background`` if it can be."""
+    """Draw the colours of an object; the main one, if possible, more than 30 Lab units from the mean ``background``."""
     candidates = [vary(draw_hex(rng, _MAIN[super_category]), float(rng.uniform(-0.025, 0.025)),
                        float(rng.uniform(0.8, 1.15)), float(rng.uniform(0.85, 1.1))) for _ in range(8)]
     distances = [colour_distance(candidate, background) for candidate in candidates]

@@ -1,7 +1,7 @@
-"""Outlines from which the ToyParts objects are put together.
+"""Outlines of the ToyParts objects' parts.
 
-Every outline is a closed polygon (P, 2) of x, y in the object's own frame: x to the right, y down, the object looking
-to the right and about one unit large. The painter poses it.
+An outline is a closed polygon (P, 2) of x, y in object coordinates: x to the right, y down; the object faces right and
+is about one unit large. ``toy_painter`` maps them to pixels.
 """
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Shape:
     """One painted outline of an object.
 
     ``part`` is a name of ``PARTS``; all shapes with the same ``part`` and ``instance`` are one annotation. A ``detail``
-    (an eye, a window, a spoke) is painted only where its instance is visible already and leaves the labels alone.
-    ``colour`` names a palette role, ``pattern`` a texture of ``toyparts_patterns``. ``stroke`` > 0 draws the outline as
-    a closed line of that width instead of filling it. ``shade`` darkens limbs on the far side.
+    (an eye, a window, a spoke) is painted only on visible pixels of its instance and does not change the labels.
+    ``colour`` is a role of the palette, ``pattern`` one of ``toy_patterns``. ``stroke`` > 0 draws the outline as a
+    closed line of that width instead of filling it. ``shade`` multiplies the brightness.
     """
     part: str
     outline: Points
@@ -37,7 +37,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The shapes of one object from back to front, and whether it stands on the ground (and throws a shadow)."""
+    """Shapes of an object from back to front, and whether it stands on the ground and has a shadow."""
     shapes: list[Shape]
     grounded: bool = True
 
@@ -55,17 +55,17 @@ def curve(points: Sequence[XY], steps: int = 8, closed: bool = False) -> Points:
 
 
 def blob(*points: XY) -> Points:
-    """A smooth closed outline through ``points``."""
+    """Return a smooth closed outline through ``points``."""
     return curve(points, closed=True)
 
 
 def corners(*points: XY) -> Points:
-    """A polygon with sharp corners."""
+    """Return a polygon with sharp corners."""
     return np.asarray(points, dtype=np.float64)
 
 
 def rounded(radius: float, *points: XY) -> Points:
-    """A polygon whose corners are rounded off by quadratic Bezier arcs, at most ``radius`` back from each corner."""
+    """Return a polygon with corners rounded by quadratic Bezier arcs that begin at most ``radius`` before a corner."""
     knots = np.asarray(points, dtype=np.float64)
     t = np.linspace(0, 1, 6)[:, None]
     arcs = []
@@ -79,7 +79,7 @@ def rounded(radius: float, *points: XY) -> Points:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> Points:
-    """An ellipse around (x, y), turned clockwise by ``degrees``."""
+    """Return an ellipse around (x, y), rotated clockwise by ``degrees``."""
     angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     turn = np.deg2rad(degrees)
     a, b = rx * np.cos(angle), ry * np.sin(angle)
@@ -87,7 +87,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0.0) -> P
 
 
 def limb(points: Sequence[XY], widths: Sequence[float]) -> Points:
-    """A band along the spline through ``points`` with round ends; ``widths`` are spread evenly over its length."""
+    """Return a band along the spline through ``points`` with round ends and ``widths`` at equal distances."""
     line = curve(points)
     tangent = np.gradient(line, axis=0)
     tangent /= np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-9)[:, None]
@@ -110,7 +110,7 @@ def pick(rng: np.random.Generator, options: Sequence[str]) -> str:
 
 
 def eye(part: str, x: float, y: float, radius: float) -> list[Shape]:
-    """A white eye with a dark pupil and a glint."""
+    """Return a white eye with a dark pupil and a highlight."""
     return [Shape(part, ellipse(x, y, radius, radius), 'white', detail=True),
             Shape(part, ellipse(x + 0.2 * radius, y, 0.62 * radius, 0.68 * radius), 'black', detail=True),
             Shape(part, ellipse(x + 0.4 * radius, y - 0.3 * radius, 0.2 * radius, 0.2 * radius), 'white', detail=True)]

@@ -1,11 +1,11 @@
-"""Paints posed ToyParts objects: colour on a canvas, instance numbers on a map of the same size."""
+"""Painter of ToyParts objects: colours on a canvas, instance numbers on a map of the same size."""
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mmpartref.datasets.toyparts.toy_colours import Palette
+from mmpartref.datasets.toyparts.toy_colours import Palette, blend
 from mmpartref.datasets.toyparts.toy_geometry import Drawing, Points, Shape
 from mmpartref.datasets.toyparts.toy_patterns import Field, pattern
 
@@ -14,7 +14,7 @@ _SUBPIXEL = 4  # fractional bits of the coordinates that OpenCV's drawing functi
 
 @dataclass(frozen=True)
 class Pose:
-    """The affine map (2, 3) from an object's frame to canvas pixels, and its scale in pixels per unit."""
+    """Affine map (2, 3) from object coordinates to canvas pixels, and its scale in pixels per unit."""
     matrix: NDArray[np.float64]
     scale: float
 
@@ -25,9 +25,9 @@ class Pose:
 
 @dataclass
 class Painting:
-    """A canvas (H, W, 3) float32 BGR, its instance map (H, W) uint8 (0: none), and who the instances are.
+    """A canvas (H, W, 3) float32 BGR, its instance map (H, W) uint8 (0: none), and the instances.
 
-    ``instances[i - 1]`` is (object number, part name) of the instance painted as ``i``.
+    ``instances[i - 1]`` is the (object number, part name) of instance ``i``.
     """
     canvas: Field
     instance_map: NDArray[np.uint8]
@@ -40,7 +40,7 @@ def _fixed_point(points: Points) -> NDArray[np.int32]:
 
 def paint_object(painting: Painting, drawing: Drawing, pose: Pose, palette: Palette, number: int,
                  rng: np.random.Generator) -> None:
-    """Paint all shapes of one object, back to front, over what is there."""
+    """Paint all shapes of an object, back to front, over the painting."""
     known: dict[tuple[str, int], int] = {}
     for shape in drawing.shapes:
         key = (shape.part, shape.instance)
@@ -73,21 +73,17 @@ def _paint_shape(painting: Painting, shape: Shape, pose: Pose, palette: Palette,
     else:
         cv2.fillPoly(labels, outline, label, cv2.LINE_8, _SUBPIXEL)
     colour = _coloured(cover, shape, pose, palette, (int(left), int(top)), rng)
-    _mix(canvas, colour, cover, shape.alpha)
+    blend(canvas, colour, cover.astype(np.float32) * np.float32(shape.alpha / 255))
     if not shape.detail:
         rim = np.zeros_like(cover)
         cv2.polylines(rim, outline, True, 255, 2, cv2.LINE_AA, _SUBPIXEL)
-        _mix(canvas, palette[shape.colour] * np.float32(0.38 * shape.shade), rim, 0.9)
-
-
-def _mix(canvas: Field, colour: Field, cover: NDArray[np.uint8], alpha: float) -> None:
-    """Lay ``colour`` over the canvas in place where ``cover`` (0-255) says."""
-    canvas += (colour - canvas) * (cover.astype(np.float32) * np.float32(alpha / 255))[..., None]
+        rim_colour = palette[shape.colour] * np.float32(0.38 * shape.shade)
+        blend(canvas, rim_colour, rim.astype(np.float32) * np.float32(0.9 / 255))
 
 
 def _coloured(cover: NDArray[np.uint8], shape: Shape, pose: Pose, palette: Palette, corner: tuple[int, int],
               rng: np.random.Generator) -> Field:
-    """Colour, pattern and shading of a shape in its window: (h, w, 3)."""
+    """Return the colour, with pattern and shading, of a shape in its window: (h, w, 3)."""
     height, width = cover.shape
     base = palette[shape.colour]
     if shape.detail and shape.pattern == 'plain':
@@ -97,7 +93,7 @@ def _coloured(cover: NDArray[np.uint8], shape: Shape, pose: Pose, palette: Palet
     y = (np.arange(height, dtype=np.float32) + corner[1])[:, None]
     u, v = (np.float32(a) * x + np.float32(b) * y + np.float32(c) for a, b, c in inverse)
     light, mix = pattern(shape.pattern, u, v, rng)
-    # Light from above, and a darker rim as on a round body: the blurred cover falls off towards the outline.
+    # Light from above, and a darker rim as of a round body: the blurred cover decreases towards the outline.
     reach = max(3, min(height, width) // 3) | 1
     roundness = cv2.blur(cover, (reach, reach)).astype(np.float32) * (0.3 / 255)
     fall = np.linspace(0.94, 0.72, height, dtype=np.float32)[:, None]

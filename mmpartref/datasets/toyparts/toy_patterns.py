@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 Field = NDArray[np.floating[Any]]
 
 _SIZE = 1024
-# Kind: seed, and (sigma x, sigma y, weight) of the blurred layers it is the sum of.
+# Seed, and (sigma x, sigma y, weight) of the blurred layers that are added, by kind.
 _NOISE = {'clouds': (1, [(60.0, 28.0, 1.0), (26.0, 13.0, 0.5), (9.0, 6.0, 0.15)]), 'grain': (2, [(1.0, 1.0, 1.0)]),
           'strands': (3, [(1.0, 5.0, 1.0), (2.0, 10.0, 0.7)]), 'waves': (4, [(26.0, 1.8, 1.0), (9.0, 1.0, 0.6)])}
-# The noise of a pattern where it is not 'grain'.
+# Kinds of noise of patterns; 'grain' for all others.
 _GRAINS = {'fur': 'strands', 'spots': 'strands', 'patches': 'strands', 'feathers': 'waves', 'planks': 'waves'}
 
 
 @lru_cache(maxsize=4)
 def _tile(kind: str) -> Field:
-    """A fixed (1024, 1024) noise field of mean 0 and about unit deviation, of a kind in ``_NOISE``."""
+    """Return a fixed (1024, 1024) noise field of mean 0 and about unit deviation, of a kind in ``_NOISE``."""
     seed, layers = _NOISE[kind]
     rng = np.random.default_rng(seed)
     field = np.zeros((_SIZE, _SIZE), np.float32)
@@ -31,7 +31,7 @@ def _tile(kind: str) -> Field:
 
 
 def noise(kind: str, height: int, width: int, rng: np.random.Generator) -> Field:
-    """Cut a (height, width) window out of a noise field, enlarging the field where the window is larger."""
+    """Return a random (height, width) window of a noise field, which is enlarged where the window is larger."""
     tile = _tile(kind)
     if height > _SIZE or width > _SIZE:
         factor = max(height, width) / _SIZE
@@ -42,9 +42,9 @@ def noise(kind: str, height: int, width: int, rng: np.random.Generator) -> Field
 
 
 def pattern(name: str, u: Field, v: Field, rng: np.random.Generator) -> tuple[Field | float, Field | float]:
-    """Evaluate a pattern at the object coordinates u, v (h, w).
+    """Return (brightness factor, share of the second colour) of a pattern at object coordinates u, v (h, w).
 
-    Returns (brightness factor, share of the second colour), each an (h, w) field or one number.
+    Each is an (h, w) field or one number.
     """
     height, width = u.shape
     if name in ('gloss', 'rays', 'ribs', 'scales'):
@@ -75,7 +75,7 @@ def _scales(u: Field, v: Field) -> Field:
     return 1.0 + 0.12 * np.sign(grid) * np.abs(grid) ** 0.5
 
 
-# Patterns that are brightness alone, without noise.
+# Patterns of brightness only, without noise.
 _RELIEFS: dict[str, Callable[[Field, Field], Field]] = {
     'gloss': lambda u, v: 1.0 + 0.16 * np.exp(-((v - 0.35 * u + 0.12) / 0.035) ** 2),
     'rays': lambda u, v: 1.0 + 0.12 * np.sin(v * 75 + 10 * u * v),
@@ -84,5 +84,5 @@ _RELIEFS: dict[str, Callable[[Field, Field], Field]] = {
 
 
 def _step(field: Field, threshold: float, softness: float) -> Field:
-    """A soft step from 0 to 1 around ``threshold``."""
+    """Return a soft step from 0 to 1 around ``threshold``."""
     return np.clip((field - threshold) / softness + 0.5, 0, 1).astype(np.float32)

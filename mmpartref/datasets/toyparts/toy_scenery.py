@@ -1,15 +1,15 @@
-"""ToyParts backgrounds: (h, w, 3) float32 BGR canvases, 0-255, seeded by the scene's generator."""
+"""ToyParts backgrounds: (h, w, 3) float32 BGR canvases, 0-255, drawn from the scene's generator."""
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from mmpartref.datasets.toyparts.toy_colours import Colour, draw_hex, from_hex, vary
+from mmpartref.datasets.toyparts.toy_colours import Colour, blend, draw_hex, from_hex, vary
 from mmpartref.datasets.toyparts.toy_patterns import Field, noise
 
 Canvas = Field
 
-# Where a super-category is usually met; a scene takes one of its two objects' places.
+# Usual backgrounds of a super-category; a scene has one of those of its two objects.
 HABITATS = {
     'Quadruped': ('meadow', 'desert', 'room', 'forest'), 'Biped': ('forest', 'meadow', 'room'),
     'Fish': ('underwater', 'underwater', 'studio'), 'Bird': ('sky', 'meadow', 'sea', 'forest'),
@@ -21,45 +21,41 @@ FLOORLESS = ('sky', 'underwater')
 
 
 def _ramp(height: int, width: int, top: Colour, bottom: Colour) -> Canvas:
-    """A vertical gradient."""
+    """Return a vertical gradient."""
     t = np.linspace(0, 1, max(height, 1), dtype=np.float32)[:, None, None]
     return np.repeat((1 - t) * top + t * bottom, width, axis=1).astype(np.float32)
 
 
-def _blend(canvas: Canvas, colour: Colour, share: Field) -> None:
-    """Mix ``colour`` into the canvas in place, by ``share`` (h, w) in 0-1."""
-    canvas += (colour - canvas) * share[..., None].astype(np.float32)
-
-
-def _sky(height: int, width: int, rng: np.random.Generator) -> Canvas:
+def sky(height: int, width: int, rng: np.random.Generator) -> Canvas:
+    """Clouds."""
     top, bottom = _SKIES[rng.integers(len(_SKIES))]
     canvas = _ramp(height, width, vary(from_hex(top), float(rng.uniform(-0.02, 0.02))), from_hex(bottom))
     clouds = noise('clouds', height, width, rng)
-    _blend(canvas, from_hex('ffffff'), np.clip((clouds - float(rng.uniform(0.2, 0.9))) * 0.42, 0, 0.75))
+    blend(canvas, from_hex('ffffff'), np.clip((clouds - float(rng.uniform(0.2, 0.9))) * 0.42, 0, 0.75))
     return canvas
 
 
 def _ground(canvas: Canvas, start: int, near: Colour, far: Colour, texture: Field) -> None:
-    """Lay a textured ground below row ``start``, the texture stronger towards the viewer."""
+    """Paint a textured ground below row ``start``, with more contrast towards the viewer."""
     height, width = canvas.shape[0] - start, canvas.shape[1]
     depth = np.linspace(0.4, 1, height, dtype=np.float32)[:, None]
     canvas[start:] = _ramp(height, width, far, near) * (1 + texture[-height:] * depth)[..., None]
 
 
 def _hills(canvas: Canvas, base: int, colour: Colour, rng: np.random.Generator) -> None:
-    """A rolling silhouette that stands on row ``base``."""
+    """Paint a silhouette of hills above row ``base``."""
     height, width = canvas.shape[:2]
     x = np.linspace(0, 2 * np.pi, width, dtype=np.float32)
     phase = rng.uniform(0, 6.3, 2)
     top = base - height * (0.07 + 0.04 * np.sin(x * 1.3 + phase[0]) + 0.02 * np.sin(x * 3.1 + phase[1]))
     peak = max(0, int(top.min()))
     rows = np.arange(peak, base, dtype=np.float32)[:, None]
-    _blend(canvas[peak:base], colour, np.clip(rows - top[None], 0, 1))
+    blend(canvas[peak:base], colour, np.clip(rows - top[None], 0, 1))
 
 
 def meadow(height: int, width: int, rng: np.random.Generator) -> Canvas:
     """Grass below hills and sky."""
-    canvas, start = _sky(height, width, rng), int(height * rng.uniform(0.38, 0.55))
+    canvas, start = sky(height, width, rng), int(height * rng.uniform(0.38, 0.55))
     green = vary(from_hex('6fa03c'), float(rng.uniform(-0.05, 0.05)), float(rng.uniform(0.7, 1.1)))
     _hills(canvas, start, vary(green, 0.06, 0.6, 0.9), rng)
     _ground(canvas, start, green, vary(green, -0.02, 0.7, 1.25), 0.13 * noise('strands', height, width, rng))
@@ -68,7 +64,7 @@ def meadow(height: int, width: int, rng: np.random.Generator) -> Canvas:
 
 def desert(height: int, width: int, rng: np.random.Generator) -> Canvas:
     """Sand with ripples below dunes."""
-    canvas, start = _sky(height, width, rng), int(height * rng.uniform(0.35, 0.5))
+    canvas, start = sky(height, width, rng), int(height * rng.uniform(0.35, 0.5))
     sand = vary(draw_hex(rng, 'dcb277 e6c594 cf9a63'), float(rng.uniform(-0.02, 0.02)))
     _hills(canvas, start, vary(sand, -0.02, 1.2, 0.85), rng)
     _ground(canvas, start, sand, vary(sand, 0.01, 0.6, 1.1), 0.07 * noise('waves', height, width, rng))
@@ -77,7 +73,7 @@ def desert(height: int, width: int, rng: np.random.Generator) -> Canvas:
 
 def sea(height: int, width: int, rng: np.random.Generator) -> Canvas:
     """Waves below the sky."""
-    canvas, start = _sky(height, width, rng), int(height * rng.uniform(0.38, 0.55))
+    canvas, start = sky(height, width, rng), int(height * rng.uniform(0.38, 0.55))
     blue = vary(draw_hex(rng, '2b7a9b 3a8fb7 2f9c95 416a9e'), float(rng.uniform(-0.02, 0.02)))
     _ground(canvas, start, blue, vary(blue, 0.0, 0.55, 1.35), 0.12 * noise('waves', height, width, rng))
     return canvas
@@ -88,23 +84,18 @@ def underwater(height: int, width: int, rng: np.random.Generator) -> Canvas:
     canvas = _ramp(height, width, draw_hex(rng, '6fd0dd 5ab4e0 7ddcc0'), draw_hex(rng, '0d4f78 134074 0b6b6f'))
     x, y = np.meshgrid(np.arange(width, dtype=np.float32) / width, np.arange(height, dtype=np.float32) / height)
     rays = np.sin((x + 0.5 * y) * float(rng.uniform(14, 24)) + float(rng.uniform(0, 6)))
-    _blend(canvas, from_hex('ffffff'), np.clip(rays, 0, 1) * 0.22 * (1 - y))
+    blend(canvas, from_hex('ffffff'), np.clip(rays, 0, 1) * 0.22 * (1 - y))
     canvas *= (1 + 0.04 * noise('clouds', height, width, rng))[..., None]
     floor = np.clip((y - 0.88 - 0.03 * np.sin(x * 9 + float(rng.uniform(0, 6)))) * 40, 0, 1)
-    _blend(canvas, from_hex('c9b37e'), floor * (0.8 + 0.1 * noise('grain', height, width, rng)))
+    blend(canvas, from_hex('c9b37e'), floor * (0.8 + 0.1 * noise('grain', height, width, rng)))
     for _ in range(int(rng.integers(6, 14))):
         centre = (int(rng.integers(width)), int(rng.integers(height)))
         cv2.circle(canvas, centre, int(rng.integers(3, 9)), (250.0, 245.0, 225.0), 1, cv2.LINE_AA)
     return canvas
 
 
-def sky(height: int, width: int, rng: np.random.Generator) -> Canvas:
-    """Clouds, nothing else."""
-    return _sky(height, width, rng)
-
-
 def forest(height: int, width: int, rng: np.random.Generator) -> Canvas:
-    """Trunks before dark leaves, moss below."""
+    """Trunks in front of dark leaves, above moss."""
     leaf = vary(draw_hex(rng, '5d8a57 7f9c5a 4c7d6a'), float(rng.uniform(-0.03, 0.03)), 0.9)
     canvas = _ramp(height, width, vary(leaf, 0.0, 0.7, 1.35), leaf)
     canvas *= (1 + 0.1 * noise('clouds', height, width, rng))[..., None]
@@ -114,7 +105,7 @@ def forest(height: int, width: int, rng: np.random.Generator) -> Canvas:
         centre, half = float(rng.uniform(0, width)), width * float(rng.uniform(0.012, 0.04))
         near = slice(max(0, int(centre - half) - 1), int(centre + half) + 2)
         trunk = np.clip(half - np.abs(x[near] - centre), 0, 1)[None]
-        _blend(canvas[:start, near], vary(from_hex('6b4f3a'), 0.0, 0.8, float(rng.uniform(0.8, 1.3))), trunk * 0.65)
+        blend(canvas[:start, near], vary(from_hex('6b4f3a'), 0.0, 0.8, float(rng.uniform(0.8, 1.3))), trunk * 0.65)
     moss = vary(leaf, -0.04, 1.1, 0.85)
     _ground(canvas, start, moss, vary(moss, 0.0, 0.8, 1.25), 0.14 * noise('strands', height, width, rng))
     return canvas
@@ -137,7 +128,7 @@ def room(height: int, width: int, rng: np.random.Generator) -> Canvas:
 
 def street(height: int, width: int, rng: np.random.Generator) -> Canvas:
     """House fronts with windows behind a road."""
-    canvas, start = _sky(height, width, rng), int(height * rng.uniform(0.5, 0.62))
+    canvas, start = sky(height, width, rng), int(height * rng.uniform(0.5, 0.62))
     x = 0
     while x < width:
         wide, top = int(width * rng.uniform(0.14, 0.26)), int(height * rng.uniform(0.05, 0.3))
@@ -166,7 +157,7 @@ def studio(height: int, width: int, rng: np.random.Generator) -> Canvas:
         window = canvas[top:int(y + radius) + 2, left:int(x + radius) + 2]
         rows, columns = np.ogrid[top:top + window.shape[0], left:left + window.shape[1]]
         disc = np.clip(radius - np.hypot(columns - x, rows - y), 0, 1)
-        _blend(window, vary(base, float(rng.uniform(-0.1, 0.1)), 0.8, 1.4), disc * float(rng.uniform(0.15, 0.4)))
+        blend(window, vary(base, float(rng.uniform(-0.1, 0.1)), 0.8, 1.4), disc * float(rng.uniform(0.15, 0.4)))
     canvas *= (1 + 0.03 * noise('clouds', height, width, rng) + 0.02 * noise('grain', height, width, rng))[..., None]
     return canvas
 

@@ -1,4 +1,4 @@
-"""ToyParts vehicles and bottles, driving to the right (frame: see ``toyparts_geometry``)."""
+"""ToyParts vehicles and bottles, facing right; coordinates as in ``toy_geometry``."""
 import numpy as np
 
 from mmpartref.datasets.toyparts.toy_geometry import (
@@ -55,7 +55,7 @@ def car(rng: np.random.Generator) -> Drawing:
 
 
 def bicycle(rng: np.random.Generator) -> Drawing:
-    """A bicycle from the side; one sees through its wheels, which are labelled as discs."""
+    """A bicycle from the side; its wheels are transparent and labelled as discs."""
     radius, rise, saddle = uniform(rng, 0.215, 0.245), uniform(rng, 0.0, 0.05), uniform(rng, 0.0, 0.05)
     axles, crank = ((-0.34, 0.15), (0.36, 0.15)), (-0.05, 0.16)
     shapes = []
@@ -104,7 +104,7 @@ def boat(rng: np.random.Generator) -> Drawing:
 
 
 def aeroplane(rng: np.random.Generator) -> Drawing:
-    """An airliner from the side, one engine under each wing."""
+    """An airliner from the side with an engine under each wing."""
     sweep, fin, nose = uniform(rng, 0.0, 0.08), uniform(rng, 0.0, 0.07), uniform(rng, 0.0, 0.06)
     shapes = [
         Shape('Wing', rounded(0.03, (0.15, -0.06), (-0.12 - sweep, -0.34), (-0.22 - sweep, -0.34), (-0.08, -0.06)),
@@ -134,7 +134,7 @@ def aeroplane(rng: np.random.Generator) -> Drawing:
 
 
 def bottle(rng: np.random.Generator) -> Drawing:
-    """A bottle with a label; the mouth is the cap with the end of the neck."""
+    """A bottle with a label; the mouth is the cap and the end of the neck."""
     half, neck, shoulder = uniform(rng, 0.15, 0.21), uniform(rng, 0.065, 0.08), uniform(rng, -0.18, -0.06)
     label = uniform(rng, 0.02, 0.1)
     profile = curve([(neck, -0.38), (neck, -0.26), (half, shoulder), (half, 0.2), (half, 0.45), (half - 0.04, 0.5)])

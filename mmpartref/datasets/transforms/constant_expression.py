@@ -1,4 +1,4 @@
-"""The text-blind control."""
+"""The control experiment without text."""
 from mmcv.transforms import BaseTransform
 
 from mmpartref.registry import TRANSFORMS
@@ -6,9 +6,9 @@ from mmpartref.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class ConstantExpression(BaseTransform):
-    """Replace every expression by the same string: what a model reaches without reading.
+    """Replace every expression by the same string, to evaluate a model without the text.
 
-    Writes ``expressions`` (list of K strings); put it behind ``DrawExpressions`` or in its place.
+    Writes ``expressions`` (list of K strings). Goes after ``DrawExpressions`` or in its place.
 
     Args:
         text: the string.

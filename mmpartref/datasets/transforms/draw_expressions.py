@@ -1,30 +1,27 @@
-"""Another wording of each expression in every epoch."""
-import zlib
-
+"""Sample one expression of each ref."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
-from mmpartref.seeding import EpochDraws
+from mmpartref.seeding import EpochDraws, seeded_generator
 
 
 @TRANSFORMS.register_module()
 class DrawExpressions(EpochDraws, BaseTransform):
-    """Draw one of each ref's wordings for this epoch, and optionally some of the refs.
+    """Sample one of each ref's expressions for this epoch, and optionally some of the refs.
 
-    The draw depends on ``seed``, the epoch and the ``ref_id`` alone: not on the number of workers, the order of the
-    photos or which others there are. ``DatasetEpochHook`` tells the epoch through shared memory, so that persistent
-    worker processes learn of it.
+    The sample depends on ``seed``, the epoch and the ``ref_id`` alone: not on the number of workers, the order of the
+    images or the other refs. ``DatasetEpochHook`` sets the epoch in shared memory, which persistent workers see.
 
-    Writes ``expressions`` (list of K strings); cuts ``refs``, and ``gt_masks`` where present, to the refs drawn.
+    Adds ``expressions`` (list of K strings); reduces ``refs``, and ``gt_masks`` where present, to the sampled refs.
 
     Args:
-        seed: one for all ranks.
-        max_expressions: at most so many refs of a photo, in their order; None takes all.
+        seed: the same on all ranks.
+        max_expressions: largest number of refs of an image; their order stays. None: all.
 
     Raises:
-        ValueError: ``max_expressions`` is not positive.
+        InputError: ``max_expressions`` is not positive.
     """
 
     def __init__(self, seed: int = 0, max_expressions: int | None = None) -> None:
@@ -38,17 +35,17 @@ class DrawExpressions(EpochDraws, BaseTransform):
         """Add ``expressions``."""
         refs = results['refs']
         epoch = self.epoch
-        lots, expressions = [], []
+        draws, expressions = [], []
         for ref in refs:
-            rng = np.random.default_rng([self.seed, epoch, zlib.crc32(ref['ref_id'].encode())])
-            lots.append(rng.random())
+            rng = seeded_generator(self.seed, epoch, ref['ref_id'])
+            draws.append(rng.random())
             expressions.append(ref['expressions'][rng.integers(len(ref['expressions']))])
         if self.max_expressions is not None and len(refs) > self.max_expressions:
-            drawn = sorted(np.argsort(lots)[:self.max_expressions].tolist())
-            expressions = [expressions[index] for index in drawn]
-            results['refs'] = [refs[index] for index in drawn]
+            chosen = sorted(np.argsort(draws)[:self.max_expressions].tolist())
+            expressions = [expressions[index] for index in chosen]
+            results['refs'] = [refs[index] for index in chosen]
             if 'gt_masks' in results:
-                results['gt_masks'] = results['gt_masks'][drawn]
+                results['gt_masks'] = results['gt_masks'][chosen]
         results['expressions'] = expressions
         return results
 

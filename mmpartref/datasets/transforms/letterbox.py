@@ -1,4 +1,4 @@
-"""Scaling a photo into the network's input without changing its aspect."""
+"""Letterbox: an image scaled to the network's input size with its aspect ratio."""
 from collections.abc import Sequence
 
 import cv2
@@ -8,54 +8,51 @@ from mmcv.transforms import BaseTransform
 from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 
-# CLIP's mean colour, RGB grey levels: zero after normalisation.
+# CLIP's mean colour, RGB from 0 to 255: zero after normalisation.
 FILL = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
 
 
-def letterbox_matrix(photo_size: tuple[int, int], input_size: tuple[int, int], half_pixel: bool) -> np.ndarray:
-    """Return the (2, 3) float64 matrix from photo pixel indices (x, y, 1) to network-input pixel indices.
+def letterbox_matrix(image_size: tuple[int, int], input_size: tuple[int, int], half_pixel: bool) -> np.ndarray:
+    """Return the (2, 3) float64 matrix from image pixel indices (x, y, 1) to network-input pixel indices.
 
     Args:
-        photo_size: (h, w).
+        image_size: (h, w).
         input_size: (H, W).
-        half_pixel: whether pixel centres keep their place, ``x' = (x + 0.5) * s + bias - 0.5``. Otherwise the published
-            map ``x' = x * s + bias`` (CRIS, ``utils/dataset.py``), which shifts the content by (1 - s) / 2 pixels.
+        half_pixel: True maps pixel centres, ``x' = (x + 0.5) * s + bias - 0.5``. False is the published map
+            ``x' = x * s + bias`` (CRIS, ``utils/dataset.py``), which shifts the content by (1 - s) / 2 pixels.
     """
-    height, width = photo_size
+    height, width = image_size
     scale = min(input_size[0] / height, input_size[1] / width)
     new_height, new_width = height * scale, width * scale
     bias_x, bias_y = (input_size[1] - new_width) / 2, (input_size[0] - new_height) / 2
     if half_pixel:
         shift = 0.5 * scale - 0.5
         return np.array([[scale, 0.0, bias_x + shift], [0.0, scale, bias_y + shift]])
-    photo = np.array([[0, 0], [width, 0], [0, height]], np.float32)
-    # Published: the corners are rounded to float32 before the matrix is made.
+    corners = np.array([[0, 0], [width, 0], [0, height]], np.float32)
+    # As published: the corners are rounded to float32 before the matrix is computed.
     placed = np.array([[bias_x, bias_y], [bias_x + new_width, bias_y], [bias_x, bias_y + new_height]], np.float32)
-    return cv2.getAffineTransform(photo, placed)
+    return cv2.getAffineTransform(corners, placed)
 
 
 @TRANSFORMS.register_module()
 class Letterbox(BaseTransform):
-    """Scale the photo to fit ``size``, centred, the margins in one colour, in a single affine warp.
+    """Scale the image to fit into ``size``, centred, with margins of one colour, by a single affine warp.
 
     Reads ``img`` (uint8 (h, w, 3)) and ``gt_masks`` (uint8 (K, h, w), optional); writes both at (H, W), ``img_shape``
-    (H, W) and ``letterbox_matrix`` (see the function of that name). Interpolation as CRIS published it: cubic for the
-    photo, linear for the masks, margins of the masks 0.
+    (H, W) and ``letterbox_matrix`` (see the function of that name). Interpolation as published by CRIS: cubic for the
+    image, linear for the masks; margins of the masks are 0.
 
     Args:
         size: network input, (H, W) or one number for both, in pixels.
         half_pixel: see ``letterbox_matrix``. False is the published geometry.
-        fill: colour of the margins, RGB grey levels; CLIP's mean by default. Where a config gives none,
+        fill: colour of the margins, RGB from 0 to 255; CLIP's mean by default. Where a config gives none,
             ``fill_letterbox`` sets the mean of its ``model.data_preprocessor``.
 
     Raises:
-        ValueError: ``size`` is not one or two positive integers.
+        InputError: ``size`` is not one or two positive integers.
     """
 
-    def __init__(self,
-                 size: int | Sequence[int],
-                 half_pixel: bool = False,
-                 fill: Sequence[float] = FILL) -> None:
+    def __init__(self, size: int | Sequence[int], half_pixel: bool = False, fill: Sequence[float] = FILL) -> None:
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
             raise InputError(f'Letterbox size={size!r} should be a positive integer or two of them, (height, width)')

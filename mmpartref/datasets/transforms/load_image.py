@@ -1,15 +1,14 @@
-"""Reading a photo."""
-
+"""Loading of an image file."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmpartref.errors import BadPhotoError, MissingPhotoError, NotPlainFileError
+from mmpartref.errors import BadImageError, FileReadError, MissingImageError, NotPlainFileError
 from mmpartref.files.plain_file import read_any_file
-from mmpartref.images.decode_image import check_announced_size, decode_photo, wrong_size
+from mmpartref.images.decode_image import check_header_size, decode_image, wrong_size
 from mmpartref.registry import TRANSFORMS
 from mmpartref.text import shown
 
-# Grey levels 0..255 of what stands for a photo that cannot be read.
+# RGB value of the image that replaces a skipped one.
 GREY = 128
 
 
@@ -17,21 +16,21 @@ GREY = 128
 class LoadImage(BaseTransform):
     """Read ``img_path`` into ``img``, RGB uint8 (h, w, 3), and ``ori_shape`` (h, w).
 
-    Where the results say ``on_bad_sample='skip'``, a photo that cannot be used becomes a grey one of the json's size
-    and ``skipped`` says why: the later transforms run as for any photo, and draw as many random numbers.
+    With ``on_bad_image='skip'`` in the results, an image that cannot be used is replaced by a grey one of the json's
+    size, and ``skipped`` is set to the reason: the later transforms run as for any image, with as many random numbers.
 
     Raises:
-        MissingPhotoError: there is no such file; also a FileNotFoundError.
-        BadPhotoError: it is not a plain file, cannot be read or decoded, or its size is not the ``height`` and
-            ``width`` of the json, whose masks would then lie elsewhere; a ValueError.
+        MissingImageError: the file does not exist; also a FileNotFoundError.
+        BadImageError: it is not a plain file, cannot be read or decoded, or its size is not the ``height`` and
+            ``width`` of the json, so that the masks would not fit; also a ValueError.
     """
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` and ``ori_shape``."""
         try:
             img = self._read(results)
-        except BadPhotoError as error:
-            if results.get('on_bad_sample') != 'skip':
+        except BadImageError as error:
+            if results.get('on_bad_image') != 'skip':
                 raise
             results['skipped'] = str(error)
             img = np.full((results['height'], results['width'], 3), GREY, dtype=np.uint8)
@@ -42,21 +41,20 @@ class LoadImage(BaseTransform):
     @staticmethod
     def _read(results: dict) -> np.ndarray:
         img_path = results['img_path']
-        # A photo of a json is a record there.
         where = f"{img_path} (image {shown(results['img_id'])})" if 'img_id' in results else img_path
         try:
-            content = read_any_file(img_path, f'photo {where}')
+            content = read_any_file(img_path, f'image {where}')
         except FileNotFoundError:
-            raise MissingPhotoError(f'photo {where} does not exist; set data_root and data_prefix to where the photos '
-                                    'lie') from None
-        except NotPlainFileError as error:
-            raise BadPhotoError(str(error)) from None
+            raise MissingImageError(f'image {where} does not exist; set data_root and data_prefix to the folder of '
+                                    'the images') from None
+        except (NotPlainFileError, FileReadError) as error:
+            raise BadImageError(str(error)) from None
         except OSError as error:
-            raise BadPhotoError(f'photo {where} cannot be read: {error.strerror or error}') from None
+            raise BadImageError(f'image {where} cannot be read ({error.strerror or error}); check its path') from None
         expected = (results['height'], results['width']) if 'height' in results else None
         if expected is not None:
-            check_announced_size(content, expected, where)
-        img = decode_photo(content, where)
+            check_header_size(content, expected, where)
+        img = decode_image(content, where)
         if expected is not None and img.shape[:2] != expected:
             raise wrong_size(where, img.shape[:2], expected)
         return img

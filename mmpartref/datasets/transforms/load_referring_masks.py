@@ -1,4 +1,4 @@
-"""Ground-truth masks of a photo's expressions."""
+"""Ground-truth masks of an image's expressions."""
 from mmcv.transforms import BaseTransform
 
 from mmpartref.errors import InputError
@@ -10,11 +10,11 @@ from mmpartref.registry import TRANSFORMS
 class LoadReferringMasks(BaseTransform):
     """Decode the refs' RLEs into ``gt_masks``, uint8 (K, h, w), 0 or 255.
 
-    A ref's mask is the union of its annotations, empty where it has none (an absent part). 255 instead of 1, so that
-    the letterbox's interpolation keeps what fraction of a pixel is covered.
+    A ref's mask is the union of its annotations, empty where it has none (an absent part). The value is 255 and not 1,
+    so that the letterbox's interpolation preserves which fraction of a pixel is covered.
 
     Raises:
-        ValueError: the photo has been resized already; run this before ``Letterbox``.
+        InputError: the image has another size than the masks.
     """
 
     def transform(self, results: dict) -> dict:

@@ -1,4 +1,4 @@
-"""The last transform: from the pipeline's dict to what the model takes."""
+"""Last transform of a pipeline: the model's inputs."""
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -14,15 +14,15 @@ META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix',
 class PackReferringInputs(BaseTransform):
     """Return ``{'inputs': uint8 tensor (3, H, W) RGB, 'data_samples': ReferringDataSample}``.
 
-    ``expressions`` default to each ref's first wording. A user's own photo comes with ``expressions`` and without
-    ``refs``. Without ``Letterbox`` the matrix is the identity.
+    ``expressions`` default to the first one of each ref; with given ``expressions``, ``refs`` are not needed. Without
+    ``Letterbox`` the matrix is the identity.
 
     Raises:
-        ValueError: there is nothing to ask, or expressions, refs and masks differ in number.
+        InputError: there are no expressions, or expressions, refs and masks differ in number.
     """
 
     def transform(self, results: dict) -> dict:
-        """Pack one photo."""
+        """Pack one image."""
         img = results['img']
         results.setdefault('ori_shape', img.shape[:2])
         results.setdefault('img_shape', img.shape[:2])
@@ -43,9 +43,9 @@ class PackReferringInputs(BaseTransform):
         expressions = results.get('expressions')
         if expressions is None:
             expressions = [ref['expressions'][0] for ref in results.get('refs', [])]
-        where = results.get('img_path', 'a photo')
+        where = results.get('img_path', 'an image')
         if not expressions:
-            raise InputError(f'{where} comes without an expression; give refs, or a list of expressions')
+            raise InputError(f'{where} has no expression; give refs, or a list of expressions')
         for key in ('refs', 'gt_masks'):
             if key in results and len(results[key]) != len(expressions):
                 raise InputError(f'{where} has {len(expressions)} expressions but {len(results[key])} {key}; a '

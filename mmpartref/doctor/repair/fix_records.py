@@ -1,26 +1,27 @@
-"""Mending the records of a COCO part json: what can be mended without guessing."""
+"""Repair of the records of a COCO json of parts, as far as no guess is needed."""
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.coco.check_masks import measure_faults, read_mask, ring_fault
-from mmpartref.doctor.category_names import MAP_LABELS, is_partimagenet, meaning_of, without_alias
-from mmpartref.doctor.checks.check_names import (
-    ANNOTATION_KEYS,
-    CATEGORY_KEYS,
-    IMAGE_KEYS,
+from mmpartref.datasets.coco.check_masks import measure_faults, ring_fault
+from mmpartref.datasets.coco.records import Category, PartName, split_category
+from mmpartref.datasets.coco.validate import (
+    KEYS,
+    SECTION_FAULTS,
     SINGULAR,
     ids_of,
-    owner_of,
-    part_of,
-    record_fault,
+    is_id,
+    record_faults,
+    ref_faults,
 )
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import name_partimagenet_category
+from mmpartref.doctor.category_names import MAP_LABELS, without_alias
+from mmpartref.doctor.checks.check_names import looks_like_partimagenet
 from mmpartref.masks.polygons import clip_ring
-
-KEYS = {'images': IMAGE_KEYS, 'annotations': ANNOTATION_KEYS, 'categories': CATEGORY_KEYS}
+from mmpartref.masks.rle import rle_from_segmentation
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,12 @@ class Repair:
         return asdict(self)
 
 
-class RecordMender:
-    """Mends one json in place, section by section; unsound records are left as they are.
+class RecordFixer:
+    """Repairs one json in place.
+
+    Numbers written as text are converted, optional values that cannot be used are removed, areas and boxes are computed
+    from the masks, and annotations without a usable mask, image or category are dropped. Images and categories are only
+    dropped where they are repeated or faulty and no annotation needs them; what remains faulty needs a person.
 
     Args:
         document: a COCO json with its three lists.
@@ -52,38 +57,83 @@ class RecordMender:
         self.document = document
         self.repairs: list[Repair] = []
 
-    def mend(self) -> list[Repair]:
-        """Mend everything; returns ``repairs``."""
+    def fix(self) -> list[Repair]:
+        """Repair everything; returns ``repairs``."""
+        for section in KEYS:
+            self.drop(section, lambda record: '' if isinstance(record, dict) else 'bad-record', every=True)
+            self.fix_values(section)
+        self.fix_pointers()
         for section in KEYS:
             self.drop_repeated(section)
         self.rename_categories()
-        self.mend_file_names()
+        self.fix_file_names()
         self.drop_dangling()
-        self.mend_masks()
+        self.fix_masks()
+        self.fix_referring()
+        self.drop_unused()
         return self.repairs
 
-    def sound(self, section: str) -> list[dict]:
-        """Return the records of a section whose keys are sound."""
-        return [record for record in self.document[section] if not record_fault(record, section, KEYS[section])]
+    def usable(self, section: str) -> list[dict]:
+        """Return the records of a section without a fault."""
+        return [record for record in self.document[section] if not any(record_faults(record, section))]
 
     def set(self, code: str, section: str, record: dict, key: str, new: Any) -> None:
-        """Change a record and note it."""
-        self.repairs.append(Repair(code, section, record['id'], key, record.get(key), new))
-        record[key] = new
+        """Change a value and log it; None removes the key."""
+        self.repairs.append(Repair(code, section, record.get('id'), key, record.get(key), new))
+        if new is None:
+            record.pop(key, None)
+        else:
+            record[key] = new
 
-    def drop(self, section: str, why: Callable[[dict], str]) -> None:
-        """Drop the sound records for which ``why`` gives a code."""
-        kept = []
+    def drop(self, section: str, why: Callable[[dict], str], every: bool = False) -> None:
+        """Drop the usable records, or every one, for which ``why`` returns a code."""
+        remaining = []
         for record in self.document[section]:
-            code = '' if record_fault(record, section, KEYS[section]) else why(record)
+            code = why(record) if every or not any(record_faults(record, section)) else ''
             if code:
-                self.repairs.append(Repair(code, section, record['id'], None, record, None))
+                self.repairs.append(
+                    Repair(code, section, record.get('id') if isinstance(record, dict) else None, None, record, None))
             else:
-                kept.append(record)
-        self.document[section] = kept
+                remaining.append(record)
+        self.document[section] = remaining
+
+    def fix_values(self, section: str) -> None:
+        """Convert numbers written as text, and remove optional values that cannot be used."""
+        for record in self.document[section]:
+            for key, types in KEYS[section].items():
+                number = _whole(record.get(key))
+                if types == (int, ) and number is not None and type(record[key]) is not int:
+                    self.set('bad-record', section, record, key, number)
+            if section == 'images' and isinstance(record.get('neg_category_ids'), list):
+                usable = [each for each in record['neg_category_ids'] if type(each) is int]
+                if usable != record['neg_category_ids']:
+                    self.set('bad-record', section, record, 'neg_category_ids', usable)
+            for key in OPTIONAL[section]:
+                # A record with this value alone tells whether the value can be used.
+                if key in record and any(SECTION_FAULTS[section]({**SAMPLES[section], key: record[key]})):
+                    number = _whole(record[key]) if key == 'iscrowd' else None
+                    self.set('bad-record', section, record, key, number if number in (0, 1) else None)
+
+    def fix_pointers(self) -> None:
+        """Write ids that annotations name as the records have them: 1 instead of "1", or the other way round."""
+        for key, section in (('image_id', 'images'), ('category_id', 'categories')):
+            ids = ids_of(self.document[section])
+            by_text = {str(each): each for each in ids}
+            if len(by_text) < len(ids):
+                continue
+            for record in (*self.document['annotations'], *self._refs()):
+                if isinstance(record, dict) and is_id(record.get(key)) and record[key] not in ids:
+                    found = by_text.get(str(record[key]))
+                    if found is not None:
+                        where = 'annotations' if 'expressions' not in record else 'referring'
+                        self.set('bad-record', where, record, key, found)
+
+    def _refs(self) -> list:
+        refs = self.document.get('referring')
+        return refs if isinstance(refs, list) else []
 
     def drop_repeated(self, section: str) -> None:
-        """Drop records that are there twice; an annotation that only has another's id gets one of its own."""
+        """Drop identical records; other annotations with the id of an earlier one get a new id."""
         code = f'duplicate-{SINGULAR[section]}-id'
         first: dict[Any, dict] = {}
 
@@ -91,44 +141,47 @@ class RecordMender:
             other = first.setdefault(record['id'], record)
             return code if other is not record and other == record else ''
 
+        if section == 'annotations':
+            free = max((each for each in ids_of(self.document[section]) if isinstance(each, int)), default=0) + 1
+            for record in self.document[section]:
+                if type(record.get('id')) is not int:
+                    self.set('bad-record', section, record, 'id', free)
+                    free += 1
         self.drop(section, why)
-        if section != 'annotations':
-            return
-        # Nothing points to the id of an annotation, so a new one is safe.
-        free = max((record['id'] for record in self.sound(section)), default=0) + 1
-        for record in self.sound(section):
-            if first[record['id']] is not record:
-                self.set(code, section, record, 'id', free)
-                free += 1
+        if section == 'annotations':
+            # Only 'referring' points to annotations; the first one keeps its id.
+            for record in self.usable(section):
+                if first[record['id']] is not record:
+                    self.set(code, section, record, 'id', free)
+                    free += 1
 
     def rename_categories(self) -> None:
-        """Give aliased categories of PartImageNet the name they are read as."""
-        categories = self.sound('categories')
-        meanings = {id(record): meaning_of(record['name'], owner_of(record), part_of(record))
-                    for record in categories}
-        if not is_partimagenet(meanings.values(), (record['file_name'] for record in self.sound('images'))):
+        """Replace aliased names of PartImageNet's categories."""
+        if not looks_like_partimagenet(self.document):
             return
-        times = Counter(meanings.values())
+        categories = self.usable('categories')
+        names = self.names_of(categories)
+        times = Counter(names.values())
         for record in categories:
-            meaning = meanings[id(record)]
-            new = without_alias(record['name'])
-            if new != record['name'] and meaning in MAP_LABELS and times[meaning] == 1:
+            name, new = names[record['id']], without_alias(record['name'])
+            if new != record['name'] and name in MAP_LABELS and times[name] == 1:
                 self.set('alias-name', 'categories', record, 'name', new)
 
-    def mend_file_names(self) -> None:
+    def fix_file_names(self) -> None:
         """Write '/' for backslashes, and unite images of one file and size."""
         first: dict[tuple[str, int, int], dict] = {}
         united: dict[Any, Any] = {}
-        for record in self.sound('images'):
+        for record in self.usable('images'):
             name = record['file_name'].replace('\\', '/')
             if name != record['file_name']:
                 self.set('backslash-in-file-name', 'images', record, 'file_name', name)
             other = first.setdefault((record['file_name'], record['height'], record['width']), record)
             if other['id'] != record['id']:
                 united[record['id']] = other['id']
-        for record in self.sound('annotations'):
-            if record['image_id'] in united:
-                self.set('duplicate-file-name', 'annotations', record, 'image_id', united[record['image_id']])
+        for record in (*self.document['annotations'], *self._refs()):
+            if isinstance(record, dict) and is_id(record.get('image_id')) and record['image_id'] in united:
+                where = 'annotations' if 'expressions' not in record else 'referring'
+                self.set('duplicate-file-name', where, record, 'image_id', united[record['image_id']])
         self.drop('images', lambda record: 'duplicate-file-name' if record['id'] in united else '')
 
     def drop_dangling(self) -> None:
@@ -142,55 +195,131 @@ class RecordMender:
 
         self.drop('annotations', why)
 
-    def mend_masks(self) -> None:
-        """Mend polygons, then drop what covers nothing or is there twice, then measure again."""
-        sizes: dict[Any, tuple[int, int]] = {}
-        for record in self.sound('images'):
-            sizes.setdefault(record['id'], (record['height'], record['width']))
+    def fix_masks(self) -> None:
+        """Repair polygons, drop annotations without a usable mask and repeated ones, compute areas and boxes."""
+        sizes = {record['id']: (record['height'], record['width']) for record in reversed(self.usable('images'))}
         seen: set[tuple] = set()
 
         def why(record: dict) -> str:
+            if any(record_faults(record, 'annotations')):
+                return 'bad-record' if 'segmentation' in record else 'bad-segmentation'
             size = sizes.get(record['image_id'])
             if size is None or record.get('iscrowd'):
                 return ''
-            lost = self.mend_rings(record, *size)
-            if lost:
+            if lost := self.fix_rings(record, *size):
                 return lost
-            rle, _ = read_mask(record['segmentation'], *size)
-            if rle is None:
-                return ''
-            if not coco_mask.area(rle):
+            try:
+                rle, _ = rle_from_segmentation(record['segmentation'], *size)
+            except ValueError:
+                return 'bad-segmentation'
+            if rle is None or not coco_mask.area(rle):
                 return 'empty-mask'
             key = (record['image_id'], record['category_id'], rle['counts'])
             if key in seen:
                 return 'duplicate-annotation'
             seen.add(key)
-            for fault in measure_faults(record, rle):
-                if fault.code == 'wrong-area':
-                    self.set(fault.code, 'annotations', record, 'area', int(coco_mask.area(rle)))
+            for code, _ in measure_faults(record, rle):
+                if code == 'wrong-area':
+                    self.set(code, 'annotations', record, 'area', int(coco_mask.area(rle)))
                 else:
-                    self.set(fault.code, 'annotations', record, 'bbox', coco_mask.toBbox(rle).tolist())
+                    self.set(code, 'annotations', record, 'bbox', coco_mask.toBbox(rle).tolist())
             return ''
 
-        self.drop('annotations', why)
+        self.drop('annotations', why, every=True)
 
-    def mend_rings(self, record: dict, height: int, width: int) -> str:
-        """Drop or clip an annotation's rings; returns a code where none remains."""
+    def fix_rings(self, record: dict, height: int, width: int) -> str:
+        """Drop or clip the rings of an annotation; returns a code where none remains."""
         rings = record['segmentation']
         if not isinstance(rings, list):
             return ''
         if not rings:
             return 'no-ring'
-        mended, code = [], ''
+        remaining, code = [], ''
         for ring in rings:
             fault = ring_fault(ring, height, width)
-            if fault is None or fault.code not in ('short-ring', 'zero-area-ring', 'outside-photo'):
-                mended.append(ring)
+            if fault is None:
+                remaining.append(ring)
                 continue
-            code = fault.code
-            clipped = clip_ring(ring, height, width) if code == 'outside-photo' else []
-            if ring_fault(clipped, height, width) is None:
-                mended.append(clipped)
-        if code and mended:
-            self.set(code, 'annotations', record, 'segmentation', mended)
-        return '' if mended else code
+            code = fault[0]
+            clipped = clip_ring(ring, height, width) if code == 'outside-image' else []
+            if clipped and ring_fault(clipped, height, width) is None:
+                remaining.append(clipped)
+        if code and remaining:
+            self.set(code, 'annotations', record, 'segmentation', remaining)
+        return '' if remaining else code
+
+    def drop_unused(self) -> None:
+        """Drop faulty images and categories that no annotation names, and unused categories of a repeated meaning."""
+        rows = [record for record in (*self.document['annotations'], *self._refs()) if isinstance(record, dict)]
+        for section, key in (('images', 'image_id'), ('categories', 'category_id')):
+            used = ids_of([{'id': record.get(key)} for record in rows])
+
+            def faulty(record: dict, section: str = section, used: set = used) -> str:
+                unused = not is_id(record.get('id')) or record['id'] not in used
+                return 'bad-record' if unused and any(record_faults(record, section)) else ''
+
+            self.drop(section, faulty, every=True)
+        names = self.names_of(self.usable('categories'))
+        taken = {names[record['id']] for record in self.usable('categories') if record['id'] in used}
+
+        def repeated(record: dict) -> str:
+            name = names[record['id']]
+            if record['id'] not in used and name in taken:
+                return 'same-meaning'
+            taken.add(name)
+            return ''
+
+        self.drop('categories', repeated)
+
+    def names_of(self, categories: list[dict]) -> dict[int, PartName]:
+        """Return the meanings of usable categories, by id."""
+        naming = name_partimagenet_category if looks_like_partimagenet(self.document) else split_category
+        return {record['id']: naming(Category(record['id'], record['name'], record.get('supercategory'),
+                                              record.get('part'))) for record in categories}
+
+    def fix_referring(self) -> None:
+        """Remove annotations that do not exist from the records of ``referring``, and drop records that stay faulty.
+
+        A record all of whose annotations were dropped is dropped: its expressions refer to something.
+        """
+        if 'referring' not in self.document:
+            return
+        image_of = {record['id']: record['image_id'] for record in self.usable('annotations')}
+        for record in self._refs():
+            if isinstance(record, dict) and isinstance(record.get('ann_ids'), list):
+                usable = [each for each in record['ann_ids']
+                          if type(each) is int and image_of.get(each, _MISSING) == record.get('image_id')]
+                if usable and usable != record['ann_ids']:
+                    self.set('bad-referring', 'referring', record, 'ann_ids', usable)
+        if not isinstance(self.document['referring'], list):
+            return
+        images = ids_of(self.document['images'])
+        seen: set[str] = set()
+
+        def why(record: Any) -> str:
+            if any(ref_faults(record, images, image_of)) or str(record['id']) in seen:
+                return 'bad-referring'
+            seen.add(str(record['id']))
+            return ''
+
+        self.drop('referring', why, every=True)
+
+
+# Optional keys of the records, and records in which each of them can be tried.
+OPTIONAL: Mapping[str, tuple[str, ...]] = {
+    'images': ('neg_category_ids', ), 'categories': ('supercategory', 'part', 'level'),
+    'annotations': ('iscrowd', 'area', 'bbox', 'object_id')}
+SAMPLES: Mapping[str, dict[str, Any]] = {
+    'images': {'file_name': 'a', 'height': 1, 'width': 1}, 'categories': {}, 'annotations': {'segmentation': []}}
+_MISSING = object()
+
+
+def _whole(value: object) -> int | None:
+    """Return the whole number that a value is or spells, or None."""
+    if isinstance(value, (bool, int)):
+        return int(value)
+    try:
+        number = float(value) if isinstance(value, (str, float)) else float('nan')
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else None

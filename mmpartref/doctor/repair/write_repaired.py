@@ -1,43 +1,59 @@
-"""Writing a mended json and the log of what was changed."""
+"""Write a repaired json and the log of all changes."""
 import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmpartref.datasets.coco.coco_document import read_json
+from mmpartref.datasets.coco.finding_codes import ERROR
 from mmpartref.datasets.coco.findings import Findings
-from mmpartref.datasets.coco.read_coco import read_json
+from mmpartref.datasets.coco.records import split_category
+from mmpartref.datasets.coco.validate import validate
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import name_partimagenet_category
+from mmpartref.doctor.checks.check_names import looks_like_partimagenet
 from mmpartref.doctor.layout import SPLITS, find_splits
-from mmpartref.doctor.repair.fix_records import RecordMender
-from mmpartref.errors import FileInTheWayError, InputError
-from mmpartref.files.atomic_write import atomic_write
+from mmpartref.doctor.repair.fix_records import RecordFixer
+from mmpartref.errors import FileInTheWayError, InputError, MMPartRefError
+from mmpartref.files.atomic_write import write_text
+
+# Errors of a split that are shown.
+MAX_ERRORS = 3
 
 
 @dataclass(frozen=True)
 class RepairedSplit:
-    """A split's new json and log, with the number of changes by code; without files where it could not be read."""
+    """Result of a split's repair.
+
+    Attributes:
+        split: its name.
+        changes: number of changes by code.
+        errors: what keeps the json from loading after the repair, as sentences; nothing was written then.
+        ann_file, log_file: the new json and the log of all changes, where they were written.
+    """
     split: str
-    ann_file: Path | None
-    log_file: Path | None
     changes: Counter[str]
+    errors: list[str]
+    ann_file: Path | None = None
+    log_file: Path | None = None
 
 
 def check_outside(out: str | Path, root: str | Path, annotations: str | Path | None = None) -> None:
-    """Make sure that an output does not lie in a folder that is being examined.
+    """Check that an output is outside the folders that are examined.
 
     Raises:
-        ValueError: it does.
+        InputError: it is not.
     """
     for source in (Path(root) / 'images', Path(root) / 'annotations', *([Path(annotations)] if annotations else [])):
         if Path(out).resolve().is_relative_to(source.resolve()):
-            raise InputError(f'{out} lies in {source}, which is being examined; name another folder')
+            raise InputError(f'{out} is in {source}, which is being examined; name another folder')
 
 
 def check_out(out: str | Path, root: str | Path, annotations: str | Path | None = None) -> None:
-    """Make sure that a repair will change nothing that is there.
+    """Check that a repair overwrites nothing.
 
     Raises:
-        FileExistsError: a file that would be written exists.
-        ValueError: ``out`` is the root, or lies in a folder that is being examined.
+        FileInTheWayError: a file that would be written exists.
+        InputError: ``out`` is the root, or in a folder that is being examined.
     """
     folder = Path(out)
     check_outside(out, root, annotations)
@@ -52,7 +68,7 @@ def check_out(out: str | Path, root: str | Path, annotations: str | Path | None 
 
 
 def repair(root: str | Path, out: str | Path, annotations: str | Path | None = None) -> list[RepairedSplit]:
-    """Mend every json that can be read.
+    """Repair the json of every split, and write those that load afterwards.
 
     Writes ``out/{split}.json`` and ``out/{split}.repairs.jsonl``, which has one change per line: ``{"code", "section",
     "id", "key", "old", "new"}``; where ``key`` is null, the record ``old`` was dropped.
@@ -62,37 +78,43 @@ def repair(root: str | Path, out: str | Path, annotations: str | Path | None = N
         out: folder to write, made if needed.
 
     Raises:
-        FileExistsError, ValueError: see ``check_out``.
-        FileNotFoundError: there is no json.
+        FileInTheWayError, InputError: see ``check_out``.
+        MissingFileError: there is no json.
     """
     check_out(out, root, annotations)
     folder = Path(out)
-    splits = find_splits(Path(root), Path(annotations) if annotations else None, Findings(root))
-    folder.mkdir(parents=True, exist_ok=True)
-    done = []
-    for split in splits:
+    results = []
+    for split in find_splits(Path(root), Path(annotations) if annotations else None, Findings(root)):
         try:
             document = read_json(str(split.ann_file))
-        except (OSError, ValueError, RecursionError):
-            done.append(RepairedSplit(split.name, None, None, Counter()))
+        except MMPartRefError as error:
+            results.append(RepairedSplit(split.name, Counter(), [str(error)]))
             continue
-        repairs = RecordMender(document).mend()
+        repairs = RecordFixer(document).fix()
+        changes = Counter(change.code for change in repairs)
+        naming = name_partimagenet_category if looks_like_partimagenet(document) else split_category
+        errors = [': '.join(filter(None, (finding.record, finding.message)))
+                  for finding in validate(document, naming) if finding.severity == ERROR]
+        if errors:
+            results.append(RepairedSplit(split.name, changes, errors))
+            continue
         ann_file, log_file = folder / f'{split.name}.json', folder / f'{split.name}.repairs.jsonl'
-        with atomic_write(log_file) as unfinished:
-            unfinished.write_text(''.join(json.dumps(change.as_dict()) + '\n' for change in repairs), encoding='utf-8')
-        with atomic_write(ann_file) as unfinished:
-            unfinished.write_text(json.dumps(document), encoding='utf-8')
-        done.append(RepairedSplit(split.name, ann_file, log_file, Counter(change.code for change in repairs)))
-    return done
+        write_text(log_file, ''.join(json.dumps(change.as_dict()) + '\n' for change in repairs))
+        write_text(ann_file, json.dumps(document))
+        results.append(RepairedSplit(split.name, changes, [], ann_file, log_file))
+    return results
 
 
 def format_repairs(splits: list[RepairedSplit]) -> str:
     """Return what was repaired, one line per split."""
     lines = []
     for split in splits:
-        if split.ann_file is None:
-            lines.append(f'repaired  {split.split}: its json cannot be read; nothing was written')
+        if split.errors:
+            examples = '; '.join(split.errors[:MAX_ERRORS])
+            more = f'; and {len(split.errors) - MAX_ERRORS:,} more' if len(split.errors) > MAX_ERRORS else ''
+            lines.append(f'repaired  {split.split}: nothing was written, since {len(split.errors):,} errors have to be '
+                         f'fixed by hand first: {examples}{more}')
             continue
-        told = ', '.join(f'{number:,} {code}' for code, number in sorted(split.changes.items())) or 'nothing to mend'
-        lines.append(f'repaired  {split.split}: {told}; {split.ann_file}, log {split.log_file}')
+        numbers = ', '.join(f'{number:,} {code}' for code, number in sorted(split.changes.items()))
+        lines.append(f"repaired  {split.split}: {numbers or 'nothing to fix'}; {split.ann_file}, log {split.log_file}")
     return '\n'.join(lines)

@@ -28,19 +28,19 @@ def refs_of(dataset: PartReferDataset) -> list[dict]:
 
 @pytest.mark.parametrize(('records', 'message'), [
     ({}, r"'referring': it is a dict; write a list of records"),
-    (['x'], r"referring\[0\]: write an object with 'id', 'image_id', 'ann_ids' and 'expressions'"),
-    ([{'id': 1}], r"referring\[0\]: write an object"),
+    (['x'], r"referring\[0\]: write an object with 'id', 'image_id', 'ann_ids', 'expressions'"),
+    ([{'id': 1}], r"referring 1: write an object"),
     ([record(1), record('1')], r"referring '1': this id occurs twice in referring; give every record its own"),
     ([record(image_id=7)], r"referring 'a': its image_id 7 is not among the images"),
     ([record(image_id=[1])], r"referring 'a': its image_id \[1\] is not among the images"),
     ([record(expressions=())], r"'expressions' is \[\]; write a list of at least one string, none of them blank"),
     ([record(expressions=('hood', ' '))], r"'expressions' is \['hood', ' '\]"),
     ([record(expressions='hood')], r"'expressions' is 'hood'"),
-    ([record(source=3)], r"'source' is 3; write the name of a data set or leave it out"),
-    ([record(ann_ids=None)], r"'ann_ids' is None; write a list of ids of annotations, an empty one where nothing"),
+    ([record(source=3)], r"'source' is 3; write the name of a dataset or remove it"),
+    ([record(ann_ids=None)], r"'ann_ids' is None; write a list of annotation ids, empty where the expr"),
     ([record(ann_ids=('11', ))], r"'ann_ids' is \['11'\]"),
     ([record(ann_ids=(99, ))], r"its annotation 99 is not among the annotations; add it or drop this record"),
-    ([record(ann_ids=(11, 14))], r"its annotation 14 is of photo 2, not of its own, 1; correct one of them"),
+    ([record(ann_ids=(11, 14))], r"its annotation 14 is of image 2, not of its own, 1; correct one of them"),
 ])
 def test_faulty_records_are_refused(records: Any, message: str, coco: dict, write: Write) -> None:
     coco['referring'] = records
@@ -70,44 +70,47 @@ def test_records_without_an_annotation_left_are_counted(coco: dict, write: Write
     coco['referring'] = [record('gone'), record('some', 1, (11, 13))]
     dataset = load(write(coco))
     assert [(ref['ref_id'], ref['ann_ids']) for ref in refs_of(dataset)] == [('some', [13])]
-    assert '2 records with expressions of their own, 1 left out because none of their annotations is left, ' \
-        '1 annotations missing from the others' in dataset.statistics.summary()
+    assert "the json's own: 2 records, 1 dropped because all of their annotations were, 1 annotations missing from " \
+        'the others' in dataset.statistics.summary()
 
 
 def test_each_wording_is_a_ref(coco: dict, write: Write) -> None:
     coco['referring'] = [record('a', expressions=('x', 'y')), record('b', 2, (14, ), ('z', ))]
     path = write(coco)
-    assert [(ref['ref_id'], ref['expressions']) for ref in refs_of(load(path, wordings='each'))] == [
+    assert [(ref['ref_id'], ref['expressions']) for ref in refs_of(load(path, expression_mode='all'))] == [
         ('a:0', ['x']), ('a:1', ['y']), ('b', ['z'])]
     assert [ref['ref_id'] for ref in refs_of(load(path))] == ['a', 'b']
-    assert len(load(path, wordings='each', group_by='expression')) == 3
+    assert len(load(path, expression_mode='all', group_by='expression')) == 3
 
 
-@pytest.mark.parametrize('settings', [{'absent': {'number': 1}}, {'negatives': 1}, {'instances': 'separate'}])
-def test_arguments_that_templates_need_are_refused(settings: dict, coco: dict, write: Write) -> None:
+@pytest.mark.parametrize('entries', [{'absent': {'number': 1}}, {'negatives': {'number': 1}}, {'objects': {}},
+                                     {'expressions': {'instances': 'separate'}}])
+def test_arguments_that_templates_need_are_rejected(entries: dict, coco: dict, write: Write) -> None:
     coco['referring'] = [record()]
-    with pytest.raises(ValueError, match=r"has expressions of its own \('referring'\).*leave that argument out"):
-        load(write(coco), **settings)
+    with pytest.raises(ValueError, match=r"has its own expressions \('referring'\).*remove that argument"):
+        load(write(coco), entries=entries)
 
 
 def test_negatives_are_the_jsons_and_never_shown(coco: dict, write: Write) -> None:
     coco['categories'] += [{'id': key, 'name': f'Car Thing{key}', 'supercategory': 'Car'} for key in range(20, 40)]
     coco['images'][0]['neg_category_ids'] = [5, 6, 77, *range(20, 40)]
     path = write(coco)
-    first, second = (refs_of(load(path, negatives=3)) for _ in range(2))
+    first, second = (refs_of(load(path, entries={'negatives': {'number': 3}})) for _ in range(2))
     assert first == second
     absent = [ref for ref in first if 'absent' in ref]
     assert len(absent) == 3
     assert {ref['absent'] for ref in absent} == {'no_target'}
     assert {ref['category_id'] for ref in absent} <= set(range(20, 40))
     assert [ref['ref_id'].split(':')[0] for ref in absent] == ['1'] * 3
-    assert {ref['category_id'] for ref in refs_of(load(path, negatives=99)) if 'absent' in ref} == set(range(20, 40))
+    every = refs_of(load(path, entries={'negatives': {'number': 99}}))
+    assert {ref['category_id'] for ref in every if 'absent' in ref} == set(range(20, 40))
 
 
 def test_a_left_out_annotation_is_no_negative(coco: dict, write: Write) -> None:
     coco['annotations'][1]['iscrowd'] = 1
     coco['images'][0]['neg_category_ids'] = [6, 9]
-    absent = [ref['category_id'] for ref in refs_of(load(write(coco), negatives=5)) if 'absent' in ref]
+    dataset = load(write(coco), entries={'negatives': {'number': 5}})
+    absent = [ref['category_id'] for ref in refs_of(dataset) if 'absent' in ref]
     assert absent == [9]
 
 

@@ -12,11 +12,11 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_ade20k_part_234
-from mmpartref.datasets.converters.published.ade20k_part_234 import category_names
+from mmpartref.datasets.converters.published.ade20k_part_234 import CATEGORIES
 from mmpartref.datasets.converters.standard_json import write_documents
 from mmpartref.masks.rle import decode_refs
 
-LABELS = {name: label for label, (name, _, _) in enumerate(category_names())}
+LABELS = {each['name']: each['id'] for each in CATEGORIES}
 SIZE = (8, 12)
 ARM, BACK = LABELS["person's arm"], LABELS["swivel chair's back"]
 
@@ -34,7 +34,7 @@ def rle(columns: slice) -> dict[str, Any]:
 
 @pytest.fixture
 def labels() -> np.ndarray:
-    """Arms (label 0) of two people and below them, of nobody; the back of a swivel chair."""
+    """Arms (label 0) of two people, and outside all people; the back of a swivel chair."""
     pixels = np.full(SIZE, 65535, np.uint16)
     pixels[1, 0:2] = pixels[1, 4:6] = pixels[7, 0:3] = ARM
     pixels[2:4, 8:10] = BACK
@@ -65,18 +65,18 @@ def convert(root: Path, objects: dict, labels: np.ndarray | None = None) -> tupl
     return convert_ade20k_part_234(root)
 
 
-def test_parts_of_objects_and_of_nobody_are_the_map_again(tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
+def test_parts_of_objects_and_of_none_unite_to_the_map(tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
     documents, lines = convert(tmp_path, objects, labels)
     assert lines == [
-        'train: photos: 1 read, 1 written; 1 of them with parts',
-        'train: objects whose parts are written: 5 read, 3 written; left out: 1 without a part in the map, 1 of none '
-        'of the 44 kinds',
-        'train: parts: 4 read, 4 written; 1 of them (3 pixels) in no object of their kind; 1 more are listed by an '
-        'object (part_category_id), but not in the map there',
-        'train: 2 categories in these photos, but 234 are published']
+        'train: images: 1 read, 1 written; 1 of them with parts',
+        'train: objects whose parts are written: 5 read, 3 written; dropped: 1 without a part in the label map, '
+        '1 of none of the 44 classes',
+        'train: parts: 4 read, 4 written; 1 of them (3 pixels) outside all objects of their class; 1 more are '
+        'listed by an object (part_category_id), but not in the label map there',
+        'train: 2 categories in these images, but 234 are published']
     path, = write_documents(documents, tmp_path / 'out')
     assert path.name == 'ade20k_part_234_train.json'
-    assert [each.get('obj_ann_id') for each in documents['ade20k_part_234_train']['annotations']] == [1, 2, 3, None]
+    assert [each.get('object_id') for each in documents['ade20k_part_234_train']['annotations']] == [1, 2, 3, None]
     refs = PartReferDataset(ann_file=str(path)).get_data_info(0)['refs']
     assert [(ref['expressions'], len(ref['ann_ids']), ref['source']) for ref in refs] == [
         (['person arm'], 3, 'ADE20K-Part-234'), (['swivel chair back'], 1, 'ADE20K-Part-234')]
@@ -90,21 +90,21 @@ def test_every_label_has_its_name(tmp_path: Path, objects: dict) -> None:
     objects['images'][0]['width'] = 30
     objects['annotations'] = objects['annotations'][:1]
     documents, lines = convert(tmp_path, objects, whole)
-    assert lines[-1] == 'train: 234 categories in these photos, as published'
+    assert lines[-1] == 'train: 234 categories in these images, as published'
     assert [each['name'] for each in documents['ade20k_part_234_train']['categories']][::233] == [
         "person's arm", "light's shade"]
 
 
 @pytest.mark.parametrize(('section', 'change', 'message'), [
-    ('images', {'height': 9}, r'00000040\.png is \(8, 12\) \(height, width\), but .*image 40 says \(9, 12\)'),
-    ('images', {'file_name': 'ADE_train_00000041.jpg'}, r'ADE_train_00000041\.png is no file'),
+    ('images', {'height': 9}, r'00000040\.png is \(8, 12\) \(height, width\), but .*image 40 is \(9, 12\)'),
+    ('images', {'file_name': 'ADE_train_00000041.jpg'}, r'ADE_train_00000041\.png does not exist'),
     ('annotations', {'image_id': 41}, 'annotation 1: its image_id 41 is missing'),
     ('annotations', {'category_id': 1}, 'annotation 1: its category_id 1 is missing'),
     ('annotations', {'segmentation': {'size': [1, 1], 'counts': [1]}}, r'annotation 1: its RLE has size \[1, 1\]'),
     ('annotations', {'part_category_id': 3}, "annotation 1: 'part_category_id' is 3, not a list of labels"),
     ('categories', {'name': None}, "category 27: 'name' is a NoneType, not str"),
 ])
-def test_faulty_records_are_refused(section: str, change: dict, message: str, tmp_path: Path, objects: dict,
+def test_faulty_records_are_rejected(section: str, change: dict, message: str, tmp_path: Path, objects: dict,
                                     labels: np.ndarray) -> None:
     faulty = copy.deepcopy(objects)
     faulty[section][0].update(change)
@@ -112,7 +112,7 @@ def test_faulty_records_are_refused(section: str, change: dict, message: str, tm
         convert(tmp_path, faulty, labels)
 
 
-def test_unknown_labels_and_empty_folders_are_refused(tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
+def test_unknown_labels_and_empty_folders_are_rejected(tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
     with pytest.raises(FileNotFoundError, match=r'has neither ade20k_instance_train\.json nor'):
         convert_ade20k_part_234(tmp_path)
     labels[0, 0] = 255

@@ -1,4 +1,4 @@
-"""gRefCOCO: one sentence, several things or nothing."""
+"""gRefCOCO: expressions with several targets or none."""
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +25,8 @@ def convert(folder: Path, coco: dict, refs: object) -> tuple[dict, list[str]]:
 def test_many_one_and_no_targets(tmp_path: Path, coco: dict) -> None:
     refs = [ref(1, [11, 13], no_target=False), ref(2, [-1], no_target=True), ref(3, []), ref(4, [14], 2, 'train')]
     documents, lines = convert(tmp_path, coco, refs)
-    assert lines[:2] == ['train  1 refs, 0 of them mean nothing; 1 expressions',
-                         'val    3 refs, 2 of them mean nothing; 3 expressions']
+    assert lines[:2] == ['train  1 refs, 0 of them without a target; 1 expressions',
+                         'val    3 refs, 2 of them without a target; 3 expressions']
     paths = write_documents(documents, tmp_path / 'out')
     assert [path.name for path in paths] == ['grefcoco_unc_train.json', 'grefcoco_unc_val.json']
     read = PartReferDataset(ann_file=str(paths[1])).get_data_info(0)['refs']
@@ -35,21 +35,21 @@ def test_many_one_and_no_targets(tmp_path: Path, coco: dict) -> None:
 
 
 @pytest.mark.parametrize(('refs', 'message'), [
-    ({}, 'holds no list of refs'),
-    ([ref(1, [11, -1])], r"ref 0: 'ann_id' is \[11, -1\], which means nothing and something"),
+    ({}, 'is not a list of refs'),
+    ([ref(1, [11, -1])], r"ref 0: 'ann_id' is \[11, -1\], which is both no target and a target"),
     ([ref(1, [11], no_target=True)], r"'no_target' is True but 'ann_id' is \[11\]; correct one of them"),
     ([ref(1, [-1], no_target=False)], r"'no_target' is False but 'ann_id' is \[-1\]"),
     ([ref(1, ['11'])], 'not a list of ids'),
-    ([ref(1, [14])], 'annotation 14 of .* is not of image 1'),
+    ([ref(1, [14])], 'has no annotation 14 of image 1'),
     ([ref(1, [11], split='test')], "ref 0 is of split 'test', but gRefCOCO has train, val, testA, testB"),
     ([ref(1, [11]), ref(1, [12])], 'ref 1 has the ref_id 1 of another'),
 ])
-def test_faulty_refs_are_refused(refs: object, message: str, tmp_path: Path, coco: dict) -> None:
+def test_faulty_refs_are_rejected(refs: object, message: str, tmp_path: Path, coco: dict) -> None:
     with pytest.raises(ValueError, match=message):
         convert(tmp_path, coco, refs)
 
 
-def test_a_cut_json_is_refused(tmp_path: Path, coco: dict) -> None:
+def test_a_cut_json_is_rejected(tmp_path: Path, coco: dict) -> None:
     convert(tmp_path, coco, [ref(1, [11])])
     (tmp_path / 'grefs(unc).json').write_text('[{"ref_id"')
     with pytest.raises(ValueError, match='not a complete json'):

@@ -15,7 +15,7 @@ TRIANGLE = [[0, 0, 10, 0, 0, 10]]
 
 @pytest.fixture
 def instances() -> dict[str, Any]:
-    """Two cars, a crowd of them, a traffic light; a photo of nothing."""
+    """Two cars, a crowd of them, a traffic light; an image without objects."""
     shapes = [(1, 3, TRIANGLE, 0), (2, 3, [[12, 2, 20, 2, 20, 8]], 0),
               (3, 3, {'size': [20, 30], 'counts': [0, 600]}, 1), (4, 10, [[25, 1, 28, 1, 28, 9, 25, 9]], 0)]
     return {
@@ -32,18 +32,18 @@ def convert(folder: Path, document: dict, name: str = 'coco') -> tuple[dict, lis
     return convert_objects(folder / 'instances.json', name)
 
 
-def test_an_object_is_asked_for_by_its_name_alone(tmp_path: Path, instances: dict) -> None:
+def test_an_object_is_named_without_its_super_category(tmp_path: Path, instances: dict) -> None:
     del instances['annotations'][1]['segmentation']
     document, lines = convert(tmp_path, instances)
-    assert lines == ['2 photos, all written; 1 of them with objects',
-                     'objects: 4 read, 3 written; left out: 1 without a mask; 1 are crowds, 1 have the box as polygon',
+    assert lines == ['2 images, all written; 1 of them with objects',
+                     'objects: 4 read, 3 written; dropped: 1 without a mask; 1 are crowds, 1 have their box as polygon',
                      '2 categories, but 80 are published']
     path, = write_documents({'coco': document}, tmp_path / 'out')
     dataset = PartReferDataset(ann_file=str(path))
     assert [(f"{ref['super_category']} {ref['part']}".strip(), ref['ann_ids'], ref['source'])
             for ref in dataset.get_data_info(0)['refs']] == [('car', [1], 'COCO'), ('traffic light', [4], 'COCO')]
     assert {each['level'] for each in document['categories']} == {'object'}
-    assert dataset.statistics.crowd_left_out == 1
+    assert dataset.statistics.crowd_dropped == 1
 
 
 def test_all_80_or_365_are_as_published(tmp_path: Path, instances: dict) -> None:
@@ -61,7 +61,7 @@ def test_all_80_or_365_are_as_published(tmp_path: Path, instances: dict) -> None
     (lambda each: each.update(segmentation=[[25, 1, 25, 9, 28.01, 9, 28, 1]]), 'has polygons that are their boxes'),
     (lambda each: each.update(segmentation=[[25, 1, 28, 1, 28, 9, 25, 9, 25, 1]]), 'has polygons that are their boxes'),
 ])
-def test_boxes_are_no_masks(change: Callable, message: str, tmp_path: Path, instances: dict) -> None:
+def test_boxes_are_not_masks(change: Callable, message: str, tmp_path: Path, instances: dict) -> None:
     for each in instances['annotations']:
         change(each)
     with pytest.raises(ValueError, match=message) as error:
@@ -76,10 +76,11 @@ def test_boxes_are_no_masks(change: Callable, message: str, tmp_path: Path, inst
     ('categories', {'name': 'Traffic  Light'}, "both mean 'traffic light'"),
     ('categories', {'name': 3}, "category 3: 'name' is a int, not str"),
 ])
-def test_faulty_records_are_refused(section: str, change: dict, message: str, tmp_path: Path, instances: dict) -> None:
+def test_faulty_records_are_rejected(section: str, change: dict, message: str, tmp_path: Path, instances: dict) -> None:
     instances[section][0].update(change)
     with pytest.raises(ValueError, match=message):
-        convert(tmp_path, instances)
+        write_documents({'written': convert(tmp_path, instances)[0]}, tmp_path)
+    assert not (tmp_path / 'written.json').exists()
 
 
 @pytest.mark.parametrize(('kind', 'config', 'folder', 'stem'), [

@@ -1,4 +1,4 @@
-"""PACO-LVIS: objects, parts and what is absent."""
+"""PACO-LVIS: objects, parts and absent categories."""
 import copy
 import json
 from collections.abc import Callable
@@ -38,14 +38,15 @@ def convert(folder: Path, document: dict) -> tuple[dict, list[str]]:
     return convert_paco(folder / 'paco.json')
 
 
-def test_parts_and_negatives_reach_the_data_set(tmp_path: Path, paco: dict) -> None:
+def test_parts_and_negatives_reach_the_dataset(tmp_path: Path, paco: dict) -> None:
     document, lines = convert(tmp_path, paco)
-    assert lines == ['1 photos, 1 of them with parts; 2 absent categories of parts',
-                     '2 parts written, 1 objects left out; 4 categories of parts, but 456 are published',
-                     '1 objects are named without their gloss, 0 keep it, for another has the same name']
-    assert [part['obj_ann_id'] for part in document['annotations']] == [1, 1]
+    assert lines == ['1 images, 1 of them with parts; 2 absent categories of parts',
+                     '2 parts written, 1 objects dropped; 4 categories of parts, but 456 are published',
+                     '1 objects are named without their sense in parentheses, 0 with it, since another has the same '
+                     'name']
+    assert [part['object_id'] for part in document['annotations']] == [1, 1]
     path, = write_documents({'train': document}, tmp_path / 'out')
-    refs = PartReferDataset(ann_file=str(path), negatives=9).get_data_info(0)['refs']
+    refs = PartReferDataset(ann_file=str(path), entries={'negatives': {'number': 9}}).get_data_info(0)['refs']
     assert [(ref['super_category'], ref['part'], ref.get('absent'), ref['source']) for ref in refs] == [
         ('car', 'wheel', None, 'PACO-LVIS'), ('car', 'hood', None, 'PACO-LVIS'),
         ('car', 'mirror', 'no_target', 'PACO-LVIS'), ('mug', 'handle', 'no_target', 'PACO-LVIS')]
@@ -57,7 +58,7 @@ def test_an_absent_object_stands_for_all_its_parts(tmp_path: Path, paco: dict) -
     assert convert(tmp_path, paco)[0]['images'][1]['neg_category_ids'] == [10, 11, 12]
 
 
-def test_a_gloss_is_spoken_only_where_it_tells_two_objects_apart(tmp_path: Path, paco: dict) -> None:
+def test_the_sense_is_in_the_words_only_of_ambiguous_names(tmp_path: Path, paco: dict) -> None:
     bows = ['bow_(weapon)', 'bow_(decorative_ribbons)']
     for number, name in enumerate(bows, start=20):
         paco['categories'] += [{'id': number, 'name': name, 'supercategory': 'OBJECT'},
@@ -67,22 +68,22 @@ def test_a_gloss_is_spoken_only_where_it_tells_two_objects_apart(tmp_path: Path,
         ('bow_(weapon):knot', 'bow (weapon)', 'knot'),
         ('bow_(decorative_ribbons):knot', 'bow (decorative ribbons)', 'knot')]
     assert document['categories'][0]['name'] == 'car_(automobile):wheel'
-    assert lines[2] == ('1 objects are named without their gloss, 2 keep it, for another has the same name: '
-                        'bow (decorative ribbons), bow (weapon)')
+    assert lines[2] == ('1 objects are named without their sense in parentheses, 2 with it, since another has the '
+                        'same name: bow (decorative ribbons), bow (weapon)')
 
 
 @pytest.mark.parametrize(('section', 'index', 'change', 'message'), [
     ('categories', 0, {'supercategory': 'Car'}, "category 1: 'supercategory' is 'Car', not OBJECT or PART"),
     ('categories', 2, {'name': 'wheel'}, "category 10: its name 'wheel' is not 'object:part'"),
-    ('categories', 2, {'name': 'lorry:wheel'}, "category 10: its object 'lorry' is no category"),
-    ('images', 0, {'neg_category_ids': [99]}, 'image 7: its neg_category_ids has 99, which is no category'),
+    ('categories', 2, {'name': 'lorry:wheel'}, "category 10: its object 'lorry' is not a category"),
+    ('images', 0, {'neg_category_ids': [99]}, 'image 7: its neg_category_ids has 99, which is not a category'),
     ('images', 0, {'neg_category_ids': None}, "image 7: 'neg_category_ids' is a NoneType, not list"),
-    ('annotations', 1, {'obj_ann_id': 9}, 'annotation 2: its obj_ann_id 9 is no annotation of its photo'),
-    ('annotations', 1, {'image_id': 8}, 'annotation 2: its obj_ann_id 1 is no annotation of its photo'),
-    ('annotations', 1, {'category_id': 99}, 'annotation 2: its category_id 99 is no category'),
+    ('annotations', 1, {'obj_ann_id': 9}, 'annotation 2: its obj_ann_id 9 is not an annotation of its image'),
+    ('annotations', 1, {'image_id': 8}, 'annotation 2: its obj_ann_id 1 is not an annotation of its image'),
+    ('annotations', 1, {'category_id': 99}, 'annotation 2: its category_id 99 is not a category'),
     ('annotations', 1, {'id': 1}, 'annotations has the id 1 twice'),
 ])
-def test_faulty_records_are_refused(section: str, index: int, change: dict, message: str, tmp_path: Path,
+def test_faulty_records_are_rejected(section: str, index: int, change: dict, message: str, tmp_path: Path,
                                     paco: dict) -> None:
     faulty = copy.deepcopy(paco)
     faulty[section][index].update(change)
@@ -90,7 +91,7 @@ def test_faulty_records_are_refused(section: str, index: int, change: dict, mess
         convert(tmp_path, faulty)
 
 
-def test_a_json_without_parts_is_refused(tmp_path: Path, paco: dict) -> None:
+def test_a_json_without_parts_is_rejected(tmp_path: Path, paco: dict) -> None:
     with pytest.raises(ValueError, match='has no category of parts'):
         convert(tmp_path, paco | {'categories': paco['categories'][:2]})
 

@@ -45,7 +45,7 @@ def write_mat(folder: Path, name: str, *objects: tuple, imname: str | None = Non
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A car with two wheels and a plate that lies outside it, a horse with a leg, a chair; a photo of a chair alone."""
+    """A car with two wheels and a plate outside it, a horse with a leg, a chair; an image of a chair alone."""
     parts = tmp_path / 'Annotations_Part'
     car = {'wheel_1': mask(slice(4, 6), slice(0, 2)), 'wheel_2': mask(slice(4, 6), slice(5, 7)),
            'fliplate': mask(slice(0, 1), slice(8, 9)), 'door_1': mask(slice(0, 0), slice(0, 0))}
@@ -55,13 +55,13 @@ def folder(tmp_path: Path) -> Path:
     return parts
 
 
-def test_parts_reach_the_data_set_in_words(folder: Path, tmp_path: Path) -> None:
+def test_parts_reach_the_dataset_in_words(folder: Path, tmp_path: Path) -> None:
     document, lines = convert_pascal_part(folder)
     assert lines == [
-        'photos: 2 read, 2 written; left out: 0 without an object; 1 of them with parts',
+        'images: 2 read, 2 written; dropped: 0 without an object; 1 of them with parts',
         'objects: 4 read, 2 of them with parts; only the parts are written',
-        'parts: 5 read, 4 written; left out: 1 with an empty mask; 1 reach beyond their object',
-        '193 categories of parts, 3 of them in these photos',
+        'parts: 5 read, 4 written; dropped: 1 with an empty mask; 1 extend outside their object',
+        '193 categories of parts, 3 of them in these images',
         f'2 .mat files in {folder}, but 10,103 are published']
     path, = write_documents({'all': document}, tmp_path / 'out')
     entry, = list(PartReferDataset(ann_file=str(path)))
@@ -72,63 +72,63 @@ def test_parts_reach_the_data_set_in_words(folder: Path, tmp_path: Path) -> None
         (['horse left front upper leg'], 'PASCAL-Part', [6])]
     decoded = coco_mask.decode(entry['refs'][0]['rles'][1])
     assert np.array_equal(decoded, mask(slice(4, 6), slice(5, 7)))
-    assert [each['obj_ann_id'] for each in document['annotations']] == [1, 1, 1, 2]
+    assert [each['object_id'] for each in document['annotations']] == [1, 1, 1, 2]
 
 
-def test_a_list_names_the_photos(folder: Path, tmp_path: Path) -> None:
+def test_a_list_of_images_is_read(folder: Path, tmp_path: Path) -> None:
     (tmp_path / 'val.txt').write_text('2008_000003\n')
     document, _ = convert_pascal_part(folder, tmp_path / 'val.txt')
     assert [image['file_name'] for image in document['images']] == ['2008_000003.jpg']
     for content, error, message in (('2008_000009\n', FileNotFoundError, 'names 2008_000009, but .* has no 2008_'),
-                                    ('2008_000002 -1\n', ValueError, "line 1: '2008_000002 -1' is not one more name"),
-                                    ('2008_000002\n' * 2, ValueError, "line 2: '2008_000002' is not one more name"),
-                                    ('\n', ValueError, 'names no photo')):
+                                    ('2008_000002 -1\n', ValueError, "line 1: '2008_000002 -1' is not the name of"),
+                                    ('2008_000002\n' * 2, ValueError, "line 2: '2008_000002' is not the name of"),
+                                    ('\n', ValueError, 'has no image name')):
         (tmp_path / 'val.txt').write_text(content)
         with pytest.raises(error, match=message):
             convert_pascal_part(folder, tmp_path / 'val.txt')
 
 
 @pytest.mark.parametrize(('objects', 'more', 'message'), [
-    ([thing('lorry', {})], {}, r"2009_1\.mat: object 1: its class 'lorry' is none of VOC's"),
-    ([thing('car', {'sail': mask(slice(1), slice(1))})], {}, r"object 1 \(car\), part 1: 'sail' is no part of "),
-    ([thing('chair', {'leg': mask(slice(1), slice(1))})], {}, "'leg' is no part of PASCAL-Part's chair"),
+    ([thing('lorry', {})], {}, r"2009_1\.mat: object 1: its class 'lorry' is not one of VOC's"),
+    ([thing('car', {'sail': mask(slice(1), slice(1))})], {}, r"object 1 \(car\), part 1: 'sail' is not a part of "),
+    ([thing('chair', {'leg': mask(slice(1), slice(1))})], {}, "'leg' is not a part of PASCAL-Part's chair"),
     ([thing('car', {'wheel_1': mask(slice(1), slice(1), (9, 6))})], {}, r'part 1: its mask is \(9, 6\) of uint8, not'),
     ([thing('car', {'wheel_1': np.ones((6, 9))})], {}, 'part 1: its mask is .* of float64'),
-    ([thing('car', {})], {'imname': '2008_7'}, "it is of the photo '2008_7'"),
+    ([thing('car', {})], {'imname': '2008_7'}, "it is of the image '2008_7'"),
 ])
-def test_faulty_records_are_refused(objects: list, more: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_faulty_records_are_rejected(objects: list, more: dict[str, Any], message: str, tmp_path: Path) -> None:
     write_mat(tmp_path / 'parts', '2009_1', *objects, **more)
     with pytest.raises(ValueError, match=message):
         convert_pascal_part(tmp_path / 'parts')
 
 
-def test_damaged_files_are_refused(folder: Path) -> None:
+def test_damaged_files_are_rejected(folder: Path) -> None:
     path = folder / '2008_000003.mat'
     path.write_bytes(path.read_bytes()[:150])
-    with pytest.raises(ValueError, match=r'2008_000003\.mat is no whole \.mat'):
+    with pytest.raises(ValueError, match=r'2008_000003\.mat is not a complete \.mat'):
         convert_pascal_part(folder)
     savemat(path, {'other': 1})
     with pytest.raises(ValueError, match=r"2008_000003\.mat has no 'anno'"):
         convert_pascal_part(folder)
-    with pytest.raises(FileNotFoundError, match='is no folder'):
+    with pytest.raises(FileNotFoundError, match='is not a folder'):
         convert_pascal_part(folder / 'nothing')
 
 
-def test_photos_without_objects_and_hidden_files_are_counted(folder: Path) -> None:
+def test_images_without_objects_and_hidden_files_are_counted(folder: Path) -> None:
     write_mat(folder, '2008_000004')
     (folder / '._2008_000004.mat').write_bytes(b'')
     lines = convert_pascal_part(folder)[1]
-    assert lines[0].startswith('photos: 3 read, 2 written; left out: 1 without an object')
-    assert lines[-1] == f'3 .mat files in {folder}, but 10,103 are published; 1 hidden ones passed over'
+    assert lines[0].startswith('images: 3 read, 2 written; dropped: 1 without an object')
+    assert lines[-1] == f'3 .mat files in {folder}, but 10,103 are published; 1 hidden files ignored'
 
 
-def test_without_scipy_the_message_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_the_message_names_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'scipy.io', None)
-    with pytest.raises(ImportError, match=r'PASCAL-Part is read with SciPy, .*: pip install scipy, or'):
+    with pytest.raises(ImportError, match=r'PASCAL-Part is read with SciPy, .*; pip install scipy, or'):
         convert_pascal_part(folder)
 
 
-def test_every_name_has_words_of_its_own() -> None:
+def test_every_name_has_different_words() -> None:
     names = category_names()
     assert len(names) == len({(owner, part) for _, owner, part in names}) == 193
     assert ('pottedplant:pot', 'potted plant', 'pot') in names
@@ -137,7 +137,7 @@ def test_every_name_has_words_of_its_own() -> None:
 def test_the_tool_writes_what_the_config_reads(folder: Path, tmp_path: Path, convert_tool: Callable,
                                                build_config: Callable) -> None:
     (tmp_path / 'train.txt').write_text('2008_000002\n')
-    arguments = ('pascal_part', folder, '--photos', tmp_path / 'train.txt', '--out', tmp_path / 'pascal_part')
+    arguments = ('pascal_part', folder, '--images', tmp_path / 'train.txt', '--out', tmp_path / 'pascal_part')
     status, lines = convert_tool(*arguments)
     assert (status, lines[-1]) == (0, f'wrote {tmp_path}/pascal_part/pascal_part_train.json')
     dataset, = build_config('pascal_part', tmp_path).values()
@@ -145,6 +145,6 @@ def test_the_tool_writes_what_the_config_reads(folder: Path, tmp_path: Path, con
     (folder / '2008_000002.mat').write_bytes(b'MATLAB')
     status, lines = convert_tool(*arguments[:-1], tmp_path / 'other')
     assert (status, len(lines)) == (2, 1)
-    assert 'is no whole .mat' in lines[0]
+    assert 'is not a complete .mat' in lines[0]
     assert convert_tool('pascal_part', folder / 'nothing', '--out', tmp_path / 'other') == (
-        2, [f'{folder}/nothing is no folder; unpack the whole archive'])
+        2, [f'{folder}/nothing is not a folder; unpack the whole archive'])

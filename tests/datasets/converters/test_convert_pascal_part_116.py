@@ -9,15 +9,15 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_pascal_part_116
-from mmpartref.datasets.converters.published.pascal_part_116 import OBJECTS, category_names
+from mmpartref.datasets.converters.published.pascal_part_116 import CATEGORIES, OBJECTS
 from mmpartref.datasets.converters.standard_json import write_documents
 
-LABELS = {name: label for label, (name, _, _) in enumerate(category_names())}
+LABELS = {each['name']: each['id'] for each in CATEGORIES}
 SIZE = (6, 9)
 PARTS, OBJ = 'annotations_detectron2_part', 'annotations_detectron2_obj'
 
 
-def write_picture(path: Path, pixels: np.ndarray, mode: str | None = None) -> None:
+def write_image(path: Path, pixels: np.ndarray, mode: str | None = None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(pixels)
     if mode == 'P':  # the palette must not matter
@@ -28,17 +28,17 @@ def write_picture(path: Path, pixels: np.ndarray, mode: str | None = None) -> No
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A bird with two wings and a pot; one wing pixel lies outside the bird."""
+    """A bird with two wings and a pot; one wing pixel is outside the bird."""
     folder = tmp_path / 'PascalPart116'
     parts, objects = (np.full(SIZE, 255, np.uint8) for _ in range(2))
     parts[0, 0:3] = parts[0, 7:9] = LABELS["bird's wing"]
     parts[5, :4] = LABELS["pottedplant's pot"]
     objects[0, 0:8], objects[5] = OBJECTS.index('bird'), OBJECTS.index('pottedplant')
-    write_picture(folder / PARTS / 'train' / '2008_000008.png', parts, 'P')
-    write_picture(folder / OBJ / 'train' / '2008_000008.png', objects)
-    write_picture(folder / 'images' / 'train' / '2008_000008.jpg', np.zeros((*SIZE, 3), np.uint8))
-    write_picture(folder / 'images' / 'train' / '2008_000009.jpg', np.zeros((*SIZE, 3), np.uint8))
-    write_picture(folder / PARTS / 'train' / '2008_000010.png', parts)
+    write_image(folder / PARTS / 'train' / '2008_000008.png', parts, 'P')
+    write_image(folder / OBJ / 'train' / '2008_000008.png', objects)
+    write_image(folder / 'images' / 'train' / '2008_000008.jpg', np.zeros((*SIZE, 3), np.uint8))
+    write_image(folder / 'images' / 'train' / '2008_000009.jpg', np.zeros((*SIZE, 3), np.uint8))
+    write_image(folder / PARTS / 'train' / '2008_000010.png', parts)
     (folder / 'images' / 'train' / '._2008_000008.jpg').write_bytes(b'')
     return folder
 
@@ -46,10 +46,10 @@ def root(tmp_path: Path) -> Path:
 def test_maps_become_parts(root: Path, tmp_path: Path) -> None:
     documents, lines = convert_pascal_part_116(root)
     assert lines == [
-        'train: label maps: 2 read, 1 written; left out: 1 without a photo; 1 photos with parts, 1 photos without a '
-        'map, 1 hidden files passed over',
-        'train: parts: 2 read, 2 written; 1 reach beyond their object',
-        'train: 2 categories in these photos, but 116 are published']
+        'train: label maps: 2 read, 1 written; dropped: 1 without an image; 1 images with parts, 1 images without a '
+        'map, 1 hidden files ignored',
+        'train: parts: 2 read, 2 written; 1 extend outside their object',
+        'train: 2 categories in these images, but 116 are published']
     path, = write_documents(documents, tmp_path / 'out')
     assert path.name == 'pascal_part_116_train.json'
     entry, = list(PartReferDataset(ann_file=str(path)))
@@ -59,42 +59,42 @@ def test_maps_become_parts(root: Path, tmp_path: Path) -> None:
     assert entry['img_path'] == '2008_000008.jpg'
 
 
-def test_without_object_maps_the_check_is_said_to_be_missing(root: Path) -> None:
+def test_without_object_maps_parts_are_not_compared_with_objects(root: Path) -> None:
     (root / OBJ / 'train' / '2008_000008.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'annotations_detectron2_obj/train/2008_000008\.png is no file'):
+    with pytest.raises(FileNotFoundError, match=r'annotations_detectron2_obj/train/2008_000008\.png does not exist'):
         convert_pascal_part_116(root)
     (root / OBJ / 'train').rmdir()
-    assert 'not checked against objects: no annotations_detectron2_obj' in convert_pascal_part_116(root)[1][1]
+    assert 'not compared with objects, since there is no annotations' in convert_pascal_part_116(root)[1][1]
 
 
-def test_all_116_are_said_to_be_as_published(root: Path) -> None:
+def test_all_116_are_as_published(root: Path) -> None:
     whole = np.full((12, 10), 255, np.uint8)
     whole.flat[:116] = range(116)
-    write_picture(root / 'images' / 'val' / '2008_1.jpg', np.zeros((12, 10, 3), np.uint8))
-    write_picture(root / PARTS / 'val' / '2008_1.png', whole)
+    write_image(root / 'images' / 'val' / '2008_1.jpg', np.zeros((12, 10, 3), np.uint8))
+    write_image(root / PARTS / 'val' / '2008_1.png', whole)
     documents, lines = convert_pascal_part_116(root)
     assert list(documents) == ['pascal_part_116_train', 'pascal_part_116_val']
-    assert lines[-1] == 'val: 116 categories in these photos, as published'
+    assert lines[-1] == 'val: 116 categories in these images, as published'
 
 
 @pytest.mark.parametrize(('pixels', 'message'), [
     (np.full(SIZE, 116, np.uint8), 'has the label 116, but there are 0 to 115 and 255'),
-    (np.zeros((9, 6), np.uint8), r'is \(9, 6\) \(height, width\), but .*2008_000008\.jpg says \(6, 9\)'),
+    (np.zeros((9, 6), np.uint8), r'is \(9, 6\) \(height, width\), but .*2008_000008\.jpg is \(6, 9\)'),
     (np.zeros((*SIZE, 3), np.uint8), r'has shape \(6, 9, 3\) of uint8, but a label map has one channel'),
 ])
-def test_faulty_maps_are_refused(pixels: np.ndarray, message: str, root: Path) -> None:
-    write_picture(root / PARTS / 'train' / '2008_000008.png', pixels)
+def test_faulty_maps_are_rejected(pixels: np.ndarray, message: str, root: Path) -> None:
+    write_image(root / PARTS / 'train' / '2008_000008.png', pixels)
     with pytest.raises(ValueError, match=rf'2008_000008\.png {message}'):
         convert_pascal_part_116(root)
 
 
-def test_damaged_and_missing_files_are_refused(root: Path, tmp_path: Path) -> None:
+def test_damaged_and_missing_files_are_rejected(root: Path, tmp_path: Path) -> None:
     path = root / PARTS / 'train' / '2008_000008.png'
     path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(ValueError, match=r'2008_000008\.png is no whole picture'):
+    with pytest.raises(ValueError, match=r'2008_000008\.png is not a complete image'):
         convert_pascal_part_116(root)
     (root / 'images' / 'train' / '2008_000008.jpg').write_bytes(b'no')
-    with pytest.raises(ValueError, match=r'2008_000008\.jpg is no picture'):
+    with pytest.raises(ValueError, match=r'2008_000008\.jpg is not a complete image'):
         convert_pascal_part_116(root)
     with pytest.raises(FileNotFoundError, match='has neither annotations_detectron2_part/train nor'):
         convert_pascal_part_116(tmp_path)

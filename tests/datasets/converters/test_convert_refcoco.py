@@ -33,7 +33,7 @@ def files(tmp_path: Path, coco: dict) -> tuple[Path, Path]:
     return tmp_path / 'refs(unc).p', tmp_path / 'instances.json'
 
 
-def test_each_split_is_a_json_the_data_set_reads(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_each_split_is_a_json_the_dataset_reads(files: tuple[Path, Path], tmp_path: Path) -> None:
     documents, lines = convert_refcoco(*files, 'refcoco+', 'unc')
     assert list(documents) == ['refcoco+_unc_train', 'refcoco+_unc_testA']
     train, test = write_documents(documents, tmp_path / 'out')
@@ -47,16 +47,16 @@ def test_each_split_is_a_json_the_data_set_reads(files: tuple[Path, Path], tmp_p
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ({'split': 'test'}, "ref 0 is of split 'test', but refcoco by unc has train, val, testA, testB"),
-    ({'ann_id': 99}, 'ref 0: .*instances.json has no annotation 99; use the two files of one download'),
-    ({'image_id': 2}, r'ref 0: annotation 11 of .* is not of image 2'),
+    ({'split': 'test'}, "ref 0 is of split 'test', but RefCOCO has train, val, testA, testB"),
+    ({'ann_id': 99}, 'ref 0: .*instances.json has no annotation 99 of image 1; use the two files of one download'),
+    ({'image_id': 2}, 'ref 0: .*instances.json has no annotation 11 of image 2'),
     ({'image_id': 9}, r'ref 0: .* has no image 9'),
-    ({'sentences': []}, 'ref 0 has a blank sentence or none'),
+    ({'sentences': []}, 'ref 0 has no sentence or a blank one'),
     ({'sentences': [{'raw': 'x'}]}, r"ref 0, sentences\[0\] has no 'sent'"),
     ({'ref_id': '1'}, "ref 0: 'ref_id' is a str, not int"),
     ({'ref_id': 2}, 'ref 1 has the ref_id 2 of another'),
 ])
-def test_faulty_refs_are_refused(change: dict, message: str, files: tuple[Path, Path]) -> None:
+def test_faulty_refs_are_rejected(change: dict, message: str, files: tuple[Path, Path]) -> None:
     refs = pickle.loads(files[0].read_bytes())
     refs[0].update(change)
     files[0].write_bytes(pickle.dumps(refs))
@@ -65,17 +65,17 @@ def test_faulty_refs_are_refused(change: dict, message: str, files: tuple[Path, 
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    (pickle.dumps([collections.OrderedDict()]), r'not a whole pickle of plain values \(it asks for collections'),
-    (pickle.dumps([1, 2])[:-3], 'not a whole pickle of plain values'),
-    (pickle.dumps({}), 'holds no list of refs'),
+    (pickle.dumps([collections.OrderedDict()]), r'not a complete pickle of plain values \(it imports collections'),
+    (pickle.dumps([1, 2])[:-3], 'not a complete pickle of plain values'),
+    (pickle.dumps({}), 'is not a list of refs'),
 ])
-def test_faulty_pickles_are_refused(content: bytes, message: str, files: tuple[Path, Path]) -> None:
+def test_faulty_pickles_are_rejected(content: bytes, message: str, files: tuple[Path, Path]) -> None:
     files[0].write_bytes(content)
     with pytest.raises(ValueError, match=message):
         convert_refcoco(*files, 'refcoco', 'unc')
 
 
-def test_unknown_splits_are_refused(files: tuple[Path, Path]) -> None:
+def test_unknown_splits_are_rejected(files: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match=r"refcoco has no splits by 'umd'; choose one of refcoco unc"):
         convert_refcoco(*files, 'refcoco', 'umd')
 

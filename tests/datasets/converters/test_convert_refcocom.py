@@ -1,4 +1,4 @@
-"""RefCOCOm: sentences beside masks in black and white."""
+"""RefCOCOm: sentences, and masks in black and white."""
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +13,11 @@ from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_refcocom
 from mmpartref.datasets.converters.standard_json import write_documents
 
-PHOTO = 'COCO_train2014_000000000072.jpg'
+IMAGE = 'COCO_train2014_000000000072.jpg'
 
 
 def record(segment: Any, *texts: str, **more: Any) -> dict[str, Any]:
-    return {'bbox': [0, 0, 2, 2], 'cat': 22, 'segment_id': segment, 'img_name': PHOTO, 'sentences_num': len(texts),
+    return {'bbox': [0, 0, 2, 2], 'cat': 22, 'segment_id': segment, 'img_name': IMAGE, 'sentences_num': len(texts),
             'sentences': [{'idx': index, 'sent_id': 10 + index, 'sent': text} for index, text in enumerate(texts)],
             **more}
 
@@ -40,16 +40,16 @@ def convert(root: Path, records: object, name: str = 'val_part_only') -> tuple[d
     return convert_refcocom(root)
 
 
-def test_records_become_expressions_of_their_own(root: Path) -> None:
+def test_each_record_becomes_a_ref(root: Path) -> None:
     convert(root, [record(7, 'whole')], 'testA')
     documents, lines = convert(root, [record(7, 'left ear', 'ear on the left'), record('8', 'nose'), record(9, 'tail')])
     assert lines == [
-        'testA: records: 1 read, 1 written; left out: 0 with an empty mask; 1 sentences on 1 photos',
-        'val_part_only: records: 3 read, 2 written; left out: 1 with an empty mask; 3 sentences on 1 photos']
+        'testA: records: 1 read, 1 written; dropped: 0 with an empty mask; 1 expressions for 1 images',
+        'val_part_only: records: 3 read, 2 written; dropped: 1 with an empty mask; 3 expressions for 1 images']
     paths = write_documents(documents, root / 'out')
     assert [path.name for path in paths] == ['refcocom_testA.json', 'refcocom_val_part_only.json']
     entry = PartReferDataset(ann_file=str(paths[1])).get_data_info(0)
-    assert (entry['img_path'], entry['height'], entry['width']) == (PHOTO, 6, 9)
+    assert (entry['img_path'], entry['height'], entry['width']) == (IMAGE, 6, 9)
     assert [(ref['ref_id'], ref['expressions'], ref['source'], int(coco_mask.area(ref['rles'][0])))
             for ref in entry['refs']] == [
         ('0', ['left ear', 'ear on the left'], 'RefCOCOm', 6), ('1', ['nose'], 'RefCOCOm', 6)]
@@ -58,29 +58,29 @@ def test_records_become_expressions_of_their_own(root: Path) -> None:
 
 
 @pytest.mark.parametrize(('records', 'message'), [
-    ({}, r'val_part_only\.json holds no list of records'),
-    ([record(7)], 'record 0 has a blank sentence or none'),
+    ({}, r'val_part_only\.json is not a list of records'),
+    ([record(7)], 'record 0 has no sentence or a blank one'),
     ([record(7, 'ear') | {'sentences': ['ear']}], r"record 0, sentences\[0\] has no 'sent'"),
     ([record(7, 'ear'), record(None, 'ear')], "record 1: 'segment_id' is None, not the name of a mask"),
     ([record(7, 'ear', img_name=3)], "record 0: 'img_name' is a int, not str"),
     ([record(7, 'ear'), record(10, 'ear')], r'record 1: its mask 10\.png is \(9, 6\) .*, but another of COCO_'),
 ])
-def test_faulty_records_are_refused(records: object, message: str, root: Path) -> None:
+def test_faulty_records_are_rejected(records: object, message: str, root: Path) -> None:
     with pytest.raises(ValueError, match=message):
         convert(root, records)
 
 
-def test_faulty_and_missing_masks_are_refused(root: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'masks/11\.png is no file'):
+def test_faulty_and_missing_masks_are_rejected(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'masks/11\.png does not exist'):
         convert(root, [record(11, 'ear')])
     red = np.zeros((6, 9, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
     for pixels in (np.full((6, 9), 128, np.uint8), red):
         assert cv2.imwrite(str(root / 'masks' / '7.png'), pixels)
-        with pytest.raises(ValueError, match=r'7\.png is no mask: a pixel is neither black'):
+        with pytest.raises(ValueError, match=r'7\.png is not a mask: a pixel is neither black'):
             convert(root, [record(7, 'ear')])
 
 
-def test_a_cut_json_and_an_empty_folder_are_refused(root: Path) -> None:
+def test_a_cut_json_and_an_empty_folder_are_rejected(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match='annotations has no json'):
         convert_refcocom(root)
     (root / 'annotations' / 'val.json').write_text('[{')
@@ -94,5 +94,5 @@ def test_the_tool_writes_what_the_config_reads(root: Path, convert_tool: Callabl
     assert (status, lines[-1]) == (0, f'wrote {root}/refcocom/refcocom_val_part_only.json')
     dataset, = build_config('refcocom', root).values()
     entry = dataset.get_data_info(0)
-    assert (len(entry['refs']), entry['img_path']) == (2, f'{root}/coco/train2014/{PHOTO}')
+    assert (len(entry['refs']), entry['img_path']) == (2, f'{root}/coco/train2014/{IMAGE}')
     assert convert_tool('refcocom', root / 'masks', '--out', root / 'other')[0] == 2

@@ -1,4 +1,4 @@
-"""SPIN: objects, parts and sub-parts of PartImageNet's photos."""
+"""SPIN: objects, parts and subparts of PartImageNet's images."""
 import copy
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_spin
-from mmpartref.datasets.converters.published.spin import parent_of, words_of
+from mmpartref.datasets.converters.published.spin import category_in_words, part_of_subpart
 from mmpartref.datasets.converters.standard_json import write_documents
 
 SIZE = (10, 12)
@@ -55,17 +55,17 @@ def convert(folder: Path, levels: dict[str, dict], split: str = 'val') -> tuple[
     return convert_spin(folder)
 
 
-def test_three_levels_and_how_they_lie_in_one_another(tmp_path: Path, spin: dict) -> None:
+def test_three_levels_and_their_containment(tmp_path: Path, spin: dict) -> None:
     documents, lines = convert(tmp_path, spin)
     assert lines == [
-        'val: 1 annotations of wholes in 1 photos, all written; 1 categories, but 158 are published',
-        'val: 3 annotations of parts in 1 photos, all written; 4 categories, but 40 are published',
-        'val: 5 annotations of subparts in 1 photos, all written; 4 categories, but 203 are published',
-        'val: 1 photos with sub-parts, but 519 are published',
-        'val: 5 subparts: 1 without their part in the photo, 1 reach beyond it, 1 have an empty mask; of the '
-        "others' area 62.5% lie inside on average",
-        'val: 3 parts: 0 without their object in the photo, 1 reach beyond it, 0 have an empty mask; of the '
-        "others' area 66.7% lie inside on average"]
+        'val: 1 annotations of wholes in 1 images, all written; 1 categories, but 158 are published',
+        'val: 3 annotations of parts in 1 images, all written; 4 categories, but 40 are published',
+        'val: 5 annotations of subparts in 1 images, all written; 4 categories, but 203 are published',
+        'val: 1 images with subparts, but 519 are published',
+        'val: 5 subparts: 1 without their part in the image, 1 extend outside it, 1 have an empty mask; of the '
+        "others' area 62.5% is inside on average",
+        'val: 3 parts: 0 without their object in the image, 1 extend outside it, 0 have an empty mask; of the '
+        "others' area 66.7% is inside on average"]
     paths = write_documents(documents, tmp_path / 'out')
     assert [path.name for path in paths] == ['spin_val_wholes.json', 'spin_val_parts.json', 'spin_val_subparts.json']
     wholes, parts, subparts = (PartReferDataset(ann_file=str(path)).get_data_info(0) for path in paths)
@@ -79,21 +79,21 @@ def test_three_levels_and_how_they_lie_in_one_another(tmp_path: Path, spin: dict
     assert documents['spin_val_subparts']['categories'][0]['name'] == 'Quadruped-Head-Eyes'
 
 
-def test_sub_parts_of_a_part_that_is_not_there_by_name_are_named(tmp_path: Path, spin: dict) -> None:
+def test_subparts_of_an_unknown_part_are_named(tmp_path: Path, spin: dict) -> None:
     spin['subparts']['categories'][0]['name'] = 'Quadruped-Nape-Hair'
-    assert convert(tmp_path, spin)[1][4].endswith('; no part is called like that of Quadruped-Nape-Hair')
+    assert convert(tmp_path, spin)[1][4].endswith('; no part has the name in Quadruped-Nape-Hair')
 
 
 @pytest.mark.parametrize(('name', 'parent'), [
     ('Quadruped-Legs-Paw', 'Quadruped Foot'), ('Biped-Arm-Elbow', 'Biped Hand'), ('Fish-Torso-Gill', 'Fish Body'),
     ('Car-Tire-Rim', 'Car Tier'), ('Car-Side_Mirror-Glass', 'Car Side Mirror'), ('Boat-Sail-Mast', 'Boat Sail')])
-def test_a_sub_part_knows_its_part_by_partimagenets_name(name: str, parent: str) -> None:
-    child, part = (words_of({'id': 1, 'name': each}, level, 'x') for each, level in ((name, 'subparts'),
+def test_the_part_of_a_subpart_has_partimagenets_name(name: str, parent: str) -> None:
+    child, part = (category_in_words({'id': 1, 'name': each}, level, 'x') for each, level in ((name, 'subparts'),
                                                                                     (parent, 'parts')))
-    assert parent_of(child) == (part['supercategory'], part['part'])
+    assert part_of_subpart(child) == (part['supercategory'], part['part'])
 
 
-def test_203_categories_are_said_to_be_as_published(tmp_path: Path, spin: dict) -> None:
+def test_203_categories_are_as_published(tmp_path: Path, spin: dict) -> None:
     spin['subparts']['categories'] += [{'id': key, 'name': f'Car-Tire-{key}'} for key in range(5, 204)]
     assert convert(tmp_path, spin)[1][2].endswith('203 categories, as published')
 
@@ -107,7 +107,7 @@ def test_203_categories_are_said_to_be_as_published(tmp_path: Path, spin: dict) 
     ('wholes', lambda d: d['images'][0].update(width=13), 'wholes.json: image 5 has another name or'),
     ('wholes', lambda d: d['images'][0].pop('height'), "wholes.json: image 5 has no 'height'"),
 ])
-def test_faulty_records_are_refused(name: str, change: Callable, message: str, tmp_path: Path, spin: dict) -> None:
+def test_faulty_records_are_rejected(name: str, change: Callable, message: str, tmp_path: Path, spin: dict) -> None:
     faulty = copy.deepcopy(spin)
     change(faulty[name])
     with pytest.raises(ValueError, match=message):

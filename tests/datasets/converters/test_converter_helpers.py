@@ -1,4 +1,4 @@
-"""What the converters share."""
+"""Shared helpers of the converters."""
 from pathlib import Path
 
 import numpy as np
@@ -9,22 +9,22 @@ from pycocotools import mask as coco_mask
 from mmpartref.datasets.converters.mask_document import (
     MaskDocument,
     category_records,
-    files_of,
+    files_by_stem,
     read_binary_mask,
     read_label_map,
 )
-from mmpartref.datasets.converters.standard_json import account
+from mmpartref.datasets.converters.standard_json import count_line
 
 
 def test_a_mask_is_written_as_it_is_and_an_empty_one_is_not() -> None:
-    document = MaskDocument('Mine', category_records([('a', 'Big_Car', 'Wheel')], first=5))
+    document = MaskDocument('Mine', category_records([('a', 'Big_Car', 'Wheel')]))
     mask = np.random.default_rng(0).integers(0, 2, (5, 7))
-    assert document.add(1, 5, mask, note='kept')
-    assert not document.add(1, 5, np.zeros((5, 7)))
-    only, = document.document(referring=[])['annotations']
+    assert document.add_mask(1, 0, mask, note='x')
+    assert not document.add_mask(1, 0, np.zeros((5, 7)))
+    only, = document.to_json(referring=[])['annotations']
     assert np.array_equal(coco_mask.decode(only['segmentation']), mask)
-    assert (only['id'], only['area'], only['note']) == (1, mask.sum(), 'kept')
-    assert document.categories == [{'id': 5, 'name': 'a', 'supercategory': 'big car', 'part': 'wheel'}]
+    assert (only['id'], only['area'], only['note']) == (1, mask.sum(), 'x')
+    assert document.categories == [{'id': 0, 'name': 'a', 'supercategory': 'big car', 'part': 'wheel'}]
 
 
 @pytest.mark.parametrize('suffix', ['png', 'tif'])
@@ -32,9 +32,9 @@ def test_labels_of_16_bits_are_read_as_numbers(suffix: str, tmp_path: Path) -> N
     labels = np.array([[0, 1, 233], [65535, 7, 7]], np.uint16)
     path = tmp_path / f'map.{suffix}'
     Image.fromarray(labels).save(path)
-    assert np.array_equal(read_label_map(path, (2, 3), 'photo', 234, 65535), labels)
+    assert np.array_equal(read_label_map(path, (2, 3), 'image', 234, 65535), labels)
     with pytest.raises(ValueError, match='has the label 233, but there are 0 to 232 and 65535'):
-        read_label_map(path, (2, 3), 'photo', 233, 65535)
+        read_label_map(path, (2, 3), 'image', 233, 65535)
 
 
 def test_black_and_white_of_one_bit_is_a_mask(tmp_path: Path) -> None:
@@ -42,20 +42,20 @@ def test_black_and_white_of_one_bit_is_a_mask(tmp_path: Path) -> None:
     Image.fromarray(mask).save(tmp_path / 'mask.png')
     assert np.array_equal(read_binary_mask(tmp_path / 'mask.png'), mask)
     with pytest.raises(ValueError, match='a label map has one channel of numbers'):
-        read_label_map(tmp_path / 'mask.png', (2, 2), 'photo', 3, 255)
+        read_label_map(tmp_path / 'mask.png', (2, 2), 'image', 3, 255)
 
 
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_rejected(tmp_path: Path) -> None:
     for name in ('a.jpg', 'b.JPG', 'c.txt', '._a.jpg'):
         (tmp_path / name).write_bytes(b'')
-    found, hidden = files_of(tmp_path, ('.jpg', ))
+    found, hidden = files_by_stem(tmp_path, '.jpg')
     assert (list(found), hidden) == (['a', 'b'], 1)
     (tmp_path / 'a.JPG').write_bytes(b'')
-    with pytest.raises(ValueError, match='have the same name but for the suffix'):
-        files_of(tmp_path, ('.jpg', ))
+    with pytest.raises(ValueError, match='differ only in their suffix'):
+        files_by_stem(tmp_path, '.jpg')
 
 
-def test_an_account_that_does_not_add_up_is_a_fault() -> None:
-    assert account('parts', 1234, 1200, {'empty': 34}) == 'parts: 1,234 read, 1,200 written; left out: 34 empty'
+def test_counts_that_do_not_add_up_are_a_fault() -> None:
+    assert count_line('parts', 1234, 1200, {'empty': 34}) == 'parts: 1,234 read, 1,200 written; dropped: 34 empty'
     with pytest.raises(RuntimeError, match='parts: 3 read, but 1 written and'):
-        account('parts', 3, 1, {'empty': 1})
+        count_line('parts', 3, 1, {'empty': 1})

@@ -1,4 +1,4 @@
-"""Objects, parts and parts of parts in three jsons become one."""
+"""Join of three jsons: objects, parts and subparts."""
 import copy
 import json
 import runpy
@@ -37,11 +37,12 @@ def files(coco: dict, tmp_path: Path, polygon: Callable) -> dict[str, str]:
     }
 
 
-def test_one_json_asks_about_every_level(files: dict, tmp_path: Path) -> None:
+def test_the_joined_json_has_expressions_of_every_level(files: dict, tmp_path: Path) -> None:
     document, lines = join_levels(files)
     path = tmp_path / 'all.json'
     path.write_text(json.dumps(document))
-    dataset = PartReferDataset(ann_file=str(path), templates=['the {part} of the {super_category}'])
+    dataset = PartReferDataset(ann_file=str(path), entries={
+        'expressions': {'templates': ['the {part} of the {super_category}']}})
     assert len(dataset) == 2
     assert [(ref.get('level'), ref['super_category'], ref['expressions'][0], len(ref['rles']))
             for index in range(2) for ref in dataset.get_data_info(index)['refs']] == [
@@ -51,13 +52,13 @@ def test_one_json_asks_about_every_level(files: dict, tmp_path: Path) -> None:
         ('subpart', 'car', 'the rim of the wheel of the car', 1),
         (None, 'bird', 'the head of the bird', 1)]
     assert [line.split(',')[0] for line in lines] == [
-        'object: 1 annotations of 1 categories in 1 photos', 'part: 4 annotations of 3 categories in 2 photos',
-        'subpart: 1 annotations of 1 categories in 1 photos']
+        'object: 1 annotations of 1 categories in 1 images', 'part: 4 annotations of 3 categories in 2 images',
+        'subpart: 1 annotations of 1 categories in 1 images']
     assert join_levels({'part': files['part']})[0]['categories'][0]['level'] == 'part'
 
 
-def test_files_that_do_not_belong_together_are_refused(files: dict) -> None:
-    with pytest.raises(ValueError, match="category 5: it is a part of 'car wheel', which is no part of an object"):
+def test_files_that_do_not_belong_together_are_rejected(files: dict) -> None:
+    with pytest.raises(ValueError, match="category 5: its super-category 'car wheel' does not begin with one of"):
         join_levels({'subpart': files['subpart']})
     document = json.loads(Path(files['object']).read_text())
     for key, value, message in (('height', 21, 'image 1 has another name or size than in the files before'),
@@ -69,7 +70,7 @@ def test_files_that_do_not_belong_together_are_refused(files: dict) -> None:
             join_levels(files)
     document['annotations'][0]['category_id'] = 77
     Path(files['object']).write_text(json.dumps(document))
-    with pytest.raises(ValueError, match='annotation 11: its category_id 77 is not among the categories'):
+    with pytest.raises(ValueError, match='annotation 11: its category_id 77 is missing'):
         join_levels(files)
 
 
@@ -79,7 +80,7 @@ def test_the_tool_writes_it_once(files: dict, tmp_path: Path, monkeypatch, capsy
                                                           for word in (f'--{level}s', path)), '--out', str(out)])
     runpy.run_path(str(ROOT / 'tools/join_levels.py'), run_name='__main__')
     assert json.loads(out.read_text()) == join_levels(files)[0]
-    assert f'2 photos -> {out}' in capsys.readouterr().out
+    assert f'2 images -> {out}' in capsys.readouterr().out
     with pytest.raises(SystemExit, match='2'):
         runpy.run_path(str(ROOT / 'tools/join_levels.py'), run_name='__main__')
     assert 'exists already' in capsys.readouterr().err

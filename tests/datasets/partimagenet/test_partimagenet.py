@@ -35,7 +35,8 @@ def first_refs(dataset: PartImageNetReferringDataset) -> list[dict]:
 
 
 def test_class_names_and_the_alias(partimagenet: dict, write: Write) -> None:
-    dataset = load(write(partimagenet), templates=['the {part} of the {class_name}', '{super_category} {part}'])
+    dataset = load(write(partimagenet), entries={
+        'expressions': {'templates': ['the {part} of the {class_name}', '{super_category} {part}']}})
     head, tire = first_refs(dataset)
     assert head['class_name'] == 'japanese spaniel'
     assert head['expressions'] == ['the head of the japanese spaniel', 'quadruped head']
@@ -62,7 +63,7 @@ def test_ids_and_super_categories_of_the_json_do_not_matter(partimagenet: dict, 
     assert [ref['expressions'][0] for ref in first_refs(load(write(partimagenet)))] == ['quadruped head', 'car tire']
 
 
-def test_spelling_tire_and_bare_part_names_are_known_too(partimagenet: dict, write: Write) -> None:
+def test_spelling_tire_and_part_names_alone_are_known(partimagenet: dict, write: Write) -> None:
     partimagenet['categories'][0]['name'] = 'Head'
     for record in partimagenet['categories']:
         record['name'] = record['name'].replace('Tier', 'Tire')
@@ -74,38 +75,37 @@ def test_spelling_tire_and_bare_part_names_are_known_too(partimagenet: dict, wri
 def test_class_of_another_super_category_gives_no_class_name(partimagenet: dict, write: Write) -> None:
     partimagenet['images'][0]['file_name'] = f'{CAR}_1.JPEG'
     partimagenet['images'][1]['file_name'] = 'holiday.JPEG'
-    dataset = load(write(partimagenet), templates=['the {part} of the {class_name}'])
+    dataset = load(write(partimagenet), entries={'expressions': {'templates': ['the {part} of the {class_name}']}})
     head, tire = first_refs(dataset)
     assert (head['class_name'], head['expressions']) == (None, ['the head of the quadruped'])
     assert (tire['class_name'], tire['expressions']) == (None, ['the tire of the car'])
     summary = dataset.statistics.summary()
     assert '1 parts are of another super-category' in summary
-    assert '1 photos whose file name begins with none' in summary
+    assert '1 images whose file name does not begin with one of' in summary
 
 
-def test_foreign_categories_are_read_by_the_general_rule_and_counted(partimagenet: dict, write: Write,
-                                                                    polygon: Any) -> None:
+def test_other_categories_are_read_and_counted(partimagenet: dict, write: Write, polygon: Any) -> None:
     partimagenet['categories'].append({'id': 77, 'name': 'Wedding Cake Tier', 'supercategory': 'Wedding Cake'})
     partimagenet['annotations'].append({'id': 9, 'image_id': 1, 'category_id': 77, 'segmentation': polygon(0, 0, 2, 2)})
     dataset = load(write(partimagenet))
     assert dataset.get_data_info(0)['refs'][1]['expressions'] == ['wedding cake tier']
-    assert '1 others, read by the general rule (Wedding Cake Tier)' in dataset.statistics.summary()
+    assert '1 others (Wedding Cake Tier)' in dataset.statistics.summary()
 
 
-@pytest.mark.parametrize(('classes', 'photos', 'expected'), [
-    (158, 20481, 'Seg train: 158 classes, 20,481 photos'),
-    (158, 1206, 'Seg val: 158 classes, 1,206 photos'),
-    (158, 2408, 'Seg test: 158 classes, 2,408 photos'),
-    (158, 5000, 'Seg: 158 classes, 5,000 photos, which is none of its published splits'),
-    (109, 16540, 'OOD train: 109 classes, 16,540 photos'),
-    (19, 2957, 'OOD val: 19 classes, 2,957 photos'),
-    (30, 4598, 'OOD test: 30 classes, 4,598 photos'),
-    (30, 60, 'OOD test: 30 classes, 60 photos; published: 30 classes, 4,598 photos'),
-    (150, 20481, 'Seg train: 150 classes, 20,481 photos'),
-    (12, 300, 'neither: 12 classes, 300 photos'),
+@pytest.mark.parametrize(('classes', 'images', 'expected'), [
+    (158, 20481, 'Seg train: 158 classes, 20,481 images'),
+    (158, 1206, 'Seg val: 158 classes, 1,206 images'),
+    (158, 2408, 'Seg test: 158 classes, 2,408 images'),
+    (158, 5000, 'Seg: 158 classes, 5,000 images, which is not one of its published splits'),
+    (109, 16540, 'OOD train: 109 classes, 16,540 images'),
+    (19, 2957, 'OOD val: 19 classes, 2,957 images'),
+    (30, 4598, 'OOD test: 30 classes, 4,598 images'),
+    (30, 60, 'OOD test: 30 classes, 60 images; published: 30 classes, 4,598 images'),
+    (150, 20481, 'Seg train: 150 classes, 20,481 images'),
+    (12, 300, 'neither: 12 classes, 300 images'),
 ])
-def test_split_is_told_from_classes_and_photos(classes: int, photos: int, expected: str) -> None:
-    assert detect_split(classes, photos) == expected
+def test_split_is_detected_from_classes_and_images(classes: int, images: int, expected: str) -> None:
+    assert detect_split(classes, images) == expected
 
 
 @pytest.mark.parametrize(('classes', 'expected'), [(158, 'Seg'), (109, 'OOD train'), (19, 'OOD val'), (30, 'OOD test'),
@@ -126,7 +126,7 @@ def test_split_is_in_the_summary(classes: int, expected: str, partimagenet: dict
     ('{wnid}\\{wnid}_{i}.JPEG', '{wnid}/{wnid}_{i}.JPEG'),
     ('{wnid}/{wnid}_{i}.JPEG', '{wnid}_{i}.JPEG'),
 ])
-def test_the_first_photo_on_disk_decides_the_layout(in_json: str, on_disk: str, partimagenet: dict, write: Write,
+def test_the_first_image_on_disk_decides_the_layout(in_json: str, on_disk: str, partimagenet: dict, write: Write,
                                                     write_photo: Callable[..., str], tmp_path: Path) -> None:
     for i, wnid in ((1, DOG), (2, CAR)):
         partimagenet['images'][i - 1]['file_name'] = in_json.format(wnid=wnid, i=i)
@@ -135,11 +135,11 @@ def test_the_first_photo_on_disk_decides_the_layout(in_json: str, on_disk: str, 
     dataset = load('parts.json', data_root=str(tmp_path), data_prefix={'img': 'images'})
     assert [dataset.get_data_info(index)['img_path'] for index in range(2)] == [
         str(tmp_path / 'images' / on_disk.format(wnid=wnid, i=i)) for i, wnid in ((1, DOG), (2, CAR))]
-    assert re.search('layout       photos (as the json says|in class folders|without folders), below',
+    assert re.search('layout       images (as in the json|in class folders|without folders), below',
                      dataset.statistics.summary())
 
 
-def test_photos_nowhere_are_told(partimagenet: dict, write: Write, tmp_path: Path) -> None:
+def test_missing_images_are_noted(partimagenet: dict, write: Write, tmp_path: Path) -> None:
     write(partimagenet)
     dataset = load('parts.json', data_root=str(tmp_path), data_prefix={'img': 'images'})
     assert dataset.get_data_info(0)['img_path'] == str(tmp_path / 'images' / f'{DOG}_1.JPEG')

@@ -1,4 +1,4 @@
-"""What the frozen splits hold, and what they leave of a json."""
+"""Frozen split files, and datasets with a protocol."""
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -10,16 +10,15 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmpartref.datasets import PartImageNetReferringDataset, PartReferDataset
-from mmpartref.datasets.partimagenet.partimagenet_names import PARTS, load_synsets
+from mmpartref.datasets.partimagenet.partimagenet_names import PARTS, canonical_name, load_synsets
 from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import OOD_CLASSES
 from mmpartref.datasets.protocols import SPLIT_FILES, load_protocol, read_split
 from mmpartref.datasets.protocols.generate import GENERATED, as_text, is_balanced, quotas
-from mmpartref.datasets.protocols.split_file import spoken
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
-CATEGORIES = {spoken(owner, part) for owner, parts in PARTS.items() for part in parts}
+CATEGORIES = {canonical_name(owner, part) for owner, parts in PARTS.items() for part in parts}
 Write = Callable[[dict], str]
 
 
@@ -36,7 +35,7 @@ def test_the_frozen_file_is_what_its_seed_draws(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', SPLIT_FILES)
-def test_a_file_is_named_as_it_calls_itself(name: str) -> None:
+def test_the_name_in_a_file_is_its_file_name(name: str) -> None:
     assert json.loads(frozen(name))['name'] == name
 
 
@@ -57,15 +56,15 @@ def test_unseen_parts_are_new_combinations_of_seen_words() -> None:
     assert max(quotas(0).values()) == 2
 
 
-def test_a_draw_that_hides_a_word_or_shows_it_everywhere_is_not_balanced() -> None:
+def test_a_draw_with_a_word_only_seen_or_only_unseen_is_not_balanced() -> None:
     unseen = sorted(read_split('partimagenet_parts_25_15').unseen)
     assert is_balanced(unseen)
-    assert not is_balanced([*unseen, spoken('Bird', 'Wing')])
+    assert not is_balanced([*unseen, canonical_name('Bird', 'Wing')])
     assert not is_balanced([name for name in unseen if name.part != 'tire'])
-    assert not is_balanced([*unseen, spoken('Snake', 'Head')])
+    assert not is_balanced([*unseen, canonical_name('Snake', 'Head')])
 
 
-def test_eleven_folds_leave_one_super_category_out_each() -> None:
+def test_each_of_eleven_folds_has_one_unseen_super_category() -> None:
     folds = list(json.loads(frozen('leave_one_super_category_out'))['folds'])
     assert folds == [owner.lower() for owner in PARTS]
     for fold in folds:
@@ -85,7 +84,7 @@ def test_25_and_15_of_the_158_classes_in_every_super_category() -> None:
     assert 'n02134084' in split.unseen
 
 
-# Files of one's own, and damaged ones.
+# Users' files, and damaged ones.
 
 
 def car_split(**changes: Any) -> dict:
@@ -102,126 +101,128 @@ def split_file(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def test_a_split_of_ones_own(split_file: Callable[..., str]) -> None:
+def test_a_users_split_file(split_file: Callable[..., str]) -> None:
     split = read_split(split_file())
     assert (split.name, split.fold) == ('cars', '')
     assert split.unseen == {('car', 'hood')}
-    assert split.side_of(spoken('Car', 'Wheel')) == 'seen'
-    assert split.side_of(spoken('car', 'door')) is None
+    assert split.side_of_entry(canonical_name('Car', 'Wheel')) == 'seen'
+    assert split.side_of_entry(canonical_name('car', 'door')) is None
 
 
-@pytest.mark.parametrize(('changes', 'said'), [
-    ({'unit': 'colour'}, "its 'unit' is none of"), ({'folds': {}}, "has no 'folds'"), ({'folds': []}, "has no 'folds'"),
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'unit': 'colour'}, "its 'unit' is not one"), ({'folds': {}}, "has no 'folds'"), ({'folds': []}, "has no 'folds'"),
     ({'folds': {'a': {'seen': [['car', 'hood']]}}}, "no entries under 'unseen'"),
     ({'folds': {'a': {'seen': [], 'unseen': [['car', 'hood']]}}}, "no entries under 'seen'"),
     ({'folds': {'a': 5}}, "no entries under 'seen'"),
     ({'folds': {'a': {'seen': ['car hood'], 'unseen': [['car', 'hood']]}}}, "'car hood' is not a pair"),
     ({'folds': {'a': {'seen': [['car', 'tier']], 'unseen': [['Car', 'Tire']]}}}, "has 'car tire' twice"),
-    ({'unit': 'class', 'folds': {'a': {'seen': ['teapot'], 'unseen': ['jeep']}}}, "'teapot' is the name of none"),
+    ({'unit': 'class', 'folds': {'a': {'seen': ['teapot'], 'unseen': ['jeep']}}}, "'teapot' is not the name of one"),
 ])
-def test_a_damaged_split_is_refused(changes: dict, said: str, split_file: Callable[..., str]) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_damaged_split_is_rejected(changes: dict, message: str, split_file: Callable[..., str]) -> None:
+    with pytest.raises(ValueError, match=message):
         read_split(split_file(**changes))
 
 
-@pytest.mark.parametrize(('name', 'fold', 'said'), [
+@pytest.mark.parametrize(('name', 'fold', 'message'), [
     ('parts_25_15', None, 'there is no protocol'), ('leave_one_super_category_out', None, 'has no fold None'),
     ('leave_one_super_category_out', 'fruit', "no fold 'fruit'; choose one of quadruped"),
     ('partimagenet_ood', 'a', 'has no folds'), ('partimagenet_ood', None, 'needs the train json'),
 ])
-def test_unknown_names_and_folds_are_refused(name: str, fold: str | None, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unknown_names_and_folds_are_rejected(name: str, fold: str | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         load_protocol(name, fold)
 
 
 def test_a_missing_or_cut_off_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='there is no split file'):
+    with pytest.raises(FileNotFoundError, match=r'split file .* does not exist'):
         read_split(str(tmp_path / 'none.json'))
     (tmp_path / 'cut.json').write_text('{"name": ')
-    with pytest.raises(ValueError, match='is not complete JSON'):
+    with pytest.raises(ValueError, match='is not a complete json'):
         read_split(str(tmp_path / 'cut.json'))
 
 
-# What is left of a json. The fixture has a car with two wheels and a hood, and a bird's head.
+# Datasets with a protocol. The fixture has a car with two wheels and a hood, and a bird's head.
 
 
 def texts(dataset: PartReferDataset) -> list[str]:
     return [ref['expressions'][0] for index in range(len(dataset)) for ref in dataset.get_data_info(index)['refs']]
 
 
-@pytest.mark.parametrize(('role', 'left', 'items', 'annotations', 'photos'), [
+@pytest.mark.parametrize(('role', 'left', 'items', 'annotations', 'images'), [
     ('seen', ['car wheel', 'bird head'], 2, 1, 0), ('unseen', ['car hood'], 1, 3, 1),
     ('all', ['car wheel', 'car hood', 'bird head'], 2, 0, 0)])
-def test_a_role_leaves_the_other_side_out_and_counts_it(
-        role: str, left: list, items: int, annotations: int, photos: int, coco: dict, write: Write,
+def test_a_role_drops_and_counts_the_other_side(
+        role: str, left: list, items: int, annotations: int, images: int, coco: dict, write: Write,
         split_file: Callable[..., str]) -> None:
-    dataset = PartReferDataset(ann_file=write(coco), protocol={'name': split_file(), 'role': role})
+    dataset = PartReferDataset(ann_file=write(coco), entries={'protocol': {'name': split_file(), 'role': role}})
     assert texts(dataset) == left
     counts = dataset.statistics
     assert (len(dataset), counts.items, counts.expressions) == (items, items, len(left))
-    assert (counts.protocol_left_out, counts.protocol_photos_left_out) == (annotations, photos)
-    assert counts.annotations_in_json == counts.parts_kept + counts.protocol_left_out == 4
-    assert counts.photos_with_parts == 2 - photos
-    assert f'protocol     cars, role {role}: {annotations} annotations left out, {photos} photos' in counts.summary()
+    assert (counts.protocol_dropped, counts.protocol_images_dropped) == (annotations, images)
+    assert counts.annotations_in_json == counts.parts_used + counts.protocol_dropped == 4
+    assert counts.images_with_parts == 2 - images
+    assert f'protocol     cars, role {role}: {annotations} annotations dropped, {images} images' in counts.summary()
     assert '1 of its categories are not in the json (boat sail)' in counts.summary()
     assert dataset.metainfo['protocol'] == {'name': 'cars', 'fold': '', 'role': role}
 
 
-def test_a_photo_that_had_no_part_is_not_hidden(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
+def test_an_image_without_parts_is_not_hidden(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
     coco['images'].append({**coco['images'][0], 'id': 3, 'file_name': 'photo3.png'})
-    counts = PartReferDataset(ann_file=write(coco), protocol={'name': split_file(), 'role': 'unseen'}).statistics
-    assert (counts.photos_in_json, counts.photos_with_parts, counts.protocol_photos_left_out) == (3, 1, 1)
+    counts = PartReferDataset(
+        ann_file=write(coco), entries={'protocol': {'name': split_file(), 'role': 'unseen'}}).statistics
+    assert (counts.images_in_json, counts.images_with_parts, counts.protocol_images_dropped) == (3, 1, 1)
 
 
-def test_without_a_protocol_there_is_no_word_of_one(coco: dict, write: Write) -> None:
+def test_without_a_protocol_nothing_mentions_one(coco: dict, write: Write) -> None:
     dataset = PartReferDataset(ann_file=write(coco))
     assert 'protocol' not in dataset.metainfo
     assert 'protocol' not in dataset.statistics.summary()
 
 
-def test_hidden_parts_are_never_called_absent(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
+def test_hidden_parts_are_never_absent_parts(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
     coco['categories'][2]['name'] = 'Bird Wheel'
     sides = {'seen': [['bird', 'wheel'], ['car', 'hood']], 'unseen': [['car', 'wheel']]}
     protocol = {'name': split_file(folds={'a': sides}), 'role': 'seen'}
     absent = {'number': 4, 'kinds': ['unannotated', 'other', 'impossible']}
-    dataset = PartReferDataset(ann_file=write(coco), protocol=protocol, absent=absent)
+    dataset = PartReferDataset(ann_file=write(coco), entries={'protocol': protocol, 'absent': absent})
     assert sorted(texts(dataset)) == ['bird hood', 'bird wheel', 'bird wheel', 'car hood', 'car hood']
-    # "wheel" alone would ask for the hidden one.
-    dataset = PartReferDataset(ann_file=write(coco), protocol=protocol, absent=absent, templates=['{part}'])
+    # "wheel" alone would also refer to the hidden one.
+    dataset = PartReferDataset(ann_file=write(coco), entries={
+        'protocol': protocol, 'absent': absent, 'expressions': {'templates': ['{part}']}})
     assert texts(dataset) == ['hood', 'wheel', 'hood']
 
 
-def test_a_category_on_neither_side_is_refused(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
+def test_a_category_on_neither_side_is_rejected(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
     coco['categories'] += [{'id': 20, 'name': 'Car Door', 'supercategory': 'Car'}]
     with pytest.raises(ValueError, match=r'parts\.json: 1 categories are neither seen nor unseen.*car door'):
-        len(PartReferDataset(ann_file=write(coco), protocol={'name': split_file(), 'role': 'all'}))
+        len(PartReferDataset(ann_file=write(coco), entries={'protocol': {'name': split_file(), 'role': 'all'}}))
 
 
 @pytest.mark.parametrize(('seen', 'side'), [([['boat', 'sail']], 'seen'), (None, 'unseen')])
-def test_a_side_that_the_json_lacks_is_refused(seen: list | None, side: str, coco: dict, write: Write,
+def test_a_side_that_the_json_lacks_is_rejected(seen: list | None, side: str, coco: dict, write: Write,
                                                split_file: Callable[..., str]) -> None:
     sides = {'seen': [['car', 'wheel'], ['car', 'hood'], ['bird', 'head']], 'unseen': [['boat', 'sail']]}
     if seen:
         sides = {'seen': sides['unseen'], 'unseen': sides['seen']}
     path = split_file(folds={'a': sides})
     with pytest.raises(ValueError, match=f'has none of the 1 {side} categories'):
-        len(PartReferDataset(ann_file=write(coco), protocol={'name': path, 'role': 'seen'}))
+        len(PartReferDataset(ann_file=write(coco), entries={'protocol': {'name': path, 'role': 'seen'}}))
 
 
-@pytest.mark.parametrize(('protocol', 'said'), [
+@pytest.mark.parametrize(('protocol', 'message'), [
     ({'name': 'partimagenet_parts_25_15'}, "lacks 'role'"), ({'role': 'seen'}, "lacks 'name'"),
     ({'name': 'partimagenet_parts_25_15', 'role': 'both'}, "role 'both'"),
-    ({'name': 'partimagenet_parts_25_15', 'role': 'all', 'folds': 1}, "unknown key 'folds'"),
+    ({'name': 'partimagenet_parts_25_15', 'role': 'all', 'folds': 1}, "unexpected keyword argument 'folds'"),
     ({'name': 'partimagenet_ood', 'role': 'seen'}, "lacks 'ann_files'"),
     ({'name': 'partimagenet_ood', 'ann_files': {'train': 'a.json'}}, 'name the json of train, val, test'),
 ])
-def test_odd_arguments_are_refused_at_once(protocol: dict, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        PartReferDataset(ann_file='none.json', protocol=protocol, lazy_init=True)
+def test_bad_arguments_are_rejected_at_construction(protocol: dict, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        PartReferDataset(ann_file='none.json', entries={'protocol': protocol}, lazy_init=True)
 
 
 @pytest.mark.parametrize('kind', [PartReferDataset, PartImageNetReferringDataset])
-def test_names_match_with_aliases_and_whatever_the_ids(kind: type[PartReferDataset], write: Write) -> None:
+def test_names_match_by_alias_and_not_by_id(kind: type[PartReferDataset], write: Write) -> None:
     names = [(owner, part) for owner, parts in PARTS.items() for part in parts]
     path = write({
         'images': [{'id': 1, 'file_name': 'n02085782_1.JPEG', 'height': 8, 'width': 8}],
@@ -231,8 +232,8 @@ def test_names_match_with_aliases_and_whatever_the_ids(kind: type[PartReferDatas
                        for number, (owner, part) in enumerate(names)]})
     split = read_split('partimagenet_parts_25_15')
     for role in ('seen', 'unseen'):
-        dataset = kind(ann_file=path, protocol={'name': split.name, 'role': role})
-        found = {spoken(ref['super_category'], ref['part']) for ref in dataset.get_data_info(0)['refs']}
+        dataset = kind(ann_file=path, entries={'protocol': {'name': split.name, 'role': role}})
+        found = {canonical_name(ref['super_category'], ref['part']) for ref in dataset.get_data_info(0)['refs']}
         assert found == {'seen': split.seen, 'unseen': split.unseen}[role]
         assert len(dataset.get_data_info(0)['refs']) == len(found)
 
@@ -241,7 +242,7 @@ def test_names_match_with_aliases_and_whatever_the_ids(kind: type[PartReferDatas
 
 
 def class_json(wnids: list[str], file_name: str = '{wnid}_{number}.JPEG') -> dict:
-    """One photo of a bird's head per class."""
+    """One image of a bird's head per class."""
     return {
         'images': [{'id': number, 'file_name': file_name.format(wnid=wnid, number=number), 'height': 8, 'width': 8}
                    for number, wnid in enumerate(wnids)],
@@ -251,21 +252,21 @@ def class_json(wnids: list[str], file_name: str = '{wnid}_{number}.JPEG') -> dic
     }
 
 
-def test_a_protocol_of_classes_leaves_photos_out(write: Write) -> None:
+def test_a_protocol_of_classes_drops_images(write: Write) -> None:
     split = read_split('partimagenet_classes_25_15')
     wnids = list(load_synsets())
     path = write(class_json(wnids, '{wnid}\\{wnid}_{number}.JPEG'))
     for role, number in (('seen', 25), ('unseen', 15), ('all', 40)):
-        dataset = PartImageNetReferringDataset(ann_file=path, protocol={'name': split.name, 'role': role})
+        dataset = PartImageNetReferringDataset(ann_file=path, entries={'protocol': {'name': split.name, 'role': role}})
         shown = {wnids[dataset.get_data_info(index)['img_id']] for index in range(len(dataset))}
         assert shown == {'seen': split.seen, 'unseen': split.unseen, 'all': split.seen | split.unseen}[role]
         counts = dataset.statistics
-        assert (counts.protocol_left_out, counts.protocol_photos_left_out) == (158 - number, 158 - number)
+        assert (counts.protocol_dropped, counts.protocol_images_dropped) == (158 - number, 158 - number)
 
 
 @pytest.fixture
 def ood_tree(tmp_path: Path) -> Callable[..., Callable[[str], PartImageNetReferringDataset]]:
-    """Write three json files of these classes; returns what loads a split of them."""
+    """Write three json files of these classes; returns a function that loads a split of them."""
     def write(file_name: str = '{wnid}_{number}.JPEG', **splits: list[str]) -> Callable:
         for split, wnids in splits.items():
             (tmp_path / f'{split}.json').write_text(json.dumps(class_json(wnids, file_name)))
@@ -273,7 +274,8 @@ def ood_tree(tmp_path: Path) -> Callable[..., Callable[[str], PartImageNetReferr
         def load(split: str) -> PartImageNetReferringDataset:
             dataset = PartImageNetReferringDataset(
                 data_root=str(tmp_path), ann_file=f'{split}.json',
-                protocol={'name': 'partimagenet_ood', 'ann_files': {each: f'{each}.json' for each in OOD_CLASSES}})
+                entries={'protocol': {
+                    'name': 'partimagenet_ood', 'ann_files': {each: f'{each}.json' for each in OOD_CLASSES}}})
             dataset.full_init()
             return dataset
         return load
@@ -284,12 +286,12 @@ WNIDS = list(load_synsets())
 OOD_SPLIT = {'train': WNIDS[:109], 'val': WNIDS[109:128], 'test': WNIDS[128:]}
 
 
-@pytest.mark.parametrize(('split', 'said'), [
+@pytest.mark.parametrize(('split', 'message'), [
     ('train', 'partimagenet_ood: train, 109 classes, none of them in val (19) and test (30)'),
     ('val', 'partimagenet_ood: val, 19 classes, none of them in train (109) and test (30)')])
-def test_the_ood_split_is_checked_against_its_other_files(split: str, said: str, ood_tree: Callable) -> None:
+def test_the_ood_split_is_checked_against_its_other_files(split: str, message: str, ood_tree: Callable) -> None:
     dataset = ood_tree(**OOD_SPLIT)(split)
-    assert said in dataset.statistics.summary()
+    assert message in dataset.statistics.summary()
     assert dataset.metainfo['protocol'] == {'name': 'partimagenet_ood', 'fold': '', 'role': split}
     assert len(dataset) == len(OOD_SPLIT[split])
 
@@ -299,13 +301,13 @@ def test_the_ood_config_loads_all_three(tmp_path: Path) -> None:
         path = tmp_path / 'annotations' / split / f'{split}.json'
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(class_json(wnids)))
-    cfg = load_config(CONFIGS / 'cris_r50_ood_partimagenet.py', data_root=str(tmp_path))
+    cfg = load_config(CONFIGS / 'protocols/cris_r50_ood_partimagenet.py', data_root=str(tmp_path))
     for split, wnids in OOD_SPLIT.items():
         with DefaultScope.overwrite_default_scope('mmpartref'):
             assert len(DATASETS.build(cfg[f'{split}_dataloader'].dataset)) == len(wnids)
 
 
-def test_super_categories_without_a_class_in_train_are_told(ood_tree: Callable) -> None:
+def test_super_categories_without_a_class_in_train_are_listed(ood_tree: Callable) -> None:
     synsets = load_synsets()
     boats = [wnid for wnid in WNIDS if synsets[wnid].super_category == 'Boat']
     others = [wnid for wnid in WNIDS if wnid not in boats]
@@ -315,26 +317,26 @@ def test_super_categories_without_a_class_in_train_are_told(ood_tree: Callable) 
     assert 'without a class in train' not in load('train').statistics.summary()
 
 
-@pytest.mark.parametrize(('changes', 'said'), [
-    ({'train': WNIDS}, r"train\.json is of PartImageNet's Seg split: it shows all 158 classes"),
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'train': WNIDS}, r"train\.json is of PartImageNet's Seg split: it has all 158 classes"),
     ({'val': WNIDS}, r"val\.json is of PartImageNet's Seg split"),
-    ({'test': WNIDS[129:]}, r"test\.json shows 29 classes, the OOD split's test json 30"),
+    ({'test': WNIDS[129:]}, r"test\.json has 29 classes, the OOD split's test json has 30"),
     ({'val': WNIDS[108:127]}, r'train\.json and .*val\.json share 1 classes'),
     ({'val': WNIDS[110:129]}, r'val\.json and .*test\.json share 1 classes'),
-    ({'file_name': 'holiday_{number}.JPEG'}, 'photo holiday_.* is named after none'),
+    ({'file_name': 'holiday_{number}.JPEG'}, 'image holiday_.* does not begin with one of'),
 ])
-def test_what_is_not_the_ood_split_is_refused(changes: dict, said: str, ood_tree: Callable) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_other_splits_than_the_ood_split_are_rejected(changes: dict, message: str, ood_tree: Callable) -> None:
+    with pytest.raises(ValueError, match=message):
         ood_tree(**{**OOD_SPLIT, **changes})('train')
 
 
-def test_a_json_that_is_not_among_the_three_is_refused(ood_tree: Callable) -> None:
+def test_a_json_that_is_not_among_the_three_is_rejected(ood_tree: Callable) -> None:
     load = ood_tree(**OOD_SPLIT, other=WNIDS[:109])
-    with pytest.raises(ValueError, match='is none of the ann_files'):
+    with pytest.raises(ValueError, match='is not one of the ann_files'):
         load('other')
 
 
-def test_a_missing_or_damaged_neighbour_is_refused(ood_tree: Callable, tmp_path: Path) -> None:
+def test_a_missing_or_damaged_neighbour_is_rejected(ood_tree: Callable, tmp_path: Path) -> None:
     load = ood_tree(train=OOD_SPLIT['train'], val=OOD_SPLIT['val'])
     with pytest.raises(FileNotFoundError, match=r'test\.json does not exist'):
         load('train')
@@ -343,12 +345,12 @@ def test_a_missing_or_damaged_neighbour_is_refused(ood_tree: Callable, tmp_path:
         load('train')
 
 
-def test_the_train_json_tells_seen_classes(ood_tree: Callable, tmp_path: Path) -> None:
+def test_the_classes_of_the_train_json_are_seen(ood_tree: Callable, tmp_path: Path) -> None:
     ood_tree(**OOD_SPLIT)
     protocol = load_protocol('partimagenet_ood', train_json=str(tmp_path / 'train.json'))
     assert protocol.side_of('bird', 'head', f'images/{WNIDS[108]}_1.JPEG') == 'seen'
     assert protocol.side_of('bird', 'head', f'images\\{WNIDS[109]}_1.JPEG') == 'unseen'
-    with pytest.raises(ValueError, match='shows 19 classes'):
+    with pytest.raises(ValueError, match='has 19 classes'):
         load_protocol('partimagenet_ood', train_json=str(tmp_path / 'val.json'))
     with pytest.raises(ValueError, match='needs no train json'):
         load_protocol('partimagenet_parts_25_15', train_json=str(tmp_path / 'train.json'))

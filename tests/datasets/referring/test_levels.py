@@ -31,7 +31,8 @@ def three_levels(coco: dict, polygon: Callable) -> dict:
 
 def test_the_object_is_the_union_of_its_parts(coco: dict, write: Write) -> None:
     path = write(coco)
-    dataset = PartReferDataset(ann_file=path, objects=['the {super_category}', 'a whole {super_category}'])
+    dataset = PartReferDataset(ann_file=path, entries={
+        'expressions': {'object_templates': ['the {super_category}', 'a whole {super_category}']}, 'objects': {}})
     car, bird = (ref for ref in refs_of(dataset) if ref.get('level') == 'object')
     assert (car['ref_id'], car['part'], car['super_category'], car['category_id']) == ('1:object:car', '', 'car', None)
     assert car['expressions'] == ['the car', 'a whole car']
@@ -46,8 +47,8 @@ def test_the_object_is_the_union_of_its_parts(coco: dict, write: Write) -> None:
 
 
 def test_an_annotated_object_takes_the_place_of_the_union(three_levels: dict, write: Write) -> None:
-    dataset = PartReferDataset(ann_file=write(three_levels), objects=['this {super_category}'],
-                               templates=['the {part} of the {super_category}'])
+    dataset = PartReferDataset(ann_file=write(three_levels), entries={'objects': {}, 'expressions': {
+        'templates': ['the {part} of the {super_category}'], 'object_templates': ['this {super_category}']}})
     found = {ref['ref_id']: (ref.get('level'), ref['expressions'], ref['ann_ids']) for ref in refs_of(dataset)}
     assert found == {
         '1:5': (None, ['the wheel of the car'], [11, 13]),
@@ -70,14 +71,14 @@ def test_expressions_of_the_json_have_their_annotations_level(three_levels: dict
     assert refs_of(dataset)[0]['super_category'] == 'car'
 
 
-@pytest.mark.parametrize(('settings', 'message'), [
-    ({'objects': ['the {part} of it']}, r'an object has no \{part\}; write templates of'),
-    ({'objects': 'the car'}, 'should be a list of at least one string'),
-    ({'objects': ['{colour}']}, 'unknown field'),
+@pytest.mark.parametrize(('templates', 'message'), [
+    (['the {part} of it'], r'an object has no \{part\}; write templates of'),
+    ('the car', 'should be a list of at least one string'),
+    (['{colour}'], 'unknown field'),
 ])
-def test_templates_that_no_object_can_fill_are_refused(settings: dict, message: str, coco: dict, write: Write) -> None:
+def test_templates_that_no_object_can_fill_are_rejected(templates: Any, message: str, coco: dict, write: Write) -> None:
     with pytest.raises(ValueError, match=message):
-        PartReferDataset(ann_file=write(coco), **settings)
+        PartReferDataset(ann_file=write(coco), entries={'expressions': {'object_templates': templates}})
 
 
 def test_a_json_of_objects_is_one_as_a_whole(coco: dict, write: Write) -> None:
@@ -88,7 +89,8 @@ def test_a_json_of_objects_is_one_as_a_whole(coco: dict, write: Write) -> None:
     assert [(ref.get('level'), ref['super_category'], ref['part'], ref['expressions']) for ref in refs_of(dataset)] == [
         ('object', 'bicycle', '', ['the bicycle']), ('object', 'person', '', ['the person']),
         (None, 'bird', 'head', ['bird head'])]
-    worded = PartReferDataset(ann_file=write(coco), level='object', objects=['{super_category}'])
+    worded = PartReferDataset(ann_file=write(coco), level='object', entries={'expressions': {
+        'object_templates': ['{super_category}']}, 'objects': {}})
     assert [ref['expressions'] for ref in refs_of(worded)] == [['bicycle'], ['person'], ['bird head'], ['bird']]
     with pytest.raises(ValueError, match="level='whole' is unknown; choose one of"):
         PartReferDataset(ann_file=write(coco), level='whole')
@@ -133,14 +135,15 @@ def test_the_draw_depends_on_seed_epoch_and_photo_alone() -> None:
 def test_a_photo_without_a_level_draws_among_those_it_has() -> None:
     transform = DrawLevel({'object': 1, 'part': 1})
     assert len(transform(photo(levels=('part', 'part', 'subpart')))['refs']) == 2
-    with pytest.raises(ValueError, match=r"expressions of \['subpart'\] alone, which DrawLevel never draws"):
+    with pytest.raises(ValueError, match=r"only expressions of \['subpart'\], which DrawLevel never samples"):
         transform(photo(levels=('subpart', )))
 
 
 def test_batches_count_what_is_drawn_on_average(three_levels: dict, write: Write) -> None:
     path = write(three_levels)
     draw = DrawLevel({'object': 1, 'part': 2, 'subpart': 1})
-    dataset = PartReferDataset(ann_file=path, objects=['{super_category}'], pipeline=[draw, DrawExpressions()])
+    dataset = PartReferDataset(ann_file=path, pipeline=[draw, DrawExpressions()], entries={
+        'expressions': {'object_templates': ['{super_category}']}, 'objects': {}})
     # A car, two parts, a rim; a bird and its head.
     assert dataset.num_expressions().tolist() == pytest.approx([0.25 + 2 * 0.5 + 0.25, 1 / 3 + 2 / 3])
     counted = []

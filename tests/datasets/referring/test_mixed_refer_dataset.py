@@ -1,4 +1,4 @@
-"""Several jsons as one data set: metainfo, ids, sources, epochs."""
+"""Several jsons as one dataset: metainfo, ids, sources, epochs."""
 import copy
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def save(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def jsons(coco: dict, save: Write) -> list[str]:
-    """Cars and a bird under ids 5, 6, 9; a car's hood and a fish's fin under 1, 2, with expressions of its own."""
+    """Cars and a bird under ids 5, 6, 9; a car's hood and a fish's fin under 1, 2, with expressions in the json."""
     other = copy.deepcopy(coco)
     other['categories'] = [{'id': 1, 'name': 'Fish Fin', 'supercategory': 'Fish'},
                            {'id': 2, 'name': 'Car Hood', 'supercategory': 'Car'}]
@@ -63,18 +63,18 @@ def test_categories_are_united_by_meaning(jsons: list[str]) -> None:
     with DefaultScope.overwrite_default_scope('mmpartref'):
         balanced = ClassBalancedDataset({'type': 'MixedReferDataset', 'datasets': [
             {'type': 'PartReferDataset', 'ann_file': path} for path in jsons]}, oversample_thr=0.6)
-    # Each item shows something that no other shows.
+    # Each item has a category that no other has.
     assert count_expressions(balanced).tolist() == [2, 2, 1, 1, 2, 2]
 
 
-def test_sets_of_the_same_categories_keep_their_ids(jsons: list[str]) -> None:
+def test_datasets_of_the_same_categories_have_the_ids_of_the_json(jsons: list[str]) -> None:
     single = PartReferDataset(ann_file=jsons[0]).metainfo
     for files in (jsons[:1], [jsons[0]] * 2):
         meta = mixed(files).metainfo
         assert {key: meta[key] for key in single} == single
 
 
-def test_items_are_the_sets_own_and_expressions_keep_their_source(jsons: list[str]) -> None:
+def test_expressions_have_their_source(jsons: list[str]) -> None:
     dataset = mixed(jsons, {'source': 'cars'}, {})
     refs = [ref for index in range(len(dataset)) for ref in dataset.get_data_info(index)['refs']]
     assert [(ref['ref_id'], ref['source']) for ref in refs] == [
@@ -82,8 +82,8 @@ def test_items_are_the_sets_own_and_expressions_keep_their_source(jsons: list[st
     assert count_expressions(dataset).tolist() == [2, 1, 2]
 
 
-def test_photos_that_a_dump_could_not_tell_apart_need_a_prefix(jsons: list[str]) -> None:
-    with pytest.raises(ValueError, match=r"1 photo ids, e.g. 1, .* give the sets an id_prefix"):
+def test_images_with_the_same_id_need_a_prefix(jsons: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"1 image ids, e.g. 1, .* give each dataset an id_prefix"):
         mixed(jsons, test_mode=True)
     dataset = mixed(jsons, {'id_prefix': ''}, {'id_prefix': 'refcoco/'}, test_mode=True)
     entry = dataset.get_data_info(2)
@@ -91,13 +91,14 @@ def test_photos_that_a_dump_could_not_tell_apart_need_a_prefix(jsons: list[str])
     assert dataset.get_data_info(0)['img_id'] == 1
 
 
-def test_every_inner_set_learns_the_epoch(jsons: list[str]) -> None:
-    """One draws wordings, the other absent parts."""
-    dataset = mixed(jsons, {'absent': {'number': 1, 'kinds': ['other']}}, {'pipeline': [DrawExpressions()]})
-    told = list(transforms_with_epoch(dataset))
-    for each in told:
+def test_the_epoch_is_set_in_every_dataset(jsons: list[str]) -> None:
+    """One samples expressions, the other absent parts."""
+    dataset = mixed(jsons, {'entries': {'absent': {'number': 1, 'kinds': ['other']}}},
+                    {'pipeline': [DrawExpressions()]})
+    transforms = list(transforms_with_epoch(dataset))
+    for each in transforms:
         each.set_epoch(7)
-    assert int(dataset.datasets[0].absent._epoch[0]) == 7
+    assert int(dataset.datasets[0]._draws._epoch[0]) == 7
     assert int(dataset.datasets[1].pipeline.transforms[0]._epoch[0]) == 7
 
 
@@ -115,27 +116,27 @@ def test_mmengine_builds_the_mixture_and_reaches_its_epoch(jsons: list[str]) -> 
     assert loader.batch_sampler.sampler.seed == 3
     shown = [ids for batch in loader for ids in batch['ids']]
     assert sorted(shown) == ['1:5 1:6', '2:9', *['a b'] * 6]
-    # 1.5 x 2 expressions of the first, 2 x 6 of the second, 4 a batch.
+    # 1.5 x 2 expressions of the first, 2 x 6 of the second, 4 per batch.
     assert len(loader) == 4
 
 
-def test_a_mixture_of_protocols_is_refused(jsons: list[str]) -> None:
+def test_a_mixture_of_protocols_is_rejected(jsons: list[str]) -> None:
     dataset = mixed(jsons)
     dataset.datasets[1]._metainfo['protocol'] = {'name': 'x', 'fold': '', 'role': 'seen'}
-    with pytest.raises(ValueError, match=r'one.json follows protocol None, .*two.json .*give all sets the same'):
+    with pytest.raises(ValueError, match=r'one.json has protocol None, .*two.json .*use the same protocol'):
         MixedReferDataset(dataset.datasets)
     dataset.datasets[0]._metainfo['protocol'] = {'name': 'x', 'fold': '', 'role': 'seen'}
     assert MixedReferDataset(dataset.datasets).metainfo['protocol']['name'] == 'x'
 
 
-def test_what_is_no_mixture_is_refused(jsons: list[str]) -> None:
-    with pytest.raises(ValueError, match='got no data set'):
+def test_bad_datasets_are_rejected(jsons: list[str]) -> None:
+    with pytest.raises(ValueError, match='got no dataset'):
         MixedReferDataset([])
     with pytest.raises(TypeError, match=r'datasets\[0\] is a MixedReferDataset, which has no expressions'):
         MixedReferDataset([mixed(jsons)])
 
 
-def test_the_command_lines_folder_is_the_first_sets() -> None:
+def test_the_command_lines_folder_is_that_of_the_first_dataset() -> None:
     dataset = ConfigDict(datasets=[{'data_root': 'a'}, {'data_root': 'b'}, {'data_root': 'a'}])
     set_data_root(dataset, 'mine')
     assert [each.data_root for each in dataset.datasets] == ['mine', 'b', 'mine']

@@ -37,19 +37,19 @@ def test_entry_and_ref_contract(coco: dict, write: Write) -> None:
 
 def test_merged_is_one_ref_per_category_separate_one_per_annotation(coco: dict, write: Write) -> None:
     path = write(coco)
-    merged, separate = load(path), load(path, instances='separate')
+    merged, separate = load(path), load(path, entries={'expressions': {'instances': 'separate'}})
     assert [ref['ref_id'] for ref in refs_of(merged)] == ['1:5', '1:6', '2:9']
     assert [ref['ref_id'] for ref in refs_of(separate)] == ['1:5:11', '1:6:12', '1:5:13', '2:9:14']
     assert [ref['ann_ids'] for ref in refs_of(separate)] == [[11], [12], [13], [14]]
     assert merged.statistics.expressions == 3
-    assert separate.statistics.expressions == separate.statistics.parts_kept == 4
+    assert separate.statistics.expressions == separate.statistics.parts_used == 4
 
 
 @pytest.mark.parametrize('instances', ['merged', 'separate'])
 def test_grouping_changes_items_not_expressions(instances: str, coco: dict, write: Write) -> None:
     path = write(coco)
-    photos = load(path, instances=instances)
-    single = load(path, instances=instances, group_by='expression')
+    photos = load(path, entries={'expressions': {'instances': instances}})
+    single = load(path, entries={'expressions': {'instances': instances}}, group_by='expression')
     assert refs_of(photos) == refs_of(single)
     assert len(photos) == photos.statistics.items == 2
     assert len(single) == single.statistics.items == single.statistics.expressions
@@ -57,17 +57,17 @@ def test_grouping_changes_items_not_expressions(instances: str, coco: dict, writ
 
 
 def test_templates_are_all_rendered_in_order(coco: dict, write: Write) -> None:
-    dataset = load(write(coco), templates=['{part}', 'the {part} of the {class_name}'])
+    dataset = load(write(coco), entries={'expressions': {'templates': ['{part}', 'the {part} of the {class_name}']}})
     assert refs_of(dataset)[2]['expressions'] == ['head', 'the head of the bird']
     with pytest.raises(ValueError, match='unknown field'):
-        load(write(coco), templates=['{colour}'])
+        load(write(coco), entries={'expressions': {'templates': ['{colour}']}})
 
 
 def test_photos_without_parts_yield_no_item(coco: dict, write: Write) -> None:
     coco['annotations'][3]['iscrowd'] = 1
     dataset = load(write(coco))
     assert [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))] == [1]
-    assert (dataset.statistics.photos_in_json, dataset.statistics.photos_with_parts) == (2, 1)
+    assert (dataset.statistics.images_in_json, dataset.statistics.images_with_parts) == (2, 1)
 
 
 def test_nothing_left_is_an_error(coco: dict, write: Write) -> None:
@@ -84,7 +84,7 @@ def test_summary_is_printed_once(coco: dict, write: Write, monkeypatch: pytest.M
     dataset.full_init()
     _ = dataset.statistics
     assert len(printed) == 1
-    for piece in ('parts.json', '2 in the json', '4 annotations in the json, 4 kept', '3 in 2 items', 'merged',
+    for piece in ('parts.json', '2 in the json', '4 annotations in the json, 4 used', '3 in 2 items', 'merged',
                   '{super_category} {part}', 'categories   3, super-categories 2'):
         assert piece in printed[0]
 
@@ -154,7 +154,8 @@ def test_class_balanced_wrapper_finds_the_categories(coco: dict, write: Write) -
 
 @pytest.mark.parametrize(('setting', 'complaint'), [
     ({'group_by': 'photo'}, r"group_by='photo' is unknown; choose one of \('image', 'expression'\)"),
-    ({'instances': 'both'}, r"instances='both' is unknown; choose one of \('merged', 'separate'\)"),
+    ({'entries': {'expressions': {'instances': 'both'}}},
+     r"instances='both' is unknown; choose one of \('merged', 'separate', 'object'\)"),
     ({'data_prefix': {'img_path': 'x'}}, r"should be dict\(img="),
 ])
 def test_wrong_arguments_are_refused(setting: dict, complaint: str, coco: dict, write: Write) -> None:

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, SUPER_CATEGORIES, load_synsets
 from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
-from mmpartref.datasets.toyparts.toy_annotations import annotate, drop_small_instances, to_segmentation
+from mmpartref.datasets.toyparts.toy_scene import annotate, drop_small_instances, to_segmentation
 
 SPLITS = {'train': 11, 'val': 2}
 
@@ -26,7 +26,7 @@ def difference(one, other):
 
 
 def assert_same_scenes(one, other):
-    """Check that two datasets show the same scenes, up to rounding: they are drawn with floating-point numbers."""
+    """Check that two datasets have the same scenes, up to rounding: they are drawn with floating-point numbers."""
     first, second = files(one), files(other)
     assert list(first) == list(second)
     for name, content in first.items():
@@ -98,7 +98,7 @@ def test_annotations_decode_to_the_part_map_without_overlap(made, train):
         np.testing.assert_array_equal(painted, part_map)
 
 
-def test_polygons_and_rles_both_occur_and_feet_come_singly(train):
+def test_polygons_and_rles_both_occur_and_each_foot_is_an_annotation(train):
     kinds = {type(a['segmentation']) for a in train.dataset['annotations']}
     assert kinds == {list, dict}
     foot = CATEGORY_NAMES.index('Quadruped Foot')
@@ -132,8 +132,8 @@ def test_counts_of_the_summary_are_those_of_the_json(made):
             assert stated['categories'][name] == sum(a['category_id'] == number for a in coco['annotations'])
 
 
-def test_same_seed_gives_the_same_scenes_however_many_processes(tmp_path):
-    # 16 scenes are the fewest that are drawn by two processes.
+def test_same_seed_gives_the_same_scenes_with_any_number_of_processes(tmp_path):
+    # 16 scenes are the fewest that two processes draw.
     for name, workers in (('one', 1), ('two', 2)):
         make_toyparts(tmp_path / name, splits={'val': 16}, size=(64, 64), seed=3, workers=workers)
     assert_same_scenes(tmp_path / 'one', tmp_path / 'two')
@@ -152,42 +152,42 @@ def test_scenes_do_not_depend_on_the_counts_but_on_seed_and_split(tmp_path):
     assert min(difference(one, other)[0] for one, other in combinations(images, 2)) > 100
 
 
-def test_identical_data_set_is_reused_and_any_other_refused(made, capsys):
+def test_identical_dataset_is_reused_and_any_other_rejected(made, capsys):
     root, summary = made
     before = files(root)
     again = make_toyparts(root, splits=SPLITS)
     assert again == {**summary, 'reused': True}
     assert 'reused' in capsys.readouterr().out
-    with pytest.raises(FileExistsError, match='holds another ToyParts'):
+    with pytest.raises(FileExistsError, match='has another ToyParts'):
         make_toyparts(root, splits=SPLITS, seed=1)
-    with pytest.raises(FileExistsError, match='holds another ToyParts'):
+    with pytest.raises(FileExistsError, match='has another ToyParts'):
         make_toyparts(root, splits={'train': 11})
     assert files(root) == before
 
 
-def test_foreign_or_incomplete_directories_are_refused(tmp_path):
+def test_other_or_incomplete_folders_are_rejected(tmp_path):
     arguments = {'splits': {'val': 1}, 'size': (64, 64), 'workers': 1}
-    foreign = tmp_path / 'foreign'
-    foreign.mkdir()
-    (foreign / 'thesis.txt').write_text('dear')
-    with pytest.raises(FileExistsError, match=r'no complete ToyParts'):
-        make_toyparts(foreign, **arguments)
-    assert list(foreign.iterdir()) == [foreign / 'thesis.txt']
+    other = tmp_path / 'other'
+    other.mkdir()
+    (other / 'thesis.txt').write_text('text')
+    with pytest.raises(FileExistsError, match='nor a complete ToyParts'):
+        make_toyparts(other, **arguments)
+    assert list(other.iterdir()) == [other / 'thesis.txt']
 
-    torn = tmp_path / 'torn'
-    make_toyparts(torn, **arguments)
-    next((torn / 'images/val').iterdir()).unlink()
+    incomplete = tmp_path / 'incomplete'
+    make_toyparts(incomplete, **arguments)
+    next((incomplete / 'images/val').iterdir()).unlink()
     with pytest.raises(FileExistsError, match='0 files'):
-        make_toyparts(torn, **arguments)
-    (torn / 'toyparts.json').write_text('[]')
+        make_toyparts(incomplete, **arguments)
+    (incomplete / 'toyparts.json').write_text('[]')
     with pytest.raises(FileExistsError, match='cannot be read'):
-        make_toyparts(torn, **arguments)
+        make_toyparts(incomplete, **arguments)
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ({'splits': {'trian': 1}}, 'trian'), ({'splits': {}}, 'none'), ({'splits': {'val': 0}}, 'leave the split out'),
+    ({'splits': {'trian': 1}}, 'trian'), ({'splits': {}}, 'none'), ({'splits': {'val': 0}}, 'for none, remove it'),
     ({'size': (32, 192)}, 'at least'), ({'seed': -1}, 'negative'), ({'workers': 0}, 'at least 1')])
-def test_bad_parameters_are_refused_before_anything_is_written(tmp_path, change, message):
+def test_bad_parameters_are_rejected_before_anything_is_written(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         make_toyparts(tmp_path / 'out', **{'splits': {'val': 1}, **change})
     assert not (tmp_path / 'out').exists()

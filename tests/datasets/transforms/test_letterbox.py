@@ -30,19 +30,19 @@ def test_half_pixel_map_puts_pixel_borders_on_the_frame(h: int, w: int, height: 
     scale = min(height / h, width / w)
     margin = np.array([(width - w * scale) / 2, (height - h * scale) / 2])
     matrix = letterbox_matrix((h, w), (height, width), half_pixel=True)
-    # Indices name pixel centres, so the photo's outline runs from -0.5 to w - 0.5.
+    # Indices are pixel centres, so the image's outline runs from -0.5 to w - 0.5.
     np.testing.assert_allclose(place(matrix, -0.5, -0.5), margin - 0.5, atol=1e-9)
     opposite = margin + np.array([w, h]) * scale - 0.5
     np.testing.assert_allclose(place(matrix, w - 0.5, h - 0.5), opposite, atol=1e-9)
 
 
-def test_published_matrix_of_a_typical_photo() -> None:
+def test_published_matrix_of_a_typical_image() -> None:
     np.testing.assert_allclose(letterbox_matrix((375, 500), (416, 416), half_pixel=False),
                                [[0.832, 0, 0], [0, 0.832, 52]], atol=1e-6)
 
 
 @pytest.mark.parametrize('half_pixel', [False, True])
-def test_margins_carry_the_fill_and_masks_nothing(half_pixel: bool) -> None:
+def test_margins_have_the_fill_and_masks_zero(half_pixel: bool) -> None:
     results = {'img': np.full((10, 20, 3), 7, np.uint8), 'gt_masks': np.full((3, 10, 20), 255, np.uint8)}
     results = Letterbox(40, half_pixel=half_pixel)(results)
     assert results['img'].shape == (40, 40, 3)
@@ -91,11 +91,11 @@ def test_published_map_shifts_when_doubling_and_half_pixel_does_not() -> None:
     assert shifted[9] > 100
 
 
-def test_fill_is_what_the_model_subtracts() -> None:
+def test_fill_is_the_mean_of_the_preprocessor() -> None:
     assert FILL == CLIP_MEAN
 
 
 @pytest.mark.parametrize('size', [0, (32, ), (32, -1), (32.0, 32), (1, 2, 3)])
-def test_wrong_sizes_are_refused(size: object) -> None:
+def test_wrong_sizes_are_rejected(size: object) -> None:
     with pytest.raises(ValueError, match='should be a positive integer or two'):
         Letterbox(size)  # type: ignore[arg-type]

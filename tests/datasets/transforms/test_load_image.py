@@ -12,7 +12,7 @@ WritePhoto = Callable[..., str]
 
 
 def jpeg(path: Path, orientation: int | None = None) -> bytes:
-    """A JPEG of 200 x 300 noise, with EXIF orientation if asked."""
+    """A JPEG of 200 x 300 noise, optionally with an EXIF orientation."""
     pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     buffer, image = io.BytesIO(), Image.fromarray(pixels)
     exif = image.getexif()
@@ -23,7 +23,7 @@ def jpeg(path: Path, orientation: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def test_reads_rgb_and_the_photo_size(write_photo: WritePhoto) -> None:
+def test_reads_rgb_and_the_image_size(write_photo: WritePhoto) -> None:
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[..., 0] = 200  # red
     results = LoadImage()({'img_path': write_photo('red.png', pixels), 'height': 20, 'width': 30})
@@ -32,17 +32,17 @@ def test_reads_rgb_and_the_photo_size(write_photo: WritePhoto) -> None:
     assert results['ori_shape'] == (20, 30)
 
 
-def test_a_users_photo_comes_without_a_size(write_photo: WritePhoto) -> None:
+def test_the_size_is_optional(write_photo: WritePhoto) -> None:
     assert LoadImage()({'img_path': write_photo('photo.png')})['ori_shape'] == (20, 30)
 
 
-def test_missing_photo_is_named(tmp_path: Path) -> None:
+def test_missing_image_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'nowhere\.jpg does not exist; set data_root and data_prefix'):
         LoadImage()({'img_path': str(tmp_path / 'nowhere.jpg')})
 
 
 @pytest.mark.parametrize('content', [b'', b'not an image', b'\xff\xd8\xff\xe0'])
-def test_what_is_no_image_is_named(content: bytes, tmp_path: Path) -> None:
+def test_other_files_than_images_are_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / 'bad.jpg').write_bytes(content)
     with pytest.raises(ValueError, match=r'bad\.jpg cannot be decoded .*; download it again'):
         LoadImage()({'img_path': str(tmp_path / 'bad.jpg')})
@@ -53,16 +53,16 @@ def test_cut_off_jpeg_is_not_filled_with_grey(tmp_path: Path) -> None:
     whole = jpeg(path)
     assert LoadImage()({'img_path': str(path)})['ori_shape'] == (200, 300)
     path.write_bytes(whole[:len(whole) * 3 // 4])
-    with pytest.raises(ValueError, match=r'half\.jpg is cut off'):
+    with pytest.raises(ValueError, match=r'half\.jpg is truncated'):
         LoadImage()({'img_path': str(path)})
 
 
-def test_another_size_than_the_json_says(write_photo: WritePhoto) -> None:
+def test_another_size_than_in_the_json_is_rejected(write_photo: WritePhoto) -> None:
     with pytest.raises(ValueError, match=r'photo\.png is 20 x 30 pixels .* but the json says 20 x 31'):
         LoadImage()({'img_path': write_photo('photo.png'), 'height': 20, 'width': 31})
 
 
-def test_a_photo_turned_by_exif_says_so(tmp_path: Path) -> None:
-    jpeg(tmp_path / 'turned.jpg', orientation=6)
-    with pytest.raises(ValueError, match=r'turned\.jpg is 300 x 200 .*EXIF'):
-        LoadImage()({'img_path': str(tmp_path / 'turned.jpg'), 'height': 200, 'width': 300})
+def test_the_message_mentions_rotation_by_exif(tmp_path: Path) -> None:
+    jpeg(tmp_path / 'rotated.jpg', orientation=6)
+    with pytest.raises(ValueError, match=r'rotated\.jpg is 300 x 200 .*EXIF'):
+        LoadImage()({'img_path': str(tmp_path / 'rotated.jpg'), 'height': 200, 'width': 300})

@@ -23,13 +23,13 @@ def test_one_mask_per_ref_uniting_its_annotations() -> None:
     np.testing.assert_array_equal(masks, 255 * np.stack([upper | lower | overlapping, lower]))
 
 
-def test_after_the_letterbox_is_too_late() -> None:
+def test_a_resized_image_is_rejected() -> None:
     results = {'refs': [{'rles': [encode(rectangle(0, 2))]}], 'img_path': 'x.jpg', 'img': np.zeros((32, 32, 3))}
     with pytest.raises(ValueError, match=r'x\.jpg.*before Letterbox'):
         LoadReferringMasks()(results)
 
 
-def test_refs_without_annotations_get_empty_masks_of_the_photos_size() -> None:
+def test_refs_without_annotations_have_empty_masks_of_the_image_size() -> None:
     absent = {'rles': []}
     masks = LoadReferringMasks()({'refs': [absent, {'rles': [encode(rectangle(0, 2))]}], 'img_path': 'x'})['gt_masks']
     np.testing.assert_array_equal(masks, 255 * np.stack([np.zeros_like(rectangle(0, 2)), rectangle(0, 2)]))

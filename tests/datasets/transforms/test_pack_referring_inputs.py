@@ -30,12 +30,12 @@ def test_packs_tensor_and_sample(results: dict) -> None:
     assert sample.gt_masks.shape == (2, 4, 6)
 
 
-def test_drawn_expressions_come_first(results: dict) -> None:
+def test_sampled_expressions_are_used(results: dict) -> None:
     results['expressions'] = ['x', 'y']
     assert PackReferringInputs()(results)['data_samples'].expressions == ['x', 'y']
 
 
-def test_a_users_photo_has_no_refs() -> None:
+def test_refs_are_optional() -> None:
     packed = PackReferringInputs()({'img': np.zeros((4, 6, 3), np.uint8), 'expressions': ['dog head']})
     sample = packed['data_samples']
     assert 'refs' not in sample
@@ -44,13 +44,13 @@ def test_a_users_photo_has_no_refs() -> None:
     np.testing.assert_array_equal(sample.letterbox_matrix, [[1, 0, 0], [0, 1, 0]])
 
 
-def test_nothing_to_ask_is_refused() -> None:
-    with pytest.raises(ValueError, match=r'b\.jpg comes without an expression'):
+def test_no_expression_is_rejected() -> None:
+    with pytest.raises(ValueError, match=r'b\.jpg has no expression'):
         PackReferringInputs()({'img': np.zeros((4, 6, 3), np.uint8), 'img_path': 'b.jpg'})
 
 
 @pytest.mark.parametrize('key', ['refs', 'gt_masks'])
-def test_differing_numbers_are_refused(key: str, results: dict) -> None:
+def test_differing_numbers_are_rejected(key: str, results: dict) -> None:
     results['expressions'] = ['x', 'y']
     results[key] = results[key][:1]
     with pytest.raises(ValueError, match=f'2 expressions but 1 {key}'):

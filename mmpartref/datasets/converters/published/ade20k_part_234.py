@@ -1,8 +1,8 @@
 """ADE20K-Part-234 as OV-PARTS publishes it: objects in a COCO json, their parts in 16-bit PNG label maps.
 
 Paper: Wei et al., OV-PARTS: Towards Open-Vocabulary Part Segmentation (NeurIPS 2023). Format: OpenRobotLab/OV_PARTS,
-``register_ade_part_234.py``: ``ade20k_instance_{train,val}.json`` has the objects; a pixel of
-``annotations_detectron2_part/{training,validation}/*.png`` is the place of its class among the 234, 65535 is none.
+``register_ade_part_234.py``: the objects are in ``ade20k_instance_{train,val}.json``; a pixel of
+``annotations_detectron2_part/{training,validation}/*.png`` is the index of its class among the 234, or 65535 for none.
 """
 from collections import Counter
 from pathlib import Path
@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.coco.read_coco import read_json
-from mmpartref.datasets.converters.mask_document import MaskDocument, category_records, read_label_map
-from mmpartref.datasets.converters.standard_json import Document, account, by_id, check_pointers, compare, field
+from mmpartref.datasets.converters.mask_document import MaskDocument, annotation_rle, label_categories, read_label_map
+from mmpartref.datasets.converters.standard_json import (
+    AS_PUBLISHED,
+    compare_count,
+    convert_splits,
+    count_line,
+    distinct,
+    field,
+    read_sections,
+)
 from mmpartref.errors import InputError, MissingFileError
-from mmpartref.masks.rle import rle_from_segmentation
 
 SOURCE = 'ADE20K-Part-234'
 # Folder of each split.
@@ -68,119 +74,98 @@ PARTS = {
     'traffic light': 'housing, pole',
     'light': 'aperture, canopy, diffusor, highlight, light source, shade',
 }
+CATEGORIES = label_categories(PARTS, {})
 
 
-def category_names() -> list[tuple[str, str, str]]:
-    """Return ("bed's leg" as published, object, part), in the order of the labels."""
-    return [(f"{owner}'s {part}", owner, part) for owner, parts in PARTS.items() for part in parts.split(', ')]
+def convert_ade20k_part_234(root: str | Path) -> tuple[dict, list[str]]:
+    """Return the json of each split that exists, and lines that count what was written and dropped.
 
-
-def convert_ade20k_part_234(root: str | Path) -> tuple[dict[str, Document], list[str]]:
-    """Return the json of each split that is there, and lines that count what was kept and left out.
-
-    The pixels of a part within an object are one annotation, ``obj_ann_id`` says of which; the pixels of a part that
-    lie in no object of its kind are one more without that key. So all annotations of a part in a photo together are
-    the part in the map, pixel by pixel.
+    The pixels of a part within an object are one annotation, with the ``object_id`` of that object. The pixels of a
+    part outside all objects of its class are one annotation without ``object_id``. So the annotations of a part in an
+    image unite to the part in the label map, pixel by pixel.
 
     Args:
         root: the folder with ``ade20k_instance_train.json`` or ``..._val.json`` and ``annotations_detectron2_part``.
-
-    Raises:
-        FileNotFoundError: there is no split, or a map is missing.
-        ValueError: a file is malformed.
     """
     root = Path(root)
     splits = [split for split in SPLITS if (root / f'ade20k_instance_{split}.json').is_file()]
     if not splits:
         raise MissingFileError(f'{root} has neither ade20k_instance_train.json nor ..._val.json; name the folder that '
                                'ADE20KPart234.tar.gz unpacks to')
-    documents, lines = {}, []
-    for split in splits:
-        converter = _Converter(root, split)
-        for image_id in converter.images:
-            converter.add(image_id)
-        documents[f'ade20k_part_234_{split}'] = converter.document.document()
-        lines += [f'{split}: {line}' for line in converter.lines()]
-    return documents, lines
+    return convert_splits('ade20k_part_234', splits, lambda split: _Converter(root, split).convert())
 
 
 class _Converter:
-    """Takes one photo of a split after the other."""
+    """Converts a split, one image after the other."""
 
     def __init__(self, root: Path, split: str) -> None:
         self.path = str(root / f'ade20k_instance_{split}.json')
         self.folder = root / 'annotations_detectron2_part' / SPLITS[split]
-        published = read_json(self.path)
-        self.images = by_id(published, 'images', self.path)
-        # ADE20K writes synonyms behind a name: "airplane, aeroplane, plane".
-        categories = by_id(published, 'categories', self.path)
-        self.objects = {key: field(each, 'name', str, f'{self.path}: category {key}').partition(',')[0].strip()
+        self.images, annotations, categories = read_sections(self.path)
+        # ADE20K appends synonyms to a name: "airplane, aeroplane, plane".
+        self.classes = {key: field(each, 'name', str, f'{self.path}: category {key}').partition(',')[0].strip()
                         for key, each in categories.items()}
-        self.owned: dict[int, list[tuple[int, dict]]] = {key: [] for key in self.images}
-        for key, record in by_id(published, 'annotations', self.path).items():
-            check_pointers(record, self.images, categories, f'{self.path}: annotation {key}')
-            self.owned[record['image_id']].append((key, record))
-        names = category_names()
+        self.objects: dict[int, list[tuple[int, dict]]] = {key: [] for key in self.images}
+        for key, record in annotations.items():
+            self.objects[record['image_id']].append((key, record))
         self.labels_of: dict[str, list[int]] = {}
-        for label, (_, owner, _) in enumerate(names):
-            self.labels_of.setdefault(owner, []).append(label)
-        self.document = MaskDocument(SOURCE, category_records(names))
+        for category in CATEGORIES:
+            self.labels_of.setdefault(category['supercategory'], []).append(category['id'])
+        self.document = MaskDocument(SOURCE, CATEGORIES)
         self.counts: Counter[str] = Counter()
 
-    def add(self, image_id: int) -> None:
-        """Add the parts of a photo."""
+    def add_image(self, image_id: int) -> None:
+        """Add an image and its parts."""
         image, where = self.images[image_id], f'{self.path}: image {image_id}'
         file_name = field(image, 'file_name', str, where)
-        size = tuple(field(image, side, int, where) for side in ('height', 'width'))
-        path = self.folder / f'{Path(file_name).stem}.png'
-        labels = read_label_map(path, size, where, len(self.document.categories), IGNORED)
-        self.document.add_photo(image_id, file_name, *size)
+        size = (field(image, 'height', int, where), field(image, 'width', int, where))
+        labels = read_label_map(self.folder / f'{Path(file_name).stem}.png', size, where, len(CATEGORIES), IGNORED)
+        self.document.add_image(image_id, file_name, *size)
         rest = labels.copy()
-        for key, record in self.owned[image_id]:
+        for key, record in self.objects[image_id]:
             self.add_object(image_id, key, record, labels, rest)
         for label in np.unique(rest[rest != IGNORED]).tolist():
             mask = rest == label
-            self.document.add(image_id, label, mask)
-            self.counts['ownerless'] += 1
-            self.counts['ownerless pixels'] += int(mask.sum())
+            self.document.add_mask(image_id, label, mask)
+            self.counts['without object'] += 1
+            self.counts['pixels without object'] += int(mask.sum())
 
     def add_object(self, image_id: int, key: int, record: dict[str, Any], labels: np.ndarray, rest: np.ndarray) -> None:
-        """Add the parts of an object, and strike their pixels from ``rest``."""
+        """Add the parts of an object, and remove their pixels from ``rest``."""
         self.counts['objects'] += 1
         where = f'{self.path}: annotation {key}'
-        own = self.labels_of.get(self.objects[record['category_id']])
-        if own is None:
-            self.counts['of another kind'] += 1
+        own_labels = self.labels_of.get(self.classes[record['category_id']])
+        if own_labels is None:
+            self.counts['of another class'] += 1
             return
-        try:
-            rle, _ = rle_from_segmentation(field(record, 'segmentation', object, where), *labels.shape)
-        except ValueError as error:
-            raise InputError(f'{where}: {error}') from None
+        rle = annotation_rle(record, (labels.shape[0], labels.shape[1]), where)
         inside = np.zeros(labels.shape, dtype=bool) if rle is None else coco_mask.decode(rle) != 0
-        found = [label for label in np.unique(labels[inside]).tolist() if label in own]
+        found = [label for label in np.unique(labels[inside]).tolist() if label in own_labels]
         for label in found:
             mask = inside & (labels == label)
-            self.document.add(image_id, label, mask, obj_ann_id=key)
+            self.document.add_mask(image_id, label, mask, object_id=key)
             rest[mask] = IGNORED
         self.counts['objects with parts'] += bool(found)
-        self.counts['owned'] += len(found)
+        self.counts['in objects'] += len(found)
         listed = record.get('part_category_id', [])
         if not isinstance(listed, list) or not all(isinstance(each, int) for each in listed):
-            raise InputError(f"{where}: 'part_category_id' is {listed!r}, not a list of labels; use the file as it "
-                             'was published')
-        self.counts['listed in vain'] += len(set(listed) - set(found))
+            raise InputError(f"{where}: 'part_category_id' is {listed!r}, not a list of labels; {AS_PUBLISHED}")
+        self.counts['listed only'] += len(set(listed) - set(found))
 
-    def lines(self) -> list[str]:
-        """Return what became of everything."""
-        counts, document = self.counts, self.document
-        used = {each['category_id'] for each in document.annotations}
-        shown = {each['image_id'] for each in document.annotations}
-        bare = counts['objects'] - counts['objects with parts'] - counts['of another kind']
-        return [
-            account('photos', len(self.images), len(document.images), {}) + f'; {len(shown):,} of them with parts',
-            account('objects whose parts are written', counts['objects'], counts['objects with parts'],
-                    {'without a part in the map': bare, 'of none of the 44 kinds': counts['of another kind']}),
-            account('parts', counts['owned'] + counts['ownerless'], len(document.annotations), {})
-            + f"; {counts['ownerless']:,} of them ({counts['ownerless pixels']:,} pixels) in no object of their kind; "
-            f"{counts['listed in vain']:,} more are listed by an object (part_category_id), but not in the map there",
-            compare(len(used), len(document.categories), 'categories in these photos')]
+    def convert(self) -> tuple[dict, list[str]]:
+        """Return the json of the split, and lines that count images, objects, parts and categories."""
+        for image_id in self.images:
+            self.add_image(image_id)
+        counts, annotations = self.counts, self.document.annotations
+        empty = counts['objects'] - counts['objects with parts'] - counts['of another class']
+        return self.document.to_json(), [
+            count_line('images', len(self.images), len(self.document.images), {})
+            + f"; {distinct(annotations, 'image_id'):,} of them with parts",
+            count_line('objects whose parts are written', counts['objects'], counts['objects with parts'],
+                       {'without a part in the label map': empty,
+                        f'of none of the {len(PARTS)} classes': counts['of another class']}),
+            count_line('parts', counts['in objects'] + counts['without object'], len(annotations), {})
+            + f"; {counts['without object']:,} of them ({counts['pixels without object']:,} pixels) outside all "
+            f"objects of their class; {counts['listed only']:,} more are listed by an object (part_category_id), but "
+            'not in the label map there',
+            compare_count(distinct(annotations, 'category_id'), len(CATEGORIES), 'categories in these images')]

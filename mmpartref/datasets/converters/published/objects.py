@@ -1,63 +1,51 @@
-"""Whole objects, to train on before parts: COCO's ``instances_*.json``, and Objects365 where it has masks.
+"""Whole objects, for pre-training: COCO's ``instances_*.json``, and Objects365 where it has masks.
 
 Papers: Lin et al., Microsoft COCO: Common Objects in Context (ECCV 2014); Shao et al., Objects365: A Large-Scale,
-High-Quality Dataset for Object Detection (ICCV 2019), which has boxes alone: masks for it come from others.
+High-Quality Dataset for Object Detection (ICCV 2019), which has only boxes; its masks come from other releases.
 """
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmpartref.datasets.coco.read_coco import read_json
-from mmpartref.datasets.coco.records import Category, plain
-from mmpartref.datasets.converters.standard_json import Document, account, by_id, check_pointers, compare, field
-from mmpartref.datasets.referring.expressions import name_categories, split_category
+import numpy as np
+
+from mmpartref.datasets.coco.records import plain
+from mmpartref.datasets.converters.standard_json import compare_count, count_line, distinct, field, read_sections
 from mmpartref.errors import InputError
 
 SOURCES = {'coco': 'COCO', 'objects365': 'Objects365'}
-KNOWN_CATEGORIES = {'coco': 80, 'objects365': 365}
-# pixels: corners that differ less are the same, for boxes are written with two decimals.
+PUBLISHED_CATEGORIES = {'coco': 80, 'objects365': 365}
+# Pixels: corners that differ less are the same, since boxes are written with two decimals.
 TOLERANCE = 0.02
 
 
-def convert_objects(ann_file: str | Path, name: str) -> tuple[Document, list[str]]:
-    """Return the json of the objects, and lines that count what was kept and left out.
+def convert_objects(ann_file: str | Path, name: str) -> tuple[dict, list[str]]:
+    """Return the json of the objects, and lines that count what was written and dropped.
 
-    A category is asked for by its name alone, "car", without COCO's super-category ("vehicle"), and says that its
-    ``level`` is that of objects. Annotations without
-    ``segmentation`` are left out; crowds stay, for ``PartReferDataset`` counts and leaves them out.
+    A category is named without COCO's super-category, "car" and not "vehicle car", and gets the ``level`` of objects.
+    Annotations without ``segmentation`` are dropped; crowds are written, since ``PartReferDataset`` drops and counts
+    them.
 
     Args:
         ann_file: ``instances_train2017.json`` and the like.
         name: ``'coco'`` or ``'objects365'``.
-
-    Raises:
-        ValueError: the file is malformed, or has boxes and no masks.
     """
     path = str(ann_file)
-    published = read_json(path)
-    images, annotations, categories = (by_id(published, section, path)
-                                       for section in ('images', 'annotations', 'categories'))
-    kept, boxes = [], 0
-    for key, record in annotations.items():
-        check_pointers(record, images, categories, f'{path}: annotation {key}')
-        if record.get('segmentation'):
-            kept.append(record)
-            boxes += is_box(record['segmentation'], record.get('bbox'))
-    if boxes == len(kept):
-        what = 'polygons that are their boxes' if kept else 'boxes'
+    images, annotations, categories = read_sections(path)
+    written = [record for record in annotations.values() if record.get('segmentation')]
+    boxes = sum(is_box(record['segmentation'], record.get('bbox')) for record in written)
+    if boxes == len(written):
+        what = 'polygons that are their boxes' if written else 'boxes'
         raise InputError(f"{path} has {what} and no masks; use a release of {SOURCES[name]} with 'segmentation'")
-    words = [{'id': key, 'name': field(each, 'name', str, f'{path}: category {key}'), 'supercategory': '',
-              'part': plain(each['name']), 'level': 'object'} for key, each in categories.items()]
-    name_categories(path, {each['id']: Category(each['id'], each['name'], '', part=each['part']) for each in words},
-                    lambda category: split_category(category.name, category.super_category, category.part))
-    crowds = sum(bool(record.get('iscrowd')) for record in kept)
-    shown = {record['image_id'] for record in kept}
+    objects = [{'id': key, 'name': field(each, 'name', str, f'{path}: category {key}'), 'supercategory': '',
+                'part': plain(each['name']), 'level': 'object'} for key, each in categories.items()]
+    crowds = sum(bool(record.get('iscrowd')) for record in written)
     lines = [
-        f'{len(images):,} photos, all written; {len(shown):,} of them with objects',
-        account('objects', len(annotations), len(kept), {'without a mask': len(annotations) - len(kept)})
-        + f'; {crowds:,} are crowds, {boxes:,} have the box as polygon',
-        compare(len(words), KNOWN_CATEGORIES[name], 'categories')]
-    return {'info': {'source': SOURCES[name]}, 'images': list(images.values()), 'annotations': kept,
-            'categories': words}, lines
+        f"{len(images):,} images, all written; {distinct(written, 'image_id'):,} of them with objects",
+        count_line('objects', len(annotations), len(written), {'without a mask': len(annotations) - len(written)})
+        + f'; {crowds:,} are crowds, {boxes:,} have their box as polygon',
+        compare_count(len(objects), PUBLISHED_CATEGORIES[name], 'categories')]
+    return {'info': {'source': SOURCES[name]}, 'images': list(images.values()), 'annotations': written,
+            'categories': objects}, lines
 
 
 def is_box(segmentation: object, bbox: object) -> bool:
@@ -65,13 +53,8 @@ def is_box(segmentation: object, bbox: object) -> bool:
     if not (isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], list)
             and len(segmentation[0]) in (8, 10) and isinstance(bbox, Sequence) and len(bbox) == 4):
         return False
-    ring = segmentation[0]
     x, y, width, height = bbox
-    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
-    points = list(zip(ring[::2], ring[1::2], strict=True))
-    return all(any(_near(point, corner) for point in points) for corner in corners) and all(
-        any(_near(point, corner) for corner in corners) for point in points)
-
-
-def _near(first: tuple[float, float], second: tuple[float, float]) -> bool:
-    return abs(first[0] - second[0]) <= TOLERANCE and abs(first[1] - second[1]) <= TOLERANCE
+    corners = np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
+    points = np.reshape(segmentation[0], (-1, 2))
+    same = (np.abs(points[:, None] - corners) <= TOLERANCE).all(axis=2)  # (points, 4)
+    return bool(same.any(axis=0).all() and same.any(axis=1).all())

@@ -1,4 +1,4 @@
-"""PACO-LVIS as published: an LVIS-like json with objects and their parts.
+"""PACO-LVIS as published: an LVIS-like json of objects and their parts.
 
 Paper: Ramanathan et al., PACO: Parts and Attributes of Common Objects (CVPR 2023). Format: facebookresearch/paco.
 """
@@ -7,135 +7,118 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from mmpartref.datasets.coco.read_coco import read_json
 from mmpartref.datasets.coco.records import plain
-from mmpartref.datasets.converters.standard_json import Document, by_id, compare, field
+from mmpartref.datasets.converters.standard_json import compare_count, distinct, field, read_sections
 from mmpartref.errors import InputError
 
 SOURCE = 'PACO-LVIS'
 # Of parts.
-KNOWN_CATEGORIES = 456
+PUBLISHED_CATEGORIES = 456
 OBJECT, PART = 'OBJECT', 'PART'
-# What LVIS writes behind a name that has several meanings: "car_(automobile)".
-GLOSS = re.compile(r'_?\([^()]*\)$')
+# LVIS's sense of a name with several meanings: "car_(automobile)".
+SENSE = re.compile(r'_?\([^()]*\)$')
+OWN_JSON = "use PACO's own json"
 
 
-def convert_paco(ann_file: str | Path) -> tuple[Document, list[str]]:
-    """Return the json of the parts, and lines that count what was kept and left out.
+def convert_paco(ann_file: str | Path) -> tuple[dict, list[str]]:
+    """Return the json of the parts, and lines that count what was written and dropped.
 
-    A category keeps its name, ``'car_(automobile):wheel'``, and says in words what it means: the part "wheel" of a
-    "car" (see ``spoken_names``); ``object`` is the name of the object's category. Objects are left out. Of a photo's
-    ``neg_category_ids`` those of parts stay, and an object's become those of all its parts. ``obj_ann_id`` stays with
-    each annotation: the object that the part is of.
+    A category has its published name, ``'car_(automobile):wheel'``, and its meaning in words: the part "wheel" of a
+    "car" (see ``object_words``); ``object`` is the name of the object's category. Objects are dropped. Of an image's
+    ``neg_category_ids`` those of parts are copied, and one of an object is replaced by those of all its parts.
+    ``object_id`` of an annotation is PACO's ``obj_ann_id``, the object that the part belongs to.
 
     Args:
         ann_file: ``paco_lvis_v1_train.json`` and the like.
-
-    Raises:
-        ValueError: the file is malformed.
     """
     path = str(ann_file)
-    document = read_json(path)
-    published = by_id(document, 'categories', path)
+    published_images, annotations, published = read_sections(path, check_references=False)
     categories = part_categories(published, path)
     parts_of: dict[str, list[int]] = {}
     for key, category in categories.items():
         parts_of.setdefault(category['object'], []).append(key)
-    images = []
-    for image in by_id(document, 'images', path).values():
-        negatives = negatives_of(image, published, parts_of, f"{path}: image {image['id']}")
-        images.append({**image, 'neg_category_ids': negatives})
-    annotations, objects = split_annotations(document, published, path)
-    shown = {part['image_id'] for part in annotations}
-    negative = sum(len(image['neg_category_ids']) for image in images)
-    lines = [f'{len(images):,} photos, {len(shown):,} of them with parts; {negative:,} absent categories of parts',
-             f'{len(annotations):,} parts written, {objects:,} objects left out; '
-             + compare(len(categories), KNOWN_CATEGORIES, 'categories of parts'),
-             describe_glosses(categories.values())]
-    return {'info': {'source': SOURCE}, 'images': images, 'annotations': annotations,
+    images = [{**image, 'neg_category_ids': negative_parts(image, published, parts_of, f'{path}: image {key}')}
+              for key, image in published_images.items()]
+    parts = part_annotations(annotations, published, path)
+    negatives = sum(len(image['neg_category_ids']) for image in images)
+    lines = [f"{len(images):,} images, {distinct(parts, 'image_id'):,} of them with parts; {negatives:,} absent "
+             'categories of parts',
+             f'{len(parts):,} parts written, {len(annotations) - len(parts):,} objects dropped; '
+             + compare_count(len(categories), PUBLISHED_CATEGORIES, 'categories of parts'),
+             sense_line(categories.values())]
+    return {'info': {'source': SOURCE}, 'images': images, 'annotations': parts,
             'categories': list(categories.values())}, lines
 
 
 def part_categories(published: dict[int, dict], path: str) -> dict[int, dict]:
-    """Return the categories of parts, by id, their objects as super-categories.
-
-    Raises:
-        ValueError: a category is neither an object nor a part, or a part's name does not say of which of the objects.
-    """
+    """Return the categories of parts by id, with their objects as super-categories."""
     categories = {}
-    spoken = spoken_names(str(category.get('name')) for category in published.values()
-                          if category.get('supercategory') == OBJECT)
+    words = object_words(str(category.get('name')) for category in published.values()
+                         if category.get('supercategory') == OBJECT)
     for key, category in published.items():
         where = f'{path}: category {key}'
         name, kind = field(category, 'name', str, where), field(category, 'supercategory', str, where)
         if kind not in (OBJECT, PART):
-            raise InputError(f"{where}: 'supercategory' is {kind!r}, not {OBJECT} or {PART}; use PACO's own json")
+            raise InputError(f"{where}: 'supercategory' is {kind!r}, not {OBJECT} or {PART}; {OWN_JSON}")
         if kind == PART:
             owner, colon, part = name.partition(':')
             if not (owner.strip() and colon and part.strip()):
-                raise InputError(f"{where}: its name {name!r} is not 'object:part'; use PACO's own json")
-            if owner not in spoken:
-                raise InputError(f"{where}: its object {owner!r} is no category; use PACO's own json")
-            categories[key] = {'id': key, 'name': name, 'supercategory': spoken[owner], 'part': plain(part),
+                raise InputError(f"{where}: its name {name!r} is not 'object:part'; {OWN_JSON}")
+            if owner not in words:
+                raise InputError(f'{where}: its object {owner!r} is not a category; {OWN_JSON}')
+            categories[key] = {'id': key, 'name': name, 'supercategory': words[owner], 'part': plain(part),
                                'object': owner}
     if not categories:
-        raise InputError(f"{path} has no category of parts ('supercategory': '{PART}'); use PACO's own json")
+        raise InputError(f"{path} has no category of parts ('supercategory': '{PART}'); {OWN_JSON}")
     return categories
 
 
-def spoken_names(names: Iterable[str]) -> dict[str, str]:
-    """Return each object's name in words: without LVIS's gloss unless two objects would then have the same name.
+def object_words(names: Iterable[str]) -> dict[str, str]:
+    """Return each object's name in words: without LVIS's sense, unless two objects would then have the same name.
 
-    "car_(automobile)" is "car"; beside a "bow_(weapon)", "bow_(decorative_ribbons)" stays "bow (decorative ribbons)".
+    "car_(automobile)" is "car"; "bow_(weapon)" and "bow_(decorative_ribbons)" are "bow (weapon)" and "bow (decorative
+    ribbons)".
     """
-    bare = {name: plain(GLOSS.sub('', name)) for name in names}
-    times = Counter(bare.values())
-    return {name: words if times[words] == 1 else plain(name) for name, words in bare.items()}
+    short = {name: plain(SENSE.sub('', name)) for name in names}
+    times = Counter(short.values())
+    return {name: words if times[words] == 1 else plain(name) for name, words in short.items()}
 
 
-def describe_glosses(categories: Iterable[dict]) -> str:
-    """Return a line that counts the objects whose words lost their gloss and those that keep it, by name."""
-    spoken = {category['object']: category['supercategory'] for category in categories}
-    glossed = [name for name in spoken if GLOSS.search(name)]
-    kept = sorted(spoken[name] for name in glossed if spoken[name] == plain(name))
-    return (f"{len(glossed) - len(kept)} objects are named without their gloss, {len(kept)} keep it, for another has "
-            f"the same name{': ' if kept else ''}{', '.join(kept)}")
+def sense_line(categories: Iterable[dict]) -> str:
+    """Return a line that counts the objects that are named without and with LVIS's sense, the latter by name."""
+    words = {category['object']: category['supercategory'] for category in categories}
+    with_sense = [name for name in words if SENSE.search(name)]
+    ambiguous = sorted(words[name] for name in with_sense if words[name] == plain(name))
+    return (f'{len(with_sense) - len(ambiguous)} objects are named without their sense in parentheses, '
+            f"{len(ambiguous)} with it, since another has the same name{': ' if ambiguous else ''}"
+            f"{', '.join(ambiguous)}")
 
 
-def negatives_of(image: dict, published: dict[int, dict], parts_of: dict[str, list[int]], where: str) -> list[int]:
-    """Return the categories of parts that a photo does not show, as far as the json says so.
-
-    Raises:
-        ValueError: ``neg_category_ids`` is missing, or names an unknown category.
-    """
+def negative_parts(image: dict, published: dict[int, dict], parts_of: dict[str, list[int]], where: str) -> list[int]:
+    """Return the categories of parts that the json declares absent from an image."""
     negatives: dict[int, None] = {}
     for key in field(image, 'neg_category_ids', list, where):
         if not isinstance(key, int) or key not in published:
-            raise InputError(f"{where}: its neg_category_ids has {key!r}, which is no category; use PACO's own json")
+            raise InputError(f'{where}: its neg_category_ids has {key!r}, which is not a category; {OWN_JSON}')
         category = published[key]
         is_part = category['supercategory'] == PART
         negatives.update(dict.fromkeys([key] if is_part else parts_of.get(category['name'], [])))
     return list(negatives)
 
 
-def split_annotations(document: Document, published: dict[int, dict], path: str) -> tuple[list[dict], int]:
-    """Return the parts, and how many objects there are.
-
-    Raises:
-        ValueError: an annotation's category or object is missing, or its object is of another photo.
-    """
-    annotations = by_id(document, 'annotations', path)
+def part_annotations(annotations: dict[int, dict], published: dict[int, dict], path: str) -> list[dict]:
+    """Return the annotations of parts, with ``object_id``."""
     parts = []
     for key, record in annotations.items():
         where = f'{path}: annotation {key}'
         category_id = field(record, 'category_id', int, where)
         if category_id not in published:
-            raise InputError(f"{where}: its category_id {category_id} is no category; use PACO's own json")
+            raise InputError(f'{where}: its category_id {category_id} is not a category; {OWN_JSON}')
         if published[category_id]['supercategory'] == OBJECT:
             continue
         owner = annotations.get(field(record, 'obj_ann_id', int, where))
         if owner is None or owner.get('image_id') != field(record, 'image_id', int, where):
-            raise InputError(f"{where}: its obj_ann_id {record['obj_ann_id']} is no annotation of its photo; use "
-                             "PACO's own json")
-        parts.append(record)
-    return parts, len(annotations) - len(parts)
+            raise InputError(f"{where}: its obj_ann_id {record['obj_ann_id']} is not an annotation of its image; "
+                             f'{OWN_JSON}')
+        parts.append({**record, 'object_id': record['obj_ann_id']})
+    return parts

@@ -1,4 +1,4 @@
-"""PASCAL-Part's names: what the abbreviations in its .mat files stand for, by class.
+"""PASCAL-Part's names: the words for the abbreviations in its .mat files, by class.
 
 Source: Chen et al., Detect What You Can: Detecting and Representing Objects using Holistic Models and Body Parts (CVPR
 2014), ``part2ind.m`` of its archive.
@@ -8,7 +8,7 @@ import re
 # PASCAL VOC's spelling of class names that are two words; "table" and "diningtable" both occur.
 OBJECT_WORDS = {'diningtable': 'dining table', 'pottedplant': 'potted plant', 'tvmonitor': 'tv monitor',
                 'motorbike': 'motorbike', 'aeroplane': 'aeroplane', 'table': 'dining table'}
-# Classes of which only whole objects are drawn.
+# Classes whose objects are annotated without parts.
 WITHOUT_PARTS = ('boat', 'chair', 'diningtable', 'table', 'sofa')
 
 _HEAD = {'head': 'head', 'leye': 'left eye', 'reye': 'right eye'}
@@ -17,9 +17,10 @@ _TRUNK = {'torso': 'torso', 'neck': 'neck'}
 _FOUR = {'lf': 'left front', 'rf': 'right front', 'lb': 'left back', 'rb': 'right back'}
 _CYCLE = {'fwheel': 'front wheel', 'bwheel': 'back wheel', 'saddle': 'saddle', 'handlebar': 'handlebar',
           'headlight': 'headlight'}
+_SIDES = {'frontside': 'front side', 'leftside': 'left side', 'rightside': 'right side', 'backside': 'back side',
+          'roofside': 'roof side'}
 _CAR = {
-    'frontside': 'front side', 'leftside': 'left side', 'rightside': 'right side', 'backside': 'back side',
-    'roofside': 'roof side', 'leftmirror': 'left mirror', 'rightmirror': 'right mirror',
+    **_SIDES, 'leftmirror': 'left mirror', 'rightmirror': 'right mirror',
     'fliplate': 'front license plate', 'bliplate': 'back license plate', 'door': 'door', 'wheel': 'wheel',
     'headlight': 'headlight', 'window': 'window'}
 _CAT = {
@@ -33,10 +34,8 @@ _GRAZER = {
                                                                                                   ('l', 'lower'))},
     'tail': 'tail'}
 _HORNS = {'lhorn': 'left horn', 'rhorn': 'right horn'}
-_SIDES = {'frontside': 'front side', 'leftside': 'left side', 'rightside': 'right side', 'backside': 'back side',
-          'roofside': 'roof side'}
 
-# Part in words, by class and by the file's name of the part without the number behind it ("wheel_2").
+# Part in words, by class and by the part's name in the files without its number ("wheel_2").
 PARTS: dict[str, dict[str, str]] = {
     'aeroplane': {'body': 'body', 'stern': 'stern', 'lwing': 'left wing', 'rwing': 'right wing', 'tail': 'tail',
                   'engine': 'engine', 'wheel': 'wheel'},
@@ -68,11 +67,11 @@ NUMBER = re.compile(r'_\d+$')
 
 
 def part_key(name: str) -> str:
-    """Return a part's name without the number that counts several of its kind: "wheel" for "wheel_2"."""
+    """Return a part's name without the number of parts that occur several times: "wheel" for "wheel_2"."""
     return NUMBER.sub('', name)
 
 
 def category_names() -> list[tuple[str, str, str]]:
-    """Return (class:part as the files write them, object in words, part in words) in the order of the classes."""
+    """Return ("class:part" as in the files, object in words, part in words), in the order of the classes."""
     return [(f'{owner}:{key}', OBJECT_WORDS.get(owner, owner), words) for owner, parts in PARTS.items()
             for key, words in parts.items()]

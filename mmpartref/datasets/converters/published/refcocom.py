@@ -1,98 +1,69 @@
-"""RefCOCOm, the benchmark of multi-granularity referring: sentences on parts and objects of COCO's train2014.
+"""RefCOCOm: referring expressions for parts and objects of COCO's train2014.
 
 Paper: Wang et al., Unveiling Parts Beyond Objects: Towards Finer-Granularity Referring Expression Segmentation (CVPR
 2024). Its authors (Rubics-Xuan/MRES) describe the files by reference to CRIS's ``tools/data_process.py``: a json is a
-list of records with ``segment_id``, ``img_name`` and ``sentences`` (each with ``sent``), beside a folder
-``masks/<segment_id>.png`` of black and white. Public programs that evaluate on RefCOCOm read just that.
+list of records with ``segment_id``, ``img_name`` and ``sentences`` (each with ``sent``), next to a folder of black and
+white masks, ``masks/<segment_id>.png``. Public programs that evaluate on RefCOCOm read these files.
 """
-import json
 from pathlib import Path
-from typing import Any
 
-from mmpartref.datasets.converters.mask_document import MaskDocument, files_of, read_binary_mask
-from mmpartref.datasets.converters.standard_json import Document, account, field, sentences_of
+from mmpartref.datasets.converters.mask_document import MaskDocument, files_by_stem, read_binary_mask
+from mmpartref.datasets.converters.standard_json import (
+    AS_PUBLISHED,
+    check_list,
+    convert_splits,
+    count_line,
+    expression_count,
+    field,
+    sentences_of,
+)
 from mmpartref.errors import InputError, MissingFileError
-from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
+from mmpartref.files.json_files import load_json
 
 SOURCE = 'RefCOCOm'
-# A record's annotation has a mask, but no category that the files would explain.
+# The one category: the files do not describe the categories of their annotations.
 CATEGORY_ID, CATEGORY = 1, 'referent'
 
 
-def convert_refcocom(root: str | Path) -> tuple[dict[str, Document], list[str]]:
-    """Return a json for each one in ``annotations``, and a line on each.
+def convert_refcocom(root: str | Path) -> tuple[dict, list[str]]:
+    """Return a json for each one in ``annotations``, and a line that counts its records.
 
-    A record becomes an annotation, whose ``segment_id`` and ``cat`` stay with it, and a record of ``referring``. One
-    whose mask is empty is left out, counted.
+    A record becomes an annotation with its ``segment_id`` and ``cat``, and a record of ``referring``. Records with an
+    empty mask are dropped.
 
     Args:
         root: the folder with ``annotations`` and ``masks``.
-
-    Raises:
-        FileNotFoundError: a folder or a mask is missing.
-        ValueError: a file is malformed.
     """
     root = Path(root)
-    files, _ = files_of(root / 'annotations', ('.json', ))
+    files, _ = files_by_stem(root / 'annotations', '.json')
     if not files:
         raise MissingFileError(f'{root}/annotations has no json; unpack the whole archive')
-    documents, lines = {}, []
-    for name, path in files.items():
-        documents[f'refcocom_{name}'], line = convert_file(path, root / 'masks')
-        lines.append(f'{name}: {line}')
-    return documents, lines
+    return convert_splits('refcocom', files, lambda name: _convert_file(files[name], root / 'masks'))
 
 
-def convert_file(path: Path, masks: Path) -> tuple[Document, str]:
-    """Return the json of one file, and its line; see ``convert_refcocom``."""
+def _convert_file(path: Path, masks: Path) -> tuple[dict, list[str]]:
     document = MaskDocument(SOURCE, [{'id': CATEGORY_ID, 'name': CATEGORY, 'supercategory': ''}])
     referring: list[dict] = []
     sizes: dict[str, tuple[int, int]] = {}
-    records = read_records(path)
+    records = check_list(load_json(path, hint='unpack it again'), path, 'records')
     for index, record in enumerate(records):
         where = f'{path}: record {index}'
-        photo = field(record, 'img_name', str, where)
-        segment = segment_of(record, where)
+        image = field(record, 'img_name', str, where)
+        segment = record.get('segment_id')
+        if isinstance(segment, bool) or not isinstance(segment, (int, str)) or not str(segment).strip():
+            raise InputError(f"{where}: 'segment_id' is {segment!r}, not the name of a mask; {AS_PUBLISHED}")
         expressions = sentences_of(record, where)
         mask = read_binary_mask(masks / f'{segment}.png')
         size = (mask.shape[0], mask.shape[1])
-        if sizes.setdefault(photo, size) != size:
-            raise InputError(f'{where}: its mask {segment}.png is {size} (height, width), but another of {photo} is '
-                             f'{sizes[photo]}; unpack the archive again')
-        more = {key: record[key] for key in ('segment_id', 'cat') if key in record}
-        if document.add(photo, CATEGORY_ID, mask, **more):
+        if sizes.setdefault(image, size) != size:
+            raise InputError(f'{where}: its mask {segment}.png is {size} (height, width), but another of {image} is '
+                             f'{sizes[image]}; unpack the archive again')
+        keys = {key: record[key] for key in ('segment_id', 'cat') if key in record}
+        if document.add_mask(image, CATEGORY_ID, mask, **keys):
             ann_id = document.annotations[-1]['id']
-            referring.append({'id': index, 'image_id': photo, 'ann_ids': [ann_id], 'expressions': expressions})
-    for photo, size in sizes.items():
-        document.add_photo(photo, photo, *size)
-    texts = sum(len(each['expressions']) for each in referring)
-    line = account('records', len(records), len(referring), {'with an empty mask': len(records) - len(referring)})
-    return document.document(referring=referring), f'{line}; {texts:,} sentences on {len(sizes):,} photos'
-
-
-def read_records(path: Path) -> list[Any]:
-    """Return the list of records in a json.
-
-    Raises:
-        ValueError: it is damaged, or holds no list.
-    """
-    try:
-        records = json.loads(read_plain_file(path, max_bytes=MAX_JSON_BYTES).decode('utf-8'))
-    except ValueError as error:
-        raise InputError(f'{path} is not a complete json ({error}); unpack it again') from None
-    if not isinstance(records, list) or not records:
-        raise InputError(f'{path} holds no list of records; use the file as it was published')
-    return records
-
-
-def segment_of(record: dict, where: str) -> str:
-    """Return the name of a record's mask.
-
-    Raises:
-        ValueError: it has none.
-    """
-    segment = record.get('segment_id')
-    if isinstance(segment, bool) or not isinstance(segment, (int, str)) or not str(segment).strip():
-        raise InputError(f"{where}: 'segment_id' is {segment!r}, not the name of a mask; use the file as it was "
-                         'published')
-    return str(segment)
+            referring.append({'id': index, 'image_id': image, 'ann_ids': [ann_id], 'expressions': expressions})
+    for image, size in sizes.items():
+        document.add_image(image, image, *size)
+    line = count_line('records', len(records), len(referring), {'with an empty mask': len(records) - len(referring)})
+    return document.to_json(referring=referring), [
+        f'{line}; {expression_count(referring):,} expressions for {len(sizes):,} images']

@@ -1,4 +1,4 @@
-"""Batches that hold a number of expressions, whatever number of photos that takes."""
+"""Batches with a fixed number of expressions and a variable number of images."""
 import math
 from collections.abc import Iterator
 
@@ -11,10 +11,10 @@ from mmpartref.registry import DATA_SAMPLERS
 
 
 def count_expressions(dataset: Dataset) -> np.ndarray:
-    """Return (len(dataset),): expressions per item, through mmengine's wrappers.
+    """Return (len(dataset),): expressions per item, also of a dataset in mmengine's wrappers.
 
     Raises:
-        TypeError: the data set cannot tell.
+        InputTypeError: the dataset has no ``num_expressions``.
     """
     if isinstance(dataset, ConcatDataset):
         return np.concatenate([count_expressions(each) for each in dataset.datasets])
@@ -24,18 +24,18 @@ def count_expressions(dataset: Dataset) -> np.ndarray:
         return count_expressions(dataset.dataset)[np.asarray(dataset.repeat_indices)]
     if not hasattr(dataset, 'num_expressions'):
         raise InputTypeError(f'ExpressionBatchSampler cannot count the expressions of {type(dataset).__name__}, which '
-                             'has no num_expressions(); use a PartReferDataset or leave batch_sampler out')
+                             'has no num_expressions(); use a PartReferDataset or remove batch_sampler')
     return np.asarray(dataset.num_expressions())
 
 
 @DATA_SAMPLERS.register_module()
 class ExpressionBatchSampler(Sampler[list[int]]):
-    """Cut a sampler's photos, in its order, into batches of about ``batch_size`` expressions.
+    """Divide a sampler's images, in its order, into batches of about ``batch_size`` expressions.
 
-    A photo asks about 1 to some 10 parts, so batches of a fixed number of photos would need memory and weigh gradients
-    unevenly. Here the number of batches is fixed instead, the same in every epoch and on every rank: total expressions
-    / ranks / ``batch_size``, rounded up, at most the photos of a rank. The epoch's row of expressions is divided into
-    so many equal stretches, and each cut moved to the nearest border between two photos.
+    An image has 1 to some 10 expressions, so batches of a fixed number of images would differ in memory and in the
+    weight of an expression's gradient. Here the number of batches is fixed, the same in every epoch and on every rank:
+    total expressions / ranks / ``batch_size``, rounded up, at most the images of a rank. The sequence of an epoch's
+    expressions is divided into as many equal pieces, and each border moved to the nearest one between two images.
 
     In a config: ``train_dataloader=dict(batch_size=64, batch_sampler=dict(type='ExpressionBatchSampler'), ...)``.
 
@@ -45,26 +45,25 @@ class ExpressionBatchSampler(Sampler[list[int]]):
         batch_size: expressions per batch and rank.
 
     Raises:
-        ValueError: ``batch_size`` is not positive.
-        TypeError: the sampler never ends, or the data set cannot count its expressions.
+        InputError: ``batch_size`` is not positive.
+        InputTypeError: the sampler is infinite, or the dataset cannot count its expressions.
     """
 
     def __init__(self, sampler: DefaultSampler, batch_size: int) -> None:
         if batch_size < 1:
             raise InputError(f'batch_size={batch_size} should be the number of expressions of a batch, at least 1')
         if isinstance(sampler, InfiniteSampler):
-            raise InputTypeError('ExpressionBatchSampler needs a sampler that ends; use DefaultSampler')
+            raise InputTypeError('ExpressionBatchSampler needs a finite sampler; use DefaultSampler')
         self.sampler = sampler
         self.batch_size = batch_size
         self.counts = count_expressions(sampler.dataset)
-        # mmengine's name, and torch's.
+        # Names of the attribute in mmengine and in torch.
         ranks: int = getattr(sampler, 'world_size', 0) or getattr(sampler, 'num_replicas', 1)
-        # Without rounding up the ranks' shares differ by one photo; the smallest share rules.
-        photos = len(sampler) if getattr(sampler, 'round_up', True) else len(self.counts) // ranks
-        # A sampler that shows some items more often than others says how often.
-        draws = sampler.draws() if hasattr(sampler, 'draws') else 1
+        # Without rounding up, the ranks' shares differ by one image; the smallest counts.
+        images = len(sampler) if getattr(sampler, 'round_up', True) else len(self.counts) // ranks
+        draws = sampler.draws_per_item() if hasattr(sampler, 'draws_per_item') else 1
         wanted = math.ceil(round(float((self.counts * draws).sum()), 6) / ranks / batch_size)
-        self.num_batches = max(1, min(wanted, photos))
+        self.num_batches = max(1, min(wanted, images))
 
     def __len__(self) -> int:
         """Batches of one epoch."""
@@ -73,14 +72,14 @@ class ExpressionBatchSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield lists of item indices."""
         order = list(self.sampler)
-        before = np.concatenate([[0], np.cumsum(self.counts[order])])  # expressions before each photo, and in all
+        before = np.concatenate([[0], np.cumsum(self.counts[order])])  # expressions before each image, and total
         start = 0
         for batch in range(1, self.num_batches + 1):
             border = before[-1] * batch / self.num_batches
             stop = int(np.searchsorted(before, border))
             if stop and border - before[stop - 1] < before[stop] - border:
                 stop -= 1
-            # At least one photo here, and one for each batch to come.
+            # At least one image in this batch and in each later one.
             stop = min(max(stop, start + 1), len(order) - (self.num_batches - batch))
             yield order[start:stop]
             start = stop

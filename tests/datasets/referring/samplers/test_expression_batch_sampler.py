@@ -14,7 +14,7 @@ from mmpartref.datasets.referring.samplers.expression_batch_sampler import count
 
 
 class Counted(Dataset):
-    """A data set that knows only how many expressions its items have."""
+    """A dataset with only the number of expressions of its items."""
 
     def __init__(self, counts: Sequence[int]) -> None:
         self.counts = np.array(counts)
@@ -47,7 +47,7 @@ counts_lists = st.lists(st.integers(1, 25), min_size=1, max_size=60)
 
 @settings(deadline=None)
 @given(counts_lists, st.integers(1, 80), st.integers(1, 4), st.booleans(), st.integers(0, 3))
-def test_every_photo_once_in_batches_of_a_fixed_number(counts: list[int], batch_size: int, ranks: int, round_up: bool,
+def test_every_image_once_in_a_fixed_number_of_batches(counts: list[int], batch_size: int, ranks: int, round_up: bool,
                                                        epoch: int) -> None:
     if len(counts) < ranks:
         round_up = True
@@ -67,10 +67,10 @@ def test_every_photo_once_in_batches_of_a_fixed_number(counts: list[int], batch_
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=80, max_size=120), st.integers(24, 64), st.integers(0, 3))
-def test_batches_hold_about_batch_size_expressions(counts: list[int], batch_size: int, epoch: int) -> None:
+def test_batches_have_about_batch_size_expressions(counts: list[int], batch_size: int, epoch: int) -> None:
     sampler, = samplers(counts, batch_size, epoch=epoch)
     sizes = [sum(counts[index] for index in batch) for batch in sampler]
-    # Each of a batch's two borders lies at most half the largest photo from an equal stretch's.
+    # Each of a batch's two borders is at most half the largest image away from that of an equal piece.
     assert max(abs(size - sum(counts) / len(sizes)) for size in sizes) <= max(counts)
 
 
@@ -85,11 +85,11 @@ def test_the_order_is_the_samplers_and_changes_with_its_epoch() -> None:
 
 def test_counts_through_wrappers(coco: dict, write: Callable[[dict], str]) -> None:
     path = write(coco)
-    photos = PartReferDataset(ann_file=path)
+    images = PartReferDataset(ann_file=path)
     single = PartReferDataset(ann_file=path, group_by='expression')
-    assert count_expressions(photos).tolist() == [2, 1]
-    assert count_expressions(RepeatDataset(photos, times=2)).tolist() == [2, 1, 2, 1]
-    assert count_expressions(ConcatDataset([photos, single])).tolist() == [2, 1, 1, 1, 1]
+    assert count_expressions(images).tolist() == [2, 1]
+    assert count_expressions(RepeatDataset(images, times=2)).tolist() == [2, 1, 2, 1]
+    assert count_expressions(ConcatDataset([images, single])).tolist() == [2, 1, 1, 1, 1]
 
 
 def test_mmengine_builds_it_and_reaches_the_epoch(coco: dict, write: Callable[[dict], str]) -> None:
@@ -105,7 +105,7 @@ def test_mmengine_builds_it_and_reaches_the_epoch(coco: dict, write: Callable[[d
     assert hasattr(loader.batch_sampler.sampler, 'set_epoch')
 
 
-def test_what_cannot_work_is_refused() -> None:
+def test_bad_arguments_are_rejected() -> None:
     with pytest.raises(TypeError, match='cannot count the expressions of list'):
         ExpressionBatchSampler(DefaultSampler([1, 2, 3]), 4)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match='use DefaultSampler'):

@@ -13,8 +13,9 @@ from mmengine.dataset import ConcatDataset, DefaultSampler
 from torch.utils.data import DataLoader
 
 from mmpartref.datasets import ExpressionBatchSampler, PartImageNetReferringDataset, PartReferDataset
+from mmpartref.datasets.coco.records import Image
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PARTS, UNLISTED_PARTS
-from mmpartref.datasets.referring.steps.absent_parts import KINDS, NOISY_KINDS, AbsentPartSampler
+from mmpartref.datasets.referring.steps.absent_parts import ABSENT_KINDS, NOISY_KINDS, AbsentParts
 from mmpartref.engine import DatasetEpochHook
 
 SNAKE, RINGNECK, DOG, CAR, BOTTLE = 'n01728572', 'n01728920', 'n02085782', 'n02814533', 'n02823428'
@@ -24,7 +25,7 @@ PHOTOS = [(SNAKE, ['Snake Head']), (RINGNECK, ['Snake Head', 'Snake Body']),
           (DOG, ['Quadruped Head', 'Quadruped Tail', 'Car Tier']), (CAR, ['Car Body', 'Car Tier']),
           (CAR, ['Quadruped Body']), (BOTTLE, ['Bottle Mouth', 'Bottle Body']),
           (BOTTLE, ['Bottle Body', '!Snake Head'])]
-ALL = {'number': 3, 'kinds': KINDS}
+ALL = {'number': 3, 'kinds': ABSENT_KINDS}
 
 
 def document() -> dict[str, Any]:
@@ -48,8 +49,10 @@ def load(tmp_path: Path) -> Callable[..., PartImageNetReferringDataset]:
     path = tmp_path / 'parts.json'
     path.write_text(json.dumps(document()), encoding='utf-8')
 
-    def load_with(absent: dict | None = ALL, **settings: Any) -> PartImageNetReferringDataset:
-        return PartImageNetReferringDataset(ann_file=str(path), absent=absent, **settings)
+    def load_with(absent: dict | None = ALL, *, templates: list | None = None,
+                  **settings: Any) -> PartImageNetReferringDataset:
+        return PartImageNetReferringDataset(ann_file=str(path), **settings, entries={
+            'absent': absent, 'expressions': {'templates': templates} if templates else {}})
     return load_with
 
 
@@ -88,7 +91,7 @@ def expected(kind: str, index: int) -> set[tuple[str, str]]:
     return {name for name in SHOWN if name[0] in OWNERS[index]} - there
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', ABSENT_KINDS)
 def test_each_kind_draws_what_it_says_and_in_time_all_of_it(load, kind) -> None:
     dataset = load({'number': 1, 'kinds': [kind]})
     drawn: list[set] = [set() for _ in PHOTOS]
@@ -122,7 +125,7 @@ def test_the_cases_a_reader_would_try_first(load) -> None:
 
 def test_a_ref_says_what_it_is(load) -> None:
     refs = {ref['absent']: ref for ref in absent_of(load(), 0)}
-    assert set(refs) == set(KINDS)
+    assert set(refs) == set(ABSENT_KINDS)
     unannotated = refs['unannotated']
     assert unannotated == {
         'ref_id': '1:absent:unannotated:snake body', 'category_id': CATEGORY_NAMES.index('Snake Body'), 'part': 'body',
@@ -135,7 +138,7 @@ def test_a_ref_says_what_it_is(load) -> None:
 
 
 def test_ids_are_unique_and_the_other_refs_as_without(load) -> None:
-    with_absent, without = load({'number': 6, 'kinds': KINDS}), load(None)
+    with_absent, without = load({'number': 6, 'kinds': ABSENT_KINDS}), load(None)
     for index in range(len(PHOTOS)):
         entry, plain = with_absent.get_data_info(index), without.get_data_info(index)
         assert [ref for ref in entry['refs'] if 'absent' not in ref] == plain['refs']
@@ -172,7 +175,7 @@ def test_order_subset_and_copies_do_not_change_a_draw(load) -> None:
     assert absent_of(subset, 0) != expected_refs[5]
     assert absent_of(dataset, 5) == expected_refs[5]
     for twin in (copy.deepcopy(dataset), pickle.loads(pickle.dumps(dataset))):
-        assert twin.absent._epoch.is_shared()
+        assert twin._draws._epoch.is_shared()
         assert all_absent(twin) == all_absent(dataset)
     assert absent_of(load(indices=[7, 4]), 1) == expected_refs[4]
 
@@ -192,7 +195,7 @@ def test_one_item_per_expression_asks_the_same(load, epoch) -> None:
 @pytest.mark.parametrize('number', [0.5, 1, 2.25, 50])
 @pytest.mark.parametrize('templates', [['{super_category} {part}'], ['{part}', 'the {part} of the {class_name}']])
 def test_counts_hold_in_every_epoch(load, number, templates) -> None:
-    dataset = load({'number': number, 'kinds': KINDS}, templates=templates)
+    dataset = load({'number': number, 'kinds': ABSENT_KINDS}, templates=templates)
     for epoch in range(4):
         dataset.set_epoch(epoch)
         counts = [len(dataset.get_data_info(index)['refs']) for index in range(len(dataset))]
@@ -200,19 +203,17 @@ def test_counts_hold_in_every_epoch(load, number, templates) -> None:
     statistics = dataset.statistics
     assert statistics.expressions == 15
     assert statistics.absent_expressions == sum(counts) - 15 > 0
-    assert f'{statistics.absent_expressions} more expressions, of parts that are not there' in statistics.summary()
+    assert f'{statistics.absent_expressions} more expressions, of absent parts' in statistics.summary()
 
 
 def test_a_fraction_is_a_share_of_the_photos(load) -> None:
-    sampler = load().absent
+    dataset = load()
+    _ = dataset.statistics
+    sampler = dataset.steps['absent']
     for number, low, high in ((0.25, 200, 300), (1.75, 1700, 1800)):
         sampler.number = number
-        photo = SimpleNamespace(parts=[SimpleNamespace(category_id=0)], left_out=set())
-        asked = 0
-        for img_id in range(1000):
-            photo.img_id = img_id
-            asked += len(sampler.plan(photo, lambda *_: None)['slots'])
-        assert low < asked < high
+        plans = [sampler.plan(Image(img_id, 'a.png', 20, 30, dropped=frozenset([0])), []) for img_id in range(1000)]
+        assert low < sum(len(plan['slots']) for plan in plans if plan) < high
 
 
 def test_kinds_take_turns(load) -> None:
@@ -229,12 +230,12 @@ def test_kinds_take_turns(load) -> None:
 
 
 def test_noisy_kinds_are_left_out_unless_asked_for(load) -> None:
-    assert {ref['absent'] for ref in all_absent(load({'number': 60}))} == set(KINDS) - set(NOISY_KINDS)
+    assert {ref['absent'] for ref in all_absent(load({'number': 60}))} == set(ABSENT_KINDS) - set(NOISY_KINDS)
 
 
 def test_no_two_expressions_of_a_photo_have_the_same_words(load) -> None:
     """With the part's name alone, "head" is there whenever anything has a head."""
-    dataset = load({'number': 60, 'kinds': KINDS}, templates=['{part}'])
+    dataset = load({'number': 60, 'kinds': ABSENT_KINDS}, templates=['{part}'])
     for index in range(len(PHOTOS)):
         texts = [ref['expressions'][0] for ref in dataset.get_data_info(index)['refs']]
         assert len(set(texts)) == len(texts)
@@ -295,12 +296,13 @@ def test_persistent_workers_learn_of_the_epoch(load) -> None:
 
 
 def test_batches_count_absent_expressions(load) -> None:
-    dataset = load({'number': 2, 'kinds': KINDS})
+    dataset = load({'number': 2, 'kinds': ABSENT_KINDS})
     total = int(dataset.num_expressions().sum())
     sampler = ExpressionBatchSampler(DefaultSampler(dataset, shuffle=False), batch_size=7)
     assert sampler.counts.sum() == total == 33
     assert len(sampler) == 5
-    capped = load({'number': 9, 'kinds': KINDS}, pipeline=[{'type': 'mmpartref.DrawExpressions', 'max_expressions': 4}])
+    capped = load({'number': 9, 'kinds': ABSENT_KINDS},
+                  pipeline=[{'type': 'mmpartref.DrawExpressions', 'max_expressions': 4}])
     assert capped.num_expressions().tolist() == [len(capped[index]['refs']) for index in range(len(capped))]
     assert capped.num_expressions().tolist() == [4] * len(capped)
 
@@ -328,12 +330,13 @@ def test_a_plain_json_works_and_names_without_an_object_are_not_asked(coco, writ
     coco['categories'].append({'id': 10, 'name': 'Sail'})
     coco['annotations'].append({**coco['annotations'][3], 'id': 15, 'category_id': 10})
     path = write(coco)
-    dataset = PartReferDataset(ann_file=path, absent={'number': 20, 'kinds': KINDS})
+    dataset = PartReferDataset(ann_file=path, entries={'absent': {'number': 20, 'kinds': ABSENT_KINDS}})
     car, bird = ([(ref['absent'], *ref['expressions']) for ref in absent_of(dataset, index)] for index in (0, 1))
     assert sorted(car) == [('impossible', 'car head'), ('impossible', 'car sail'), ('other', 'bird head')]
     assert sorted(bird) == [('impossible', 'bird hood'), ('impossible', 'bird sail'), ('impossible', 'bird wheel'),
                             ('other', 'car hood'), ('other', 'car wheel')]
-    told = PartReferDataset(ann_file=path, absent={'number': 20, 'possible': [['Car', 'Head'], ('bird', 'wheel')]})
+    told = PartReferDataset(ann_file=path, entries={
+        'absent': {'number': 20, 'possible': [['Car', 'Head'], ('bird', 'wheel')]}})
     assert not names(all_absent(told)) & {('car', 'head'), ('bird', 'wheel')}
 
 
@@ -362,7 +365,7 @@ def test_wrong_arguments_are_refused(load, setting, message) -> None:
 def test_a_misspelt_argument_is_refused(load) -> None:
     with pytest.raises(TypeError, match='nunber'):
         load({'nunber': 1})
-    assert repr(AbsentPartSampler()) == "AbsentPartSampler(number=1, kinds=['impossible', 'other'], seed=0)"
+    assert repr(AbsentParts()) == "AbsentParts(number=1, kinds=['impossible', 'other'], seed=0)"
 
 
 def test_a_data_set_without_absent_parts_takes_no_notice_of_the_epoch(load) -> None:

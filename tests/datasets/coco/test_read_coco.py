@@ -4,23 +4,23 @@ from typing import Any
 
 import pytest
 
-from mmpartref.datasets.coco.read_coco import read_coco_parts
+from mmpartref.datasets.coco.read_coco import read_coco
 
 Write = Callable[[dict], str]
 
 
-def test_reads_photos_categories_and_parts(coco: dict, write: Write) -> None:
-    parts = read_coco_parts(write(coco))
-    assert [(photo.img_id, photo.file_name, photo.height, photo.width) for photo in parts.photos] == [
+def test_reads_images_categories_and_annotations(coco: dict, write: Write) -> None:
+    parts = read_coco(write(coco))
+    assert [(image.img_id, image.file_name, image.height, image.width) for image in parts.images] == [
         (1, 'photo1.png', 20, 30), (2, 'photo2.png', 20, 30)]
-    assert [part.ann_id for part in parts.photos[0].parts] == [11, 12, 13]
+    assert [annotation.ann_id for annotation in parts.images[0].annotations] == [11, 12, 13]
     assert parts.categories[6].name == 'Car Hood'
     counts = parts.statistics
-    assert (counts.photos_in_json, counts.photos_with_parts) == (2, 2)
-    assert (counts.annotations_in_json, counts.parts_kept) == (4, 4)
+    assert (counts.images_in_json, counts.images_with_parts) == (2, 2)
+    assert (counts.annotations_in_json, counts.parts_used) == (4, 4)
 
 
-def test_everything_left_out_is_counted(coco: dict, write: Write, polygon: Any) -> None:
+def test_everything_dropped_is_counted(coco: dict, write: Write, polygon: Any) -> None:
     extra = {'image_id': 1, 'category_id': 5, 'area': 9, 'iscrowd': 0}
     coco['annotations'] += [
         {**extra, 'id': 21, 'iscrowd': 1, 'segmentation': {'size': [20, 30], 'counts': [600]}},
@@ -32,18 +32,18 @@ def test_everything_left_out_is_counted(coco: dict, write: Write, polygon: Any) 
         {**extra, 'id': 27, 'segmentation': [[1, 1, 5, 5], *polygon(0, 0, 2, 2)]},
     ]
     coco['images'].append({'id': 3, 'file_name': 'empty.png', 'height': 20, 'width': 30})
-    parts = read_coco_parts(write(coco))
+    parts = read_coco(write(coco))
     counts = parts.statistics
     assert counts.annotations_in_json == 11
-    assert counts.parts_kept == 5
-    assert counts.crowd_left_out == 1
-    assert counts.zero_area_left_out == 3
-    assert counts.no_ring_left_out == 2
-    assert counts.short_rings_discarded == 3
-    assert (counts.photos_in_json, counts.photos_with_parts, counts.photos_without_parts) == (3, 2, 1)
-    assert {part.ann_id for part in parts.photos[0].parts} == {11, 12, 13, 27}
+    assert counts.parts_used == 6
+    assert counts.crowd_dropped == 1
+    assert counts.empty_mask_dropped == 2
+    assert counts.no_ring_dropped == 2
+    assert counts.short_rings_dropped == 3
+    assert (counts.images_in_json, counts.images_with_parts, counts.images_without_parts) == (3, 2, 1)
+    assert {annotation.ann_id for annotation in parts.images[0].annotations} == {11, 12, 13, 22, 27}
     summary = counts.summary()
-    for piece in ('3 in the json', '1 without (left out)', '11 annotations', '5 kept', '1 crowd', '3 of zero area',
+    for piece in ('3 in the json', '1 without (dropped)', '11 annotations', '6 used', '1 crowd', '2 with an empty mask',
                   '2 without a ring', '3 polygon rings'):
         assert piece in summary
 
@@ -51,13 +51,13 @@ def test_everything_left_out_is_counted(coco: dict, write: Write, polygon: Any) 
 def test_area_is_optional(coco: dict, write: Write) -> None:
     for annotation in coco['annotations']:
         del annotation['area'], annotation['iscrowd']
-    assert read_coco_parts(write(coco)).statistics.parts_kept == 4
+    assert read_coco(write(coco)).statistics.parts_used == 4
 
 
 def test_backslashes_become_slashes(coco: dict, write: Write) -> None:
     coco['images'][0]['file_name'] = 'cars\\front\\photo1.png'
-    parts = read_coco_parts(write(coco))
-    assert parts.photos[0].file_name == 'cars/front/photo1.png'
+    parts = read_coco(write(coco))
+    assert parts.images[0].file_name == 'cars/front/photo1.png'
     assert parts.statistics.backslash_file_names == 1
 
 
@@ -80,10 +80,10 @@ DAMAGES: dict[str, tuple[Callable[[dict], object], str]] = {
     'list as id': (lambda d: d['images'][0].update(id=[1]), r"image \[1\]: 'id' is .* a list; write int or str"),
     'record is a number': (lambda d: d['images'].append(7), r'images\[2\]: it is a int; write an object'),
     'empty name': (lambda d: d['categories'][0].update(name=' '), "category 5: 'name' is ' ', which is blank; fill it"),
-    'part is blank': (lambda d: d['categories'][0].update(part=' '), "category 5: 'part' is ' '; write the part"),
+    'part is blank': (lambda d: d['categories'][0].update(part=' '), "category 5: 'part' is ' '; write the name"),
     'super-category is a number': (lambda d: d['categories'][0].update(supercategory=3), 'category 5: .*supercategory'),
     'RLE of another size': (lambda d: d['annotations'][0].update(segmentation={'size': [30, 20], 'counts': [600]}),
-                            r'annotation 11 of photo photo1.png: its RLE has size \[30, 20\] .* \[20, 30\]'),
+                            r'annotation 11: in image photo1.png: its RLE has size \[30, 20\] .* \[20, 30\]'),
     'no annotations': (lambda d: d.pop('annotations'), "has no list 'annotations'"),
 }
 
@@ -93,7 +93,7 @@ def test_damage_is_one_sentence_with_file_and_record(damage: str, coco: dict, wr
     inflict, complaint = DAMAGES[damage]
     inflict(coco)
     with pytest.raises(ValueError, match=complaint) as caught:
-        read_coco_parts(write(coco))
+        read_coco(write(coco))
     assert 'parts.json' in str(caught.value)
     assert '\n' not in str(caught.value)
 
@@ -102,7 +102,7 @@ def test_truncated_json(coco: dict, write: Write) -> None:
     path = Path(write(coco))
     path.write_text(path.read_text()[:200])
     with pytest.raises(ValueError, match=r'parts\.json is not a complete json: .* of 200 bytes; copy or download'):
-        read_coco_parts(str(path))
+        read_coco(str(path))
 
 
 @pytest.mark.parametrize(('content', 'complaint'), [(b'[]', 'holds a list'), (b'', 'not a complete json'),
@@ -111,13 +111,13 @@ def test_files_that_are_no_coco_json(content: bytes, complaint: str, tmp_path: P
     path = tmp_path / 'parts.json'
     path.write_bytes(content)
     with pytest.raises(ValueError, match=complaint):
-        read_coco_parts(str(path))
+        read_coco(str(path))
 
 
 def test_missing_file_folder_and_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'nowhere\.json does not exist; set data_root and ann_file'):
-        read_coco_parts(str(tmp_path / 'nowhere.json'))
+        read_coco(str(tmp_path / 'nowhere.json'))
     with pytest.raises(ValueError, match='is a folder'):
-        read_coco_parts(str(tmp_path))
+        read_coco(str(tmp_path))
     with pytest.raises(ValueError, match='ann_file is not given'):
-        read_coco_parts('')
+        read_coco('')

@@ -21,9 +21,9 @@ def test_each_photo_says_which_parts_it_shows(coco: dict, write: Write) -> None:
     path = write(coco)
     expected = [{'car wheel': True, 'car hood': True, 'bird head': False},
                 {'car wheel': False, 'car hood': False, 'bird head': True}]
-    assert labels_of(PartReferDataset(ann_file=path, photo_labels=True)) == expected
+    assert labels_of(PartReferDataset(ann_file=path, entries={'labels': {}})) == expected
     # However the photo's expressions are divided.
-    assert labels_of(PartReferDataset(ann_file=path, photo_labels=True, group_by='expression')) == [
+    assert labels_of(PartReferDataset(ann_file=path, entries={'labels': {}}, group_by='expression')) == [
         expected[0], expected[0], expected[1]]
     assert 'part_presence' not in PartReferDataset(ann_file=path).get_data_info(0)
 
@@ -34,13 +34,13 @@ def test_what_was_left_out_is_not_known_and_what_nobody_drew_is_no_label(coco: d
     coco['categories'].append({'id': 10, 'name': 'Bird Tail', 'supercategory': 'Bird'})
     coco['categories'].append({'id': 1, 'name': 'Car', 'supercategory': 'Car', 'level': 'object'})
     coco['annotations'].append({**coco['annotations'][0], 'id': 17, 'category_id': 1})
-    assert labels_of(PartReferDataset(ann_file=write(coco), photo_labels=True)) == [
+    assert labels_of(PartReferDataset(ann_file=write(coco), entries={'labels': {}})) == [
         {'car wheel': True, 'car hood': True, 'bird head': False}, {'car hood': False, 'bird head': True}]
 
 
 def test_labels_are_the_photos_whatever_is_drawn(coco: dict, write: Write, write_photo: Callable) -> None:
     root = Path(write_photo('photo1.png')).parent
-    dataset = PartReferDataset(ann_file=write(coco), photo_labels=True, indices=1, data_prefix={'img': str(root)},
+    dataset = PartReferDataset(ann_file=write(coco), entries={'labels': {}}, indices=1, data_prefix={'img': str(root)},
                                pipeline=[LoadImage(), DrawExpressions(max_expressions=1), PackReferringInputs()])
     sample = dataset[0]['data_samples']
     assert len(sample.refs) == 1
@@ -60,5 +60,5 @@ def test_a_head_without_labels_gets_the_training_jsons(coco: dict, write: Write)
     every = ['car wheel', 'car hood', 'bird head']
     assert filled(dataset) == filled({'type': 'MixedReferDataset', 'datasets': [dataset, dataset]}) == every
     assert filled(dataset, labels=['mine']) == ['mine']
-    with pytest.raises(ConfigError, match=r"read from the training json 'none.json', which is not there"):
+    with pytest.raises(ConfigError, match=r"read from the training json 'none.json', which does not exist"):
         filled({**dataset, 'ann_file': 'none.json'})

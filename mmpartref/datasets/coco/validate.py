@@ -1,0 +1,410 @@
+"""Validate a COCO json of parts: the one place that decides which records are used, dropped or rejected.
+
+``read_coco`` raises the first error, the dataset doctor collects all findings, and the converters validate what they
+write.
+"""
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from mmpartref.datasets.coco.coco_document import section_fault
+from mmpartref.datasets.coco.dataset_statistics import PartStatistics
+from mmpartref.datasets.coco.findings import Finding
+from mmpartref.datasets.coco.records import LEVELS, Annotation, Category, Image, PartName, Ref, split_category
+from mmpartref.masks.rle import is_number, rle_from_segmentation
+from mmpartref.text import has_words, shown, shown_name, text_fault
+
+# Run lengths are 32-bit numbers in pycocotools, and OpenCV 4 counts the pixels of a warp in 16 bits.
+MAX_PIXELS, MAX_SIDE = 2**31 - 1, 32766
+# Larger numbers of areas and boxes, infinity among them, are faults.
+TOO_LARGE = 1e15
+SINGULAR = {'images': 'image', 'annotations': 'annotation', 'categories': 'category'}
+KEYS: dict[str, dict[str, tuple[type, ...]]] = {
+    'categories': {'id': (int, ), 'name': (str, )},
+    'images': {'id': (int, str), 'file_name': (str, ), 'height': (int, ), 'width': (int, )},
+    'annotations': {'id': (int, ), 'image_id': (int, str), 'category_id': (int, )},
+}
+REF_KEYS = ('id', 'image_id', 'ann_ids', 'expressions')
+
+
+@dataclass
+class CocoParts:
+    """The usable records of a json.
+
+    Attributes:
+        images: all of them, also those without annotations.
+        categories: by id.
+        names: meaning of each category, by id.
+        statistics: how many records were dropped, and why.
+        referring: the json's own expressions by image id; None where it has no list ``referring``.
+        source: the dataset's name, ``info['source']`` of the json.
+        incomplete: ids of images with an annotation that is a crowd or cannot be used.
+        ann_file: path of the json, and data_root: folder that paths in a config are relative to.
+    """
+    images: list[Image] = field(default_factory=list)
+    categories: dict[int, Category] = field(default_factory=dict)
+    names: dict[int, PartName] = field(default_factory=dict)
+    statistics: PartStatistics = field(default_factory=PartStatistics)
+    referring: dict[Any, list[Ref]] | None = None
+    source: str | None = None
+    incomplete: set[int | str] = field(default_factory=set)
+    ann_file: str = ''
+    data_root: str = ''
+
+
+def validate(document: object, name_category: Callable[[Category], PartName] = split_category, level: str = 'part',
+             parts: CocoParts | None = None, consume: bool = False) -> Iterator[Finding]:
+    """Yield every fault of a json's records; without an error ``PartReferDataset`` loads it.
+
+    Args:
+        document: the parsed json.
+        name_category: returns the meaning of a category.
+        level: level of categories whose record has none.
+        parts: filled with the usable records while the findings are iterated over.
+        consume: remove each segmentation from the document when it is read, which halves the memory of a large json.
+    """
+    parts = CocoParts() if parts is None else parts
+    if fault := section_fault(document):
+        yield Finding('unreadable-json', '', fault)
+        return
+    assert isinstance(document, dict)
+    yield from read_categories(document, name_category, level, parts)
+    images: dict[int | str, Image] = {}
+    yield from _read_images(document, images, parts.statistics)
+    image_of: dict[int, int | str] = {}
+    yield from _read_annotations(document, images, image_of, parts, consume)
+    parts.images[:] = images.values()
+    parts.statistics.images_with_parts = sum(bool(image.annotations) for image in parts.images)
+    if 'referring' in document:
+        yield from _read_referring(document, images, image_of, parts)
+    info = document.get('info')
+    source = info.get('source') if isinstance(info, dict) else None
+    if isinstance(source, str):
+        if fault := text_fault(source):
+            yield Finding('bad-record', 'info.source', fault)
+        parts.source = source
+    if not _has_refs(parts):
+        yield Finding('nothing-left', '', nothing_left(parts))
+
+
+def _has_refs(parts: CocoParts) -> bool:
+    """Return whether any expression can be made."""
+    if parts.referring is None:
+        return parts.statistics.parts_used > 0
+    used = {annotation.ann_id for image in parts.images for annotation in image.annotations}
+    return any(not ref.ann_ids or not used.isdisjoint(ref.ann_ids) for refs in parts.referring.values() for ref in refs)
+
+
+def nothing_left(parts: CocoParts) -> str:
+    """Return the sentence for a json without any usable expression."""
+    what = 'annotated part' if parts.referring is None else 'expression'
+    return f'no {what} is left: {parts.statistics.in_short()}; check that this is the right json'
+
+
+def image_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with an image's record whose keys have the right types."""
+    height, width = record['height'], record['width']
+    if height <= 0 or width <= 0:
+        yield (f"height {shown(height)} and width {shown(width)} should be positive; write the image's size in pixels")
+    elif height * width > MAX_PIXELS:
+        yield (f"{shown(height)} x {shown(width)} pixels are more than COCO's masks can count ({MAX_PIXELS:,}); write "
+               "the image's size in pixels")
+    elif max(height, width) > MAX_SIDE:
+        yield (f"{height} x {width} pixels: sides up to {MAX_SIDE:,} can be scaled; write the image's size in pixels, "
+               'or make image and masks smaller')
+    if '\0' in record['file_name']:
+        yield f"'file_name' is {shown(record['file_name'])}, with a zero character; correct it"
+    if '://' in record['file_name']:
+        yield f"'file_name' is {shown(record['file_name'])}, an address; write a path below the folder of the images"
+    negatives = record.get('neg_category_ids', [])
+    if not isinstance(negatives, list) or not all(type(each) is int for each in negatives):
+        yield f"'neg_category_ids' is {shown(negatives)}; write a list of category ids"
+
+
+def category_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a category's record whose keys have the right types."""
+    owner, part, level = record.get('supercategory'), record.get('part'), record.get('level')
+    if owner is not None and not isinstance(owner, str):
+        yield f"'supercategory' is {shown(owner)}; write a string or remove it"
+    elif owner is not None and (fault := text_fault(owner)):
+        yield fault
+    if part is not None and (not isinstance(part, str) or text_fault(part, blank='blank')):
+        yield f"'part' is {shown(part)}; write the name of the part or remove it"
+    if level is not None and (not isinstance(level, str) or level not in LEVELS):
+        yield f"'level' is {shown(level)}; write 'object', 'part' or 'subpart' or remove it"
+
+
+def annotation_faults(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with an annotation's record whose keys have the right types, its mask aside.
+
+    ``area`` and ``bbox`` are not used here, but by detectors.
+    """
+    crowd, area, bbox = record.get('iscrowd'), record.get('area'), record.get('bbox')
+    if isinstance(crowd, (bool, float)) or crowd not in (None, 0, 1):
+        yield f"'iscrowd' is {shown(crowd)}; write 0 or 1"
+    if area is not None and not (is_number(area) and 0 <= area < TOO_LARGE):
+        yield f"'area' is {shown(area)}; write the number of pixels of the mask, or remove it"
+    if bbox is not None and not (isinstance(bbox, list) and len(bbox) in (0, 4) and all(map(is_number, bbox))
+                                 and all(abs(side) < TOO_LARGE for side in bbox)):
+        yield f"'bbox' is {shown(bbox)}; write x, y, width, height in pixels, or remove it"
+    if not crowd and 'segmentation' not in record:
+        yield "the key 'segmentation' is missing; add its polygons or RLE"
+    if not is_id(record.get('object_id', 0)) and record['object_id'] is not None:
+        yield f"'object_id' is {shown(record['object_id'])}; write int or str, or remove it"
+
+
+SECTION_FAULTS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
+    'images': image_faults, 'categories': category_faults, 'annotations': annotation_faults}
+
+
+def record_faults(record: object, section: str) -> Iterator[str]:
+    """Yield what is wrong with a record of a section, other records aside."""
+    if not isinstance(record, dict):
+        yield f'it is a {type(record).__name__}; write an object'
+        return
+    sound = True
+    for key, types in KEYS[section].items():
+        if key not in record:
+            sound = False
+            yield f"the key '{key}' is missing; add it"
+            continue
+        value = record[key]
+        if not isinstance(value, types) or isinstance(value, bool):
+            sound = False
+            yield (f"'{key}' is {shown(value)}, a {type(value).__name__}; write "
+                   f"{' or '.join(each.__name__ for each in types)}")
+        elif isinstance(value, str) and (
+                fault := text_fault(value, blank=f"'{key}' is {shown(value)}, which is blank; fill it")):
+            sound = False
+            yield fault
+    if sound:
+        yield from SECTION_FAULTS[section](record)
+
+
+def is_id(value: object) -> bool:
+    """Return whether a value can be the id of a record; ``true`` cannot, although Python takes it for a 1."""
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
+
+
+def record_name(record: object, section: str, index: int) -> str:
+    """Return how messages name a record: by its id, or by its place where it has none."""
+    if isinstance(record, dict) and 'id' in record:
+        return f"{SINGULAR[section]} {shown(record['id'])}"
+    return f'{section}[{index}]'
+
+
+def ids_of(records: list) -> set[int | str]:
+    """Return the ids of all records that have one, usable or not."""
+    return {record['id'] for record in records if isinstance(record, dict) and is_id(record.get('id'))}
+
+
+def _usable(document: Mapping[str, Any], section: str, found: dict[Any, dict]) -> Iterator[Finding]:
+    """Collect in ``found`` the records of a section by id, of those with the same id the first."""
+    places: dict[Any, int] = {}
+    for index, record in enumerate(document[section]):
+        faulty = False
+        for fault in record_faults(record, section):
+            faulty = True
+            yield Finding('bad-record', record_name(record, section, index), fault)
+        if faulty:
+            continue
+        # Refs are named after the id of their image as text, so that 1 and "1" are the same.
+        key = str(record['id'])
+        if key in places:
+            yield Finding(f'duplicate-{SINGULAR[section]}-id', record_name(record, section, index),
+                          f'this id occurs twice in {section}, at places {places[key]} and {index}; give every record '
+                          'its own id')
+            continue
+        places[key] = index
+        found[record['id']] = record
+
+
+def read_categories(document: Mapping[str, Any], name_category: Callable[[Category], PartName], level: str,
+                    parts: CocoParts) -> Iterator[Finding]:
+    """Fill ``parts.categories`` and ``parts.names``; yields the faults of the categories."""
+    records: dict[int, dict] = {}
+    yield from _usable(document, 'categories', records)
+    owners: dict[PartName, Category] = {}
+    for key, record in records.items():
+        category = Category(key, record['name'], record.get('supercategory'), record.get('part'),
+                            record.get('level') or level)
+        name = name_category(category)
+        if category.level == 'object':
+            # An object is its own super-category and not a part.
+            name = PartName(name.part or name.super_category, '')
+        parts.categories[key], parts.names[key] = category, name
+        if not has_words(name.part or (name.super_category if category.level == 'object' else '')):
+            yield Finding('bad-record', f'category {key}', f'its name {shown(category.name)} has no word; '
+                          'name the part')
+            continue
+        other = owners.setdefault(name, category)
+        if other is not category:
+            yield Finding('same-meaning', f'category {key}', f'it ({shown(category.name)}) and category '
+                          f'{other.category_id} ({shown(other.name)}) both mean {shown(" ".join(name).strip())}; '
+                          'unite them or rename one')
+
+
+def _read_images(document: Mapping[str, Any], images: dict[int | str, Image],
+                 counts: PartStatistics) -> Iterator[Finding]:
+    records: dict[int | str, dict] = {}
+    yield from _usable(document, 'images', records)
+    for key, record in records.items():
+        file_name = record['file_name']
+        if '\\' in file_name:
+            file_name = file_name.replace('\\', '/')
+            counts.backslash_file_names += 1
+            yield Finding('backslash-in-file-name', f'image {shown(key)}', record['file_name'])
+        images[key] = Image(key, file_name, record['height'], record['width'],
+                            negatives=tuple(record.get('neg_category_ids', ())))
+    counts.images_in_json = len(document['images'])
+
+
+def _read_annotations(document: Mapping[str, Any], images: dict[int | str, Image], image_of: dict[int, int | str],
+                      parts: CocoParts, consume: bool) -> Iterator[Finding]:
+    """Fill ``parts.categories`` and ``parts.names``; yields the faults of the categories."""
+    records: dict[int, dict] = {}
+    yield from _usable(document, 'annotations', records)
+    read = {id(record) for record in records.values()}
+    parts.incomplete.update(record['image_id'] for record in document['annotations']
+                            if isinstance(record, dict) and id(record) not in read and is_id(record.get('image_id')))
+    known = {'image_id': ids_of(document['images']), 'category_id': ids_of(document['categories'])}
+    of_image: dict[int | str, list[Annotation]] = {}
+    dropped: dict[int | str, set[int]] = {}
+    for ann_id, record in records.items():
+        image_id, category_id = record['image_id'], record['category_id']
+        for key, ids in known.items():
+            if record[key] not in ids:
+                section = {'image_id': 'images', 'category_id': 'categories'}[key]
+                hint = _other_type(record[key], ids)
+                yield Finding(f'dangling-{key.replace("_", "-")}', f'annotation {ann_id}',
+                              f'its {key} {shown(record[key])} is not among the {section}; {hint}add that record to '
+                              f'{section} or drop the annotation')
+        image_of[ann_id] = image_id
+        if image_id not in images or category_id not in parts.names:
+            parts.incomplete.add(image_id)
+            continue
+        annotation = yield from _read_annotation(record, images[image_id], parts)
+        if consume:
+            record.pop('segmentation', None)
+        if annotation is not None:
+            of_image.setdefault(image_id, []).append(annotation)
+        else:
+            dropped.setdefault(image_id, set()).add(category_id)
+    for img_id in of_image.keys() | dropped.keys():
+        images[img_id] = replace(images[img_id], annotations=tuple(of_image.get(img_id, ())),
+                                 dropped=frozenset(dropped.get(img_id, ())))
+    parts.statistics.annotations_in_json = len(document['annotations'])
+
+
+def _other_type(value: object, ids: set[int | str]) -> str:
+    """Return a hint where an id exists as a number instead of a text, or the other way round."""
+    found = next((each for each in ids if str(each) == str(value)), None) if is_id(value) else None
+    return '' if found is None else f'{shown(found)} is, so write ids of the same type, or '
+
+
+def _read_annotation(record: Mapping[str, Any], image: Image,
+                     parts: CocoParts) -> Generator[Finding, None, Annotation | None]:
+    """Yield the faults of an annotation's mask; returns the ``Annotation``, or None where it is dropped."""
+    counts, name = parts.statistics, f"annotation {record['id']}"
+    if record.get('iscrowd'):
+        counts.crowd_dropped += 1
+        parts.incomplete.add(image.img_id)
+        yield Finding('crowd-annotation', name)
+        return None
+    try:
+        rle, short_rings = rle_from_segmentation(record['segmentation'], image.height, image.width)
+    except ValueError as error:
+        parts.incomplete.add(image.img_id)
+        yield Finding('bad-segmentation', name, f'in image {shown_name(image.file_name)}: {error}')
+        return None
+    if short_rings:
+        counts.short_rings_dropped += short_rings
+        yield Finding('short-ring', name, f'{short_rings} of its polygon rings have fewer than 3 points')
+    if rle is None:
+        counts.no_ring_dropped += 1
+        yield Finding('no-ring', name)
+        return None
+    if not coco_mask.area(rle):
+        counts.empty_mask_dropped += 1
+        yield Finding('empty-mask', name)
+        return None
+    counts.parts_used += 1
+    return Annotation(record['id'], record['category_id'], rle, record.get('object_id'))
+
+
+def _read_referring(document: Mapping[str, Any], images: Mapping[int | str, Image],
+                    image_of: Mapping[int, int | str], parts: CocoParts) -> Iterator[Finding]:
+    parts.referring = {}
+    if not isinstance(document['referring'], list):
+        yield Finding('bad-referring', "'referring'", f"it is a {type(document['referring']).__name__}; write a list "
+                      'of records')
+        return
+    seen: set[str] = set()
+    for index, record in enumerate(document['referring']):
+        faulty = False
+        for fault in ref_faults(record, images, image_of):
+            faulty = True
+            yield Finding('bad-referring', ref_name(record, index), fault)
+        if faulty:
+            continue
+        if str(record['id']) in seen:
+            yield Finding('bad-referring', ref_name(record, index), 'this id occurs twice in referring; give every '
+                          'record its own id')
+            continue
+        seen.add(str(record['id']))
+        ann_ids = list(dict.fromkeys(record['ann_ids']))
+        parts.referring.setdefault(record['image_id'], []).append(
+            Ref(str(record['id']), record['expressions'], ann_ids, record.get('source')))
+
+
+def ref_name(record: object, index: int) -> str:
+    """Return how messages name a record of ``referring``."""
+    return f"referring {shown(record['id'])}" if isinstance(record, dict) and 'id' in record else f'referring[{index}]'
+
+
+def ref_faults(record: object, images: Mapping[int | str, Image] | set,
+               image_of: Mapping[int, int | str]) -> Iterator[str]:
+    """Yield what is wrong with a record of ``referring``.
+
+    A record is ``{'id': int or str, 'image_id', 'ann_ids': [int, ...], 'expressions': [str, ...]}`` and may have a
+    ``'source'`` (str), the dataset that it comes from.
+
+    Args:
+        record: of the list.
+        images: their ids.
+        image_of: the image of each annotation, by id.
+    """
+    if not isinstance(record, dict) or not record.keys() >= set(REF_KEYS):
+        yield f"write an object with {', '.join(map(repr, REF_KEYS))}"
+        return
+    if not is_id(record['id']):
+        yield f"'id' is a {type(record['id']).__name__}; write int or str"
+    elif fault := text_fault(str(record['id']), blank="'id' is blank; fill it"):
+        yield fault
+    if not is_id(record['image_id']) or record['image_id'] not in images:
+        yield (f"its image_id {shown(record['image_id'])} is not among the images; add that record to images or drop "
+               'this one')
+    texts, source = record['expressions'], record.get('source')
+    if not isinstance(texts, list) or not texts or any(not isinstance(each, str) or not has_words(each)
+                                                       for each in texts):
+        yield f"'expressions' is {shown(texts)}; write a list of at least one string, none of them blank"
+        texts = []
+    if not isinstance(source, (str, type(None))):
+        yield f"'source' is {shown(source)}; write the name of a dataset or remove it"
+        source = None
+    for text in (*texts, source or ''):
+        if fault := text_fault(text):
+            yield fault
+    ann_ids = record['ann_ids']
+    if not isinstance(ann_ids, list) or not all(type(each) is int for each in ann_ids):
+        yield (f"'ann_ids' is {shown(ann_ids)}; write a list of annotation ids, empty where the expressions refer to "
+               'nothing')
+        return
+    for ann_id in ann_ids:
+        if ann_id not in image_of:
+            yield f'its annotation {shown(ann_id)} is not among the annotations; add it or drop this record'
+        elif image_of[ann_id] != record['image_id']:
+            yield (f'its annotation {ann_id} is of image {shown(image_of[ann_id])}, not of its own, '
+                   f"{shown(record['image_id'])}; correct one of them")
