@@ -4,4 +4,4 @@ model = dict(
     targets='coco_objects',
     detector=dict(
         roi_head=dict(bbox_head=dict(num_classes=80), mask_head=dict(num_classes=80)),
-        init_cfg=dict(may_lack=())))
+        init_cfg=dict(allow_missing=())))

@@ -14,4 +14,4 @@ model = dict(
             type='Pretrained',
             checkpoint='https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_1x_coco/'
             'mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6.pth',
-            may_lack=('bbox_head.fc_cls', 'bbox_head.fc_reg', 'mask_head.conv_logits'))))
+            allow_missing=('bbox_head.fc_cls', 'bbox_head.fc_reg', 'mask_head.conv_logits'))))

@@ -1,3 +1,3 @@
-# CRIS with pixel centres kept in place: area target, no aligned corners, threshold 0.5.
+# CRIS with aligned pixel centres: area target, align_corners=False, threshold 0.5.
 _base_ = './cris.py'
 model = dict(decode='aligned')

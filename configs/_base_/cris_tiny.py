@@ -1,4 +1,4 @@
-# A CRIS small enough to learn ToyParts on two CPU cores in minutes. Same parts, narrower and shallower.
+# A small CRIS, narrower and shallower, that trains on ToyParts on two CPU cores in minutes.
 model = dict(
     type='ReferringSegmentor',
     data_preprocessor=dict(type='ReferringDataPreprocessor'),

@@ -10,6 +10,8 @@ default_hooks = dict(
     resumable_state=dict(type='ResumableStateHook'),
     safe_checkpoint=dict(type='SafeCheckpointHook'),
     preemption=dict(type='PreemptionHook'),
+    skipped_images=dict(type='SkippedImagesHook'),
+    worker_errors=dict(type='WorkerErrorHook'),
     visualization=dict(type='ReferringVisualizationHook'))
 custom_hooks = [dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
 

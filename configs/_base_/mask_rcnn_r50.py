@@ -1,4 +1,4 @@
-# mmdet's Mask R-CNN R50-FPN as it stands in the installed package, asked about parts.
+# mmdet's Mask R-CNN R50-FPN from the installed package, as a referring detector of parts.
 _base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py']
 model = dict(
     _delete_=True,

@@ -1,5 +1,5 @@
-# A Mask R-CNN small enough for two CPU cores, to stand beside cris_tiny: same detector, narrower and shallower, anchors
-# for small parts, random weights.
+# A small Mask R-CNN for two CPU cores, to compare with cris_tiny: same detector, narrower and shallower, anchors for
+# small parts, random weights.
 _base_ = './mask_rcnn_r50.py'
 model = dict(
     detector=dict(

@@ -1,4 +1,4 @@
-# PartImageNet for a detector: mmdet's own CocoDataset to train on, the referring data set to validate and test on.
+# PartImageNet for a detector: mmdet's CocoDataset for training, the referring dataset for validation and test.
 _base_ = './partimagenet_refer.py'
 data_root = 'data/PartImageNet/'
 

@@ -1,4 +1,4 @@
-# PartImageNet (Seg split) as a referring data set, with CRIS's letterbox. batch_size counts expressions.
+# PartImageNet (Seg split) as a referring dataset, with CRIS's letterbox. batch_size counts expressions.
 dataset_type = 'PartImageNetReferringDataset'
 data_root = 'data/PartImageNet/'
 

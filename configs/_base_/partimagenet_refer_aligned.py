@@ -1,4 +1,4 @@
-# PartImageNet with a letterbox that keeps pixel centres in place.
+# PartImageNet with a letterbox that aligns pixel centres.
 _base_ = './partimagenet_refer.py'
 train_pipeline = [
     dict(type='LoadImage'),

@@ -3,7 +3,7 @@ train_cfg = dict(by_epoch=True, max_epochs=7, val_interval=3)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
-    type='OptimWrapper',
+    type='SkipNonFiniteOptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))

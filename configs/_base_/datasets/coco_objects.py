@@ -1,5 +1,5 @@
-# COCO's whole objects, to train on before parts; val stands for the test split, which has no masks.
-# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+# COCO's whole objects, to train on before parts; val is used as test split, which has no masks.
+# Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = '../partimagenet_refer_aligned.py'
 dataset_type = 'PartReferDataset'
 data_root = 'data/'

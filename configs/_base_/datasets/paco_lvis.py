@@ -1,5 +1,5 @@
 # PACO-LVIS's parts.
-# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+# Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = '../partimagenet_refer_aligned.py'
 dataset_type = 'PartReferDataset'
 data_root = 'data/'

@@ -1,5 +1,5 @@
-# Pascal-Part-116, which has no test split: val stands for it.
-# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+# Pascal-Part-116, which has no test split: val is used instead.
+# Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = '../partimagenet_refer_aligned.py'
 dataset_type = 'PartReferDataset'
 data_root = 'data/'

@@ -1,5 +1,5 @@
 # RefCOCO, split by UNC, tested on testA.
-# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+# Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = '../partimagenet_refer_aligned.py'
 dataset_type = 'PartReferDataset'
 data_root = 'data/'
@@ -18,7 +18,7 @@ val_dataloader = dict(
         level='object',
         ann_file='refcoco/refcoco_unc_val.json',
         data_prefix=dict(img='coco/train2014'),
-        wordings='each'))
+        expression_mode='all'))
 test_dataloader = dict(
     dataset=dict(
         type=dataset_type,
@@ -26,4 +26,4 @@ test_dataloader = dict(
         level='object',
         ann_file='refcoco/refcoco_unc_testA.json',
         data_prefix=dict(img='coco/train2014'),
-        wordings='each'))
+        expression_mode='all'))

@@ -1,5 +1,5 @@
 # RefCOCOg, split by UMD.
-# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+# Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = './refcoco.py'
 
 train_dataloader = dict(dataset=dict(ann_file='refcocog/refcocog_umd_train.json'))

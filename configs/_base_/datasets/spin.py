@@ -1,5 +1,5 @@
 # SPIN's sub-parts (parts: spin_train_parts.json and so on).
-# Written by tools/convert_dataset.py into data/; docs/data.md says how.
+# Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = '../partimagenet_refer_aligned.py'
 dataset_type = 'PartReferDataset'
 data_root = 'data/'

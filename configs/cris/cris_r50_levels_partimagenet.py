@@ -1,7 +1,10 @@
-# "the car", "the tire of the car", "the rim of the tire of the car": one level per photo and epoch, all of them in
+# "the car", "the tire of the car", "the rim of the tire of the car": one level per image and epoch, all of them in
 # evaluation (docs/recipes.md).
 _base_ = './cris_r50_aligned_partimagenet.py'
-_words = dict(type='PartReferDataset', data_root='data/', templates=['the {part} of the {super_category}'])
+_words = dict(
+    type='PartReferDataset',
+    data_root='data/',
+    entries=dict(expressions=dict(templates=['the {part} of the {super_category}'])))
 train_pipeline = [dict(type='DrawLevel', weights=dict(object=1, part=1, subpart=1)), *_base_.train_pipeline]
 train_dataloader = dict(
     dataset=dict(

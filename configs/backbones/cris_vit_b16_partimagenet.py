@@ -1,4 +1,4 @@
-_base_ = './cris_r50_partimagenet.py'
+_base_ = '../cris_r50_partimagenet.py'
 model = dict(
     backbone=dict(
         _delete_=True, type='CLIPVisionTransformer', patch_size=16, pretrain_grid=14, pyramid_channels=512,

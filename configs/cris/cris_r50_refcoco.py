@@ -1,8 +1,8 @@
-# CRIS on RefCOCO, RefCOCO+ and RefCOCOg together, each of their photos once an epoch: the first half of a recipe
-# (docs/recipes.md). Chosen by RefCOCO's val.
+# CRIS on RefCOCO, RefCOCO+ and RefCOCOg together, each image once an epoch: the pre-training of a recipe
+# (docs/recipes.md). Checkpoints are selected on RefCOCO's val.
 _base_ = './cris_r50_aligned_partimagenet.py'
 _folders = dict(type='PartReferDataset', data_root='data/', data_prefix=dict(img='coco/train2014'), level='object')
-_test = dict(_delete_=True, wordings='each', test_mode=True, pipeline=_base_.test_pipeline, **_folders)
+_test = dict(_delete_=True, expression_mode='all', test_mode=True, pipeline=_base_.test_pipeline, **_folders)
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='MixtureSampler'),
     dataset=dict(

@@ -1,5 +1,5 @@
-# The control: the same model and schedule, every expression replaced by one constant, so that words cannot decide.
-_base_ = './cris_tiny_toyparts.py'
+# The text-blind control: the same model and schedule, every expression replaced by one constant.
+_base_ = '../cris_tiny_toyparts.py'
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='ConstantExpression', text='part'),

@@ -1,4 +1,4 @@
-_base_ = './cris_r50_partimagenet.py'
+_base_ = '../cris_r50_partimagenet.py'
 model = dict(
     backbone=dict(
         layers=(4, 6, 10, 6), width=80, embed_channels=640, num_heads=40, pretrain_grid=9,

@@ -1,18 +1,21 @@
-# CRIS's protocol: Adam, 1e-4, both encoders at a tenth of it, one drop by 10. Its 50 epochs on RefCOCO become 10 here,
-# the drop moves from epoch 35 to 7.
+# CRIS's schedule: Adam, 1e-4, both encoders at a tenth of it, except in the first epoch, and one drop by 10. Its 50
+# epochs on RefCOCO become 10 here, and the drop moves from epoch 35 to 7.
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
+    type='SkipNonFiniteAmpOptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='Adam', lr=1e-4, fused=True),
     paramwise_cfg=dict(
         custom_keys={
             'backbone': dict(lr_mult=0.1),
             'text_encoder': dict(lr_mult=0.1),
-            # As published, the position tables learn at the head's pace.
+            # As published, the position embeddings learn at the head's rate.
             'backbone.attnpool.positional_embedding': dict(lr_mult=1.0),
             'text_encoder.positional_embedding': dict(lr_mult=1.0),
         }))
-param_scheduler = [dict(type='MultiStepLR', milestones=[7], gamma=0.1, by_epoch=True)]
+param_scheduler = [
+    dict(type='UniformFirstEpochLR'),
+    dict(type='MultiStepLR', milestones=[7], gamma=0.1, by_epoch=True),
+]
 
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
 val_cfg = dict()

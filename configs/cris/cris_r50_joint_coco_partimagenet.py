@@ -1,4 +1,4 @@
-# PartImageNet's parts and COCO's objects, three photos to one, each photo of PartImageNet once an epoch
+# PartImageNet's parts and COCO's objects, three images to one, each image of PartImageNet once an epoch
 # (docs/recipes.md).
 _base_ = './cris_r50_aligned_partimagenet.py'
 train_dataloader = dict(

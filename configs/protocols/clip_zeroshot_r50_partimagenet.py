@@ -1,5 +1,5 @@
-# CLIP RN50 as it is, no training: python tools/test.py configs/clip_zeroshot_r50_partimagenet.py
-_base_ = ['./_base_/partimagenet_refer_aligned.py', './_base_/default_runtime.py']
+# CLIP RN50 as it is, no training: python tools/test.py configs/protocols/clip_zeroshot_r50_partimagenet.py
+_base_ = ['../_base_/partimagenet_refer_aligned.py', '../_base_/default_runtime.py']
 model = dict(
     type='CLIPZeroShotSegmentor',
     backbone=dict(type='CLIPResNet', init_cfg=dict(type='CLIPPretrained', checkpoint='RN50')),

@@ -1,4 +1,0 @@
-_base_ = [
-    './_base_/cris_aligned.py', './_base_/partimagenet_refer_aligned.py', './_base_/schedule.py',
-    './_base_/default_runtime.py'
-]

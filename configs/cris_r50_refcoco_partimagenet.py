@@ -1,3 +1,0 @@
-# Fine-tuned on PartImageNet from cris_r50_refcoco.py: every weight is the checkpoint's (docs/recipes.md).
-_base_ = './cris_r50_aligned_partimagenet.py'
-load_from = 'work_dirs/cris_r50_refcoco/epoch_10.pth'

@@ -1,9 +1,0 @@
-# The image encoder also learns which of the 40 parts a photo shows (docs/recipes.md); labels=None takes those of the
-# training json.
-_base_ = './cris_tiny_toyparts.py'
-model = dict(auxiliary_head=dict(type='MultiLabelPresenceHead', labels='partimagenet', in_evaluation=True))
-train_dataloader = dict(dataset=dict(photo_labels=True))
-val_dataloader = dict(dataset=dict(photo_labels=True))
-test_dataloader = dict(dataset=dict(photo_labels=True))
-val_evaluator = [_base_.val_evaluator, dict(type='PartPresenceMetric')]
-test_evaluator = [_base_.test_evaluator, dict(type='PartPresenceMetric')]
