@@ -1,15 +1,15 @@
-"""Errors of mmpartref, and the end of a program by one of them.
-
-The message of an ``MMPartRefError`` says what is wrong, where, and how to fix it. ``one_sentence_errors`` ends a tool
-with that message; every other error keeps its traceback.
-"""
+"""Errors of mmpartref, and the handler that ends a tool with the message of one of them."""
 import multiprocessing
+import os
+import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # Exit code of a preempted run, which can be resumed: EX_TEMPFAIL of sysexits.h, as schedulers read it.
 PREEMPTED = 75
+# Exit code after the reader of stdout has ended (``| head -1``): 128 + SIGPIPE, as a shell reports it.
+CLOSED_STDOUT = 141
 
 
 class MMPartRefError(Exception):
@@ -30,6 +30,14 @@ class MissingFileError(MMPartRefError, FileNotFoundError):
 
 class FileInTheWayError(MMPartRefError, FileExistsError):
     """A file exists and would be overwritten."""
+
+
+class FileReadError(MMPartRefError, OSError):
+    """A file exists but cannot be read."""
+
+
+class FileWriteError(MMPartRefError, OSError):
+    """A file or folder cannot be written."""
 
 
 class NotAFolderError(MMPartRefError, NotADirectoryError):
@@ -60,11 +68,11 @@ class NotPlainFileError(InputError):
     """A path names something that is not a plain file, or a file that is too large."""
 
 
-class BadPhotoError(InputError):
+class BadImageError(InputError):
     """An image cannot be used; the message names its file and, where it comes from a json, its record there."""
 
 
-class MissingPhotoError(BadPhotoError, FileNotFoundError):
+class MissingImageError(BadImageError, FileNotFoundError):
     """An image does not exist."""
 
 
@@ -92,29 +100,42 @@ class PreemptedError(MMPartRefError, RuntimeError):
     """A run was preempted and has saved a checkpoint."""
 
 
-def message_of(error: MMPartRefError) -> str:
-    """Return an error's message, without the traceback that torch puts into one from a process that loads data."""
-    text = str(error)
-    if text.startswith('Caught '):
-        return text.rpartition(f'\n{type(error).__module__}.{type(error).__qualname__}: ')[2].strip()
-    return text
-
-
 @contextmanager
-def one_sentence_errors() -> Iterator[None]:
-    """End the program with the message alone where an ``MMPartRefError`` is raised.
+def one_sentence_errors(exit_code: int = 1) -> Iterator[None]:
+    """End the program with the message on stderr where an ``MMPartRefError`` is raised; use it to decorate ``main``.
 
-    The exit code is 1, and ``PREEMPTED`` for a preempted run. All other errors keep their traceback.
+    A preempted run ends with the exit code ``PREEMPTED``, a closed stdout silently with ``CLOSED_STDOUT``. Any other
+    error keeps its traceback.
+
+    Args:
+        exit_code: of the program after an ``MMPartRefError``.
     """
     try:
         yield
-    except PreemptedError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(PREEMPTED) from None
+        sys.stdout.flush()
     except MMPartRefError as error:
-        raise SystemExit(message_of(error)) from None
+        code = PREEMPTED if isinstance(error, PreemptedError) else exit_code
+        if code == 1:
+            raise SystemExit(str(error)) from None  # Python prints it and ends with 1
+        print(error, file=sys.stderr)
+        raise SystemExit(code) from None
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise
+        # Python flushes stdout again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(CLOSED_STDOUT) from None
     finally:
         # At the end of an interrupted run torch would wait 5 seconds for each of its loading processes.
         for process in multiprocessing.active_children():
             if process.daemon:
                 process.terminate()
+
+
+def _stdout_is_closed() -> bool:
+    """Return whether nothing reads the pipe behind stdout any more."""
+    with suppress(OSError, AttributeError):  # stdout is not a file, or a system without poll
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))
+    return False

@@ -1,39 +1,39 @@
-"""Text out of a json: whether it can be used, and how a sentence shows it."""
+"""Text from files: whether it can be used, and how a message shows it."""
 import reprlib
 
-# Longest text that a sentence shows whole, in characters.
-MOST_SHOWN = 80
+# Longest text that a message shows whole, in characters.
+MAX_SHOWN = 80
 
 _short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = MOST_SHOWN
+_short.maxstring = _short.maxother = _short.maxlong = MAX_SHOWN
 
 
 def shown(value: object) -> str:
-    """Return any value of a json as one short line."""
+    """Return a short ``repr`` of any JSON value, on one line."""
     return _short.repr(value)
 
 
 def shown_name(text: str) -> str:
-    """Return a file name as it is, or as ``shown`` where it would tear a line or is very long."""
-    return text if text.isprintable() and len(text) <= 4 * MOST_SHOWN else shown(text)
+    """Return a file name unchanged, or as ``shown`` if it is not printable or very long."""
+    return text if text.isprintable() and len(text) <= 4 * MAX_SHOWN else shown(text)
 
 
 def has_words(text: str) -> bool:
-    """Say whether there is anything to read in a text: white space, control and zero-width characters are nothing."""
+    """Return whether a text has a visible character: not white space, control or zero-width."""
     return any(character.isprintable() and not character.isspace() for character in text)
 
 
 def text_fault(text: str, *, blank: str = '') -> str:
-    """Say what keeps a text from being used, '' where nothing does.
+    """Return why a text cannot be used, or ''.
 
     Args:
-        text: of a json.
-        blank: what to say of a text without anything to read; '' lets it pass.
+        text: from a json.
+        blank: message for a text without visible characters; '' allows it.
     """
     if blank and not has_words(text):
         return blank
     try:
         text.encode()
     except UnicodeEncodeError:
-        return f'{shown(text)} holds half a character (a lone surrogate), which no file can store; correct it'
+        return f'{shown(text)} contains half a character (a lone surrogate), which no file can store; correct it'
     return ''

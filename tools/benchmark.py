@@ -1,26 +1,24 @@
 #!/usr/bin/env python
-"""Time the model on random photos: inference and training against the number of expressions per photo.
+"""Time inference and training on random images, by number of expressions per image.
 
-Weights are random: time does not depend on them. With --reference the published code runs in turns with ours, on the
-same weights, photos and threads.
+Weights are random, as time does not depend on them. With --reference the published code and ours run in turns, on the
+same weights, images and threads.
 """
 import argparse
 import copy
-import json
 import os
 import platform
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.registry import DefaultScope
 
-from mmpartref.benchmark.clock import Measured, measure, product_ceiling
+from mmpartref.benchmark.clock import Timing, measure, product_ceiling
 from mmpartref.benchmark.published_cris import load_published
 from mmpartref.benchmark.workload import (
-    EVERYWHERE,
+    NO_FAST_PATHS,
     SWITCHES,
     Batch,
     autocast,
@@ -30,17 +28,18 @@ from mmpartref.benchmark.workload import (
     infer_published,
     make_batch,
     our_loss,
+    postprocess_and_score,
     published_loss,
     switched,
     training_step,
-    undo_and_score,
 )
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.errors import one_sentence_errors
-from mmpartref.models.layers.cpu.fold_batch_norms import fold_batch_norms
+from mmpartref.files.json_files import write_json
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import MODELS, SCOPE
+from mmpartref.tables import Column, Table, to_markdown
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 SECTIONS = ('inference', 'switches', 'training')
@@ -53,20 +52,20 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument('config', nargs='?', default='configs/cris_r50_partimagenet.py')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='overrides (checked)')
-    parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS, help='what to time')
+    parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS, help='sections to time')
     parser.add_argument('--size', type=int, default=416, help='side of the network input in pixels')
-    parser.add_argument('--expressions', type=int, nargs='+', default=[1, 2, 5, 10, 20], help='per photo')
-    parser.add_argument('--train-photos', type=int, default=4)
-    parser.add_argument('--train-expressions', type=int, default=5, help='per photo, for training and switches')
-    parser.add_argument('--precision', choices=DTYPES, default='fp32', help='autocast, on both sides')
-    parser.add_argument('--bf16', action='store_true', help='time bf16 autocast among the switches as well; minutes on '
-                        'a CPU that has no such arithmetic')
-    parser.add_argument('--compile', action='store_true', help='time ours under torch.compile as well (minutes more)')
+    parser.add_argument('--expressions', type=int, nargs='+', default=[1, 2, 5, 10, 20], help='per image')
+    parser.add_argument('--train-images', type=int, default=4, help='images in the training batch')
+    parser.add_argument('--train-expressions', type=int, default=5, help='per image, for training and switches')
+    parser.add_argument('--precision', choices=DTYPES, default='fp32', help='autocast type, for both models')
+    parser.add_argument('--bf16', action='store_true', help='add bf16 autocast to the switches; takes minutes on a CPU '
+                        'without such arithmetic')
+    parser.add_argument('--compile', action='store_true', help='time torch.compile as well (takes minutes more)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--reference', metavar='DIR', help='a checkout of DerrickWang005/CRIS.pytorch')
-    parser.add_argument('--json', metavar='OUT', help='write everything to this file')
+    parser.add_argument('--json', metavar='OUT', help='write all times to this JSON file')
     return parser.parse_args()
 
 
@@ -89,12 +88,12 @@ def inference(args: argparse.Namespace, model: ReferringSegmentor, published: to
         batch = make_batch(model, 1, count, args.size)
         cases: Cases = {'ours': within(partial(infer, model, batch)),
                         'ours, expressions seen before': within(partial(infer, model, batch, False)),
-                        'masks at the photo, scored': partial(undo_and_score, model, batch)}
+                        'masks at image size, scored': partial(postprocess_and_score, model, batch)}
         if args.compile:
             cases['ours, compiled'] = within(partial(infer, compiled, batch))
         if published is not None:
             cases['published'] = within(partial(infer_published, published, batch))
-        flops = flops_by_part(model, cases['ours'], everywhere=False)['all']
+        flops = flops_by_part(model, cases['ours'], fast_paths=True)['all']
         rows += records('inference', cases, measure(cases, args.repeats, torch.device(args.device)), batch, flops)
     return rows
 
@@ -102,17 +101,14 @@ def inference(args: argparse.Namespace, model: ReferringSegmentor, published: to
 def switches(args: argparse.Namespace, model: ReferringSegmentor,
              within: Within) -> list[dict[str, Any]]:
     batch = make_batch(model, 1, args.train_expressions, args.size)
-    folded = copy.deepcopy(model)
-    fold_batch_norms(folded)
 
     def run_switched(name: str) -> None:
         with switched(model, name):
             infer(model, batch)
 
     cases: Cases = {'ours': within(partial(infer, model, batch)),
-                    'photo encoded per expression': within(partial(infer_one_by_one, model, batch)),
-                    'BatchNorm folded': within(partial(infer, folded, batch)),
-                    **{name: within(partial(run_switched, name)) for name in (*SWITCHES, EVERYWHERE)}}
+                    'image encoded per expression': within(partial(infer_one_by_one, model, batch)),
+                    **{name: within(partial(run_switched, name)) for name in (*SWITCHES, NO_FAST_PATHS)}}
     if args.bf16:
         cases['bf16 autocast'] = autocasting(args, 'bf16')(partial(infer, model, batch))
     rows = records('switches', cases, measure(cases, args.repeats, torch.device(args.device)), batch)
@@ -132,22 +128,22 @@ def agreement(model: ReferringSegmentor, one: torch.Tensor, other: torch.Tensor)
 
 def training(args: argparse.Namespace, model: ReferringSegmentor, published: torch.nn.Module | None,
              within: Within) -> list[dict[str, Any]]:
-    batch = make_batch(model, args.train_photos, args.train_expressions, args.size)
+    batch = make_batch(model, args.train_images, args.train_expressions, args.size)
     fused = torch.optim.Adam(model.parameters(), lr=1e-6, fused=True)
     cases: Cases = {'ours': partial(training_step, model, within(partial(our_loss, model, batch)), fused)}
     if published is not None:
         # As its train.py makes it.
         adam = torch.optim.Adam(published.parameters(), lr=1e-6)
         cases['published'] = partial(training_step, published, within(partial(published_loss, published, batch)), adam)
-    flops = flops_by_part(model, cases['ours'], everywhere=False)['all']
+    flops = flops_by_part(model, cases['ours'], fast_paths=True)['all']
     return records('training', cases, measure(cases, args.repeats, torch.device(args.device)), batch, flops)
 
 
-def records(section: str, cases: Cases, measured: dict[str, Measured], batch: Batch,
+def records(section: str, cases: Cases, measured: dict[str, Timing], batch: Batch,
             flops: int | None = None) -> list[dict[str, Any]]:
     rows = []
     for name in cases:
-        row = {'section': section, 'case': name, 'photos': len(batch.images), 'expressions': batch.expressions,
+        row = {'section': section, 'case': name, 'images': len(batch.images), 'expressions': batch.expressions,
                'seconds': measured[name].seconds, 'fastest': measured[name].fastest,
                'seconds_per_expression': measured[name].seconds / batch.expressions,
                'peak_mib': measured[name].peak_mib}
@@ -171,27 +167,24 @@ def autocasting(args: argparse.Namespace, name: str) -> Within:
 
 
 def show(rows: list[dict[str, Any]], ceiling: float) -> None:
-    head = ('section', 'case', 'expressions', 'seconds', 'per expression', 'peak MiB', 'x published', 'of ceiling')
-    print('| ' + ' | '.join(head) + ' |\n|' + '---|' * len(head))
-    for row in rows:
-        ratio = row.get('times_as_fast_as_published')
-        share = row['gflops'] / row['seconds'] / ceiling if 'gflops' in row else None
-        peak = row['peak_mib']
-        cells = [row['section'], row['case'], str(row['expressions']), f"{row['seconds']:.4f}",
-                 f"{row['seconds_per_expression']:.4f}", '-' if peak is None else f'{peak:.0f}',
-                 '-' if ratio is None else f'{ratio:.2f}', '-' if share is None else f'{share:.0%}']
-        print('| ' + ' | '.join(cells) + ' |')
-        if 'same_pixels' in row:
-            print(f"\n{row['case']}: {row['same_pixels']:.4%} of the pixels on the same side of the threshold\n")
+    columns = [Column('section'), Column('case', left=True), Column('expressions'), Column('seconds', 4),
+               Column('per expression', 4), Column('peak MiB', 0), Column('x published'),
+               Column('% of ceiling', 0, percent=True)]
+    cells = [[row['section'], row['case'], row['expressions'], row['seconds'], row['seconds_per_expression'],
+              row['peak_mib'], row.get('times_as_fast_as_published'),
+              row['gflops'] / row['seconds'] / ceiling if 'gflops' in row else None] for row in rows]
+    notes = [f"{row['case']}: {row['same_pixels']:.4%} of the pixels on the same side of the threshold"
+             for row in rows if 'same_pixels' in row]
+    print(to_markdown(Table('', columns, cells, notes)))
 
 
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
-    with one_sentence_errors():
-        model = build(args)
-        published = load_published(args.reference, model) if args.reference else None
+    model = build(args)
+    published = load_published(args.reference, model) if args.reference else None
     ceiling = product_ceiling(device, DTYPES[args.precision])
     cpu = f'{platform.machine()}, {args.threads} threads'
     name = torch.cuda.get_device_name(device) if device.type == 'cuda' else cpu
@@ -213,7 +206,7 @@ def main() -> None:
     show(rows, ceiling)
     if args.json:
         gflops = {count: {part: each / 1e9 for part, each in counted.items()} for count, counted in parts.items()}
-        Path(args.json).write_text(json.dumps({'machine': machine, 'gflops': gflops, 'rows': rows}, indent=1))
+        write_json(args.json, {'machine': machine, 'gflops': gflops, 'rows': rows})
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
-"""How long PartImageNet's annotations take to load, and what they cost in memory.
+"""Measure time and memory of loading annotations as large as PartImageNet's training split.
 
-Writes a made-up json as large as the training split (20,481 photos, 95,059 annotated parts as polygons) into a
-temporary folder and loads it. Needs Linux.
+Writes a synthetic json (20,481 images, 95,059 annotated parts as polygons) into a temporary folder and loads it. Needs
+Linux.
 """
 import argparse
 import json
@@ -17,12 +17,13 @@ from pathlib import Path
 
 from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
+from mmpartref.errors import one_sentence_errors
 
 HEIGHT, WIDTH = 375, 500
 
 
 def make_polygon(rng: random.Random, points: int) -> list[float]:
-    """Return a closed outline of ``points`` points inside the photo: x, y, x, y, ... in pixels."""
+    """Return a closed outline of ``points`` points inside the image: x, y, x, y, ... in pixels."""
     x, y, radius = rng.uniform(60, WIDTH - 60), rng.uniform(60, HEIGHT - 60), rng.uniform(8, 50)
     ring = []
     for step in range(points):
@@ -31,14 +32,14 @@ def make_polygon(rng: random.Random, points: int) -> list[float]:
     return ring
 
 
-def write_json(path: Path, photos: int, annotations: int, points: int) -> None:
-    """Write a COCO json of that many records, the parts spread evenly."""
+def write_annotations(path: Path, images: int, annotations: int, points: int) -> None:
+    """Write a COCO json with the parts spread evenly over the images."""
     rng = random.Random(0)
     wnids = list(load_synsets())
     document = {
         'images': [{'id': i, 'file_name': f'{wnids[i % len(wnids)]}_{i}.JPEG', 'height': HEIGHT, 'width': WIDTH}
-                   for i in range(photos)],
-        'annotations': [{'id': i, 'image_id': i % photos, 'category_id': rng.randrange(len(CATEGORY_NAMES)),
+                   for i in range(images)],
+        'annotations': [{'id': i, 'image_id': i % images, 'category_id': rng.randrange(len(CATEGORY_NAMES)),
                          'area': 100, 'iscrowd': 0, 'segmentation': [make_polygon(rng, points)]}
                         for i in range(annotations)],
         'categories': [{'id': i, 'name': name, 'supercategory': name.split()[0]}
@@ -48,20 +49,21 @@ def write_json(path: Path, photos: int, annotations: int, points: int) -> None:
 
 
 def memory(kind: str) -> float:
-    """Return this process's memory in MiB: 'Rss' with or 'Private_Dirty' without what it shares."""
+    """Return this process's memory in MiB, with ('Rss') or without ('Private_Dirty') what it shares."""
     text = Path('/proc/self/smaps_rollup').read_text(encoding='ascii')
     return sum(int(number) for number in re.findall(rf'^{kind}:\s+(\d+) kB', text, re.MULTILINE)) / 1024
 
 
-def read_everything(dataset: PartImageNetReferringDataset, answer: Connection) -> None:
-    """Read every entry once, as a worker does in an epoch, and report the memory."""
+def read_entries(dataset: PartImageNetReferringDataset, results: Connection) -> None:
+    """Read every entry once, as a worker does in an epoch, and send the memory used."""
     expressions = sum(len(dataset.get_data_info(index)['refs']) for index in range(len(dataset)))
-    answer.send((os.getpid(), expressions, memory('Rss'), memory('Private_Dirty')))
+    results.send((os.getpid(), expressions, memory('Rss'), memory('Private_Dirty')))
 
 
+@one_sentence_errors()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--photos', type=int, default=20481)
+    parser.add_argument('--images', type=int, default=20481)
     parser.add_argument('--annotations', type=int, default=95059)
     parser.add_argument('--points', type=int, default=60, help='points of each outline')
     parser.add_argument('--workers', type=int, default=2)
@@ -69,8 +71,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ann_file = Path(folder) / 'train.json'
         context = get_context('fork')
-        # In a process of its own, so that its leftovers do not count.
-        writer = context.Process(target=write_json, args=(ann_file, args.photos, args.annotations, args.points))
+        # In a separate process, so that its memory does not count.
+        writer = context.Process(target=write_annotations, args=(ann_file, args.images, args.annotations, args.points))
         writer.start()
         writer.join()
         before, start = memory('Rss'), time.perf_counter()
@@ -82,11 +84,11 @@ def main() -> None:
     print(f'main process     {memory("Rss"):8.1f} MiB RSS, {before:.1f} before')
     for _ in range(args.workers):
         receive, send = context.Pipe(duplex=False)
-        worker = context.Process(target=read_everything, args=(dataset, send))
+        worker = context.Process(target=read_entries, args=(dataset, send))
         worker.start()
         pid, expressions, resident, private = receive.recv()
         worker.join()
-        print(f'worker {pid:<9} {resident:8.1f} MiB RSS, {private:.1f} of it its own, after reading '
+        print(f'worker {pid:<9} {resident:8.1f} MiB RSS, {private:.1f} of it private, after reading '
               f'{expressions:,} expressions')
 
 

@@ -1,42 +1,39 @@
 #!/usr/bin/env python
-"""Choose, on a dump of a validation split, the presence below which a mask is emptied."""
+"""Choose the presence threshold, below which a mask is emptied, on a dump of a validation split."""
 import argparse
-import json
-from pathlib import Path
 
+from mmpartref.errors import one_sentence_errors
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.scoring.iou_metrics import describe_header, percent
 from mmpartref.evaluation.scoring.presence import format_presence
 from mmpartref.evaluation.scoring.presence_threshold import CRITERIA, calibrate
 from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
+from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('dump', help='file that tools/test.py wrote with --split val --dump, with absent parts')
     parser.add_argument('--criterion', choices=CRITERIA, default='balanced',
-                        help='what is greatest at the threshold: (N_acc + T_acc) / 2, or gIoU (default: %(default)s)')
-    parser.add_argument('--json', metavar='OUT', help='write the threshold and what it reaches to this file')
+                        help='metric to maximise: (N_acc + T_acc) / 2 for balanced, or gIoU (default: %(default)s)')
+    parser.add_argument('--json', metavar='OUT', help='write the threshold and its metric to this JSON file')
     return parser.parse_args()
 
 
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        dump = read_dump(args.dump)
-        rows = score_dump(dump) + score_absent_parts(dump)
-        found = calibrate(rows, args.criterion)
-        print(describe_header(dump.header))
-        print(format_presence(rows, found.threshold))
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(str(error)) from None
+    dump = read_dump(args.dump)
+    rows = score_dump(dump) + score_absent_parts(dump)
+    found = calibrate(rows, args.criterion)
+    print(describe_header(dump.header))
+    print(format_presence(rows, found.threshold))
     name = '(N_acc + T_acc) / 2' if args.criterion == 'balanced' else args.criterion
     print(f'presence threshold {found.threshold!r}: {name} {percent(found.value)} on this split, on which it was '
-          f'chosen\nreport another split: tools/evaluate.py DUMP --presence-threshold {found.threshold!r}')
+          f'chosen\nevaluate another split: tools/evaluate.py DUMP --presence-threshold {found.threshold!r}')
     if args.json:
-        content = {'presence_threshold': found.threshold, 'criterion': found.criterion, 'value': found.value,
-                   'dump': args.dump, 'header': dump.header}
-        Path(args.json).write_text(json.dumps(content, indent=2) + '\n')
+        write_json(args.json, {'presence_threshold': found.threshold, 'criterion': found.criterion,
+                               'value': found.value, 'dump': args.dump, 'header': dump.header})
 
 
 if __name__ == '__main__':

@@ -1,28 +1,26 @@
 #!/usr/bin/env python
-"""Turn a CLIP checkpoint (OpenAI's archives, open_clip's or Hugging Face's weights) into mmpartref's towers."""
+"""Convert a CLIP checkpoint (OpenAI, open_clip or Hugging Face) to mmpartref's image and text encoders."""
 import argparse
 
-from mmpartref.errors import WeightsError
+from mmpartref.errors import one_sentence_errors
 from mmpartref.models.weights.archives import locate_clip
-from mmpartref.models.weights.clip_weights import describe, read_clip
+from mmpartref.models.weights.clip_weights import describe_clip, read_clip
 from mmpartref.models.weights.state_files import write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help="a CLIP checkpoint (.pt, .pth, .bin, .safetensors), or an archive's name (RN50)")
-    parser.add_argument('dst', help='where the converted checkpoint goes')
+    parser.add_argument('src', help='CLIP checkpoint (.pt, .pth, .bin, .safetensors), or the name of a published one')
+    parser.add_argument('dst', help='converted checkpoint to write')
     return parser.parse_args()
 
 
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        converted, architecture = read_clip(locate_clip(args.src))
-        write_checkpoint(converted, args.dst)
-    except WeightsError as error:
-        raise SystemExit(str(error)) from None
-    print(describe(converted, architecture))
+    converted, architecture = read_clip(locate_clip(args.src))
+    write_checkpoint(converted, args.dst)
+    print(describe_clip(converted, architecture))
     print(f'-> {args.dst}')
 
 

@@ -1,34 +1,32 @@
 #!/usr/bin/env python
-"""Turn a published CRIS checkpoint into one for mmpartref's configs, or back."""
+"""Convert a published CRIS checkpoint to one for mmpartref's configs, or back."""
 import argparse
 
-from mmpartref.errors import WeightsError
+from mmpartref.errors import one_sentence_errors
 from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
 from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help="the authors' training checkpoint, or with --reverse one of mmpartref")
-    parser.add_argument('dst', help='where the converted checkpoint goes')
-    parser.add_argument('--reverse', action='store_true', help='from mmpartref to the published names')
+    parser.add_argument('src', help="the authors' training checkpoint, or with --reverse one of mmpartref's")
+    parser.add_argument('dst', help='converted checkpoint to write')
+    parser.add_argument('--reverse', action='store_true', help='convert from mmpartref to the published names')
     return parser.parse_args()
 
 
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        state = read_tensors(args.src)
-        if args.reverse:
-            converted = revert_cris(state)
-            print(f'{len(converted)} entries under the published names')
-        else:
-            converted, config, clip = convert_cris(state)
-            print(f"CRIS on CLIP {clip}, {config['decode_head']['num_layers']} decoder layers: "
-                  f'{len(converted)} entries, all fit; logit_scale, which CRIS does not use, was left out')
-        write_checkpoint(converted, args.dst)
-    except WeightsError as error:
-        raise SystemExit(str(error)) from None
+    state = read_tensors(args.src)
+    if args.reverse:
+        converted = revert_cris(state)
+        print(f'{len(converted)} entries under the published names')
+    else:
+        converted, config, clip = convert_cris(state)
+        print(f"CRIS on CLIP {clip}, {config['decode_head']['num_layers']} decoder layers: "
+              f'{len(converted)} entries, all fit; logit_scale, which CRIS does not use, was dropped')
+    write_checkpoint(converted, args.dst)
     print(f'-> {args.dst}')
 
 

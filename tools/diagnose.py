@@ -1,22 +1,22 @@
 #!/usr/bin/env python
-"""Say what goes wrong in a dump of predictions, without the model and the data set."""
+"""Analyse the errors in a dump of predictions, without the model and the dataset."""
 import argparse
-import json
-from pathlib import Path
 
+from mmpartref.errors import one_sentence_errors
 from mmpartref.evaluation.diagnosis.diagnose import diagnose, summarise_diagnosis
 from mmpartref.evaluation.diagnosis.diagnosis_tables import format_diagnosis
-from mmpartref.evaluation.diagnosis.rephrasing import Wording, format_rephrasing, rephrasing_figures
+from mmpartref.evaluation.diagnosis.paraphrases import ParaphraseDump, format_paraphrases, paraphrase_metrics
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.scoring.iou_metrics import describe_header
+from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('dump', help='file that tools/test.py wrote with --dump')
-    parser.add_argument('--rephrased', nargs='+', default=[], metavar='DUMP', help='the same refs in other words, one '
-                        'dump per template')
-    parser.add_argument('--json', metavar='OUT', help='write all figures, fractions from 0 to 1, to this file')
+    parser.add_argument('--paraphrases', nargs='+', default=[], metavar='DUMP', help='dumps of the same refs with '
+                        'paraphrased expressions, one per template')
+    parser.add_argument('--json', metavar='OUT', help='write all metrics to this JSON file (fractions from 0 to 1)')
     boundary = parser.add_mutually_exclusive_group()
     boundary.add_argument(
         '--strict', dest='strict', action='store_true', default=True, help='P@0.5 counts IoU > 0.5 (default)')
@@ -24,21 +24,19 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        dump = read_dump(args.dump)
-        wordings = [Wording(file, read_dump(file)) for file in args.rephrased]
-        summary = summarise_diagnosis(diagnose(dump), strict=args.strict)
-        text = [describe_header(dump.header), format_diagnosis(summary)]
-        if wordings:
-            summary['rephrasing'] = rephrasing_figures([Wording(args.dump, dump), *wordings], strict=args.strict)
-            text.append(format_rephrasing(summary['rephrasing']))
-        print('\n\n'.join(text))
-        if args.json:
-            Path(args.json).write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
-    except (OSError, ValueError) as error:
-        raise SystemExit(str(error)) from None
+    dump = read_dump(args.dump)
+    wordings = [ParaphraseDump(file, read_dump(file)) for file in args.paraphrases]
+    summary = summarise_diagnosis(diagnose(dump), strict=args.strict)
+    text = [describe_header(dump.header), format_diagnosis(summary)]
+    if wordings:
+        summary['paraphrases'] = paraphrase_metrics([ParaphraseDump(args.dump, dump), *wordings], strict=args.strict)
+        text.append(format_paraphrases(summary['paraphrases']))
+    print('\n\n'.join(text))
+    if args.json:
+        write_json(args.json, summary)
 
 
 if __name__ == '__main__':

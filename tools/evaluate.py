@@ -1,20 +1,19 @@
 #!/usr/bin/env python
-"""Score a dump of predictions again, without the model and the data set."""
+"""Compute the metrics of a dump of predictions, without the model and the dataset."""
 import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from mmpartref.datasets.protocols import load_protocol
-from mmpartref.errors import InputError
-from mmpartref.evaluation.baselines.decode_ceiling import ceiling_figures, check_ceiling, format_ceiling
-from mmpartref.evaluation.dumps.dump import read_dump
+from mmpartref.errors import InputError, one_sentence_errors
+from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
+from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
 from mmpartref.evaluation.scoring.iou_metrics import describe_header, format_table, summarise
 from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
 from mmpartref.evaluation.scoring.threshold_sweep import best_threshold, dump_at, format_sweep, sweep
+from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,77 +23,82 @@ def parse_args() -> argparse.Namespace:
     boundary.add_argument(
         '--strict', dest='strict', action='store_true', default=True, help='Precision@X counts IoU > X (default)')
     boundary.add_argument('--inclusive', dest='strict', action='store_false', help='Precision@X counts IoU >= X')
-    parser.add_argument('--empty', choices=EMPTY_RULES, default='one', help='where prediction and truth are both '
-                        'empty: IoU 1 (default), IoU 0, or left out of every mean')
-    parser.add_argument('--ceiling', metavar='DUMP', help='decode ceiling of the same refs, shown beside the result by '
-                        'mask size; tools/reference_points.py makes one')
-    parser.add_argument('--json', metavar='OUT', help='write the metrics, fractions from 0 to 1, to this file')
-    parser.add_argument('--by-part', action='store_true', help='one line per part as well')
-    parser.add_argument('--sweep', action='store_true', help='every threshold, from a dump written with --candidates')
-    parser.add_argument('--rule', choices=('union', 'top1'), default='union', help='which candidates a sweep unites')
-    parser.add_argument('--metric', default='mIoU', help='what the best threshold of a sweep is best in')
-    parser.add_argument('--threshold', type=float, help='score the candidates of the dump at this threshold')
-    parser.add_argument('--out', help='write the dump as it is at --threshold to this file')
-    parser.add_argument('--presence-threshold', type=float, metavar='T', help='of absent parts: masks of a lower '
-                        'presence count as empty; tools/calibrate_presence.py chooses one on a validation split')
-    parser.add_argument('--protocol', metavar='NAME', help='means over seen and unseen parts as well: a name of '
-                        'docs/protocols.md, or the .json of a split of your own')
-    parser.add_argument('--fold', help='of --protocol, where it has several')
-    parser.add_argument('--train-json', metavar='JSON', help="of --protocol partimagenet_ood: its classes are seen")
+    parser.add_argument('--empty', choices=EMPTY_RULES, default='one', help='IoU where prediction and ground truth '
+                        'are both empty: 1 (default), 0, or skipped in every mean')
+    parser.add_argument('--ceiling', metavar='DUMP', help='dump with the decode ceiling of the same refs, printed next '
+                        'to the result by mask size; tools/reference_points.py writes one')
+    parser.add_argument('--json', metavar='OUT', help='write the metrics to this JSON file (fractions from 0 to 1)')
+    parser.add_argument('--by-part', action='store_true', help='print a line per part as well')
+    parser.add_argument('--sweep', action='store_true', help='evaluate all thresholds; the dump needs --candidates')
+    parser.add_argument('--rule', choices=('union', 'top1'), default='union', help='candidates to unite in a sweep')
+    parser.add_argument('--metric', default='mIoU', help='metric that selects the best threshold of a sweep')
+    parser.add_argument('--threshold', type=float, help='threshold for the candidates of the dump')
+    parser.add_argument('--out', help='write the dump at --threshold to this file')
+    parser.add_argument('--presence-threshold', type=float, metavar='T', help='count masks of a lower presence as '
+                        'empty; tools/calibrate_presence.py chooses a threshold on a validation split')
+    parser.add_argument('--protocol', metavar='NAME', help='print means over seen and unseen parts as well: a name of '
+                        'docs/protocols.md, or the .json of your own split')
+    parser.add_argument('--fold', help='fold of --protocol, if it has several')
+    parser.add_argument('--train-json', metavar='JSON', help='json of the seen classes of --protocol partimagenet_ood')
     args = parser.parse_args()
     if not args.protocol and (args.fold or args.train_json):
-        parser.error('--fold and --train-json belong to --protocol')
+        parser.error('--fold and --train-json need --protocol')
     if args.sweep and args.protocol:
-        parser.error('--protocol stands beside one result; leave out --sweep, or choose with --threshold')
+        parser.error('--protocol needs one threshold: remove --sweep, or give --threshold')
     if args.sweep and args.ceiling:
-        parser.error('--ceiling stands beside one result; leave out --sweep, or choose with --threshold')
+        parser.error('--ceiling needs one threshold: remove --sweep, or give --threshold')
     return args
 
 
-def write_json(path: str | None, content: dict) -> None:
-    if path:
-        Path(path).write_text(json.dumps(content, indent=2) + '\n')
+def print_sweep(dump: PredictionDump, args: argparse.Namespace) -> dict[str, Any]:
+    """Print the metrics at every threshold; return them for --json."""
+    results = sweep(dump, rule=args.rule, strict=args.strict, empty=args.empty)
+    best = best_threshold(results, args.metric)
+    print(f'{describe_header(dump.header)}\n{format_sweep(results, best)}\nbest {args.metric} at {best}')
+    return {'best_threshold': best, 'metric': args.metric, 'rule': args.rule,
+            'thresholds': {str(key): value for key, value in results.items()}}
 
 
+def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, Any]:
+    """Print the metrics; return them for --json.
+
+    Raises:
+        InputError: --presence-threshold is given for a dump without absent parts.
+    """
+    protocol = load_protocol(args.protocol, args.fold, args.train_json) if args.protocol else None
+    rows = score_dump(dump)
+    conventions = {'strict': args.strict, 'empty': args.empty}
+    print(format_table(rows, note=describe_header(dump.header), by_part=args.by_part, **conventions))
+    summary: dict[str, Any] = summarise(rows, **conventions)
+    if args.ceiling:
+        ceiling = read_dump(args.ceiling)
+        check_ceiling(dump, ceiling, args.dump, args.ceiling)
+        summary['ceiling'] = ceiling_metrics(rows, score_dump(ceiling), **conventions)
+        print(format_ceiling(summary['ceiling'], ceiling))
+    if protocol is not None:
+        tagged = tag_rows(rows, protocol, {image.img_id: image.img_path for image in dump.images})
+        print(format_protocol(tagged, protocol, **conventions))
+        summary.update(summarise_protocol(tagged, **conventions))
+    absent_rows = score_absent_parts(dump)
+    if absent_rows:
+        print(format_presence(rows + absent_rows, args.presence_threshold))
+        summary.update(summarise_presence(rows + absent_rows, args.presence_threshold))
+    elif args.presence_threshold is not None:
+        raise InputError(f'{args.dump} has no expression of an absent part; remove --presence-threshold')
+    return summary
+
+
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    try:
-        protocol = load_protocol(args.protocol, args.fold, args.train_json) if args.protocol else None
-        dump = read_dump(args.dump)
-        if args.sweep:
-            results = sweep(dump, rule=args.rule, strict=args.strict, empty=args.empty)
-            best = best_threshold(results, args.metric)
-            print(f'{describe_header(dump.header)}\n{format_sweep(results, best)}\nbest {args.metric} at {best}')
-            write_json(args.json, {'best_threshold': best, 'metric': args.metric, 'rule': args.rule,
-                                   'thresholds': {str(key): value for key, value in results.items()}})
-            return
-        if args.threshold is not None:
-            dump = dump_at(dump, args.threshold, args.rule)
-            if args.out:
-                dump.write(args.out)
-        rows = score_dump(dump)
-        conventions = {'strict': args.strict, 'empty': args.empty}
-        print(format_table(rows, note=describe_header(dump.header), by_part=args.by_part, **conventions))
-        summary: dict[str, Any] = summarise(rows, **conventions)
-        if args.ceiling:
-            ceiling = read_dump(args.ceiling)
-            check_ceiling(dump, ceiling, args.dump, args.ceiling)
-            figures = ceiling_figures(rows, score_dump(ceiling), **conventions)
-            print(format_ceiling(figures, ceiling))
-            summary['ceiling'] = figures
-        if protocol is not None:
-            tagged = tag_rows(rows, protocol, {photo.img_id: photo.img_path for photo in dump.photos})
-            print(format_protocol(tagged, protocol, **conventions))
-            summary.update(summarise_protocol(tagged, **conventions))
-        asked = rows + score_absent_parts(dump)
-        if len(asked) == len(rows) and args.presence_threshold is not None:
-            raise InputError(f'{args.dump} asks about no absent part, so that --presence-threshold decides nothing')
-        if len(asked) > len(rows):
-            print(format_presence(asked, args.presence_threshold))
-            summary.update(summarise_presence(asked, args.presence_threshold))
-    except (FileNotFoundError, ValueError) as error:
-        raise SystemExit(str(error)) from None
-    write_json(args.json, summary)
+    dump = read_dump(args.dump)
+    if args.threshold is not None and not args.sweep:
+        dump = dump_at(dump, args.threshold, args.rule)
+        if args.out:
+            dump.write(args.out)
+    summary = print_sweep(dump, args) if args.sweep else print_metrics(dump, args)
+    if args.json:
+        write_json(args.json, summary)
 
 
 if __name__ == '__main__':

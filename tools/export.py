@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Write the inference graph of a config and a checkpoint as ONNX or torch.export's .pt2; see docs/export.md."""
+"""Export the inference graph of a config and a checkpoint to ONNX or torch.export's .pt2; see docs/export.md."""
 import argparse
 from pathlib import Path
 
 from mmpartref.apis.export.export_graph import OPSETS, check_suffix, export_onnx, export_pt2, require
 from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
-from mmpartref.apis.segmentor_config import letterbox_of, load_segmentor
+from mmpartref.apis.model_building import letterbox_of, load_segmentor
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.errors import ExportError, one_sentence_errors
@@ -14,32 +14,32 @@ from mmpartref.errors import ExportError, one_sentence_errors
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help="checkpoint file, or 'none' for untrained weights, e.g. to measure time")
+    parser.add_argument('checkpoint', help="checkpoint file, or 'none' for random weights, e.g. to measure time")
     parser.add_argument('out', help='file to write, .onnx or .pt2')
     parser.add_argument('--size', nargs=2, type=int, action='append', metavar=('H', 'W'),
-                        help="network input; default: the size of the config's test pipeline. Given several times, one "
-                        'file each is written, with _HxW in its name')
-    parser.add_argument('--opset', type=int, help=f'version of ONNX operators, {OPSETS[0]} (default) to {OPSETS[1]}')
-    parser.add_argument('--check', action='store_true', help='run each file and the model on the same random input; '
-                        f'exit with 1 where they differ by more than {TOLERANCE} standard deviations')
+                        help="network input; default: the size of the config's test pipeline. May be repeated: one "
+                        'file per size, with _HxW in its name')
+    parser.add_argument('--opset', type=int, help=f'ONNX opset, {OPSETS[0]} (default) to {OPSETS[1]}')
+    parser.add_argument('--check', action='store_true', help='compare each file with the model on random input; '
+                        f'exit code 1 if they differ by more than {TOLERANCE} standard deviations')
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, help='overrides, e.g. model.threshold=0.4 (checked)')
     return parser.parse_args()
 
 
 def export(args: argparse.Namespace) -> bool:
-    """Write the files; return whether every one that was checked agrees with the model."""
+    """Write the files; return whether all that were checked agree with the model."""
     onnx = check_suffix(args.out) == '.onnx'
     if onnx:
         require('onnx', 'onnxscript', *(['onnxruntime'] if args.check else []))
     elif args.opset is not None:
-        raise ExportError(f'--opset is for .onnx, but {args.out} is to be written')
+        raise ExportError(f'--opset is for .onnx files, but the output is {args.out}; remove --opset')
     cfg = load_config(args.config, args.cfg_options)
     sizes = [(height, width) for height, width in args.size or []]
     if not sizes:
         letterbox = letterbox_of(cfg)
         if letterbox is None:
-            raise ExportError(f'the test pipeline of {args.config} has no Letterbox that tells the size; give --size')
+            raise ExportError(f'the test pipeline of {args.config} has no Letterbox with a size; give --size')
         sizes = [letterbox.size]
     model = load_segmentor(cfg, None if args.checkpoint == 'none' else args.checkpoint)
     agree = True
@@ -59,17 +59,12 @@ def export(args: argparse.Namespace) -> bool:
     return agree
 
 
+@one_sentence_errors()
 def main() -> None:
-    args = parse_args()
-    try:
-        agree = export(args)
-    except ExportError as error:
-        raise SystemExit(str(error)) from None
-    if not agree:
+    if not export(parse_args()):
         print(f'above {TOLERANCE}: this is more than rounding')
         raise SystemExit(1)
 
 
 if __name__ == '__main__':
-    with one_sentence_errors():
-        main()
+    main()

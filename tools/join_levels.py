@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Join jsons of objects, parts and parts of parts of the same photos into one (docs/recipes.md).
+"""Join jsons of objects, parts and subparts of the same images into one (docs/recipes.md).
 
-Exit status: 0 written, 2 could not.
+Exit code: 0 written, 2 could not.
 """
 import argparse
-import sys
 from pathlib import Path
 
 from mmpartref.datasets.converters.published.join_levels import join_levels
 from mmpartref.datasets.converters.standard_json import write_documents
+from mmpartref.errors import one_sentence_errors
 
 LEVELS = ('object', 'part', 'subpart')
 
@@ -21,17 +21,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@one_sentence_errors(exit_code=2)
 def main() -> None:
     args = parse_args()
     files = {level: getattr(args, f'{level}s') for level in LEVELS}
     out = Path(args.out)
-    try:
-        document, lines = join_levels({level: path for level, path in files.items() if path})
-        path, = write_documents({out.stem: document}, out.parent)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    print('\n'.join([*lines, f'{len(document["images"]):,} photos -> {path}']))
+    document, lines = join_levels({level: path for level, path in files.items() if path})
+    path, = write_documents({out.stem: document}, out.parent)
+    print('\n'.join([*lines, f'{len(document["images"]):,} images -> {path}']))
 
 
 if __name__ == '__main__':

@@ -1,20 +1,22 @@
-"""Draw the ToyParts data set: PartImageNet's 40 parts in drawn scenes of two objects, in PartImageNet's layout."""
+"""Draw the ToyParts dataset: synthetic scenes of two objects with PartImageNet's 40 parts, in PartImageNet's layout."""
 import argparse
 
 from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
+from mmpartref.errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('out', help='directory to write; must be empty or hold the same data set')
-    parser.add_argument('--train', type=int, default=700, help='scenes of the train split, 0: none')
-    parser.add_argument('--val', type=int, default=100, help='scenes of the val split, 0: none')
-    parser.add_argument('--test', type=int, default=100, help='scenes of the test split, 0: none')
-    parser.add_argument('--size', type=int, nargs=2, metavar=('W', 'H'), default=(256, 192), help='pixels')
+    parser.add_argument('out', help='folder to write; must be empty or contain the same dataset')
+    parser.add_argument('--train', type=int, default=700, help='scenes of the train split; 0: no such split')
+    parser.add_argument('--val', type=int, default=100, help='scenes of the val split; 0: no such split')
+    parser.add_argument('--test', type=int, default=100, help='scenes of the test split; 0: no such split')
+    parser.add_argument('--size', type=int, nargs=2, metavar=('W', 'H'), default=(256, 192), help='image size, pixels')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
 
+@one_sentence_errors()
 def main() -> None:
     args = parse_args()
     splits = {name: count for name in ('train', 'val', 'test') if (count := getattr(args, name))}

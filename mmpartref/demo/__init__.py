@@ -1,1 +1,1 @@
-"""A page to try a model on: ``python -m mmpartref.demo``."""
+"""Web demo of a model: ``python -m mmpartref.demo``."""

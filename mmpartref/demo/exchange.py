@@ -1,4 +1,4 @@
-"""One request to the page and its reply: sizes, headers, and the sentence in place of a reply."""
+"""One request to the page and its reply: limits of size, allowed headers, and error replies."""
 import asyncio
 import json
 import re
@@ -14,11 +14,11 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 API = '/gradio_api'
 UPLOAD = f'{API}/upload'
-# Gradio reads more, some of it without a check (forwarded hosts, ranges, pages): nothing else is passed on.
+# The only headers that Gradio gets; it reads others (forwarded hosts, ranges, pages), some without a check.
 HEADERS = (b'host', b'user-agent', b'accept', b'accept-encoding', b'content-type', b'content-length', b'if-none-match',
            b'if-modified-since')
 WITH_QUERY = (UPLOAD, f'{API}/queue/data', f'{API}/upload_progress')
-# How much of a rejected request is still read.
+# Limits for reading the rest of a rejected request: bytes, seconds, seconds without data.
 DRAIN_BYTES, DRAIN_SECONDS, DRAIN_PAUSE = 2**28, 10.0, 1.0
 BROKEN_UPLOAD = 'The upload cannot be read: send multipart/form-data with one image in the field "files".'
 
@@ -27,8 +27,8 @@ class RequestError(Exception):
     """A request that is rejected.
 
     Attributes:
-        status: HTTP's, 400 to 599.
-        sentence: for whoever sent it.
+        status: HTTP status, 400 to 599.
+        sentence: message for the client.
     """
 
     def __init__(self, status: int, sentence: str) -> None:
@@ -40,8 +40,8 @@ class Exchange:
     """One request and its reply: counts the bytes received, and removes headers for other origins from the reply.
 
     Attributes:
-        scope: ASGI's.
-        reply_given: a reply has begun that is no error of the server.
+        scope: the ASGI scope.
+        reply_given: a reply other than a server error has begun.
     """
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -58,15 +58,15 @@ class Exchange:
         return self._rejected or 0 < self._status < 500
 
     def set_limit(self, limit: int) -> None:
-        """Take at most ``limit`` bytes, as the request's header says and as they are counted.
+        """Limit the request to ``limit`` bytes, by its header content-length and as they are counted.
 
         Raises:
-            RequestError: the header says more, or is not a number.
+            RequestError: the header is larger, or not a number.
         """
         self._limit = limit
         length = header(self.scope['headers'], b'content-length') or b'0'
         if not re.fullmatch(rb'\d{1,18}', length):
-            raise RequestError(400, 'The header content-length has to be a number of bytes.')
+            raise RequestError(400, 'The header content-length must be a number of bytes.')
         if int(length) > limit:
             raise too_long(limit)
 
@@ -74,8 +74,8 @@ class Exchange:
         """Return the next part of the request.
 
         Raises:
-            MultiPartException: there are too many bytes, or the client left. It is the error on which Gradio deletes
-                what it stored of an upload.
+            MultiPartException: there are too many bytes, or the client disconnected. On this error Gradio deletes the
+                stored part of an upload.
         """
         message = await self._receive()
         self._more = message.get('more_body', False)
@@ -89,14 +89,14 @@ class Exchange:
         if self._rejection:
             raise MultiPartException(self._rejection.sentence)
         if not message.get('more_body'):
-            self._limit = None  # what follows is the client leaving
+            self._limit = None  # only the disconnection follows
         return message
 
     async def body(self) -> bytes:
-        """Return all of the request's content.
+        """Return the whole body of the request.
 
         Raises:
-            RequestError: it is too long, or the client left.
+            RequestError: it is too long, or the client disconnected.
         """
         body = bytearray()
         try:
@@ -107,7 +107,7 @@ class Exchange:
         return bytes(body)
 
     def replace_body(self, body: bytes) -> None:
-        """Give the app another content, as JSON."""
+        """Replace the body by other JSON."""
         ours = (b'content-length', b'content-type')
         headers = [each for each in self.scope['headers'] if each[0].lower() not in ours]
         headers += [(b'content-type', b'application/json'), (b'content-length', str(len(body)).encode())]
@@ -120,19 +120,19 @@ class Exchange:
         self._receive = receive
 
     def drop_unknown(self) -> None:
-        """Remove headers and query that Gradio does not need."""
+        """Remove the headers and the query that Gradio does not need."""
         self.scope = {**self.scope, 'headers': [each for each in self.scope['headers'] if each[0].lower() in HEADERS]}
         if self.scope['path'] not in WITH_QUERY:
             self.scope['query_string'] = b''
 
     async def send(self, message: Message) -> None:
-        """Pass the app's reply on, or one sentence in place of an error without one."""
+        """Send the app's reply, or an error message in place of a reply without one."""
         if message['type'] == 'http.response.start':
             self._status = message['status']
             message['headers'] = [(name, value) for name, value in message.get('headers', ())
                                   if not name.lower().startswith(b'access-control-')]
             if self._status == 422:
-                self._rejection = RequestError(422, 'A value that this address needs is missing or of another kind.')
+                self._rejection = RequestError(422, 'A value that this address needs is missing or of the wrong type.')
             elif self._status == 500 and self.scope['path'] == UPLOAD:
                 self._rejection = self._rejection or RequestError(400, BROKEN_UPLOAD)
             if self._rejection:
@@ -142,7 +142,7 @@ class Exchange:
             await self._send(message)
 
     async def reject(self, error: RequestError) -> None:
-        """Send an error's sentence, unless a reply has begun."""
+        """Send an error, unless a reply has begun."""
         if not self._status:
             await self._send_error(error)
 
@@ -152,7 +152,7 @@ class Exchange:
             await self._send({'type': 'http.response.body', 'body': b''})
 
     async def _drain(self) -> None:
-        """Read the rest of the request and drop it: a client that still sends would not see the reply."""
+        """Read the rest of the request and drop it, as a client that still sends would not read the reply."""
         end, taken, more = time.monotonic() + DRAIN_SECONDS, 0, self._more
         while more and taken < DRAIN_BYTES and (left := end - time.monotonic()) > 0:
             try:
@@ -174,16 +174,16 @@ class Exchange:
 
 
 def header(headers: list[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    """Return a header's value, None where there is none.
+    """Return the value of a header, or None.
 
     Raises:
-        RequestError: it is there more than once.
+        RequestError: it occurs more than once.
     """
     values = [value for each, value in headers if each.lower() == name]
     if len(values) > 1:
-        raise RequestError(400, f'The header {name.decode()} may be given once only.')
+        raise RequestError(400, f'The header {name.decode()} may occur only once.')
     return values[0] if values else None
 
 
 def too_long(limit: int) -> RequestError:
-    return RequestError(413, f'The request is longer than the {limit:,} bytes that the page takes; send less.')
+    return RequestError(413, f'The request is longer than the limit of {limit:,} bytes; send less.')

@@ -1,4 +1,4 @@
-"""Decides which requests reach the page: route, origin, size and content, before Gradio sees any of them."""
+"""Check route, origin, size and content of each request before Gradio gets it."""
 import asyncio
 import json
 import logging
@@ -17,30 +17,30 @@ App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 LOGGER = logging.getLogger(__name__)
 FILE, JOIN = f'{API}/file=', f'{API}/queue/join'
 CALL = re.compile(rf'{API}/call/(\w+)')
-# What the page itself asks for, and Gradio's Python client. Everything else of Gradio's is closed: calls that go round
-# the queue (/run, /api), functions of components, proxies, recordings, the editor, histories, logins.
+# Routes that the page and Gradio's Python client read. All others are closed: calls that bypass the queue (/run, /api),
+# functions of components, proxies, recordings, the editor, histories, logins.
 READABLE = re.compile(
     rf'/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(static|assets)/[^\\]*|'
     rf'{API}/(info|startup-events|theme\.css|queue/data|queue/status|upload_progress|heartbeat/[\w-]+|'
     rf'call/\w+/[\w-]+|file=.*)')
 SAME_SITE = (b'same-origin', b'none')
 CLOSED = 'The page has no such address.'
-FOREIGN = 'Other pages may not use this one: open the page at its own address.'
+FOREIGN = 'Requests from other pages are rejected: open the page at its own address.'
 
 
 class RequestGuard:
-    """ASGI middleware that lets through what the page needs, and that within its limits.
+    """ASGI middleware that accepts only the requests that the page needs, within their limits.
 
     Args:
-        app: Gradio's.
-        functions: what the page's functions take.
-        limits: of sizes.
+        app: Gradio's app.
+        functions: the page's functions and their arguments.
+        limits: limits of sizes.
     """
 
     def __init__(self, app: App, functions: Functions, limits: Limits) -> None:
         self.app, self.functions, self.limits = app, functions, limits
-        self.examples = files_in_folder()  # what Gradio copied while the page was built
-        self.uploading = 0  # bytes that requests on their way may still store
+        self.examples = files_in_folder()  # copied by Gradio when the page was built
+        self.uploading = 0  # bytes that running uploads may still store
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope['type'] == 'lifespan':
@@ -51,7 +51,7 @@ class RequestGuard:
             await send({'type': 'websocket.close', 'code': 1008})
 
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, a rejected one with its sentence as JSON."""
+        """Process one request; reply to a rejected one with an error as JSON."""
         exchange = Exchange(scope, receive, send)
         reserved = self.size_of_upload(scope)
         self.uploading += reserved
@@ -63,23 +63,23 @@ class RequestGuard:
         except Exception as error:
             if not exchange.reply_given:
                 raise
-            # Gradio ends a stream of events by an error where the session is unknown; the client was told.
+            # Gradio ends a stream of events by an error if the session is unknown, after its reply to the client.
             LOGGER.debug('%s ended by %s', scope['path'], type(error).__name__)
             await exchange.finish()
         finally:
             self.uploading -= reserved
 
     def size_of_upload(self, scope: Message) -> int:
-        """Return the bytes that a request may store: none unless it is an upload, else as many as it announces."""
+        """Return the bytes that a request may store: its content-length if it is an upload, else 0."""
         if scope['path'] != UPLOAD or scope['method'] != 'POST':
             return 0
-        announced = header(scope['headers'], b'content-length') or b''
+        length = header(scope['headers'], b'content-length') or b''
         if header(scope['headers'], b'transfer-encoding') is not None:
-            return self.limits.max_upload  # sent in chunks, whatever length is announced
-        return min(int(announced) if announced.isdigit() else self.limits.max_upload, self.limits.max_upload)
+            return self.limits.max_upload  # sent in chunks, so its content-length does not count
+        return min(int(length) if length.isdigit() else self.limits.max_upload, self.limits.max_upload)
 
     async def check(self, exchange: Exchange) -> None:
-        """Check a request, and replace its content by what was checked.
+        """Check a request, and replace its body by the checked one.
 
         Raises:
             RequestError: the request is rejected.
@@ -89,13 +89,13 @@ class RequestGuard:
         if method in ('GET', 'HEAD'):
             self.check_reading(path)
         elif method != 'POST':
-            raise RequestError(405, 'The page takes GET, HEAD and POST requests only.')
+            raise RequestError(405, 'The page accepts only GET, HEAD and POST requests.')
         elif path == UPLOAD:
             exchange.set_limit(self.limits.max_upload)
-            # Those that are on their way count as if they were stored already.
+            # Running uploads count as stored.
             room = self.limits.max_stored - self.uploading
             if room < 0 or await asyncio.to_thread(make_room, self.examples, room) > room:
-                raise RequestError(503, 'The page stores as many uploads as it may; try again in some minutes.')
+                raise RequestError(503, 'The storage for uploads is full; try again in some minutes.')
         elif path == JOIN or CALL.fullmatch(path):
             exchange.set_limit(self.limits.max_json)
             name = CALL.fullmatch(path)
@@ -109,18 +109,18 @@ class RequestGuard:
         exchange.drop_unknown()
 
     def check_reading(self, path: str) -> None:
-        """Reject an address that the page does not need, or a file that is not in the folder of uploads."""
+        """Reject an address that the page does not need, or a file outside the folder of uploads."""
         if not READABLE.fullmatch(path):
             raise RequestError(404, CLOSED)
         if path.startswith(FILE) and uploaded_file(path.removeprefix(FILE)) is None:
-            raise RequestError(403, 'The page gives no such file.')
+            raise RequestError(403, 'The page has no such file.')
 
 
 def check_origin(headers: list[tuple[bytes, bytes]], method: str) -> None:
-    """Reject what another page in the browser sends; programs send no origin.
+    """Reject a request that another page in the browser sends; programs send no origin.
 
     Raises:
-        RequestError: the origin is not the page's own.
+        RequestError: the origin is not this page.
     """
     origin, site = header(headers, b'origin'), header(headers, b'sec-fetch-site')
     host = (header(headers, b'host') or b'').decode('latin-1')

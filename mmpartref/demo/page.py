@@ -1,4 +1,4 @@
-"""The page, on Gradio, with nothing loaded from elsewhere."""
+"""The web page, built with Gradio; it loads nothing from other servers."""
 import os
 import threading
 from collections.abc import Sequence
@@ -9,37 +9,38 @@ from mmengine.config import Config
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import partimagenet_categories
 from mmpartref.demo.limits import Limits, allowed_hosts, memory_notice
-from mmpartref.demo.predict import answer
+from mmpartref.demo.predict import predict
 from mmpartref.demo.requests import EXAMPLE, FIND, Functions
 from mmpartref.demo.server import PageServer, ended_by_signals
 from mmpartref.demo.uploads import INTERVAL, MAX_AGE, delete_uploads, upload_folder, uploaded_file
+from mmpartref.errors import MissingPackageError
 
-TOY_NOTICE = ('**This is a toy model trained on drawings, it knows nothing of photos.** Try it on the drawings below; '
+TOY_NOTICE = ('**This is a toy model, trained on drawings only; it does not work on photos.** Try the drawings below; '
               'for photos start the demo with `--config` and `--checkpoint`.')
-NOT_UPLOADED = 'A photo has to be uploaded; paths and addresses are not read.'
-# Of this package: their categories are PartImageNet's.
+NOT_UPLOADED = 'The image must be uploaded; paths and URLs are not read.'
+# The dataset of this package with PartImageNet's categories.
 PARTIMAGENET = 'PartImageNetReferringDataset'
-STYLE = '.answers { width: 100% } .answers th, .answers td { text-align: left; padding: 0.2em 0.6em }'
+STYLE = '.results { width: 100% } .results th, .results td { text-align: left; padding: 0.2em 0.6em }'
 
 
 def import_gradio() -> Any:
-    """Return Gradio, its reports on who uses it and its history of runs turned off.
+    """Return Gradio with its usage reports and its history of runs turned off.
 
     Raises:
-        ModuleNotFoundError: it is not installed.
+        MissingPackageError: it is not installed.
     """
-    upload_folder()  # Gradio notes some of its folders when it is imported
+    upload_folder()  # Gradio stores some of its folders when it is imported
     os.environ.update(GRADIO_ANALYTICS_ENABLED='False', HF_HUB_DISABLE_TELEMETRY='1',
                       GRADIO_RUN_HISTORY='False', GRADIO_MCP_SERVER='False')
     try:
         import gradio
     except ImportError:
-        raise ModuleNotFoundError("the demo needs Gradio: pip install 'mmpartref[demo]'", name='gradio') from None
+        raise MissingPackageError("the demo needs Gradio: pip install 'mmpartref[demo]'") from None
     return gradio
 
 
 def part_names(config: Config, model: Any) -> list[str]:
-    """Return what to offer for a click: a detector's categories, PartImageNet's for its data set, else nothing."""
+    """Return the part names to choose from: a detector's categories, or PartImageNet's for its dataset."""
     if config.model.get('type') == 'ReferringDetector' and config.model.get('targets') != 'coco_objects':
         return [f'{name.super_category} {name.part}' for name in model.vocabulary.categories]
     kind = str(config.test_dataloader.dataset.get('type')).split('.')[-1]
@@ -50,15 +51,15 @@ def part_names(config: Config, model: Any) -> list[str]:
 
 def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, names: Sequence[str] = (),
                examples: Sequence[tuple[str, list[str]]] = (), toy: bool = False) -> Any:
-    """Return the page as Gradio's Blocks, its queue limited and the ways round the queue closed.
+    """Return the page as Gradio's Blocks with a limited queue, which no call can bypass.
 
     Args:
         inferencer: the model.
-        title: says which model it is.
-        limits: of images, expressions and the queue.
+        title: description of the model.
+        limits: limits of images, expressions and the queue.
         names: part names to choose from.
         examples: (image file, expressions) to choose from.
-        toy: say that the model is a toy.
+        toy: show that the model is a toy.
     """
     gradio = import_gradio()
     one_at_a_time = threading.Lock()
@@ -69,34 +70,34 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
             raise gradio.Error(NOT_UPLOADED, print_exception=False)
         try:
             with one_at_a_time:
-                found = answer(inferencer, str(path) if path else None, text or '', chosen or [], limits)
+                outputs = predict(inferencer, path, text or '', chosen or [], limits)
         except ValueError as error:
             raise gradio.Error(str(error), print_exception=False) from None
-        return found.overlay, found.table, found.pictures
+        return outputs.overlay, outputs.table, outputs.pictures
 
     # Uploads are deleted after about an hour.
     with gradio.Blocks(title='mmpartref', analytics_enabled=False, delete_cache=(INTERVAL, MAX_AGE)) as page:
-        gradio.Markdown(f'# Parts of a photo\n{title}')
+        gradio.Markdown(f'# Part segmentation\n{title}')
         if toy:
             gradio.Markdown(TOY_NOTICE, elem_id='toy')
         with gradio.Row():
             with gradio.Column():
-                asked = input_fields(gradio, names)
-                button = gradio.Button('Find', variant='primary', elem_id='find')
+                inputs = input_fields(gradio, names)
+                button = gradio.Button('Segment', variant='primary', elem_id='find')
                 gradio.Markdown(memory_notice(limits), elem_id='memory')
             with gradio.Column():
-                shown = result_fields(gradio)
+                outputs = result_fields(gradio)
         if examples:
-            add_examples(gradio, examples, *asked[:2])
-        # Gradio would open the image itself, before any limit; the inferencer's reader is the one to do it.
-        button.click(find, asked, shown, api_name=FIND, concurrency_limit=1, preprocess=False)
+            add_examples(gradio, examples, *inputs[:2])
+        # Without preprocessing, as Gradio would open the image before any limit is checked.
+        button.click(find, inputs, outputs, api_name=FIND, concurrency_limit=1, preprocess=False)
     return page.queue(max_size=limits.max_waiting, default_concurrency_limit=1, api_open=False)
 
 
 def input_fields(gradio: Any, names: Sequence[str]) -> list[Any]:
-    """Return the fields for image and text, and for part names where there are some."""
-    fields = [gradio.Image(label='Photo', type='filepath', image_mode=None, sources=['upload', 'clipboard'],
-                           elem_id='photo', buttons=[]),
+    """Return the fields for image and text, and for part names if there are any."""
+    fields = [gradio.Image(label='Image', type='filepath', image_mode=None, sources=['upload', 'clipboard'],
+                           elem_id='image', buttons=[]),
               gradio.Textbox(label='Expressions, one per line', lines=3, elem_id='expressions',
                              placeholder='the tire of the car\ncar side mirror')]
     if names:
@@ -109,14 +110,14 @@ def result_fields(gradio: Any) -> list[Any]:
     """Return the fields for the overlay, the table, and the pictures of each expression."""
     return [gradio.Image(label='Masks', interactive=False, format='png', elem_id='overlay', buttons=[]),
             gradio.HTML(elem_id='table'),
-            gradio.Gallery(label='Each expression: mask, heat map', columns=2, format='png', object_fit='contain',
+            gradio.Gallery(label='Mask and heat map of each expression', columns=2, format='png', object_fit='contain',
                            interactive=False, elem_id='pictures', buttons=[])]
 
 
 def add_examples(gradio: Any, examples: Sequence[tuple[str, list[str]]], image: Any, text: Any) -> None:
-    """Add examples to click, which fill image and text.
+    """Add clickable examples, which fill image and text.
 
-    Unlike ``gradio.Examples`` they go through the queue, so that no direct call needs to stay open.
+    Unlike ``gradio.Examples`` they go through the queue, so that no direct call must stay open.
     """
     samples = [[path, '\n'.join(expressions)] for path, expressions in examples]
     table = gradio.Dataset(components=[image, text], samples=samples, type='index', label='Drawings',
@@ -130,17 +131,17 @@ def add_examples(gradio: Any, examples: Sequence[tuple[str, list[str]]], image: 
 
 
 def page_functions(page: Any, limits: Limits) -> Functions:
-    """Return what the page's functions take, as its components say."""
-    found = {each.api_name: each for each in page.fns.values()}
-    names = [each.choices for each in found[FIND].inputs[2:]]
-    examples = len(found[EXAMPLE].inputs[0].samples) if EXAMPLE in found else 0
+    """Return the page's functions with their arguments, from its components."""
+    functions = {each.api_name: each for each in page.fns.values()}
+    names = [each.choices for each in functions[FIND].inputs[2:]]
+    examples = len(functions[EXAMPLE].inputs[0].samples) if EXAMPLE in functions else 0
     max_text = 2 * limits.max_expressions * (limits.max_characters + 2)
-    return Functions({name: found[name]._id for name in (FIND, EXAMPLE) if name in found},
+    return Functions({name: functions[name]._id for name in (FIND, EXAMPLE) if name in functions},
                      [value for _, value in names[0]] if names else None, max_text, examples)
 
 
 def guarded_app(page: Any, host: str, port: int, limits: Limits, hosts: Sequence[str]) -> Any:
-    """Return the page as an ASGI app behind the checks of ``Host`` header and requests."""
+    """Return the page as an ASGI app, with the checks of ``Host`` header and requests in front."""
     from fastapi import FastAPI  # comes with Gradio, as Starlette does
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.routing import Mount
@@ -154,7 +155,7 @@ def guarded_app(page: Any, host: str, port: int, limits: Limits, hosts: Sequence
         app, page, '/', server_name=host, server_port=port, max_file_size=limits.max_bytes, show_error=False,
         ssr_mode=False, enable_monitoring=False, mcp_server=False, pwa=False, footer_links=[], allowed_paths=[],
         css=STYLE, theme=gradio.themes.Default(font=fonts, font_mono=mono))
-    page.has_launched = True  # only then does Gradio check the paths that it is given
+    page.has_launched = True  # only then Gradio checks the paths of requests
     page.app = next(route.app for route in app.routes if isinstance(route, Mount))
     return TrustedHostMiddleware(RequestGuard(app, page_functions(page, limits), limits), list(hosts),
                                  www_redirect=False)
@@ -164,14 +165,14 @@ def serve(page: Any, host: str, port: int, limits: Limits, *, hosts: Sequence[st
     """Serve the page; return its address, at once unless ``block``.
 
     Args:
-        page: of ``build_page``.
-        host, port: to listen on.
-        limits: of requests.
-        hosts: names under which browsers may open it, from ``allowed_hosts``; by default this machine's and ``host``.
-        block: return when the page has ended, by SIGINT, SIGTERM or ``page.close()``, and uploads are deleted.
+        page: from ``build_page``.
+        host, port: address to listen on.
+        limits: limits of requests.
+        hosts: host names by which browsers may open it, from ``allowed_hosts``; default: this machine's and ``host``.
+        block: return after SIGINT, SIGTERM or ``page.close()``, with the uploads deleted.
 
     Raises:
-        ValueError: cannot listen there.
+        InputError: cannot listen there.
     """
     server = PageServer(guarded_app(page, host, port, limits, hosts or allowed_hosts(host)), host, port)
     page.server = server  # page.close() ends it

@@ -9,18 +9,18 @@ from mmpartref.demo.uploads import uploaded_file
 from mmpartref.errors import InputError
 
 FIND, EXAMPLE = 'find', 'example'
-# What Gradio's clients send as the name of a session.
+# Session names of Gradio's clients.
 SESSION = re.compile(r'[A-Za-z0-9_-]{1,64}')
 UPLOADED = {'_type': 'gradio.FileData'}
 
 
 @dataclass(frozen=True)
 class Functions:
-    """What the page's functions take.
+    """The page's functions and their arguments.
 
     Attributes:
-        ids: of each function, by its name.
-        names: part names that can be chosen; None: the page offers none.
+        ids: Gradio's number of each function, by name.
+        names: part names to choose from, or None.
         max_text: characters of the expressions' field.
         examples: number of examples.
     """
@@ -30,24 +30,24 @@ class Functions:
     examples: int
 
     def read(self, body: bytes, name: str | None) -> dict[str, Any]:
-        """Return a request's content with only what the function takes.
+        """Return a request's content, reduced to the function's arguments.
 
         Args:
             body: JSON.
-            name: of the function; None: the content names it by its ``fn_index``.
+            name: name of the function; None: by the content's ``fn_index``.
 
         Raises:
-            ValueError: one sentence on what is wrong; nothing of the request is repeated in it.
+            InputError: the request is wrong; the message repeats nothing of it.
         """
         content = parsed(body)
         if name is None:
             index = content.get('fn_index')
             name = next((each for each, known in self.ids.items() if is_index(index) and index == known), None)
         if name not in self.ids:
-            raise InputError('The page has no such function; the names and numbers of its functions are in /config.')
+            raise InputError('The page has no such function; /config has the names and numbers of its functions.')
         session = content.get('session_hash')
         if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
-            raise InputError('"session_hash" has to be a text of up to 64 letters, digits, "-" and "_".')
+            raise InputError('"session_hash" must be a text of up to 64 letters, digits, "-" and "_".')
         data = content.get('data')
         checked = self.find_data(data) if name == FIND else self.example_data(data)
         trigger = content.get('trigger_id')
@@ -56,59 +56,56 @@ class Functions:
 
     def find_data(self, data: Any) -> list[Any]:
         """Return [image, text] or [image, text, part names]; an image that was not uploaded loses its path."""
-        wanted = 2 if self.names is None else 3
+        length = 2 if self.names is None else 3
         form = '[image, text]' if self.names is None else '[image, text, list of part names]'
-        if not isinstance(data, list) or len(data) != wanted:
-            raise InputError(f'"data" has to be a list of {wanted} values: {form}.')
+        if not isinstance(data, list) or len(data) != length:
+            raise InputError(f'"data" must be a list of {length} values: {form}.')
         image, text, *chosen = data
         if image is not None and not (isinstance(image, dict) and isinstance(image.get('path'), str)):
-            raise InputError('The image has to be null or {"path": "..."} with the path that '
+            raise InputError('The image must be null or {"path": "..."} with the path that '
                              '/gradio_api/upload returned.')
         if text is not None and not is_text(text, self.max_text):
-            raise InputError(f'The expressions have to be one text of up to {self.max_text:,} characters, one '
+            raise InputError(f'The expressions must be one text of up to {self.max_text:,} characters, one '
                              'expression per line.')
         for names in chosen:
             known = self.names or ()
             if names is not None and not (isinstance(names, list) and len(names) <= len(known) and all(
                     isinstance(each, str) and each in known for each in names)):
-                raise InputError('The part names have to be a list of names that the page offers.')
-        return [None if image is None else image_data(image['path']), text or '', *(names or [] for names in chosen)]
+                raise InputError('The part names must be a list of the page\'s part names.')
+        if image is not None:
+            file = uploaded_file(image['path'])
+            image = {'path': None} if file is None else {'path': str(file), 'meta': UPLOADED}
+        return [image, text or '', *(names or [] for names in chosen)]
 
     def example_data(self, data: Any) -> list[int]:
         """Return [index of the example]."""
         if not isinstance(data, list) or len(data) != 1 or not is_index(data[0], self.examples):
-            raise InputError(f'"data" has to be a list of one number below {self.examples}, the example.')
+            raise InputError(f'"data" must be a list of one number below {self.examples}, the example.')
         return data
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """Return a JSON object.
+    """Parse a JSON object.
 
     Raises:
-        ValueError: it is not one.
+        InputError: it is not one.
     """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        raise InputError('The request has to be JSON in UTF-8.') from None
+        raise InputError('The request must be JSON in UTF-8.') from None
     if not isinstance(content, dict):
-        raise InputError('The request has to be a JSON object with a list "data".')
+        raise InputError('The request must be a JSON object with a list "data".')
     return content
 
 
-def image_data(path: str) -> dict[str, Any]:
-    """Return Gradio's record of an uploaded file, without a path where there is no such upload."""
-    file = uploaded_file(path)
-    return {'path': None} if file is None else {'path': str(file), 'meta': UPLOADED}
-
-
 def is_index(value: Any, end: float = 2**31) -> bool:
-    """Return whether it is a whole number from 0 to below ``end``."""
+    """Return whether a value is an integer with 0 <= value < end."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < end
 
 
 def is_text(value: Any, max_characters: int) -> bool:
-    """Return whether it is a text that can be encoded (half of a surrogate pair cannot)."""
+    """Return whether a value is a text of at most ``max_characters`` that can be encoded as UTF-8."""
     if not isinstance(value, str) or len(value) > max_characters:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The server behind the page, in a thread, and what ends it."""
+"""The HTTP server of the page, in a thread, and its shutdown by signals."""
 import signal
 import socket
 import threading
@@ -10,11 +10,25 @@ from typing import Any
 
 from mmpartref.errors import InputError
 
-# Seconds: until a server that starts is given up, that requests may take to end, and until the thread is left alone.
+# Timeouts in seconds: of the start, of requests that run at the shutdown, and of the shutdown.
 START, GRACE, END = 30, 2, 10
 ENDING = [getattr(signal, each) for each in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, each)]
-# Connections, beyond which a request gets a 503.
+# Further connections get HTTP status 503.
 MAX_CONNECTIONS = 256
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Raises:
+        InputError: the port does not exist, or cannot be listened on.
+    """
+    if not 0 < port < 65536:
+        raise InputError(f'--port {port} must be from 1 to 65535')
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ':' in host else socket.AF_INET)
+    except OSError as error:
+        raise InputError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
 
 
 class PageServer:
@@ -25,23 +39,19 @@ class PageServer:
         host, port: to listen on.
 
     Raises:
-        ValueError: cannot listen there.
+        InputError: cannot listen there.
     """
 
     def __init__(self, app: Any, host: str, port: int) -> None:
         import uvicorn
-        family = socket.AF_INET6 if ':' in host else socket.AF_INET
-        try:
-            self._socket = socket.create_server((host, port), family=family)
-        except OSError as error:
-            raise InputError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
+        self._socket = listen(host, port)
         # No header of a proxy is trusted: it would replace the address and the protocol of the request.
         config = uvicorn.Config(app, log_level='warning', lifespan='on', ws='none', proxy_headers=False,
                                 server_header=False, limit_concurrency=MAX_CONNECTIONS,
                                 timeout_graceful_shutdown=GRACE)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
-        # Not Thread.join: where a signal interrupts it, Python 3.11 takes the thread for ended.
+        # Not Thread.join: if a signal interrupts it, Python 3.11 considers the thread ended.
         self._ended = threading.Event()
 
     def _run(self) -> None:
@@ -51,7 +61,7 @@ class PageServer:
             self._ended.set()
 
     def start(self) -> None:
-        """Return once requests are answered.
+        """Start, and return when requests are accepted.
 
         Raises:
             RuntimeError: the app did not start; its error is in the log.
@@ -61,7 +71,7 @@ class PageServer:
         while not self._server.started:
             if self._ended.is_set() or time.monotonic() > deadline:
                 self.close()
-                raise RuntimeError('the page did not start; the log above says why')
+                raise RuntimeError('the page did not start; see the log above')
             time.sleep(0.01)
 
     def wait(self, stop: threading.Event) -> None:
@@ -75,7 +85,7 @@ class PageServer:
                 raise KeyboardInterrupt
 
     def close(self) -> None:
-        """End it; what is being answered gets ``GRACE`` seconds."""
+        """Shut down; running requests get ``GRACE`` seconds to end."""
         self._server.should_exit = True
         if self._thread.ident is not None:
             self._ended.wait(END)
@@ -84,13 +94,13 @@ class PageServer:
 
 @contextmanager
 def ended_by_signals() -> Iterator[threading.Event]:
-    """Have SIGINT, SIGTERM and SIGHUP, unless they are ignored, end the block by a ``KeyboardInterrupt``.
+    """Raise ``KeyboardInterrupt`` in the block on SIGINT, SIGTERM and SIGHUP, unless they are ignored.
 
-    So what the block cleans up at its end is cleaned up. The handlers that were there are restored afterwards. Does
-    nothing outside the main thread, where Python allows no handlers.
+    So ``finally`` clauses run. The previous handlers are restored afterwards. Does nothing outside the main thread,
+    where Python allows no handlers.
 
     Yields:
-        an event that the signals set: Python drops an exception that is raised inside a destructor.
+        An event that the signals set, as Python drops an exception that is raised inside a destructor.
     """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -98,17 +108,17 @@ def ended_by_signals() -> Iterator[threading.Event]:
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        # A second one would interrupt the cleaning; a second Ctrl+C may.
+        # A second signal would interrupt the cleanup; only a second Ctrl+C may.
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_IGN)
         stop.set()
         raise KeyboardInterrupt
 
-    found = {each: signal.getsignal(each) for each in ENDING}
-    for each, before in found.items():
+    previous = {each: signal.getsignal(each) for each in ENDING}
+    for each, before in previous.items():
         if before is not signal.SIG_IGN:
             signal.signal(each, interrupt)
     try:
         yield stop
     finally:
-        for each, before in found.items():
+        for each, before in previous.items():
             signal.signal(each, signal.SIG_DFL if before is None else before)

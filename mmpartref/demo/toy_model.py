@@ -1,4 +1,4 @@
-"""The model that the demo starts with where none is given: a small CRIS trained on ToyParts, once."""
+"""The default model of the demo: a small CRIS, trained on ToyParts at the first start."""
 import json
 import logging
 import os
@@ -11,10 +11,11 @@ from pathlib import Path
 from mmengine.runner import find_latest_checkpoint
 
 from mmpartref.apis.model_building import spoken_part
-from mmpartref.datasets.referring.expressions import split_category
+from mmpartref.datasets.coco.records import Category, split_category
 from mmpartref.datasets.toyparts.make_toyparts import VERSION, make_toyparts
 from mmpartref.engine.launch.build_runner import build_runner, load_config
 from mmpartref.errors import MissingFileError
+from mmpartref.files.atomic_write import write_errors
 
 PACKAGE = Path(__file__).parents[1]
 NAME = 'cris_tiny_toyparts'
@@ -25,46 +26,45 @@ EXAMPLES, EXAMPLE_PARTS = 6, 3
 
 @dataclass(frozen=True)
 class ToyModel:
-    """Where the toy model's config and checkpoint are, and (photo, expressions) to try it on, of its test split."""
+    """Config and checkpoint of the toy model, and examples (image file, expressions) of its test split."""
     config: Path
     checkpoint: Path
     examples: list[tuple[str, list[str]]]
 
 
 def toy_config() -> Path:
-    """Return the config's path: beside the package in a checkout, inside it where it is installed.
+    """Return the path of the config: next to the package in a checkout, inside it if it is installed.
 
     Raises:
-        FileNotFoundError: it is in neither place.
+        MissingFileError: it is in neither place.
     """
     places = [folder / 'configs' / f'{NAME}.py' for folder in (PACKAGE / '.mim', PACKAGE.parent)]
     for place in places:
         if place.is_file():
             return place
-    raise MissingFileError(f'there is no {places[1]}, which the toy model is made with; give --config and '
-                           '--checkpoint')
+    raise MissingFileError(f'the config of the toy model, {places[1]}, does not exist; give --config and --checkpoint')
 
 
 def cache_folder() -> Path:
-    """Return where this program keeps what it made: ``$XDG_CACHE_HOME/mmpartref/demo``, by default in ~/.cache."""
+    """Return the cache folder, ``$XDG_CACHE_HOME/mmpartref/demo``, by default in ~/.cache."""
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmpartref' / 'demo'
 
 
 def toy_model(cache: Path, *, splits: Mapping[str, int] = SPLITS,
               options: Mapping[str, object] | None = None) -> ToyModel:
-    """Return the toy model, trained now if no earlier call has.
+    """Return the toy model; train it if it is not in the cache.
 
-    Drawings and weights are made in a folder beside and moved when complete: one that was interrupted leaves nothing
-    that would be taken for a model.
+    Drawings and weights are written to a temporary folder, which is moved when complete.
 
     Args:
-        cache: folder for all of them.
+        cache: cache folder.
         splits: scenes by split.
-        options: overrides of the config, as ``--cfg-options``.
+        options: overrides of the config, as in ``--cfg-options``.
     """
     config, folder = toy_config(), cache / f'{NAME}_v{VERSION}'
     if not (folder / WEIGHTS).is_file():
-        cache.mkdir(parents=True, exist_ok=True)
+        with write_errors(cache):
+            cache.mkdir(parents=True, exist_ok=True)
         print(f'training a toy model on drawings, once, into {folder}; takes minutes on a CPU', flush=True)
         with tempfile.TemporaryDirectory(prefix='unfinished_', dir=cache) as unfinished:
             made = Path(unfinished) / 'made'
@@ -77,15 +77,15 @@ def toy_model(cache: Path, *, splits: Mapping[str, int] = SPLITS,
 
 
 def train(config: Path, made: Path, run: Path, options: Mapping[str, object] | None) -> None:
-    """Train on ``made/toyparts`` and leave the last epoch's checkpoint in ``made``."""
+    """Train on ``made/toyparts`` and copy the checkpoint of the last epoch to ``made``."""
     cfg = load_config(config, options, data_root=str(made / 'toyparts'), work_dir=str(run))
     cfg.randomness = {'seed': 0}
-    cfg.default_hooks.pop('preemption')  # an unfinished run is thrown away
+    cfg.default_hooks.pop('preemption')  # an unfinished run is deleted
     runner = build_runner(cfg)
     try:
         runner.train()
     finally:
-        # mmengine's current logger stays the runner's, and would open its file again, in a folder that is gone.
+        # mmengine's current logger stays the runner's and would open its file again in the deleted folder.
         for handler in [each for each in runner.logger.handlers if isinstance(each, logging.FileHandler)]:
             runner.logger.removeHandler(handler)
             handler.close()
@@ -93,11 +93,11 @@ def train(config: Path, made: Path, run: Path, options: Mapping[str, object] | N
 
 
 def examples_of(toyparts: Path) -> list[tuple[str, list[str]]]:
-    """Return the first photos of the test split, each with expressions for parts it shows."""
+    """Return the first images of the test split, each with expressions of parts in it."""
     coco = json.loads((toyparts / 'annotations' / 'test' / 'test.json').read_text(encoding='utf-8'))
     spoken = {}
     for category in coco['categories']:
-        name = split_category(category['name'], category['supercategory'])
+        name = split_category(Category(category['id'], category['name'], category['supercategory']))
         spoken[category['id']] = f'{name.super_category} {spoken_part(name.part)}'
     examples = []
     for image in coco['images'][:EXAMPLES]:

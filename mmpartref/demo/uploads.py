@@ -1,4 +1,4 @@
-"""The private folder of this process for what is uploaded to the page and for what the page shows."""
+"""The private folder of this process for uploads to the page and for its results."""
 import atexit
 import os
 import shutil
@@ -10,20 +10,20 @@ from functools import lru_cache
 from pathlib import Path
 
 PREFIX = 'mmpartref_demo_'
-# Where Gradio looks for the folder of its files.
+# Environment variable with the folder of Gradio's files.
 VARIABLE = 'GRADIO_TEMP_DIR'
-# Seconds after which an upload is deleted, and between two looks.
+# Seconds after which an upload is deleted, and between two checks.
 MAX_AGE, INTERVAL = 3600, 600
-# Seconds during which a file is not deleted to make room, and bytes that the smallest file counts.
+# Seconds during which a file is not deleted to make room, and bytes that a smaller file counts.
 MIN_AGE, FILE_BYTES = 300, 64 * 2**10
 
 
 @lru_cache(maxsize=1)
 def upload_folder() -> Path:
-    """Return this process's folder, only readable by its user; make it on the first call.
+    """Return the folder of this process, only readable by its user; the first call makes it.
 
-    Gradio is given it as its cache, so uploads, examples and results are all in it. It is deleted when the process
-    ends by itself, by an error, or by a signal that ``serve`` handles.
+    It is Gradio's cache, so uploads, examples and results are all in it. It is deleted when the process ends by
+    itself, by an error, or by a signal that ``serve`` handles.
     """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=os.environ.get(VARIABLE) or None)).resolve()
     os.environ[VARIABLE] = str(folder)
@@ -32,13 +32,13 @@ def upload_folder() -> Path:
 
 
 def delete_folder(folder: Path, process: int) -> None:
-    """Delete the folder of ``process``; a forked child leaves its parent's alone."""
+    """Delete the folder, but not in a child that ``process`` has forked."""
     if os.getpid() == process:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def delete_uploads() -> None:
-    """Delete all that is in the folder."""
+    """Delete all files in the folder."""
     for path in upload_folder().iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -50,8 +50,8 @@ def uploaded_file(path: object) -> Path | None:
     """Return the resolved path of a plain file inside the folder, None for anything else.
 
     Args:
-        path: what a request names; a symbolic link counts as what it leads to. Nothing outside the folder is opened,
-            and the result is the same whether a file outside exists or not.
+        path: from a request; symbolic links are resolved. Nothing outside the folder is opened, and the result does
+            not depend on whether a file outside exists.
     """
     if not isinstance(path, str) or not Path(os.path.normpath(path)).is_relative_to(upload_folder()):
         return None
@@ -64,15 +64,15 @@ def uploaded_file(path: object) -> Path | None:
 
 
 def files_in_folder() -> set[Path]:
-    """Return every file that is in the folder now."""
+    """Return all files in the folder."""
     return {path for path in upload_folder().rglob('*') if path.is_file()}
 
 
 def make_room(keep: Set[Path], limit: int) -> int:
-    """Delete old files until the others fit in ``limit`` bytes; return how many bytes they count.
+    """Delete old files until the others fit in ``limit`` bytes; return the bytes of the others.
 
-    Files older than ``MAX_AGE`` are deleted in any case, those younger than ``MIN_AGE`` and ``keep`` never. Each counts
-    ``FILE_BYTES`` or more, so that many small files have a limit too.
+    Files older than ``MAX_AGE`` are always deleted, those younger than ``MIN_AGE`` and those in ``keep`` never. Each
+    counts at least ``FILE_BYTES``, so that the number of files is limited as well.
     """
     found, now = [], time.time()
     for path in files_in_folder() - keep:

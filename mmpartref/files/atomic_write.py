@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mmpartref.errors import FileInTheWayError
+from mmpartref.errors import FileInTheWayError, FileWriteError, MMPartRefError
 from mmpartref.files.plain_file import OTHER_KINDS
 
 # End of the name of every file or folder that is not finished.
 SUFFIX = '.part'
+# What a write to a full disk raises: no space, no quota, too large for the file system.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def temporary_path(path: Path) -> Path:
@@ -40,25 +42,49 @@ def atomic_write(path: str | os.PathLike, *, fsync: bool = False) -> Iterator[Pa
 
     Raises:
         FileInTheWayError: ``path`` is a link, a folder, a pipe, a device or a socket; it is not replaced.
-        OSError: the disk is full, or the folder cannot be written.
+        FileWriteError: the disk is full, or the folder cannot be written; also an OSError.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _check_replaceable(path)
-    temporary = temporary_path(path)
-    try:
-        # Exclusive: not through a link that another program has put there.
-        temporary.open('xb').close()
-        yield temporary
-        if fsync:
-            _sync(temporary)
+    with write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         _check_replaceable(path)
-        os.replace(temporary, path)
-        if fsync:
-            _sync_folder(path.parent)
+        temporary = temporary_path(path)
+    try:
+        with write_errors(path):
+            # Exclusive: not through a link that another program has put there.
+            temporary.open('xb').close()
+        with write_errors(path, only=DISK_FULL):
+            yield temporary
+        with write_errors(path):
+            if fsync:
+                _sync(temporary)
+            _check_replaceable(path)
+            os.replace(temporary, path)
+            if fsync:
+                _sync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8; a file that exists is replaced. Raises what ``atomic_write`` raises."""
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')
+
+
+@contextmanager
+def write_errors(path: Path, only: tuple[int, ...] = ()) -> Iterator[None]:
+    """Raise a FileWriteError in place of an OSError, where ``only`` is given of one with such an errno."""
+    try:
+        yield
+    except MMPartRefError:
+        raise
+    except OSError as error:
+        if only and error.errno not in only:
+            raise
+        hint = 'make room on the disk' if error.errno in DISK_FULL else 'name another path'
+        raise FileWriteError(f'{path} cannot be written ({error.strerror or error}); {hint}') from error
 
 
 def _check_replaceable(path: Path) -> None:

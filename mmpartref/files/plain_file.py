@@ -1,4 +1,4 @@
-"""Reading of a file by its path: plain files only, no pipe or device that makes a program wait or has no end."""
+"""Reading of a plain file by its path; pipes and devices, which can block or have no end, are rejected."""
 import io
 import os
 import stat
@@ -9,7 +9,7 @@ from typing import BinaryIO
 from mmengine import fileio
 from mmengine.fileio import LocalBackend
 
-from mmpartref.errors import NotPlainFileError
+from mmpartref.errors import FileReadError, InputError, MissingFileError, MMPartRefError, NotPlainFileError
 from mmpartref.text import shown_name
 
 # An image of 89 megapixels, the most that the inferencer reads by default, has 1.43 GB as RGBA in 32-bit floats.
@@ -31,9 +31,9 @@ OTHER_KINDS = {
 def open_plain_file(path: str | os.PathLike, name: str = '') -> Iterator[BinaryIO]:
     """Open a plain file for reading; links are followed.
 
-    A pipe, a device or a socket is not opened at all: opening it can wait forever or change its state. A file of
-    0 bytes is given as an empty stream and not read: files of ``/proc`` have that size, and reading some of them
-    (``/proc/kmsg``) waits forever.
+    A pipe, a device or a socket is not opened: opening it can wait forever or change its state. A file of 0 bytes is
+    given as an empty stream and not read: files of ``/proc`` have that size, and reading some of them (``/proc/kmsg``)
+    waits forever.
 
     Args:
         path: of the file.
@@ -41,11 +41,14 @@ def open_plain_file(path: str | os.PathLike, name: str = '') -> Iterator[BinaryI
 
     Raises:
         NotPlainFileError: it is not a plain file; also a ValueError.
-        OSError: it does not exist, or may not be read.
+        MissingFileError: it does not exist; also a FileNotFoundError.
+        FileReadError: it cannot be opened; also an OSError.
     """
     name = name or shown_name(os.fspath(path))
-    check_plain(os.stat(path), name)
-    with open(path, 'rb', opener=_open_without_waiting) as file:
+    with _read_errors(name):
+        check_plain(os.stat(path), name)
+        file = open(path, 'rb', opener=_open_without_waiting)  # noqa: SIM115 (closed below)
+    with file:
         # Another program may have replaced it between the two calls.
         yield file if check_plain(os.fstat(file.fileno()), name) else io.BytesIO()
 
@@ -59,15 +62,29 @@ def read_plain_file(path: str | os.PathLike, name: str = '', max_bytes: int = MA
 
     Raises:
         NotPlainFileError: it is not a plain file, or larger than ``max_bytes``; also a ValueError.
-        OSError: it does not exist, or cannot be read.
+        MissingFileError, FileReadError: it does not exist, or cannot be read; also an OSError.
     """
-    with open_plain_file(path, name) as file:
+    name = name or shown_name(os.fspath(path))
+    with open_plain_file(path, name) as file, _read_errors(name):
         size = file.seek(0, os.SEEK_END)
         if size > max_bytes:
-            raise NotPlainFileError(f'{name or shown_name(os.fspath(path))} has {size:,} bytes, more than the '
-                                    f'{max_bytes:,} that are read; use a smaller file')
+            raise NotPlainFileError(f'{name} has {size:,} bytes, more than the {max_bytes:,} that are read; use a '
+                                    'smaller file')
         file.seek(0)
         return file.read(size) or b''
+
+
+def read_text(path: str | os.PathLike, name: str = '') -> str:
+    """Return the content of a plain text file.
+
+    Raises:
+        InputError: it is not UTF-8; also what ``read_plain_file`` raises.
+    """
+    try:
+        return read_plain_file(path, name).decode('utf-8')
+    except UnicodeDecodeError as error:
+        raise InputError(f'{name or shown_name(os.fspath(path))} is not text in UTF-8 ({error}); save it as UTF-8'
+                         ) from None
 
 
 def read_any_file(path: str, name: str = '', max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -90,6 +107,20 @@ def check_plain(status: os.stat_result, name: str) -> int:
         return status.st_size
     kind, advice = OTHER_KINDS.get(stat.S_IFMT(status.st_mode), ('something else', STORED))
     raise NotPlainFileError(f'{name} is {kind}, not a plain file; {advice}')
+
+
+@contextmanager
+def _read_errors(name: str) -> Iterator[None]:
+    """Raise one of our errors in place of an OSError."""
+    try:
+        yield
+    except MMPartRefError:
+        raise
+    except FileNotFoundError:
+        raise MissingFileError(f'{name} does not exist; correct the path') from None
+    except OSError as error:
+        raise FileReadError(f'{name} cannot be read ({error.strerror or error}); check its path and permissions'
+                            ) from error
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

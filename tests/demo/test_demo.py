@@ -1,4 +1,4 @@
-"""The demo: what it refuses, what its button does, and the page in a browser."""
+"""The demo: wrong arguments, the function of its button, and the page in a browser."""
 import json
 import os
 import socket
@@ -14,18 +14,18 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from PIL import Image
 
-from mmpartref.apis import PartReferInferencer, PartResult, PhotoResults
+from mmpartref.apis import ImageResults, PartReferInferencer, PartResult
 from mmpartref.demo.__main__ import check_arguments, main, parse_args
 from mmpartref.demo.limits import Limits, expressions_of
 from mmpartref.demo.page import TOY_NOTICE, build_page, part_names, serve
-from mmpartref.demo.predict import answer
+from mmpartref.demo.predict import predict
 from mmpartref.demo.toy_model import toy_config, toy_model
 from mmpartref.engine.launch.detector_config import set_categories
 from mmpartref.models.segmentors.mask_decode import get_decode
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SMALL = Limits(max_pixels=5000, max_expressions=3, max_characters=20)
-ASKED = ['car tire', '<b>bird</b> head']
+EXPRESSIONS = ['car tire', '<b>bird</b> head']
 
 
 def free_port() -> int:
@@ -35,22 +35,22 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope='module')
-def photo(tmp_path_factory) -> str:
+def image(tmp_path_factory) -> str:
     """A file of 70 x 50 pixels."""
-    path = tmp_path_factory.mktemp('photo') / 'secret name.png'
+    path = tmp_path_factory.mktemp('image') / 'secret name.png'
     y, x = np.mgrid[:50, :70]
     Image.fromarray(np.stack([3 * x, 5 * y, x + y], axis=2).astype(np.uint8)).save(path)
     return str(path)
 
 
 @pytest.fixture(scope='module')
-def inferencer(photo) -> PartReferInferencer:
+def inferencer(image) -> PartReferInferencer:
     """A CRIS with random weights whose masks are neither empty nor full."""
     torch.manual_seed(3)
     config = Config.fromfile(toy_config())
     config.test_dataloader.dataset.pipeline[1].size = 64
     made = PartReferInferencer(config, device='cpu', max_pixels=SMALL.max_pixels)
-    middle = float(np.median(made(photo, ASKED[0], heat_map=True)[0].heat_map))
+    middle = float(np.median(made(image, EXPRESSIONS[0], heat_map=True)[0].heat_map))
     made.model.decode = get_decode('aligned', middle)
     return made
 
@@ -58,14 +58,14 @@ def inferencer(photo) -> PartReferInferencer:
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--host', '0.0.0.0'], r'--host 0\.0\.0\.0 would let other machines .* --allow-remote'),
     (['--host', 'example.org'], '--host example.org would let other machines'),
-    (['--port', '0'], '--port 0 should be from 1 to 65535'),
-    (['--port', '70000'], '--port 70000 should be'),
-    (['--max-pixels', '0'], '--max-pixels 0 should be'),
+    (['--port', '0'], '--port 0 must be from 1 to 65535'),
+    (['--port', '70000'], '--port 70000 must be'),
+    (['--max-pixels', '0'], '--max-pixels 0 must be'),
     (['--device', 'toaster'], 'toaster'),
     (['--checkpoint', 'a.pth'], '--checkpoint needs the --config'),
-    (['--config', str(CONFIGS / 'cris_tiny_toyparts.py')], 'every answer would be random; give --checkpoint'),
+    (['--config', str(CONFIGS / 'cris_tiny_toyparts.py')], 'all predictions would be random; give --checkpoint'),
 ])
-def test_arguments_are_refused(arguments, message):
+def test_wrong_arguments_are_rejected(arguments, message):
     args = parse_args(['--port', str(free_port()), *arguments])
     with pytest.raises(ValueError, match=message):
         check_arguments(args)
@@ -77,7 +77,7 @@ def test_hosts_that_are_allowed():
         assert check_arguments(parse_args(['--port', port, *arguments])) == Limits()
 
 
-def test_a_port_in_use_is_refused_before_anything_is_trained():
+def test_a_port_in_use_is_rejected_before_the_training():
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         taken.listen()
@@ -94,8 +94,9 @@ def test_missing_gradio_is_one_sentence(monkeypatch, tmp_path):
 
 def test_expressions():
     assert expressions_of(' car tire \n\n bird head\ncar tire', ['bird head'], SMALL) == ['bird head', 'car tire']
-    for text, message in [(' \n ', 'Nothing is asked'), ('a\nb\nc\nd', '4 expressions are more than the 3'),
-                          ('x' * 21, 'has 21 characters, more than the 20')]:
+    for text, message in [(' \n ', 'There is no expression'),
+                          ('a\nb\nc\nd', '4 expressions are more than the limit of 3'),
+                          ('x' * 21, 'has 21 characters, more than the limit of 20')]:
         with pytest.raises(ValueError, match=message):
             expressions_of(text, [], SMALL)
 
@@ -107,37 +108,37 @@ class Recorder:
         self.inferencer, self.reader = inferencer, inferencer.reader
         self.results: list[PartResult] = []
 
-    def __call__(self, *args, **kwargs) -> PhotoResults:
+    def __call__(self, *args, **kwargs) -> ImageResults:
         found = self.inferencer(*args, **kwargs)
         self.results += found
         return found
 
 
-def test_answer_is_the_models(inferencer, photo):
+def test_outputs_are_the_models(inferencer, image):
     recorder = Recorder(inferencer)
-    found = answer(recorder, photo, '\n'.join(ASKED), [], SMALL)
-    results = PhotoResults(inferencer.reader(Path(photo)), recorder.results)
-    assert [each.expression for each in results] == ASKED
+    outputs = predict(recorder, Path(image), '\n'.join(EXPRESSIONS), [], SMALL)
+    results = ImageResults(inferencer.reader(Path(image)), recorder.results)
+    assert [each.expression for each in results] == EXPRESSIONS
     assert 0 < results[0].mask.mean() < 1
-    assert len(found.pictures) == 4
-    np.testing.assert_array_equal(found.pictures[0][0], results[0].overlay())
-    np.testing.assert_array_equal(found.pictures[3][0], results[1].heat_overlay())
-    np.testing.assert_array_equal(found.overlay, results.overlay())
-    assert found.pictures[0][1] == f'car tire: mask, score {results[0].score:.2f}'
-    assert f'<td>{results[0].score:.3f}</td><td>{results[0].mask.mean():.1%}</td>' in found.table
-    assert '&lt;b&gt;bird&lt;/b&gt; head' in found.table
-    assert '<b>' not in found.table
+    assert len(outputs.pictures) == 4
+    np.testing.assert_array_equal(outputs.pictures[0][0], results[0].overlay())
+    np.testing.assert_array_equal(outputs.pictures[3][0], results[1].heat_overlay())
+    np.testing.assert_array_equal(outputs.overlay, results.overlay())
+    assert outputs.pictures[0][1] == f'car tire: mask, score {results[0].score:.2f}'
+    assert f'<td>{results[0].score:.3f}</td><td>{results[0].mask.mean():.1%}</td>' in outputs.table
+    assert '&lt;b&gt;bird&lt;/b&gt; head' in outputs.table
+    assert '<b>' not in outputs.table
 
 
-def test_bad_photos_are_refused_without_their_path(inferencer, tmp_path):
+def test_bad_images_are_rejected_without_their_path(inferencer, tmp_path):
     large, text = tmp_path / 'large.png', tmp_path / 'text.jpg'
     Image.new('RGB', (100, 51)).save(large)
-    text.write_text('no photo')
-    for path, message in [(None, 'There is no photo'), (str(large), 'The photo is 100 x 51 pixels.*max_pixels=5,000'),
-                          (str(text), 'The photo is no image')]:
-        with pytest.raises(ValueError, match=message) as refused:
-            answer(inferencer, path, 'car tire', [], SMALL)
-        assert str(tmp_path) not in str(refused.value)
+    text.write_text('not an image')
+    for path, message in [(None, 'There is no image'), (large, 'The image is 100 x 51 pixels.*max_pixels=5,000'),
+                          (text, 'The file is not an image')]:
+        with pytest.raises(ValueError, match=message) as error:
+            predict(inferencer, path, 'car tire', [], SMALL)
+        assert str(tmp_path) not in str(error.value)
 
 
 def test_part_names(inferencer):
@@ -152,7 +153,7 @@ def test_part_names(inferencer):
 
 @pytest.mark.full_mmcv
 def test_part_names_of_a_detector_are_its_own():
-    config = Config.fromfile(CONFIGS / 'mask_rcnn_tiny_toyparts.py')
+    config = Config.fromfile(CONFIGS / 'toyparts/mask_rcnn_tiny_toyparts.py')
     set_categories(config, [{'name': f'Chair {part}', 'super_category': 'chair', 'part': part}
                             for part in ('leg', 'back')], 'the test')
     assert part_names(config, PartReferInferencer(config, device='cpu').model) == ['chair leg', 'chair back']
@@ -179,33 +180,33 @@ def test_toy_model_is_trained_once(tmp_path, capfd):
 
 
 @pytest.fixture(scope='module')
-def address(inferencer, photo):
+def address(inferencer, image):
     """A served page."""
     limits = Limits(max_pixels=SMALL.max_pixels)
-    page = build_page(inferencer, 'Model: tiny', limits, names=['car body', 'car tire'], examples=[(photo, ASKED)],
-                      toy=True)
+    page = build_page(inferencer, 'Model: tiny', limits, names=['car body', 'car tire'],
+                      examples=[(image, EXPRESSIONS)], toy=True)
     yield serve(page, '127.0.0.1', free_port(), limits, block=False)
     page.close()
 
 
 @pytest.mark.e2e
-def test_page_in_a_browser(address, photo, browser, browser_errors, wait_for):
+def test_page_in_a_browser(address, image, browser, browser_errors, wait_for):
     assert address.startswith('http://127.0.0.1:')
     assert os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'
     browser.get(address)
-    wait_for("document.querySelector('#photo input[type=file]') && document.querySelector('#expressions textarea')")
+    wait_for("document.querySelector('#image input[type=file]') && document.querySelector('#expressions textarea')")
     assert TOY_NOTICE.split('**')[1] in browser.find_element('css selector', '#toy').text
-    browser.find_element('css selector', '#expressions textarea').send_keys('\n'.join(ASKED))
+    browser.find_element('css selector', '#expressions textarea').send_keys('\n'.join(EXPRESSIONS))
     browser.find_element('css selector', '#find').click()
-    wait_for("document.body.innerText.includes('There is no photo: drop one')")
-    browser.find_element('css selector', '#photo input[type=file]').send_keys(photo)
-    wait_for("document.querySelector('#photo img')")
+    wait_for("document.body.innerText.includes('There is no image: drop one')")
+    browser.find_element('css selector', '#image input[type=file]').send_keys(image)
+    wait_for("document.querySelector('#image img')")
     browser.find_element('css selector', '#find').click()
     wait_for("document.querySelectorAll('#table tbody tr').length === 2")
     wait_for("document.querySelector('#overlay img')?.naturalWidth > 0")
     wait_for("[...document.querySelectorAll('#pictures img')].filter(each => each.naturalWidth > 0).length >= 4")
     rows = [row.text for row in browser.find_elements('css selector', '#table tbody tr')]
-    for row, asked in zip(rows, ASKED, strict=True):
+    for row, asked in zip(rows, EXPRESSIONS, strict=True):
         assert row.startswith(asked)
         assert row.endswith(' ms')
     if where := os.environ.get('DEMO_SCREENSHOT'):
@@ -228,15 +229,15 @@ def ask(address: str, path: str) -> str:
 
 
 @pytest.mark.e2e
-def test_addresses_and_the_servers_own_files_are_no_uploads(address, photo):
+def test_addresses_and_the_servers_own_files_are_no_uploads(address, image):
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
         server.listen()
         server.setblocking(False)
-        assert 'has to be uploaded' in ask(address, f'http://127.0.0.1:{server.getsockname()[1]}/a.png')
+        assert 'must be uploaded' in ask(address, f'http://127.0.0.1:{server.getsockname()[1]}/a.png')
         with pytest.raises(BlockingIOError):  # nobody called
             server.accept()
-    reply = ask(address, photo)
+    reply = ask(address, image)
     assert 'event: error' in reply
     assert 'table' not in reply
 
@@ -247,9 +248,9 @@ def test_a_file_beyond_the_limit_is_not_taken(address):
             bytes(Limits.max_bytes + 1) + b'\r\n--x--\r\n')
     request = urllib.request.Request(f'{address}gradio_api/upload', body,
                                      {'Content-Type': 'multipart/form-data; boundary=x'})
-    with pytest.raises(urllib.error.HTTPError) as refused:
+    with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(request, timeout=60)
-    assert refused.value.code == 413
+    assert error.value.code == 413
 
 
 def test_requests_wait_in_a_queue_of_limited_length_and_are_answered_one_by_one(inferencer):

@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmpartref.apis import PartResult, PhotoResults
+from mmpartref.apis import ImageResults, PartResult
 from mmpartref.demo import uploads
 from mmpartref.demo.__main__ import check_arguments, parse_args
 from mmpartref.demo.guard import RequestGuard
 from mmpartref.demo.limits import Limits
 from mmpartref.demo.page import build_page, serve
-from mmpartref.demo.predict import answer
-from mmpartref.images.read_image import PhotoReader
+from mmpartref.demo.predict import predict
+from mmpartref.images.read_image import ImageReader
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=300_000)
 SECRET = 'hunter2-of-the-server'
@@ -41,12 +41,12 @@ class Stub:
     """An inferencer whose mask is half of the image; counts how many calls run at once, and waits for ``gate``."""
 
     def __init__(self) -> None:
-        self.reader = PhotoReader(max_pixels=LIMITS.max_pixels)
+        self.reader = ImageReader(max_pixels=LIMITS.max_pixels)
         self.gate = threading.Event()
         self.gate.set()
         self.lock, self.running, self.most, self.total = threading.Lock(), 0, 0, 0
 
-    def __call__(self, photo, expression, heat_map=False) -> PhotoResults:
+    def __call__(self, photo, expression, heat_map=False) -> ImageResults:
         with self.lock:
             self.running += 1
             self.total += 1
@@ -55,7 +55,7 @@ class Stub:
         with self.lock:
             self.running -= 1
         heat = np.linspace(0, 1, photo.pixels[..., 0].size, dtype=np.float32).reshape(photo.size)
-        return PhotoResults(photo, [PartResult(photo, expression, heat > 0.5, 0.5, heat_map=heat)])
+        return ImageResults(photo, [PartResult(photo, expression, heat > 0.5, 0.5, heat_map=heat)])
 
 
 def free_port() -> int:
@@ -509,21 +509,21 @@ def test_repeated_headers_are_rejected(client):
 
 def test_images_that_cannot_be_read_are_a_sentence_without_path_and_content(tmp_path):
     stub, cases = Stub(), {
-        'text.jpg': (SECRET.encode(), 'The photo is no image'), 'empty.png': (b'', 'The photo is no image'),
-        'page.html': (b'<html>' + SECRET.encode(), 'The photo is no image'),
-        'x.heic': (b'\0\0\0\x18ftyp' + SECRET.encode(), 'The photo is no image'),
-        'cut.png': (png()[:-40], 'The photo cannot be decoded'), 'head.png': (png()[:12], 'The photo is no image'),
-        'vector.svg': (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'The photo is no image'),
-        'script.eps': (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'The photo is no image')}
+        'text.jpg': (SECRET.encode(), 'The file is not an image'), 'empty.png': (b'', 'The file is not an image'),
+        'page.html': (b'<html>' + SECRET.encode(), 'The file is not an image'),
+        'x.heic': (b'\0\0\0\x18ftyp' + SECRET.encode(), 'The file is not an image'),
+        'cut.png': (png()[:-40], 'The image cannot be decoded'), 'head.png': (png()[:12], 'The file is not an image'),
+        'vector.svg': (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'The file is not an image'),
+        'script.eps': (b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n', 'The file is not an image')}
     for name, (content, message) in cases.items():
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f'^{message}') as error:
-            answer(stub, str(path), 'tire', [], LIMITS)
+            predict(stub, path, 'tire', [], LIMITS)
         for hidden in (str(tmp_path), name, SECRET[:4], "b'"):
             assert hidden not in str(error.value)
-    with pytest.raises(ValueError, match=r'^The photo is no image'):
-        answer(stub, str(tmp_path / 'missing.png'), 'tire', [], LIMITS)
+    with pytest.raises(ValueError, match=r'^The file is not an image'):
+        predict(stub, tmp_path / 'missing.png', 'tire', [], LIMITS)
 
 
 @pytest.mark.e2e
@@ -531,11 +531,11 @@ def test_examples_fill_the_fields_and_can_be_answered(client, stub, browser, bro
     browser.get(f'http://127.0.0.1:{client.port}/')
     wait_for("document.querySelector('#examples tbody tr')")
     browser.find_element('css selector', '#examples tbody tr').click()
-    wait_for("document.querySelector('#photo img') && "
+    wait_for("document.querySelector('#image img') && "
              "document.querySelector('#expressions textarea').value === 'car tire\\nbird head'")
     browser.find_element('css selector', '#find').click()
     wait_for("document.querySelectorAll('#table tbody tr').length === 2")
-    assert 'One request takes up to' in browser.find_element('css selector', '#memory').text
+    assert 'A request needs up to' in browser.find_element('css selector', '#memory').text
     assert browser_errors() == []
 
 
@@ -587,10 +587,10 @@ def test_uploads_are_deleted_however_the_program_ends(tmp_path):
 
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--allowed-host', 'gpu1'], 'add --allow-remote'),
-    (['--allow-remote', '--allowed-host', '*'], 'should be a host name'),
-    (['--allow-remote', '--allowed-host', 'http://gpu1'], 'should be a host name'),
-    (['--allow-remote', '--allowed-host', 'gpu1:80'], 'should be a host name'),
-    (['--allow-remote', '--allowed-host', ''], 'should be a host name'),
+    (['--allow-remote', '--allowed-host', '*'], 'must be a host name'),
+    (['--allow-remote', '--allowed-host', 'http://gpu1'], 'must be a host name'),
+    (['--allow-remote', '--allowed-host', 'gpu1:80'], 'must be a host name'),
+    (['--allow-remote', '--allowed-host', ''], 'must be a host name'),
 ])
 def test_names_of_hosts_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from mmpartref.errors import FileInTheWayError
-from mmpartref.files.atomic_write import SUFFIX, atomic_write, unfinished_files
+from mmpartref.errors import FileInTheWayError, FileWriteError
+from mmpartref.files.atomic_write import SUFFIX, atomic_write, unfinished_files, write_text
 
 
 def contents(folder):
@@ -48,9 +48,23 @@ def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch, function):
 
     (tmp_path / 'out.txt').write_text('old')
     monkeypatch.setattr(os, function, full)
-    with pytest.raises(OSError, match='No space left'), atomic_write(tmp_path / 'out.txt', fsync=True) as unfinished:
+    with (pytest.raises(FileWriteError, match=r'out\.txt cannot be written \(No space left .*\); make room'),
+          atomic_write(tmp_path / 'out.txt', fsync=True) as unfinished):
         unfinished.write_text('new')
     assert contents(tmp_path) == {'out.txt': 'old'}
+
+
+def test_a_full_disk_in_the_body_is_a_write_error_and_other_errors_stay(tmp_path):
+    for number, kind in ((errno.ENOSPC, FileWriteError), (errno.ENOENT, FileNotFoundError)):
+        with pytest.raises(OSError, match='reason') as caught, atomic_write(tmp_path / 'out.txt'):
+            raise OSError(number, 'reason')
+        assert type(caught.value) is kind
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(FileWriteError, match=r'file/out\.txt cannot be written \(.*\); name another path$'):
+        write_text(tmp_path / 'file' / 'out.txt', 'new')
 
 
 def test_the_file_and_its_folder_are_synced_on_request(tmp_path, monkeypatch):
