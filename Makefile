@@ -55,8 +55,8 @@ $(TEST_ENV)/ready: setup.cfg pyproject.toml .ci/build_mmcv.py
 	$(TEST_ENV)/bin/pip install -q --no-build-isolation -e '.[all,$(TEST_EXTRAS)]'
 	touch $@
 
-# timm and open_clip import torchvision, of which there is no build for every torch. Its Python part is enough for the
-# tests of their encoders, which run in a process of their own with this folder; nothing else may see it.
+# timm and open_clip import torchvision, which has no build for every torch. Its Python part is enough for the
+# tests of their encoders, which run in a separate process with this folder; nothing else may see it.
 $(TEST_ENV)/torchvision/ready: $(TEST_ENV)/ready
 	rm -rf $(TEST_ENV)/torchvision
 	$(TEST_ENV)/bin/pip install -q --no-deps --target $(TEST_ENV)/torchvision \
@@ -67,12 +67,12 @@ demo: $(DEMO_ENV)/ready
 	$(DEMO_ENV)/bin/python tools/make_toyparts.py $(TOYPARTS)
 	$(DEMO_ENV)/bin/python tools/train.py configs/cris_tiny_toyparts.py --work-dir $(DEMO_DIR) --seed 0
 	$(DEMO_ENV)/bin/python tools/test.py configs/cris_tiny_toyparts.py "$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)" \
-	    --work-dir $(DEMO_DIR)/test --dump $(DEMO_DIR)/predictions.json --show-dir $(DEMO_DIR)/overlays
+	    --work-dir $(DEMO_DIR) --dump $(DEMO_DIR)/predictions.json --show-dir $(DEMO_DIR)/overlays
 	@echo
 	@echo 'Look at the overlays in $(DEMO_DIR)/overlays and the curves with'
 	@echo '  $(DEMO_ENV)/bin/tensorboard --logdir $(DEMO_DIR)'
-	@echo 'and ask for a part yourself:'
-	@echo '  $(DEMO_ENV)/bin/python tools/infer.py PHOTO "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
+	@echo 'and segment parts of another image with'
+	@echo '  $(DEMO_ENV)/bin/python tools/infer.py IMAGE "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
 # What follows and how long it takes on 2 CPU cores; a step that is done is not listed.
 announce-quick:

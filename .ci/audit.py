@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Ask OSV (api.osv.dev) for known vulnerabilities of everything installed here, through pip-audit.
+"""Query OSV (api.osv.dev) for known vulnerabilities of everything installed here, through pip-audit.
 
 Exit status: 0: none is known, or, with a printed line, the service could not be reached; 1: some are known, or
 pip-audit itself fails. With --require, a service that cannot be reached is a failure too.
@@ -13,12 +13,12 @@ from typing import Any
 
 COMMAND = (sys.executable, '-m', 'pip_audit', '--local', '--vulnerability-service', 'osv', '--format', 'json',
            '--progress-spinner', 'off', '--timeout', '15')
-# What pip-audit's traceback ends with where there is no network, or the service does not answer.
+# What pip-audit's traceback ends with where there is no network, or the service does not reply.
 UNREACHABLE = ('ConnectionError', 'ConnectTimeout', 'ReadTimeout', 'ProxyError', 'SSLError', 'ServiceError')
 
 
 def judge(printed: str, errors: str, require: bool) -> tuple[int, str]:
-    """Return the exit status and what to say.
+    """Return the exit status and the message.
 
     Args:
         printed, errors: pip-audit's stdout and stderr.
@@ -35,11 +35,11 @@ def judge(printed: str, errors: str, require: bool) -> tuple[int, str]:
              f"({'fixed in ' + ', '.join(fault['fix_versions']) if fault.get('fix_versions') else 'no fix yet'})"
              for each in packages for fault in each.get('vulns', [])]
     skipped = [f"{each['name']}: {each['skip_reason']}" for each in packages if 'skip_reason' in each]
-    asked = len(packages) - len(skipped)
-    lines = [f'{asked} packages asked about, {len(found)} known vulnerabilities', *found]
-    lines += [f'not asked about: {each}' for each in skipped]
-    if not asked:
-        return 1, '\n'.join(['pip-audit asked about no package', *lines[1:]])
+    checked = len(packages) - len(skipped)
+    lines = [f'{checked} packages checked, {len(found)} known vulnerabilities', *found]
+    lines += [f'not checked: {each}' for each in skipped]
+    if not checked:
+        return 1, '\n'.join(['pip-audit checked no package', *lines[1:]])
     return int(bool(found)), '\n'.join(lines)
 
 

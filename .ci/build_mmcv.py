@@ -86,7 +86,7 @@ def compile_wheel(requirement: str, wheels: Path, jobs: int, groups: int) -> Pat
         environment = {'CFLAGS': '-g0 -O1', **os.environ, 'MAX_JOBS': str(jobs), 'MMCV_WITH_OPS': '1'}
         subprocess.run([*PIP, 'wheel', '-q', '--no-deps', '--no-build-isolation', '-w', wheels, root], check=True,
                        env=environment)
-    # Others may lie there, of another Python.
+    # The folder may have wheels of another Python.
     return max(wheels.glob('mmcv-*.whl'), key=lambda path: path.stat().st_mtime)
 
 

@@ -17,7 +17,7 @@ version = release = __version__
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 exclude_patterns = ['_build']
 nitpicky = True
-# What the annotations name in other packages: their documentation is elsewhere, and no inventory is fetched.
+# Names of other packages in annotations: no inventory of their documentation is fetched.
 nitpick_ignore_regex = [(r'py:.*', r'(?!mmpartref).*')]
 
 myst_enable_extensions = ['dollarmath', 'amsmath']
@@ -31,7 +31,7 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_custom_sections = [('Data', 'params_style')]
 
-# Of code that does not say its language.
+# Language of code blocks without one.
 highlight_language = 'none'
 
 html_theme = 'furo'

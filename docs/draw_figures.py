@@ -1,6 +1,6 @@
 """Draw the pictures of docs/task.md from ToyParts: ``python docs/draw_figures.py`` writes them into docs/images.
 
-The predictions are no model's: they are the truth, moved, grown or shrunk by a few pixels. What is written in the
+The predictions are not from a model: they are the truth, moved, grown or shrunk by a few pixels. What is written in the
 pictures is counted by ``mmpartref.evaluation``.
 """
 import argparse
@@ -29,13 +29,13 @@ MISSED, ADDED, SHARED = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A drawn photo (h, w, 3) RGB and the masks (h, w) bool of its expressions."""
-    photo: np.ndarray
+    """A drawn image (h, w, 3) RGB and the masks (h, w) bool of its expressions."""
+    image: np.ndarray
     truths: dict[str, np.ndarray]
 
 
 def load_scenes() -> list[Scene]:
-    """Draw ToyParts and read it as the data set it is."""
+    """Draw ToyParts and load it as a dataset."""
     with tempfile.TemporaryDirectory() as folder:
         make_toyparts(folder, splits={'test': SCENES}, size=SIZE)
         dataset = PartImageNetReferringDataset(
@@ -44,10 +44,10 @@ def load_scenes() -> list[Scene]:
 
 
 def load_scene(entry: dict) -> Scene:
-    photo = cv2.cvtColor(cv2.imread(entry['img_path']), cv2.COLOR_BGR2RGB)
+    image = cv2.cvtColor(cv2.imread(entry['img_path']), cv2.COLOR_BGR2RGB)
     truths = {ref['expressions'][0]: coco_mask.decode(coco_mask.merge(ref['rles'])).astype(bool)
               for ref in entry['refs']}
-    return Scene(photo, truths)
+    return Scene(image, truths)
 
 
 def alter(mask: np.ndarray, right: int = 0, down: int = 0, grow: int = 0) -> np.ndarray:
@@ -73,39 +73,39 @@ def show(axes: Axes, picture: np.ndarray, title: str) -> None:
     axes.set_axis_off()
 
 
-def pale(photo: np.ndarray) -> np.ndarray:
-    """Return the photo in pale grey."""
-    return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 3 + 168
+def pale(image: np.ndarray) -> np.ndarray:
+    """Return the image in pale grey."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB) // 3 + 168
 
 
-def cut_out(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return the photo in pale grey with its own colours inside the mask, and the mask's outline."""
-    picture = np.where(mask[..., None], photo, pale(photo))
+def cut_out(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the image in pale grey, with its colours inside the mask and the mask's outline."""
+    picture = np.where(mask[..., None], image, pale(image))
     outline = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
     return cv2.drawContours(picture, outline, -1, ADDED, 2, cv2.LINE_AA)
 
 
-def compare(photo: np.ndarray, prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the photo in pale grey with what is shared, missed and added in colours."""
-    grey = pale(photo)
+def compare(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return the image in pale grey with shared, missed and added pixels in colours."""
+    grey = pale(image)
     for mask, colour in ((truth & ~prediction, MISSED), (prediction & ~truth, ADDED), (truth & prediction, SHARED)):
         grey[mask] = colour
     return grey
 
 
 def crop(picture: np.ndarray, mask: np.ndarray, margin: int = 30) -> np.ndarray:
-    """Cut out what lies around the mask."""
+    """Crop to the surroundings of the mask."""
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     return picture[max(0, y - margin):y + height + margin, max(0, x - margin):x + width + margin]
 
 
 def draw_expressions(scene: Scene) -> Figure:
-    """One photo, several expressions, a mask for each."""
+    """One image, several expressions, a mask for each."""
     figure, axes = new_figure(9, 4.6, 2, 3)
-    show(axes[0, 0], scene.photo, 'the photo')
-    asked = ('car tire', 'car side mirror', 'bird wing', 'bird foot', 'car body')
-    for panel, expression in zip(axes.flat[1:], asked, strict=True):
-        show(panel, cut_out(scene.photo, scene.truths[expression]), f'"{expression}"')
+    show(axes[0, 0], scene.image, 'the image')
+    expressions = ('car tire', 'car side mirror', 'bird wing', 'bird foot', 'car body')
+    for panel, expression in zip(axes.flat[1:], expressions, strict=True):
+        show(panel, cut_out(scene.image, scene.truths[expression]), f'"{expression}"')
     return figure
 
 
@@ -131,12 +131,12 @@ def draw_iou(scene: Scene) -> Figure:
             ((prediction, blank), f'prediction: {prediction.sum():,} pixels'),
             ((prediction, truth), f'both: {overlap.inter:,}, either: {overlap.union:,}; IoU {overlap.iou:.2f}'),
     ), strict=True):
-        show(panel, crop(compare(scene.photo, *masks), around), title)
+        show(panel, crop(compare(scene.image, *masks), around), title)
     return figure
 
 
 def mean_examples(scenes: list[Scene]) -> list[tuple[Scene, str, np.ndarray]]:
-    """Five expressions of three photos with their predictions."""
+    """Five expressions of three images with their predictions."""
     first, second, third = scenes
     return [(scene, expression, alter(scene.truths[expression], **change)) for scene, expression, change in (
         (first, 'car body', {'grow': 1}),
@@ -167,8 +167,8 @@ def draw_means(scenes: list[Scene]) -> Figure:
     figure, axes = new_figure(9, 5, 2, 3)
     for panel, (scene, expression, prediction), overlap in zip(axes.flat, examples, overlaps, strict=False):
         truth = scene.truths[expression]
-        show(panel, crop(compare(scene.photo, prediction, truth), truth | prediction, 25),
-             f'"{expression}", photo {1 + scenes.index(scene)}\n'
+        show(panel, crop(compare(scene.image, prediction, truth), truth | prediction, 25),
+             f'"{expression}", image {1 + scenes.index(scene)}\n'
              f'{overlap.inter:,} / {overlap.union:,} = {overlap.iou:.2f}')
     panel = axes[1, 2]
     bars = panel.barh(list(summary), list(summary.values()), color='#56B4E9')
@@ -214,12 +214,12 @@ def draw_precision(scenes: list[Scene]) -> Figure:
 
 
 def draw_absent(scene: Scene) -> Figure:
-    """A part that is not in the photo."""
+    """A part that is not in the image."""
     figure, axes = new_figure(9, 2.6, 1, 3)
     wrong = scene.truths['snake body']
-    show(axes[0, 0], scene.photo, 'asked for "snake foot"')
-    show(axes[0, 1], cut_out(scene.photo, np.zeros_like(wrong)), 'an empty mask: "no target", right')
-    show(axes[0, 2], cut_out(scene.photo, wrong), 'some mask: wrong')
+    show(axes[0, 0], scene.image, 'expression "snake foot"')
+    show(axes[0, 1], cut_out(scene.image, np.zeros_like(wrong)), 'an empty mask: "no target", right')
+    show(axes[0, 2], cut_out(scene.image, wrong), 'some mask: wrong')
     return figure
 
 

@@ -126,7 +126,7 @@ def tiny_config(tmp_path, tiny_model_cfg) -> Callable[..., Path]:
     def write(*lines: str, presence_head: bool = False) -> Path:
         if presence_head:
             tiny_model_cfg['decode_head']['presence_head'] = {'type': 'PresenceHead'}
-        base = 'cris_tiny_toyparts_absent.py' if presence_head else 'cris_tiny_toyparts.py'
+        base = 'toyparts/cris_tiny_toyparts_absent.py' if presence_head else 'cris_tiny_toyparts.py'
         file = tmp_path / 'tiny.py'
         file.write_text('\n'.join([
             f"_base_ = {str(ROOT / 'configs' / base)!r}",

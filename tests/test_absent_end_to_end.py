@@ -9,7 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-from mmpartref.engine.launch.build_runner import add_dump, build_runner, load_config
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.errors import ConfigError
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.dumps.predictions import read_sample
@@ -30,7 +31,7 @@ SMALL = {f'{split}_dataloader.dataset.pipeline.{place}.size': 64 for split, plac
 def config(tmp_path, tiny_model_cfg) -> Path:
     tiny_model_cfg['decode_head'].update(presence_head={'type': 'PresenceHead'}, dropout=0.1)
     file = tmp_path / 'tiny_absent.py'
-    file.write_text(f"_base_ = {str(CONFIGS / 'cris_tiny_toyparts_absent.py')!r}\n"
+    file.write_text(f"_base_ = {str(CONFIGS / 'toyparts/cris_tiny_toyparts_absent.py')!r}\n"
                     f'model = dict(_delete_=True, **{tiny_model_cfg!r})\n'
                     f'train_dataloader = dict(batch_size=12, **{ALONE!r})\n'
                     f'val_dataloader = dict(batch_size=2, **{ALONE!r})\n'
@@ -102,7 +103,7 @@ def test_a_dump_scores_to_the_digit_what_the_test_printed(config, odd_toyparts, 
     again = {**summarise(score_dump(dump)), **summarise_presence(asked)}
     # Exact: both are computed from the predictions of one forward pass.
     assert {key.removeprefix('refer/'): value for key, value in found.items()} == again
-    assert dump.header['absent'] == "number=3, kinds=['impossible', 'other', 'unannotated'], seed=0"
+    assert dump.header['absent'] == "AbsentParts(number=3, kinds=['impossible', 'other', 'unannotated'], seed=0)"
     assert again['absent_impossible'] + again['absent_other'] >= 6
     assert list((tmp_path / 'show').iterdir())
     assert 0 <= calibrate(asked).threshold <= 1
@@ -133,18 +134,19 @@ def test_one_item_per_expression_asks_and_answers_the_same(config, odd_toyparts,
 
 @pytest.mark.parametrize('name', ['cris_tiny_toyparts.py', 'cris_r50_partimagenet.py'])
 def test_the_switch_is_one_option(name):
-    cfg = load_config(CONFIGS / name, {'train_dataloader.dataset.absent.number': 1})
-    assert cfg.train_dataloader.dataset.absent == {'number': 1}
-    with pytest.raises(ConfigError, match="the nearest valid key is 'absent'"):
-        load_config(CONFIGS / name, {'train_dataloader.dataset.absnt.number': 1})
+    cfg = load_config(CONFIGS / name, {'train_dataloader.dataset.entries.absent.number': 1})
+    assert cfg.train_dataloader.dataset.entries.absent == {'number': 1}
+    with pytest.raises(ConfigError, match="the nearest valid key is 'entries'"):
+        load_config(CONFIGS / name, {'train_dataloader.dataset.entires.absent.number': 1})
 
 
-@pytest.mark.parametrize(('leaf', 'base'), [('cris_tiny_toyparts_absent.py', 'cris_tiny_toyparts.py'),
-                                            ('cris_r50_absent_partimagenet.py', 'cris_r50_aligned_partimagenet.py')])
+@pytest.mark.parametrize(('leaf', 'base'), [('toyparts/cris_tiny_toyparts_absent.py', 'cris_tiny_toyparts.py'),
+                                            ('absent/cris_r50_absent_partimagenet.py',
+                                             'cris/cris_r50_aligned_partimagenet.py')])
 def test_the_leaf_configs_differ_by_absent_parts_alone(leaf, base):
     leaf_cfg, base_cfg = (Config.fromfile(CONFIGS / name).to_dict() for name in (leaf, base))
     assert leaf_cfg['model']['decode_head'].pop('presence_head') == {'type': 'PresenceHead'}
     for split, kinds in (('train', None), ('val', 3), ('test', 3)):
-        absent = leaf_cfg[f'{split}_dataloader']['dataset'].pop('absent')
+        absent = leaf_cfg[f'{split}_dataloader']['dataset'].pop('entries')['absent']
         assert len(absent.get('kinds', ())) == (kinds or 0)
     assert leaf_cfg == base_cfg

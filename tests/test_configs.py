@@ -10,7 +10,7 @@ from mmpartref.engine.launch.config_check import check_custom_keys, check_top_le
 from mmpartref.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
-LEAVES = sorted(CONFIGS.glob('*.py'))
+LEAVES = sorted(path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts)
 CRIS = [path for path in LEAVES if path.name.startswith('cris')]
 DATASET_BASES = sorted((CONFIGS / '_base_/datasets').glob('*.py'))
 # Built by models/torchvision_cases.py.
@@ -53,7 +53,7 @@ def check_config(cfg):
 @pytest.mark.parametrize('path', DATASET_BASES, ids=lambda path: path.stem)
 def test_a_config_on_a_converted_data_set_is_a_list_of_bases(path, tmp_path):
     bases = [CONFIGS / '_base_/cris_aligned.py', path, *(CONFIGS / f'_base_/{name}.py'
-                                                         for name in ('schedule', 'default_runtime'))]
+                                                         for name in ('schedule_aligned', 'default_runtime'))]
     (tmp_path / 'mine.py').write_text(f'_base_ = {[str(each) for each in bases]}')
     cfg = Config.fromfile(tmp_path / 'mine.py')
     check_config(cfg)

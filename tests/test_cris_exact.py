@@ -23,7 +23,7 @@ def exact() -> Config:
 
 @pytest.fixture(scope='module')
 def aligned() -> Config:
-    return Config.fromfile(CONFIGS / 'cris_r50_aligned_partimagenet.py')
+    return Config.fromfile(CONFIGS / 'cris/cris_r50_aligned_partimagenet.py')
 
 
 def letterbox(cfg: Config, split: str):
@@ -64,7 +64,7 @@ def test_decode_moves_a_mask_that_the_other_leaves_in_place():
     identity = np.eye(2, 3)
     centres = []
     for name in ('cris', 'aligned'):
-        on_photo = get_decode(name).to_photo(probs, (32, 32), identity, (32, 32))[0].clamp(min=0)
+        on_photo = get_decode(name).to_image(probs, (32, 32), identity, (32, 32))[0].clamp(min=0)
         column = on_photo.sum(dim=0)
         centres.append(((column * torch.arange(32)).sum() / column.sum()).item())
     assert centres[1] == pytest.approx(5.5, abs=0.05)
@@ -76,7 +76,7 @@ def test_the_inverse_warp_is_cubic():
     """Half way down a step, cubic interpolation overshoots; a linear one would stay between 0 and 1."""
     probs = torch.zeros(1, 8, 8)
     probs[0, :, 4:] = 1
-    on_photo = get_decode('cris').to_photo(probs, (32, 32), np.array([[0.5, 0, 0], [0, 0.5, 0]]), (64, 64))
+    on_photo = get_decode('cris').to_image(probs, (32, 32), np.array([[0.5, 0, 0], [0, 0.5, 0]]), (64, 64))
     assert on_photo.max() > 1.01
     assert on_photo.min() < -0.01
 
@@ -99,7 +99,7 @@ def test_what_was_chosen_is_said_in_words(exact, aligned):
     published = (
         "decode: 'cris', mask above 0.35; words: 17 tokens; letterbox: no half-pixel offset; Precision@X: IoU > X; "
         'first epoch: every part at the full learning rate')
-    for cfg in (exact, Config.fromfile(CONFIGS / 'cris_r101_partimagenet.py')):
+    for cfg in (exact, Config.fromfile(CONFIGS / 'cris/cris_r101_partimagenet.py')):
         assert choices_line(published_choices(cfg.to_dict())) == published
     assert choices_line(published_choices(aligned.to_dict())) == (
         "decode: 'aligned', mask above 0.5; words: 17 tokens; letterbox: pixel centres in place; Precision@X: IoU > X; "

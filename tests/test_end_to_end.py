@@ -55,7 +55,7 @@ def tool(folder: Path, *args: str, check: bool = True, **environment: str) -> su
 
 def last_metrics(work_dir: Path) -> dict:
     """The metrics that a test wrote into a work dir."""
-    (scored, ) = (file for file in work_dir.glob('*/*.json') if 'refer/mIoU' in file.read_text())
+    (scored, ) = (file for file in work_dir.glob('test/*/*.json') if 'refer/mIoU' in file.read_text())
     return json.loads(scored.read_text().splitlines()[-1])
 
 
@@ -119,7 +119,7 @@ def test_training_resumes_and_its_dump_scores_again_and_by_two_processes(config,
         # Exact: both are computed from the masks of one forward pass.
         assert metrics['refer/mIoU'] == again['mIoU']
         assert metrics['refer/P@0.5'] == again['P@0.5']
-    assert_same_predictions(read_dump(f'{one}.json').photos, read_dump(f'{two}.json').photos)
+    assert_same_predictions(read_dump(f'{one}.json').images, read_dump(f'{two}.json').images)
 
 
 def assert_same_predictions(photos: list, others: list) -> None:
@@ -157,8 +157,8 @@ def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, odd_toypart
                 'train_dataloader.num_workers=1', 'train_dataloader.persistent_workers=True', check=False)
     assert done.returncode == 75, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stderr.splitlines()[-1] == (
-        f'stopped by SIGTERM after iteration 1; the state is in {tmp_path}/run/interrupted.pth: the same command with '
-        '--resume goes on from there')
+        f'preempted by SIGTERM after iteration 1; the state is in {tmp_path}/run/interrupted.pth; run the same '
+        'command with --resume')
     assert (tmp_path / 'run/last_checkpoint').read_text() == f'{tmp_path}/run/interrupted.pth'
 
 

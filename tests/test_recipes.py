@@ -16,7 +16,8 @@ from mmengine.runner import Runner
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
-from mmpartref.engine.launch.build_runner import add_dump, build_runner, load_config
+from mmpartref.engine.launch.build_runner import build_runner, load_config
+from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.errors import WeightsError
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.scoring.score_dump import score_dump
@@ -98,7 +99,7 @@ def recipe(folders, tiny_model_cfg, monkeypatch) -> Callable[..., Config]:
     monkeypatch.chdir(folders)
 
     def shrink(name: str, **options: Any) -> Config:
-        cfg = load_config(ROOT / f'configs/{name}.py', options)
+        cfg = load_config(next((ROOT / 'configs').rglob(f'{name}.py')), options)
         head = cfg.model.get('auxiliary_head')
         cfg.model = {**copy.deepcopy(tiny_model_cfg), 'decode': cfg.model.decode}
         if head:
@@ -170,7 +171,7 @@ def test_parts_and_objects_together(recipe):
     assert sum(ref.get('level') == 'object' for ref in asked) == 8
     assert 'refer/mIoU_level_object' not in last(cfg, 'refer/mIoU')
 
-    cfg = recipe('cris_r50_joint_partimagenet', **{'test_dataloader.dataset.objects': ['the {super_category}']})
+    cfg = recipe('cris_r50_joint_partimagenet', **{'test_dataloader.dataset.entries.objects.type': 'WholeObjects'})
     found = build_runner(cfg).test()
     assert {'refer/mIoU_level_object', 'refer/mIoU_level_part'} <= found.keys()
 
@@ -208,7 +209,7 @@ def test_objects_parts_and_their_parts(recipe, folders):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['cris_r50_photo_labels_partimagenet', 'cris_tiny_toyparts_photo_labels'])
+@pytest.mark.parametrize('name', ['cris_r50_image_labels_partimagenet', 'cris_tiny_toyparts_image_labels'])
 def test_which_parts_a_photo_shows_beside_the_masks(name, recipe):
     cfg = recipe(name)
     if 'toyparts' in name:
@@ -217,10 +218,10 @@ def test_which_parts_a_photo_shows_beside_the_masks(name, recipe):
         cfg.model.auxiliary_head.labels = None
     runner = train(cfg)
     row = last(cfg, 'loss')
-    assert row['loss'] == pytest.approx(row['loss_photo_labels'] + row['loss_text_to_pixel'], abs=1e-3)
-    assert row['loss_photo_labels'] > 0
+    assert row['loss'] == pytest.approx(row['loss_image_labels'] + row['loss_text_to_pixel'], abs=1e-3)
+    assert row['loss_image_labels'] > 0
     assert len(runner.model.auxiliary_head.labels) == 40
-    assert 0 < last(cfg, 'photo/mAP')['photo/mAP'] <= 1
+    assert 0 < last(cfg, 'image/mAP')['image/mAP'] <= 1
 
 
 @pytest.mark.e2e
@@ -228,11 +229,11 @@ def test_two_processes_train_a_mixture(folders, tiny_model_cfg, tmp_path, free_p
     """With an auxiliary head, without find_unused_parameters; a rank may hold only objects, which have no label."""
     tiny_model_cfg['auxiliary_head'] = {'type': 'MultiLabelPresenceHead', 'labels': 'partimagenet'}
     config = tmp_path / 'mixture.py'
-    config.write_text(f"_base_ = {str(ROOT / 'configs/cris_r50_joint_coco_partimagenet.py')!r}\n"
+    config.write_text(f"_base_ = {str(ROOT / 'configs/cris/cris_r50_joint_coco_partimagenet.py')!r}\n"
                       f'model = dict(_delete_=True, decode="aligned", **{tiny_model_cfg!r})\n'
                       '_sets = _base_.train_dataloader.dataset.datasets\n'
                       'for _set in _sets:\n'
-                      '    _set.photo_labels = True\n'
+                      '    _set.entries = dict(labels=dict())\n'
                       '    _set.pipeline[3].size = 64\n'
                       'train_dataloader = dict(batch_size=8, sampler=dict(epoch_length=10), '
                       f'dataset=dict(datasets=_sets), **{ALONE!r})\n'
@@ -249,7 +250,7 @@ def test_two_processes_train_a_mixture(folders, tiny_model_cfg, tmp_path, free_p
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     log = [json.loads(line) for file in (tmp_path / 'dist').glob('*/vis_data/scalars.json')
            for line in file.read_text().splitlines()]
-    steps = [row for row in log if 'loss_photo_labels' in row]
+    steps = [row for row in log if 'loss_image_labels' in row]
     assert len(steps) >= 3
     assert all(np.isfinite(row['loss']) for row in steps)
     assert (tmp_path / 'dist/epoch_1.pth').is_file()

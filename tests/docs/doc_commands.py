@@ -1,4 +1,4 @@
-"""What a page's commands and code do here: run, or checked as far as it goes without running."""
+"""Run a page's commands and code, or check them without running."""
 import ast
 import importlib
 import json
@@ -18,7 +18,7 @@ from doc_rules import (
     CHECKED_PROGRAMS,
     CHECKED_TOOLS,
     EXIT_CODES,
-    FEW_PHOTOS,
+    FEW_IMAGES,
     NOT_CODE,
     OTHER_VARIABLES,
     PAGE_DUMPS,
@@ -27,8 +27,8 @@ from doc_rules import (
     RUN_TOOLS,
     SMALL_CONFIGS,
 )
-from doc_shell import OTHER_BLOCK, UNKNOWN, Answer, Command
-from doc_tools import ROOT, Refused, at, captured, parse, run_file
+from doc_shell import OTHER_BLOCK, UNKNOWN, Command, CommandResult
+from doc_tools import ROOT, CheckError, at, captured, parse, run_file
 from doc_world import copy_world, dump_for
 
 PYTHON = 'python'
@@ -36,7 +36,7 @@ PROGRAMS = (PYTHON, 'python3', *CHECKED_PROGRAMS)
 
 
 class Page:
-    """Carries out one page and collects what is wrong, as ``page:line: why``."""
+    """Runs one page and collects its failures, as ``page:line: why``."""
 
     def __init__(self, name: str, blocks: Sequence[Block], world: Path, folder: Path) -> None:
         self.name, self.blocks = name, blocks
@@ -49,15 +49,15 @@ class Page:
     def fail(self, line: int, why: object) -> None:
         self.failures.append(f'{self.name}:{line}: {why}')
 
-    def answer(self, command: Command) -> Answer:
-        """Carry out a command; a failure is noted, and the page goes on."""
+    def handle(self, command: Command) -> CommandResult:
+        """Run or check a command; record a failure and continue."""
         try:
             if command.program == OTHER_BLOCK:
                 self.other_block(self.blocks[int(command.arguments[0])], command)
                 return 0, ''
             self.check_variables(command.variables)
             return 0, self.program(command)
-        except Refused as error:
+        except CheckError as error:
             self.fail(command.line, error)
             return 1, ''
 
@@ -70,12 +70,12 @@ class Page:
             try:
                 json.loads(block.text)
             except ValueError as error:
-                raise Refused(f'no json: {error}') from error
+                raise CheckError(f'not json: {error}') from error
         elif block.language == 'python':
             with at(command.folder, command.variables):
                 self.python(block)
         else:
-            raise Refused(f'a block of {block.language or "no"} language: doc_rules.py does not say what becomes of it')
+            raise CheckError(f'a block of {block.language or "no"} language: not listed in doc_rules.py')
 
     def python(self, block: Block) -> None:
         """Run code in the page's namespace; read a config as one."""
@@ -96,7 +96,7 @@ class Page:
             self.fail(block.line, f'ends with {status}: {output.strip()[-200:]}')
 
     def config(self, block: Block) -> None:
-        """Write a config where its first line says, else among the others, and check it."""
+        """Write a config to the path in its first line, or into configs/, and check it."""
         named = re.match(r'# (\S+\.py)\n', block.text)
         path = Path(named[1]) if named else Path('configs') / f'documented_{block.line}.py'
         path.write_text(block.text, encoding='utf-8')
@@ -107,16 +107,16 @@ class Page:
     def check_variables(self, variables: dict[str, str]) -> None:
         for name in variables:
             if name not in OTHER_VARIABLES and not occurs_in_sources(name):
-                raise Refused(f'nothing reads the environment variable {name}')
+                raise CheckError(f'nothing reads the environment variable {name}')
 
     def program(self, command: Command) -> str:
         program = 'python' if command.program == 'python3' else command.program.replace('-', '_')
-        carry_out: Callable[[Command], str | None] | None = getattr(self, f'run_{program}', None)
-        if carry_out is None:
+        method: Callable[[Command], str | None] | None = getattr(self, f'run_{program}', None)
+        if method is None:
             what = command.arguments[0] if command.program == UNKNOWN else command.program
-            raise Refused(f'{what}: doc_rules.py does not say what becomes of it')
+            raise CheckError(f'{what}: not listed in doc_rules.py')
         with at(command.folder, command.variables):
-            return carry_out(command) or ''
+            return method(command) or ''
 
     def run_python(self, command: Command) -> str:
         first, *rest = command.arguments
@@ -126,37 +126,37 @@ class Page:
             tree = ast.parse(rest[0])
             _, output, error = captured(lambda: run_code(tree, '<string>', {'__name__': '__main__'}))
             if error is not None:
-                raise Refused(error)
+                raise CheckError(error)
             return output
         path = Path(first)
         if path.parent == Path('tools') or (command.folder / path).parent == self.world / 'tools':
             return self.tool(path.stem, rest)
         if not path.is_file():
-            raise Refused(f'there is no {first}')
+            raise CheckError(f'{first} does not exist')
         return run_file(path, rest)
 
     def module(self, name: str, arguments: list[str], command: Command) -> str:
         if name not in CHECKED_MODULES:
-            raise Refused(f'python -m {name}: doc_rules.py does not say what becomes of it')
+            raise CheckError(f'python -m {name}: not listed in doc_rules.py')
         if name == 'torch.distributed.run':
             from torch.distributed.run import get_args_parser
             status, output, args = captured(lambda: get_args_parser().parse_args(arguments))
             if status:
-                raise Refused(output.strip().splitlines()[-1])
+                raise CheckError(output.strip().splitlines()[-1])
             self.tool(Path(args.training_script).stem, args.training_script_args, run=False)
         elif name == 'mmpartref.demo':
             from mmpartref.demo.__main__ import check_arguments, parse_args
             status, output, args = captured(lambda: parse_args(self.fill(arguments)))
             if status:
-                raise Refused(output.strip().splitlines()[-1])
+                raise CheckError(output.strip().splitlines()[-1])
             try:
                 check_arguments(args)
             except (ValueError, OSError) as error:
-                raise Refused(error) from error
+                raise CheckError(error) from error
         elif name == 'pytest':
             for each in arguments:
                 if not each.startswith('-') and not (ROOT / each.split('::')[0]).exists():
-                    raise Refused(f'there is no {each}')
+                    raise CheckError(f'{each} does not exist')
         elif name == 'venv':
             activate = Path(arguments[-1]) / 'bin/activate'
             activate.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ class Page:
         return ''
 
     def fill(self, words: Sequence[str]) -> list[str]:
-        """Put the world's files for the placeholders; the checkpoint is the config's that stands before or after it."""
+        """Replace placeholders by files of the world; CHECKPOINT is that of the config in the same command."""
         filled = [word if word == 'CHECKPOINT' else self.placeholders.get(word, word) for word in words]
         config = next((Path(word).stem for word in filled if Path(word).name in SMALL_CONFIGS),
                       Path(self.placeholders['CONFIG']).stem)
@@ -174,9 +174,9 @@ class Page:
                 for word in filled]
 
     def tool(self, name: str, words: Sequence[str], run: bool = True) -> str:
-        """Parse, check and, where the tables say so, run one of tools/."""
+        """Parse and check a command of tools/, and run it if doc_rules.py lists it as run."""
         if name not in RUN_TOOLS and name not in CHECKED_TOOLS:
-            raise Refused(f'tools/{name}.py: doc_rules.py does not say what becomes of it')
+            raise CheckError(f'tools/{name}.py: not listed in doc_rules.py')
         words = self.fill(words)
         args = parse(name, words)
         small = True
@@ -193,7 +193,7 @@ class Page:
         return output
 
     def stand_in(self, args: Any) -> None:
-        """Put a small model's dump where a command that is only checked would have written its own."""
+        """Copy a small model's dump to the path where a command that is only checked would write one."""
         target = getattr(args, 'dump', None)
         if isinstance(target, str) and not Path(target).exists():
             shutil.copy(dump_for(self.world, Path(target).name, self.dumps), target)
@@ -202,17 +202,17 @@ class Page:
         return self.module('torch.distributed.run', command.arguments, command)
 
     def run_mim(self, command: Command) -> None:
-        """Parse as mim does, and check what it would start."""
+        """Parse with mim's parser, and check the command that it would start."""
         kind, *words = command.arguments
         if kind not in ('train', 'test'):
-            raise Refused(f'mim {kind}: doc_commands.py knows train and test')
+            raise CheckError(f'mim {kind}: doc_commands.py supports train and test')
         try:
             context = importlib.import_module(f'mim.commands.{kind}').cli.make_context(kind, self.fill(words))
         except Exception as error:
-            raise Refused(f'mim {kind}: {getattr(error, "message", error)}') from error
+            raise CheckError(f'mim {kind}: {getattr(error, "message", error)}') from error
         given = context.params
         if given['package'] != 'mmpartref':
-            raise Refused(f"mim {kind} {given['package']}: this package is mmpartref")
+            raise CheckError(f"mim {kind} {given['package']}: this package is mmpartref")
         checkpoint = [given['checkpoint']] if kind == 'test' else []
         started = [given['config'], *checkpoint, '--launcher', given['launcher'], *given['other_args']]
         self.tool(kind, started, run=False)
@@ -221,7 +221,7 @@ class Page:
         done = subprocess.run([shutil.which('make') or 'make', '-n', '-C', str(ROOT), *command.arguments],
                               capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Refused(done.stderr.strip())
+            raise CheckError(done.stderr.strip())
 
     def run_pip(self, command: Command) -> None:
         """Parse as pip does; extras are setup.cfg's, versions agree with it."""
@@ -230,28 +230,28 @@ class Page:
         try:
             status, output, parsed = captured(lambda: create_command(name).parser.parse_args(words))
         except Exception as error:
-            raise Refused(f'pip {name}: {error}') from error
+            raise CheckError(f'pip {name}: {error}') from error
         if status:
-            raise Refused(output.strip().splitlines()[-1])
+            raise CheckError(output.strip().splitlines()[-1])
         options, requirements = parsed
         for each in [*requirements, *getattr(options, 'editables', [])]:
             check_requirement(each)
 
     def run_git(self, command: Command) -> None:
         if command.arguments[0] != 'clone':
-            raise Refused(f'git {command.arguments[0]}: doc_commands.py knows clone')
+            raise CheckError(f'git {command.arguments[0]}: doc_commands.py supports clone')
 
     def run_pre_commit(self, command: Command) -> None:
         if command.arguments != ['install']:
-            raise Refused('doc_commands.py knows pre-commit install')
+            raise CheckError('doc_commands.py supports pre-commit install')
 
 
 def shorter(name: str, args: Any) -> list[str]:
     """Return the arguments that make a run of the tool short."""
     added = list(RUN_TOOLS[name])
     if added and getattr(args, 'config', None):
-        added += FEW_PHOTOS.get(Path(args.config).name, ())
-    # The photos that a command picks are too many for the small data set.
+        added += FEW_IMAGES.get(Path(args.config).name, ())
+    # Indices of a command exceed the small dataset.
     added += [f'{key}=3' for key in getattr(args, 'cfg_options', None) or {} if key.endswith('.indices')]
     return added
 
@@ -266,7 +266,7 @@ def name_checkpoints(args: Any) -> None:
 
 
 def occurs_in_sources(variable: str) -> bool:
-    """Say whether the package, its tools or the Makefile read a variable."""
+    """Return whether the package, its tools or the Makefile read a variable."""
     files = [ROOT / 'Makefile', *(path for folder in ('mmpartref', 'tools') for path in (ROOT / folder).rglob('*.*')
                                   if path.suffix in ('.py', '.sh'))]
     return any(re.search(rf'\b{variable}\b', path.read_text(encoding='utf-8')) for path in files)

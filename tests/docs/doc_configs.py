@@ -1,18 +1,19 @@
-"""A documented config: read, its keys known, its data sets read, its model built without memory."""
+"""Check a documented config: keys, datasets, and the model built on the meta device."""
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from doc_rules import ELSEWHERE, NOT_BUILT
-from doc_tools import Refused
+from doc_rules import ABSENT_FILES, NOT_BUILT
+from doc_tools import CheckError
 from mmengine.config import Config
 from mmengine.fileio import join_path
 from mmengine.registry import DefaultScope
 
 from mmpartref.engine.launch.build_runner import DATALOADERS, load_config
 from mmpartref.engine.launch.config_check import check_custom_keys
-from mmpartref.engine.launch.detector_config import fill_categories, nodes
+from mmpartref.engine.launch.config_nodes import nodes
+from mmpartref.engine.launch.detector_config import fill_categories
 from mmpartref.engine.launch.fill_labels import fill_labels
 from mmpartref.registry import DATASETS, METRICS, MODELS, SCOPE
 
@@ -20,7 +21,7 @@ _built: dict[str, torch.nn.Module] = {}
 
 
 def build_on_meta(model: Config) -> torch.nn.Module:
-    """Build a model of any size in no memory, once per test run; weights are left out."""
+    """Build a model on the meta device, without weights, once per test run."""
     for node in nodes(model):
         if 'init_cfg' in node:
             node.init_cfg = None
@@ -32,21 +33,21 @@ def build_on_meta(model: Config) -> torch.nn.Module:
 
 
 def files_of(dataset: Mapping[str, Any]) -> list[str]:
-    """The json files of a data set's config, or of those that it mixes."""
+    """Return the json files of a dataset's config, or of the datasets that it mixes."""
     return [join_path(each.get('data_root') or '', each['ann_file']) for each in nodes(dataset) if 'ann_file' in each]
 
 
 def check_config(path: str | Path, options: Mapping[str, Any] | None = None, data_root: str | None = None) -> Config:
-    """Do with a config all that needs neither weights nor a step of training.
+    """Check everything of a config that needs neither weights nor a training step.
 
     Raises:
-        Refused: it is wrong.
+        CheckError: the config cannot be used.
     """
     try:
         cfg = load_config(path, options, data_root=data_root)
         with DefaultScope.overwrite_default_scope(SCOPE):
             loaders = [cfg[name] for name in DATALOADERS if cfg.get(name)]
-            if not any(file.startswith(ELSEWHERE) for loader in loaders for file in files_of(loader.dataset)):
+            if not any(file.startswith(ABSENT_FILES) for loader in loaders for file in files_of(loader.dataset)):
                 fill_categories(cfg)
                 fill_labels(cfg)
                 for loader in loaders:
@@ -56,5 +57,5 @@ def check_config(path: str | Path, options: Mapping[str, Any] | None = None, dat
             if not {node.get('type') for node in nodes(cfg.model)} & set(NOT_BUILT):
                 check_custom_keys(build_on_meta(cfg.model), cfg.get('optim_wrapper'))
     except Exception as error:
-        raise Refused(f'{Path(path).name}: {type(error).__name__}: {error}') from error
+        raise CheckError(f'{Path(path).name}: {type(error).__name__}: {error}') from error
     return cfg

@@ -1,9 +1,9 @@
-"""What pip would install: extras and versions that setup.cfg has."""
+"""Check the extras and versions of pip commands against setup.cfg."""
 import configparser
 import re
 
 from doc_rules import OTHER_PACKAGES
-from doc_tools import ROOT, Refused
+from doc_tools import ROOT, CheckError
 from packaging.requirements import InvalidRequirement, Requirement
 
 
@@ -19,23 +19,23 @@ def read_setup() -> tuple[set[str], list[Requirement]]:
 
 
 def check_requirement(text: str) -> None:
-    """Refuse an extra that there is none of, an unknown package, and a version that setup.cfg does not take.
+    """Check the extras, the package name and the version of a requirement.
 
     Raises:
-        Refused: as said.
+        CheckError: setup.cfg has no such extra, package or version.
     """
     extras, required = read_setup()
     try:
         wanted = Requirement(re.sub(r'^\.', 'mmpartref', text))
     except InvalidRequirement as error:
-        raise Refused(f'pip install {text}: {error}') from error
+        raise CheckError(f'pip install {text}: {error}') from error
     if wanted.name == 'mmpartref' and wanted.extras - extras:
-        raise Refused(f'{text}: setup.cfg has no extra {", ".join(sorted(wanted.extras - extras))}')
+        raise CheckError(f'{text}: setup.cfg has no extra {", ".join(sorted(wanted.extras - extras))}')
     known = [each for each in required if each.name == wanted.name]
     if not known and wanted.name not in OTHER_PACKAGES:
-        raise Refused(f'{text}: neither setup.cfg nor doc_rules.py names {wanted.name}')
+        raise CheckError(f'{text}: neither setup.cfg nor doc_rules.py names {wanted.name}')
     for each in wanted.specifier:
         fits = [one for one in known if one.specifier.contains(each.version, prereleases=True)
                 or each in set(one.specifier)]
         if known and not fits:
-            raise Refused(f'{text}: setup.cfg asks for {", ".join(str(one) for one in known)}')
+            raise CheckError(f'{text}: setup.cfg requires {", ".join(str(one) for one in known)}')

@@ -10,9 +10,9 @@ class Block:
     """One code block.
 
     Attributes:
-        language: what stands after the fence; '' for an indented block or a fence without one.
+        language: the word after the fence; '' for an indented block or a fence without one.
         line: the fence's line in the page, from 1.
-        text: what the fences hold.
+        text: between the fences.
     """
     language: str
     line: int

@@ -1,38 +1,38 @@
-"""What is run, what is only checked, and why: every decision of test_code_blocks.py, in tables.
+"""Tables of what test_code_blocks.py runs and what it only checks, with the reasons.
 
-What no table names fails the test.
+Commands that no table lists fail the test.
 """
-# Fences. 'python', 'bash' and 'json' are carried out; these are not code, or not this test's.
+# Languages of code blocks. 'python', 'bash' and 'json' are run or checked; these are skipped.
 NOT_CODE = {
     'text': 'output, or a folder as it looks',
     '{toctree}': 'Sphinx: the contents of the site',
     '{eval-rst}': 'Sphinx: what autodoc writes',
 }
 
-# Words of a command that stand for something of the reader's, and what they are here. The checkpoint is the config's.
+# Placeholders in commands and their values in the tests. The checkpoint is that of the config.
 PLACEHOLDERS = {
-    'PHOTO': 'photo.jpg',
-    'PHOTOS': 'data/flat',
+    'IMAGE': 'image.jpg',
+    'IMAGES': 'data/flat',
     'DATA': 'data/flat',
     'CONFIG': 'configs/cris_tiny_toyparts.py',
     'CHECKPOINT': 'work_dirs/{config}/epoch_7.pth',
 }
-# Where a page's CONFIG is of another kind.
+# Other values on single pages.
 PAGE_PLACEHOLDERS = {
-    'docs/absent_parts.md': {'CONFIG': 'configs/cris_tiny_toyparts_absent.py'},
+    'docs/absent_parts.md': {'CONFIG': 'configs/toyparts/cris_tiny_toyparts_absent.py'},
 }
-# Dumps that are at hand: of the test split, of 'val', or of a model that was asked about absent parts.
+# Kind of the dumps of a page: of the test split (default), of 'val', or of a test with absent parts.
 PAGE_DUMPS = {
     'docs/absent_parts.md': 'absent',
     'docs/benchmarks.md': 'val',
 }
 
 # Configs that train and predict in a second; all others are as large as published, start from CLIP's or COCO's weights
-# and are checked: read, with their options, their data sets read, their model built without memory.
+# and are checked: read, with their options, their datasets read, their model built without memory.
 SMALL_CONFIGS = ('cris_tiny_toyparts.py', 'cris_tiny_toyparts_absent.py', 'cris_tiny_toyparts_blind.py',
                  'cris_tiny_lamps.py', 'mask_rcnn_tiny_toyparts.py')
-# Of these the first few photos do.
-FEW_PHOTOS = {
+# Overrides that limit these to the first few images.
+FEW_IMAGES = {
     'cris_tiny_lamps.py': ('train_dataloader.dataset.indices=8', 'val_dataloader.dataset.indices=4',
                            'test_dataloader.dataset.indices=4'),
 }
@@ -55,12 +55,12 @@ RUN_TOOLS = {
               'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
               'val_dataloader.persistent_workers=False'),
 }
-# Exit codes that are answers and not failures.
+# Exit codes that are no failures.
 EXIT_CODES = {'dataset_doctor': (0, 1)}
 CHECKED_TOOLS = {
     'benchmark': 'minutes, and the published code',
     'benchmark_index': 'minutes',
-    'benchmark_loader': 'loads as many batches as the command says, of a data set of that size',
+    'benchmark_loader': 'loads as many batches as the command says, of a dataset of that size',
     'convert_clip': "a CLIP checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_cris': "a CRIS checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_dataset': "the downloads' own files; tests/datasets makes small ones",
@@ -72,14 +72,14 @@ CHECKED_MODULES = {
     'mmpartref.demo': 'serves a page until it is stopped',
     'pytest': 'the tests themselves',
     'torch.distributed.run': 'several processes; what it starts is checked',
-    'venv': 'an environment of one’s own',
+    'venv': 'makes an environment',
 }
 
 # Other programs.
 CHECKED_PROGRAMS = {
-    'git': 'fetches from elsewhere',
+    'git': 'needs a network',
     'make': 'makes environments; that the target exists is checked by a dry run',
-    'mim': 'starts the tools in processes of their own; what it starts is checked',
+    'mim': 'starts the tools in separate processes; the commands that it starts are checked',
     'pip': 'installs',
     'pre-commit': 'writes a hook into the checkout',
     'torchrun': 'several processes; what it starts is checked',
@@ -91,7 +91,7 @@ NATIVE_PROGRAMS = ('bash', 'cat', 'cp', 'dirname', 'head', 'ls', 'mkdir', 'seq',
 OTHER_PACKAGES = {
     'mmpartref': 'this one',
     'ninja': 'compiles mmcv faster',
-    'packaging': 'mmcv asks for it when it is built',
+    'packaging': 'needed to build mmcv',
     'pre-commit': 'for contributors',
 }
 # Variables that other programs read. Those of this project have to occur in its sources.
@@ -103,11 +103,11 @@ OTHER_VARIABLES = {
     'PIP_EXTRA_INDEX_URL': 'pip',
     'PIP_FIND_LINKS': 'pip',
 }
-# Json files that are not here: their configs are read, their data sets are not. PartImageNet below data/ and what
-# add_data writes are here, ToyParts in their place; tests/test_recipes.py trains on stand-ins of the others.
-ELSEWHERE = ('/data/PartImageNet', 'data/coco/', 'data/refcoco', 'data/spin/')
-# Encoders that are not built here; everything else in their configs is checked.
+# Annotation files that the tests do not have: their configs are read, their datasets are not built. ToyParts is used as
+# PartImageNet below data/ and as the files of add_data; tests/test_recipes.py trains on drawn data for the others.
+ABSENT_FILES = ('/data/PartImageNet', 'data/coco/', 'data/refcoco', 'data/spin/')
+# Encoders that are not built; everything else in their configs is checked.
 NOT_BUILT = {
-    'TimmBackbone': 'timm needs torchvision, which the test environment leaves out',
-    'OpenCLIPTextEncoder': 'open_clip needs torchvision, which the test environment leaves out',
+    'TimmBackbone': 'timm needs torchvision, which the test environment does not have',
+    'OpenCLIPTextEncoder': 'open_clip needs torchvision, which the test environment does not have',
 }

@@ -1,7 +1,7 @@
-"""A page's bash blocks in a real bash, whose programs are stand-ins that ask the test what to do.
+"""Run a page's bash blocks in bash, with every program replaced by a stub that sends its command to the test.
 
-bash itself splits, expands, joins lines and pipes; it sees the page with every line in its place, so that each command
-knows the line it was written on.
+bash itself splits, expands, joins lines and pipes. The blocks are at their own lines of the page, so that each command
+has its line number.
 """
 import os
 import shutil
@@ -17,10 +17,10 @@ from doc_rules import NATIVE_PROGRAMS
 # Carries out a block that is not bash's: `document-block NUMBER`.
 OTHER_BLOCK = 'document-block'
 UNKNOWN = 'unknown-program'
-# Sends line, program, folder, arguments and environment; prints and returns what the test answers.
-STAND_IN = """#!{bash}
-{{ printf '%s\\0' "$DOC_LINE" "${{0##*/}}" "$PWD" "$#" "$@"; {env} -0; printf '\\0'; }} >&"$DOC_ASK"
-read -r status <&"$DOC_ANSWER"
+# Sends line, program, folder, arguments and environment; prints and returns the output and exit status of the test.
+STUB = """#!{bash}
+{{ printf '%s\\0' "$DOC_LINE" "${{0##*/}}" "$PWD" "$#" "$@"; {env} -0; printf '\\0'; }} >&"$DOC_REQUEST"
+read -r status <&"$DOC_REPLY"
 {cat} "$DOC_OUTPUT"
 exit "$status"
 """
@@ -49,7 +49,7 @@ class Command:
     variables: dict[str, str]
 
 
-Answer = tuple[int, str]
+CommandResult = tuple[int, str]
 
 
 def page_script(blocks: Sequence[Block]) -> str:
@@ -65,7 +65,7 @@ def page_script(blocks: Sequence[Block]) -> str:
 
 
 def read_commands(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Yield what each stand-in sends: line, program, folder, number of arguments, arguments, variables."""
+    """Yield the message of each stub: line, program, folder, number of arguments, arguments, variables."""
     def text() -> bytes | None:
         found = bytearray()
         while (character := stream.read(1)) != b'\0':
@@ -83,18 +83,18 @@ def read_commands(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def run_page(blocks: Sequence[Block], folder: Path, programs: Sequence[str], scratch: Path,
-             answer: Callable[[Command], Answer]) -> str:
-    """Run a page in ``folder``; ``answer`` gets every command and returns its exit status and output.
+             handle: Callable[[Command], CommandResult]) -> str:
+    """Run a page in ``folder``; ``handle`` gets every command and returns its exit status and output.
 
     Args:
         blocks: of the page.
         folder: where the page begins.
-        programs: names, or paths below ``folder``, that stand-ins are made for.
-        scratch: another folder, for the script and the stand-ins.
-        answer: what to do.
+        programs: names, or paths below ``folder``, of the stubs.
+        scratch: another folder, for the script and the stubs.
+        handle: called for each command.
 
     Returns:
-        What bash itself says on stderr: '' where every line could be read.
+        The stderr of bash itself: '' if every line could be parsed.
     """
     binaries = scratch / 'bin'
     binaries.mkdir()
@@ -103,20 +103,20 @@ def run_page(blocks: Sequence[Block], folder: Path, programs: Sequence[str], scr
         (binaries / name).symlink_to(paths[name])
     for name in (*programs, OTHER_BLOCK, UNKNOWN):
         program = binaries / name
-        program.write_text(STAND_IN.format(**paths), encoding='utf-8')
+        program.write_text(STUB.format(**paths), encoding='utf-8')
         program.chmod(0o755)
     script, prelude, output = scratch / 'page.sh', scratch / 'prelude.sh', scratch / 'output.txt'
     script.write_text(page_script(blocks), encoding='utf-8')
     prelude.write_text(PRELUDE, encoding='utf-8')
-    ask, asked = os.pipe()
-    answered, tell = os.pipe()
+    requests, request_end = os.pipe()
+    reply_end, replies = os.pipe()
     before = {'PATH': str(binaries), 'PWD': str(folder), 'HOME': str(scratch), 'BASH_ENV': str(prelude),
-              'DOC_ASK': str(asked), 'DOC_ANSWER': str(answered), 'DOC_OUTPUT': str(output)}
-    with (scratch / 'stderr.txt').open('w+', encoding='utf-8') as errors, os.fdopen(ask, 'rb') as stream:
-        bash = subprocess.Popen([paths['bash'], str(script)], cwd=folder, env=before, pass_fds=(asked, answered),
+              'DOC_REQUEST': str(request_end), 'DOC_REPLY': str(reply_end), 'DOC_OUTPUT': str(output)}
+    with (scratch / 'stderr.txt').open('w+', encoding='utf-8') as errors, os.fdopen(requests, 'rb') as stream:
+        bash = subprocess.Popen([paths['bash'], str(script)], cwd=folder, env=before, pass_fds=(request_end, reply_end),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors)
-        os.close(asked)
-        os.close(answered)
+        os.close(request_end)
+        os.close(reply_end)
         try:
             for line, program, where, number, *rest in read_commands(stream):
                 count = int(number)
@@ -124,12 +124,12 @@ def run_page(blocks: Sequence[Block], folder: Path, programs: Sequence[str], scr
                 own = {'DOC_LINE', 'OLDPWD', 'SHLVL', '_'}
                 variables = {key: value for key, value in pairs if key not in own and before.get(key) != value
                              and key not in ('PWD', 'BASH_ENV')}
-                status, text = answer(Command(int(line), program.decode(), [each.decode() for each in rest[:count]],
+                status, text = handle(Command(int(line), program.decode(), [each.decode() for each in rest[:count]],
                                               Path(where.decode()), variables))
                 output.write_text(text, encoding='utf-8')
-                os.write(tell, f'{status}\n'.encode())
+                os.write(replies, f'{status}\n'.encode())
         finally:
-            os.close(tell)
+            os.close(replies)
             bash.wait()
         errors.seek(0)
         return errors.read().replace(str(script), 'bash')

@@ -1,4 +1,4 @@
-"""The project's own programs, in this process: parsed as they parse themselves, checked, or run."""
+"""Parse or run the scripts of tools/ in this process."""
 import argparse
 import contextlib
 import importlib.util
@@ -18,13 +18,13 @@ from mmengine.visualization import Visualizer
 ROOT = Path(__file__).parents[2]
 
 
-class Refused(Exception):
-    """A command that does not do what the page says; the message says why."""
+class CheckError(Exception):
+    """A command or code block that is wrong; the message is the reason."""
 
 
 @contextlib.contextmanager
 def at(folder: Path, variables: dict[str, str] | None = None) -> Iterator[None]:
-    """Be in a folder, with these variables."""
+    """Change the working directory and the environment variables."""
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -35,7 +35,7 @@ def at(folder: Path, variables: dict[str, str] | None = None) -> Iterator[None]:
 
 
 def captured(call: Callable[[], Any]) -> tuple[int, str, Any]:
-    """Call what may end the program; return its exit status, what it printed and what it returned."""
+    """Call a function that may exit; return its exit status, its output and its return value."""
     output = io.StringIO()
     status, value = 0, None
     with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
@@ -52,7 +52,7 @@ def parse(tool: str, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse a command line with the tool's own parser.
 
     Raises:
-        Refused: with what the parser says.
+        CheckError: with the message of the parser.
     """
     path = ROOT / 'tools' / f'{tool}.py'
     spec = importlib.util.spec_from_file_location(f'documented_{tool}', path)
@@ -61,23 +61,23 @@ def parse(tool: str, arguments: Sequence[str]) -> argparse.Namespace:
     with mock.patch.object(sys, 'argv', [path.name, *arguments]), mock.patch.dict(os.environ):
         status, output, args = captured(module.parse_args)
     if status:
-        raise Refused(output.strip().splitlines()[-1])
+        raise CheckError(output.strip().splitlines()[-1])
     return args
 
 
-def forget_runs() -> None:
-    """mmengine keeps loggers and message hubs by name; a run's name is the second it starts in."""
-    for kept in (MMLogger, MessageHub, Visualizer, DefaultScope):
-        kept._instance_dict.clear()
+def clear_global_instances() -> None:
+    """Clear mmengine's loggers and message hubs, which have the start time in seconds as name."""
+    for manager in (MMLogger, MessageHub, Visualizer, DefaultScope):
+        manager._instance_dict.clear()
 
 
 def run_file(path: Path, arguments: Sequence[str], good: Sequence[int] = (0, )) -> str:
     """Run a program as ``python path arguments``; return what it prints.
 
     Raises:
-        Refused: it fails, with the last it says.
+        CheckError: it fails, with the last lines of its output.
     """
-    forget_runs()
+    clear_global_instances()
 
     def run() -> None:
         # yapf, which lays the config out for the log, would take longer than the rest of a small run.
@@ -88,5 +88,5 @@ def run_file(path: Path, arguments: Sequence[str], good: Sequence[int] = (0, )) 
     status, output, _ = captured(run)
     if status not in good:
         last = ' / '.join(output.strip().splitlines()[-3:])
-        raise Refused(f'{path.name} ends with {status}: {last}')
+        raise CheckError(f'{path.name} ends with {status}: {last}')
     return output

@@ -1,4 +1,4 @@
-"""The folder that a page's commands and code find themselves in."""
+"""The folder in which a page's commands and code are run."""
 import json
 import os
 import shutil
@@ -14,27 +14,27 @@ from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 from mmpartref.evaluation.dumps.dump import read_dump
 
 MODELS = ('cris_tiny_toyparts', 'cris_tiny_toyparts_absent')
-# Photos that pages name.
-PHOTOS = ('photo.jpg', 'dog.jpg', 'photos/left/a.jpg', 'photos/b.jpg')
+# Images that pages name.
+IMAGES = ('image.jpg', 'dog.jpg', 'images/left/a.jpg', 'images/b.jpg')
 # Dumps that pages name without making them, or by a command that is only checked. 'part_of.json' and 'part.json' are of
 # other templates.
 DUMPS = ('cris.json', 'detector.json', 'det.json', 'det_oracle.json', 'blind.json', 'clip.json', 'mean.json',
          'whole.json', 'ceiling.json', 'val.json', 'test.json', 'report.json')
 OTHER_TEMPLATES = {'part_of.json': '{part} of {super_category}', 'part.json': '{part}'}
-DATA_SETS = ('data/toyparts', 'data/flat', 'data/mine', 'data/PartImageNet', 'data/PartImageNet_OOD')
+DATASETS = ('data/toyparts', 'data/flat', 'data/mine', 'data/PartImageNet', 'data/PartImageNet_OOD')
 SPLITS = {'train': 8, 'val': 4, 'test': 4}
 
 
 def add_data(folder: Path) -> None:
-    """Draw ToyParts once, and put it wherever a page has a data set."""
-    drawn = folder / DATA_SETS[0]
+    """Draw ToyParts once, and copy it to the paths of the pages' datasets."""
+    drawn = folder / DATASETS[0]
     make_toyparts(drawn, splits=SPLITS, size=(96, 72), seed=1)
     for split in SPLITS:
-        # As a data set of one's own has them.
+        # The layout of a custom dataset.
         shutil.copy(drawn / f'annotations/{split}/{split}.json', drawn / f'annotations/{split}.json')
-    for name in DATA_SETS[1:]:
+    for name in DATASETS[1:]:
         shutil.copytree(drawn, folder / name)
-    disguise_as_ood(folder / DATA_SETS[-1])
+    disguise_as_ood(folder / DATASETS[-1])
     # As tools/convert_dataset.py would have written it.
     (folder / 'data/paco').mkdir()
     for split in SPLITS:
@@ -42,7 +42,7 @@ def add_data(folder: Path) -> None:
 
 
 def disguise_as_ood(root: Path) -> None:
-    """Add photos without parts until each split shows as many classes as the OOD split's, none twice."""
+    """Add images without parts until each split has as many classes as that of the OOD split, all different."""
     classes = iter(load_synsets())
     for split, number in OOD_CLASSES.items():
         path = root / f'annotations/{split}/{split}.json'
@@ -56,8 +56,8 @@ def disguise_as_ood(root: Path) -> None:
 
 
 def write_dump(folder: Path, model: str, kind: str) -> None:
-    """Have a model predict the test split, or three photos of val ('val')."""
-    config, checkpoint = f'configs/{model}.py', f'work_dirs/{model}/epoch_7.pth'
+    """Write a model's dump of the test split, or of three images of val ('val')."""
+    config, checkpoint = str(next((folder / 'configs').rglob(f'{model}.py'))), f'work_dirs/{model}/epoch_7.pth'
     options = list(RUN_TOOLS['test'])
     if kind == 'val':
         options += ['val_dataloader.dataset.indices=3', '--split', 'val']
@@ -67,28 +67,29 @@ def write_dump(folder: Path, model: str, kind: str) -> None:
 def reword(dump: Path, template: str, out: Path) -> None:
     """Write a dump whose expressions are of another template."""
     read = read_dump(dump)
-    for photo in read.photos:
-        photo.expressions[:] = [
+    for image in read.images:
+        image.expressions[:] = [
             replace(each, expression=template.format(part=each.part, super_category=each.super_category))
-            for each in photo.expressions]
+            for each in image.expressions]
     read.write(out)
 
 
 def make_world(folder: Path) -> Path:
-    """Fill a folder: configs, tools, data sets, photos, and two small models after a few steps, with their dumps."""
+    """Fill a folder with configs, tools, datasets, images, and two small models after a few steps, with their dumps."""
     for name in ('configs', 'tools'):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('__pycache__'))
     for name in ('Makefile', 'setup.cfg', 'pyproject.toml'):
         shutil.copy(ROOT / name, folder / name)
     add_data(folder)
     drawn = sorted((folder / 'data/toyparts/images/test').iterdir())
-    for number, name in enumerate(PHOTOS):
+    for number, name in enumerate(IMAGES):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(drawn[number], folder / name)
-    (folder / 'asked.txt').write_text('car tire\nbird wing\n', encoding='utf-8')
+    (folder / 'expressions.txt').write_text('car tire\nbird wing\n', encoding='utf-8')
     with at(folder):
         for model in MODELS:
-            run_file(ROOT / 'tools/train.py', [f'configs/{model}.py', '--seed', '0', *RUN_TOOLS['train']])
+            config = str(next(Path('configs').rglob(f'{model}.py')))
+            run_file(ROOT / 'tools/train.py', [config, '--seed', '0', *RUN_TOOLS['train']])
             work_dir = Path('work_dirs') / model
             (work_dir / 'epoch_1.pth').rename(work_dir / 'epoch_7.pth')
             next(work_dir.glob('best_*.pth')).unlink()
@@ -100,7 +101,7 @@ def make_world(folder: Path) -> Path:
 
 
 def copy_world(world: Path, folder: Path, dumps: str) -> Path:
-    """Copy the folder for a page of its own, with dumps of a kind; weights, which nothing writes into, are shared."""
+    """Copy the folder for one page, with dumps of a kind; weights, which nothing writes to, are hard links."""
     def copy(source: str, target: str) -> None:
         (os.link if source.endswith('.pth') else shutil.copy)(source, target)
 
@@ -111,5 +112,5 @@ def copy_world(world: Path, folder: Path, dumps: str) -> Path:
 
 
 def dump_for(world: Path, name: str, kind: str) -> Path:
-    """Return the dump that stands in for one of this name."""
+    """Return the dump to use for one of this name."""
     return world / 'dumps' / (name if name in OTHER_TEMPLATES else f'{kind}.json')

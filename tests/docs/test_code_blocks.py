@@ -1,4 +1,4 @@
-"""Every code block of the README and the documentation is carried out, or checked where doc_rules.py says why."""
+"""Run every code block of the README and the documentation, or check it where doc_rules.py gives a reason."""
 import gc
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +23,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def carry_out(name: str, blocks: list[Block], world: Path, tmp_path: Path) -> list[str]:
-    """Carry a page out in a folder of its own; return what is wrong with it."""
-    # mmengine collects garbage whenever it reads a data set: not among all that has been imported so far.
+    """Run a page in a separate folder; return its failures."""
+    # mmengine collects garbage whenever it reads a dataset: not among all that has been imported so far.
     gc.freeze()
     page = Page(name, blocks, world, tmp_path / 'here')
     scratch = tmp_path / 'shell'
     scratch.mkdir()
-    said = run_page(blocks, page.world, PROGRAMS, scratch, page.answer)
-    return page.failures + [f'{name}: {line}' for line in said.splitlines()]
+    errors = run_page(blocks, page.world, PROGRAMS, scratch, page.handle)
+    return page.failures + [f'{name}: {line}' for line in errors.splitlines()]
 
 
 @pytest.mark.parametrize('path', PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -40,8 +40,8 @@ def test_page(path: Path, world: Path, tmp_path: Path) -> None:
 
 
 GOOD = """```bash
-DIR=photos    # a comment
-python tools/infer.py PHOTO "car tire" \\
+DIR=images    # a comment
+python tools/infer.py IMAGE "car tire" \\
     --config CONFIG --checkpoint CHECKPOINT --json found.json && cd $DIR
 ```
 
@@ -75,17 +75,17 @@ def test_commands_are_run_and_code_sees_what_they_wrote(world: Path, tmp_path: P
 
 WRONG = [
     # A block, the line in it that is wrong, and words of the message. bash ends at the last one.
-    ('```bash\npython tools/infer.py PHOTO "car tire" \\\n    --config CONFIG --chekpoint CHECKPOINT\n```', 2,
+    ('```bash\npython tools/infer.py IMAGE "car tire" \\\n    --config CONFIG --chekpoint CHECKPOINT\n```', 2,
      '--chekpoint'),
     ('```bash\n\npython tools/train.py configs/cris_r50_partimagenet.py --resum x y\n```', 3, 'unrecognized arguments'),
     ('```bash\npython tools/train.py configs/cris_r50_partimagenet.py --cfg-options train_cfg.epochs=1\n```', 2,
      "'epochs' is not a key"),
-    ('```bash\npython tools/train.py configs/cris_r51_partimagenet.py\n```', 2, 'there is no config'),
+    ('```bash\npython tools/train.py configs/cris_r51_partimagenet.py\n```', 2, 'does not exist'),
     ('```bash\ntools/dist_train.sh configs/cris_r50_partimagenet.py 8 --amped\n```', 2, '--amped'),
     ('```bash\nmim train mmpartref configs/cris_r50_partimagenet.py --data-rot DATA\n```', 2, '--data-rot'),
     ('```bash\nmim tran mmpartref configs/cris_r50_partimagenet.py\n```', 2, 'mim tran'),
     ("```bash\npip install '.[criss]'\n```", 2, 'no extra criss'),
-    ('```bash\npip install mmcv==2.2.0\n```', 2, 'setup.cfg asks for mmcv'),
+    ('```bash\npip install mmcv==2.2.0\n```', 2, 'setup.cfg requires mmcv'),
     ('```bash\npip install --no-bild torch\n```', 2, '--no-bild'),
     ('```bash\nmake everything\n```', 2, 'everything'),
     ('```bash\nMMPARTREF_WEIGTHS_DIR=x make test\n```', 2, 'MMPARTREF_WEIGTHS_DIR'),
@@ -95,7 +95,7 @@ WRONG = [
     ('```python\nx = (1, 2\n```', 2, 'never closed'),
     ("```python\n_base_ = './cris_r50_partimagenet.py'\nmodel = dict(neck=dict(in_channels=(1, 2, 3)))\n```", 1,
      'channels'),
-    ('```json\n{"a": 1,}\n```', 1, 'no json'),
+    ('```json\n{"a": 1,}\n```', 1, 'not json'),
     ('```\nno language\n```', 1, 'no language'),
     ('```perl\n```', 1, 'perl'),
     ('    indented\n', 1, 'no language'),

@@ -61,7 +61,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_addresses_in_text_are_https() -> None:
-    """Also those that are no links, but for this machine's own."""
+    """Includes addresses that are not links; those of this machine may be http."""
     for page in PAGES:
         for address in re.findall(r'\bhttp://[^\s)>`]+', page.read_text(encoding='utf-8')):
             assert re.match(r'http://127\.0\.0\.1\b', address), f'{page.name}: {address}'

@@ -1,4 +1,4 @@
-"""What the pages say of the package agrees with it: quoted sentences, numbers in pictures, a json, the Dockerfile."""
+"""The pages agree with the package: quoted error messages, numbers in pictures, a json, the Dockerfile."""
 import ast
 import configparser
 import json
@@ -29,7 +29,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 # Troubleshooting.
 
-OWN = '## This package\'s own sentences'
+OWN = '## Error messages of mmpartref'
 LEAST_OF_A_SENTENCE = 25
 
 
@@ -41,7 +41,7 @@ def sentences() -> list[list[str | None]]:
             if isinstance(node, ast.JoinedStr):
                 parts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                # A format string, filled in elsewhere.
+                # A format string.
                 parts = [part for text in re.split(r'\{\w+\}', node.value) for part in (None, text)][1:]
             else:
                 continue
@@ -51,7 +51,7 @@ def sentences() -> list[list[str | None]]:
 
 
 def is_written_as(text: str, parts: list[str | None]) -> bool:
-    """Say whether a text is a sentence in parts, whatever is filled in."""
+    """Return whether a text matches a sentence in parts, with any values filled in."""
     return all(part in text for part in parts if part) and bool(
         re.fullmatch(''.join('.+' if part is None else re.escape(part) for part in parts), text))
 
@@ -100,7 +100,7 @@ def test_altering_moves_grows_and_shrinks(figures: ModuleType) -> None:
     assert figures.alter(mask, grow=-1).sum() < mask.sum() < figures.alter(mask, grow=1).sum()
 
 
-# A data set of one's own.
+# A custom dataset.
 
 def test_minimal_json_is_read_and_minimal(tmp_path: Path) -> None:
     document = json.loads(blocks(read('docs/own_dataset.md'), 'json')[0])
@@ -119,7 +119,7 @@ def test_minimal_json_is_read_and_minimal(tmp_path: Path) -> None:
             del broken[section][0][key]
             with pytest.raises(ValueError, match=f"the key '{key}' is missing"):
                 expressions(broken)
-    # What the page says CRIS can do without.
+    # Keys that CRIS does not need.
     for annotation in document['annotations']:
         for key in ('iscrowd', 'area', 'bbox'):
             del annotation[key]

@@ -63,7 +63,7 @@ def test_it_is_committed_without_outputs() -> None:
 
 @pytest.mark.e2e
 def test_it_draws(executed: NotebookNode) -> None:
-    """Two scenes, the loss, answers, a heat map, a map of parts, two losses."""
+    """Two scenes, the loss, predictions, a heat map, a map of parts, two losses."""
     pictures = [np.array(Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB'))
                 for data in outputs(executed, 'image/png')]
     assert len(pictures) == 6

@@ -21,14 +21,14 @@ def answer(*packages: dict) -> str:
 
 def test_nothing_known_passes_and_what_was_not_asked_about_is_named():
     assert judge(answer(FINE, LEFT_OUT), '', False) == (
-        0, '1 packages asked about, 0 known vulnerabilities\n'
-        'not asked about: mmpartref: distribution marked as editable')
+        0, '1 packages checked, 0 known vulnerabilities\n'
+        'not checked: mmpartref: distribution marked as editable')
 
 
 def test_findings_fail_and_are_named():
     status, message = judge(answer(FINE, FAULTY), 'Found 2 known vulnerabilities in 1 package', False)
     assert status == 1
-    assert message.splitlines() == ['2 packages asked about, 2 known vulnerabilities',
+    assert message.splitlines() == ['2 packages checked, 2 known vulnerabilities',
                                     '  pillow 9.0: PYSEC-1 (fixed in 9.1)', '  pillow 9.0: GHSA-2 (no fix yet)']
 
 
@@ -42,7 +42,7 @@ def test_without_the_service_it_says_so_and_fails_only_where_it_is_required(requ
 @pytest.mark.parametrize(('printed', 'errors', 'message'), [
     ('', "/usr/bin/python: No module named pip_audit", 'pip-audit failed: .*No module named pip_audit'),
     ('', '', 'pip-audit failed: pip-audit printed nothing'),
-    (answer(LEFT_OUT), '', 'asked about no package'), ('[]', '', 'pip-audit failed')])
+    (answer(LEFT_OUT), '', 'checked no package'), ('[]', '', 'pip-audit failed')])
 def test_an_audit_that_did_not_take_place_is_no_success(printed, errors, message):
     status, said = judge(printed, errors, False)
     assert status == 1

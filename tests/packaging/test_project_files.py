@@ -42,7 +42,8 @@ def test_citation_has_the_required_keys() -> None:
 
 def test_model_index_names_every_config_and_no_weights() -> None:
     index = read('model-index.yml')
-    configs = sorted(f'configs/{path.name}' for path in (CHECKOUT / 'configs').glob('*.py'))
+    configs = sorted(path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / 'configs').rglob('*.py')
+                     if '_base_' not in path.parts)
     assert sorted(model['Config'] for model in index['Models']) == configs
     collections = {collection['Name'] for collection in index['Collections']}
     for model in index['Models']:
