@@ -13,7 +13,7 @@ CLOSED_STDOUT = 141
 
 
 class MMPartRefError(Exception):
-    """An error whose message says what is wrong, where, and how to fix it."""
+    """An error whose message states what is wrong, where, and how to fix it."""
 
 
 class InputError(MMPartRefError, ValueError):
@@ -53,7 +53,7 @@ class MissingPackageError(MMPartRefError, ImportError):
 
 
 class ConfigError(InputError):
-    """A config or an override has a key that nothing reads, or asks for what does not exist."""
+    """A config or an override has a key that nothing reads, or names what does not exist."""
 
 
 class WeightsError(InputError):
@@ -61,7 +61,7 @@ class WeightsError(InputError):
 
 
 class MissingWeightsError(WeightsError, FileNotFoundError):
-    """Weights do not exist; the message says where to put them."""
+    """Weights do not exist; the message names the folder for them."""
 
 
 class NotPlainFileError(InputError):

@@ -1,6 +1,6 @@
 """Tables as plain text, Markdown, CSV and LaTeX.
 
-Plain text, Markdown and LaTeX are for readers: percent where a column says so, rounded. CSV is for programs: numbers as
+Plain text, Markdown and LaTeX are for readers: percent where a column is declared so, rounded. CSV is for programs: numbers as
 they are, an interval as three columns.
 """
 import csv

@@ -132,7 +132,7 @@ def tiny_config(tmp_path, tiny_model_cfg) -> Callable[..., Path]:
             f"_base_ = {str(ROOT / 'configs' / base)!r}",
             f'model = dict(_delete_=True, **{tiny_model_cfg!r})',
             'train_dataloader = dict(batch_size=6, num_workers=0, persistent_workers=False)',
-            # One photo a batch: what shares one depends on the number of processes, and rounding on that.
+            # One image a batch: what shares one depends on the number of processes, and rounding on that.
             'val_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False)',
             'train_cfg = dict(max_epochs=1, val_interval=1)',
             "visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])",

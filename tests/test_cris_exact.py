@@ -33,14 +33,14 @@ def letterbox(cfg: Config, split: str):
 
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_letterbox_shifts_the_content_by_half_of_what_a_pixel_shrinks(exact, aligned, split):
-    """Published: x' = s x + bias, which puts a photo's content (1 - s) / 2 network pixels off its true place."""
-    grey = np.arange(832) * 250 / 831  # a ramp tells by its level where in the photo a pixel was read
-    photo = np.repeat(np.tile(grey.round().astype(np.uint8), (832, 1))[..., None], 3, axis=2)
+    """Published: x' = s x + bias, which puts an image's content (1 - s) / 2 network pixels off its true place."""
+    grey = np.arange(832) * 250 / 831  # a ramp tells by its level where in the image a pixel was read
+    image = np.repeat(np.tile(grey.round().astype(np.uint8), (832, 1))[..., None], 3, axis=2)
     read_at = []
     for cfg in (exact, aligned):
-        row = letterbox(cfg, split).transform({'img': photo.copy()})['img'][200, 8:-8, 0]
-        read_at.append(row.mean() * 831 / 250)  # in photo pixels, averaged over the row
-    centres = 2 * np.arange(8, 408) + 0.5  # the centre of a network pixel, in photo pixel indices
+        row = letterbox(cfg, split).transform({'img': image.copy()})['img'][200, 8:-8, 0]
+        read_at.append(row.mean() * 831 / 250)  # in image pixels, averaged over the row
+    centres = 2 * np.arange(8, 408) + 0.5  # the centre of a network pixel, in image pixel indices
     assert read_at[1] == pytest.approx(centres.mean(), abs=0.05)
     assert (read_at[1] - read_at[0]) * 0.5 == pytest.approx((1 - 0.5) / 2, abs=0.05)
 
@@ -58,14 +58,14 @@ def test_word_length(exact):
 
 
 def test_decode_moves_a_mask_that_the_other_leaves_in_place():
-    """One bright logit cell: aligned corners pull it towards the middle of the photo, pixel centres keep it."""
+    """One bright logit cell: aligned corners pull it towards the middle of the image, pixel centres keep it."""
     probs = torch.zeros(1, 8, 8)
     probs[0, 1, 1] = 1  # cell 1 covers pixels 4 to 7, centre 5.5
     identity = np.eye(2, 3)
     centres = []
     for name in ('cris', 'aligned'):
-        on_photo = get_decode(name).to_image(probs, (32, 32), identity, (32, 32))[0].clamp(min=0)
-        column = on_photo.sum(dim=0)
+        on_image = get_decode(name).to_image(probs, (32, 32), identity, (32, 32))[0].clamp(min=0)
+        column = on_image.sum(dim=0)
         centres.append(((column * torch.arange(32)).sum() / column.sum()).item())
     assert centres[1] == pytest.approx(5.5, abs=0.05)
     # With corners aligned, cell 1 of 8 lies at 31 / 7 of 32 pixels.
@@ -76,9 +76,9 @@ def test_the_inverse_warp_is_cubic():
     """Half way down a step, cubic interpolation overshoots; a linear one would stay between 0 and 1."""
     probs = torch.zeros(1, 8, 8)
     probs[0, :, 4:] = 1
-    on_photo = get_decode('cris').to_image(probs, (32, 32), np.array([[0.5, 0, 0], [0, 0.5, 0]]), (64, 64))
-    assert on_photo.max() > 1.01
-    assert on_photo.min() < -0.01
+    on_image = get_decode('cris').to_image(probs, (32, 32), np.array([[0.5, 0, 0], [0, 0.5, 0]]), (64, 64))
+    assert on_image.max() > 1.01
+    assert on_image.min() < -0.01
 
 
 @pytest.mark.parametrize(('strict', 'expected'), [(True, 0.0), (False, 1.0)])

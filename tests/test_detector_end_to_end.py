@@ -134,7 +134,7 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
     assert dump.header['parameters'] == sum(each.numel() for each in trained[0].model.parameters())
     assert dump.header['gflops_per_expression'] > 0
     assert dump.header['seconds_per_image'] > 0
-    assert any(each.candidates for photo in dump.images for each in photo.expressions)
+    assert any(each.candidates for image in dump.images for each in image.expressions)
 
     run_tool(tmp_path, str(ROOT / 'tools/evaluate.py'), str(text), '--sweep', '--json', str(tmp_path / 'sweep.json'))
     swept = json.loads((tmp_path / 'sweep.json').read_text())
@@ -142,20 +142,20 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
     run_tool(tmp_path, str(ROOT / 'tools/evaluate.py'), str(text), '--threshold', '0.051', '--json',
              str(tmp_path / 'same.json'), '--out', str(tmp_path / 'cut.json'))
     # Exact: cut again from the instances and scores of the same forward pass.
-    assert [each.pred for photo in read_dump(tmp_path / 'cut.json').images for each in photo.expressions] == [
-        each.pred for photo in dump.images for each in photo.expressions]
+    assert [each.pred for image in read_dump(tmp_path / 'cut.json').images for each in image.expressions] == [
+        each.pred for image in dump.images for each in image.expressions]
     shown = run_tool(tmp_path, str(ROOT / 'tools/compare.py'), str(text), str(tmp_path / 'cut.json'), '--resamples',
                      '50')
     assert 'mIoU' in shown
 
 
 @pytest.mark.slow
-def test_a_checkpoint_answers_about_ones_own_photo_without_any_json(trained, config):
+def test_a_checkpoint_answers_about_ones_own_image_without_any_json(trained, config):
     inferencer = PartReferInferencer(config, trained[1] / 'epoch_2.pth', 'cpu')
     categories = trained[0].model.vocabulary.categories
     assert inferencer.model.vocabulary.categories == categories
-    photo = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    known, unknown = inferencer(photo, [f'{categories[0].super_category} {categories[0].part}', 'the moon'])
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    known, unknown = inferencer(image, [f'{categories[0].super_category} {categories[0].part}', 'the moon'])
     assert known['mask'].shape == unknown['mask'].shape == (48, 64)
     assert unknown['score'] == 0
     assert not unknown['mask'].any()

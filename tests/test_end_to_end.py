@@ -28,7 +28,7 @@ def config(tmp_path, tiny_model_cfg) -> Path:
                     f'model = dict(_delete_=True, **{tiny_model_cfg!r})\n'
                     'train_dataloader = dict(batch_size=12, num_workers=0, persistent_workers=False)\n'
                     'val_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)\n'
-                    # One photo a batch: what shares one depends on the number of processes, and rounding on that.
+                    # One image a batch: what shares one depends on the number of processes, and rounding on that.
                     'test_dataloader = dict(batch_size=1, num_workers=0)\n'
                     'train_cfg = dict(max_epochs=2, val_interval=1)\n'
                     'default_hooks = dict(logger=dict(interval=1))\n'
@@ -122,12 +122,12 @@ def test_training_resumes_and_its_dump_scores_again_and_by_two_processes(config,
     assert_same_predictions(read_dump(f'{one}.json').images, read_dump(f'{two}.json').images)
 
 
-def assert_same_predictions(photos: list, others: list) -> None:
+def assert_same_predictions(images: list, others: list) -> None:
     """Check that two forward passes gave the same masks, but for pixels that rounding moves across the threshold."""
-    assert len(photos) == len(others) == 3
-    for photo, other in zip(photos, others, strict=True):
-        assert (photo.img_id, photo.ori_shape) == (other.img_id, other.ori_shape)
-        for one, two in zip(photo.expressions, other.expressions, strict=True):
+    assert len(images) == len(others) == 3
+    for image, other in zip(images, others, strict=True):
+        assert (image.img_id, image.ori_shape) == (other.img_id, other.ori_shape)
+        for one, two in zip(image.expressions, other.expressions, strict=True):
             assert (one.ref_id, one.expression, one.truth) == (two.ref_id, two.expression, two.truth)
             assert (coco_mask.decode(one.pred) != coco_mask.decode(two.pred)).mean() < 5e-3
             assert one.score == pytest.approx(two.score, abs=5e-3)

@@ -210,7 +210,7 @@ def test_objects_parts_and_their_parts(recipe, folders):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['cris_r50_image_labels_partimagenet', 'cris_tiny_toyparts_image_labels'])
-def test_which_parts_a_photo_shows_beside_the_masks(name, recipe):
+def test_which_parts_an_image_shows_beside_the_masks(name, recipe):
     cfg = recipe(name)
     if 'toyparts' in name:
         for loader in LOADERS:

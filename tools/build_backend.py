@@ -1,7 +1,7 @@
 """setuptools' build backend with two amendments that ``mim train mmpartref`` and rebuilt wheels need.
 
 mim looks for ``.mim/tools`` in ``join(location of the metadata, first line of top_level.txt)``. The metadata of an
-editable install lie in site-packages, the package does not, so the editable wheel's ``top_level.txt`` names the
+editable install are in site-packages, the package does not, so the editable wheel's ``top_level.txt`` names the
 checkout's package by its absolute path first (which ``os.path.join`` then returns) and by its import name second.
 """
 import shutil
@@ -50,7 +50,7 @@ def build_editable(wheel_directory: str,
                    metadata_directory: str | None = None) -> str:
     """Build the editable wheel around the amended metadata.
 
-    They are written anew, because setuptools looks for them one folder above where an installer says they are, does
+    They are written anew, because setuptools looks for them one folder above where an installer puts them, does
     not find them there and writes its own.
     """
     with tempfile.TemporaryDirectory() as folder:

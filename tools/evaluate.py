@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--presence-threshold', type=float, metavar='T', help='count masks of a lower presence as '
                         'empty; tools/calibrate_presence.py chooses a threshold on a validation split')
     parser.add_argument('--protocol', metavar='NAME', help='print means over seen and unseen parts as well: a name of '
-                        'docs/protocols.md, or the .json of your own split')
+                        'docs/protocols.md, or the .json of a custom split')
     parser.add_argument('--fold', help='fold of --protocol, if it has several')
     parser.add_argument('--train-json', metavar='JSON', help='json of the seen classes of --protocol partimagenet_ood')
     args = parser.parse_args()

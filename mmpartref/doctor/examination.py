@@ -1,4 +1,4 @@
-"""Examination of a whole dataset."""
+"""All checks of a dataset, over its splits."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

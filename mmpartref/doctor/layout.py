@@ -33,7 +33,7 @@ def index_files(folder: Path, suffix: str = '') -> FileIndex:
     """Return the files below a folder that end in ``suffix``; hidden ones are ignored."""
     paths = []
     for place, folders, files in os.walk(folder, followlinks=True):
-        # A link to a folder that it lies in would be followed in circles.
+        # A link to one of its parent folders would be followed in circles.
         folders[:] = sorted(name for name in folders if not name.startswith('.')
                             and not Path(place).resolve().is_relative_to(Path(place, name).resolve()))
         inside = Path(place).relative_to(folder)

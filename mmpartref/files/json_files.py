@@ -25,7 +25,7 @@ def parse_json(content: bytes | str, name: str, *, hint: str = 'copy or download
     """
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
-        if len(found) < len(pairs):  # json itself silently keeps the last of two values
+        if len(found) < len(pairs):  # json.loads silently uses the last of two values
             key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
             raise InputError(f'{name} has a record with the key {shown(key)} twice, of which only one can be used; '
                              'remove one')

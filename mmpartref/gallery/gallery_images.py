@@ -103,6 +103,6 @@ def load_image(path: Path, image: ImagePredictions) -> np.ndarray:
     pixels = decode_image(content, name)
     if pixels.shape[:2] != image.ori_shape:
         found, expected = (f'{height} x {width}' for height, width in (pixels.shape[:2], image.ori_shape))
-        raise InputError(f'{shown_name(str(path))} is {found} pixels (height x width) but the dump says {expected}; '
+        raise InputError(f'{shown_name(str(path))} is {found} pixels (height x width) but the dump has {expected}; '
                          'give the images of the dump with --images')
     return pixels

@@ -1,7 +1,7 @@
 """Thumbnails of a gallery's cards, RGB uint8, and the gallery's colours.
 
 The colours are five of the eight of Okabe and Ito ("Color Universal Design", 2008), which people with any kind of
-colour blindness can tell apart. Lightness differs as well: yellow and sky blue are light, vermilion and green dark.
+colour blindness can distinguish. Lightness differs as well: yellow and sky blue are light, vermilion and green dark.
 """
 import cv2
 import numpy as np

@@ -61,7 +61,7 @@ def check_header_size(content: bytes, expected: tuple[int, int], img_path: str) 
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             width, height = Image.open(io.BytesIO(content)).size
     except Image.DecompressionBombError as error:
-        raise BadImageError(f'{img_path} declares more pixels than Pillow opens ({error}) but the json says '
+        raise BadImageError(f'{img_path} declares more pixels than Pillow opens ({error}) but the json has '
                             f'{expected[0]} x {expected[1]}; use the image that was annotated') from None
     except Exception:  # Pillow raises errors of many types on damaged files
         return
@@ -72,5 +72,5 @@ def check_header_size(content: bytes, expected: tuple[int, int], img_path: str) 
 def wrong_size(img_path: str, found: tuple[int, int], expected: tuple[int, int]) -> BadImageError:
     """Return the error for an image of size ``found`` (h, w) where the json has ``expected``."""
     hint = ' (rotated by its EXIF orientation?)' if found[::-1] == expected else ''
-    return BadImageError(f'{img_path} is {found[0]} x {found[1]} pixels (height x width){hint} but the json says '
+    return BadImageError(f'{img_path} is {found[0]} x {found[1]} pixels (height x width){hint} but the json has '
                          f'{expected[0]} x {expected[1]}; use the image that was annotated, or correct the json')

@@ -139,7 +139,7 @@ def test_damaged_files_raise_errors(fresh, tmp_path):
     whole = (tmp_path / 'whole.pth').read_bytes()
     for content in (whole[:len(whole) // 2], b'', b'no checkpoint', whole[:100]):
         (tmp_path / 'cut.pth').write_bytes(content)
-        with pytest.raises(WeightsError, match=r'cut\.pth (is no checkpoint|was not loaded)') as caught:
+        with pytest.raises(WeightsError, match=r'cut\.pth (is not a checkpoint|was not loaded)') as caught:
             load_weights(fresh, tmp_path / 'cut.pth', 'x')
         assert '\n' not in str(caught.value)
     torch.save({'epoch': 3}, tmp_path / 'empty.pth')

@@ -29,11 +29,11 @@ def polygon() -> Callable[[int, int, int, int], list[list[float]]]:
 
 @pytest.fixture
 def coco() -> dict[str, Any]:
-    """Two photos, four annotations: a car with two wheels and a hood, and a bird's head."""
+    """Two images, four annotations: a car with two wheels and a hood, and a bird's head."""
     annotations = [(11, 1, 5, box(2, 10, 4, 5)), (12, 1, 6, box(5, 5, 6, 3)), (13, 1, 5, box(20, 10, 4, 5)),
                    (14, 2, 9, box(0, 0, 3, 3))]
     return {
-        'images': [{'id': i, 'file_name': f'photo{i}.png', 'height': HEIGHT, 'width': WIDTH} for i in (1, 2)],
+        'images': [{'id': i, 'file_name': f'image{i}.png', 'height': HEIGHT, 'width': WIDTH} for i in (1, 2)],
         'annotations': [{'id': ann_id, 'image_id': img_id, 'category_id': category_id, 'segmentation': rings,
                          'area': 15, 'iscrowd': 0} for ann_id, img_id, category_id, rings in annotations],
         'categories': [{'id': 5, 'name': 'Car Wheel', 'supercategory': 'Car'},
@@ -53,7 +53,7 @@ def write(tmp_path: Path) -> Callable[[dict], str]:
 
 
 @pytest.fixture
-def write_photo(tmp_path: Path) -> Callable[..., str]:
+def write_image(tmp_path: Path) -> Callable[..., str]:
     """Write a photo of noise, or of the given RGB pixels; returns its path."""
     def write_image(name: str, pixels: np.ndarray | None = None) -> str:
         if pixels is None:

@@ -46,7 +46,7 @@ class Stub:
         self.gate.set()
         self.lock, self.running, self.most, self.total = threading.Lock(), 0, 0, 0
 
-    def __call__(self, photo, expression, heat_map=False) -> ImageResults:
+    def __call__(self, image, expression, heat_map=False) -> ImageResults:
         with self.lock:
             self.running += 1
             self.total += 1
@@ -54,8 +54,8 @@ class Stub:
         assert self.gate.wait(60)
         with self.lock:
             self.running -= 1
-        heat = np.linspace(0, 1, photo.pixels[..., 0].size, dtype=np.float32).reshape(photo.size)
-        return ImageResults(photo, [PartResult(photo, expression, heat > 0.5, 0.5, heat_map=heat)])
+        heat = np.linspace(0, 1, image.pixels[..., 0].size, dtype=np.float32).reshape(image.size)
+        return ImageResults(image, [PartResult(image, expression, heat > 0.5, 0.5, heat_map=heat)])
 
 
 def free_port() -> int:

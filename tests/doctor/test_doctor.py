@@ -72,9 +72,9 @@ class Plant(NamedTuple):
 
 
 class Tree:
-    """A data set in memory: json documents, photos and label maps. ``write`` lays it down in the Seg split's layout."""
+    """A data set in memory: json documents, images and label maps. ``write`` lays it down in the Seg split's layout."""
 
-    def __init__(self, photos: int = 6) -> None:
+    def __init__(self, images: int = 6) -> None:
         self.documents: dict[str, dict] = {}
         self.files: dict[str, bytes] = {}
         self.maps: dict[str, np.ndarray] = {}
@@ -83,14 +83,14 @@ class Tree:
         for split in ('train', 'val', 'test'):
             self.documents[split] = {'images': [], 'annotations': [], 'categories': [
                 {'id': i, 'name': name, 'supercategory': name.split()[0]} for i, name in enumerate(NAMES)]}
-            for _ in range(photos):
-                self.add_photo(split)
+            for _ in range(images):
+                self.add_image(split)
 
     def next_id(self) -> int:
         self.last += 1
         return self.last
 
-    def add_photo(self, split: str = 'train', file_name: str = '') -> dict:
+    def add_image(self, split: str = 'train', file_name: str = '') -> dict:
         """Add a dog of three parts, one of them an RLE; returns the image's record."""
         number = self.next_id()
         image = {'id': number, 'file_name': file_name or f'{DOG}_{number}.JPEG', 'height': SIDE, 'width': SIDE}
@@ -116,8 +116,8 @@ class Tree:
         return self.documents[split]['annotations'][-1]
 
     def damage(self, **keys: Any) -> dict:
-        """Add a photo and change keys of its first part."""
-        image = self.add_photo()
+        """Add an image and change keys of its first part."""
+        image = self.add_image()
         part = self.documents['train']['annotations'][-3]
         assert part['image_id'] == image['id']
         part.update(keys)
@@ -153,14 +153,14 @@ def plant_records(tree: Tree) -> None:
     train = tree.documents['train']
     train['images'].append({'id': 9000, 'file_name': f'{DOG}_9000.JPEG', 'width': SIDE})
     tree.plant('bad-record', 'image', train['images'][-1])
-    train['images'].append(dict(tree.add_photo()))
+    train['images'].append(dict(tree.add_image()))
     tree.plant('duplicate-image-id', 'image', train['images'][-1])
     part = tree.damage(id=1)
     train['annotations'][-1]['id'] = 1
     tree.plant('duplicate-annotation-id', 'annotation', part)
     train['categories'].append(dict(train['categories'][0]))
     tree.plant('duplicate-category-id', 'category', train['categories'][0])
-    image = tree.add_photo()
+    image = tree.add_image()
     twin = {**image, 'id': tree.next_id()}
     train['images'].append(twin)
     train['annotations'] += [{**part, 'id': tree.next_id(), 'image_id': twin['id']}
@@ -177,15 +177,15 @@ def plant_records(tree: Tree) -> None:
     tree.plant('alias-name', 'category', train['categories'][BICYCLE_TIRE])
     del train['categories'][SNAKE_BODY]
     tree.plant('missing-category', '', None)
-    image = tree.add_photo(file_name=f'{DOG}\\{DOG}_9002.JPEG')
+    image = tree.add_image(file_name=f'{DOG}\\{DOG}_9002.JPEG')
     tree.maps[f'annotations/train/{DOG}_9002.png'] = tree.maps.pop(tree.map_of('train', image))
     tree.plant('backslash-in-file-name', 'image', image)
-    image = tree.add_photo()
+    image = tree.add_image()
     del train['annotations'][-3:]
     tree.maps[tree.map_of('train', image)][:] = 40
     tree.plant('image-without-parts', 'image', image)
-    tree.plant('unknown-synset', 'image', tree.add_photo(file_name='holiday_1.JPEG'))
-    image = tree.add_photo()
+    tree.plant('unknown-synset', 'image', tree.add_image(file_name='holiday_1.JPEG'))
+    image = tree.add_image()
     tree.add_part(image, CAR_BODY, [box(2, 18, 8, 8)])
     tree.plant('other-super-category', 'image', image)
 
@@ -207,20 +207,20 @@ def plant_masks(tree: Tree) -> None:
         if code in ('bad-segmentation', 'no-ring', 'empty-mask'):
             tree.erase(part)
     for code, segmentation in (('outside-image', [box(-5, 20, 12, 9)]), ('near-empty-part', [box(2, 20, 3, 3)])):
-        tree.plant(code, 'annotation', tree.add_part(tree.add_photo(), HEAD, segmentation))
+        tree.plant(code, 'annotation', tree.add_part(tree.add_image(), HEAD, segmentation))
     part = tree.damage()
     tree.documents['train']['annotations'].append({**part, 'id': tree.next_id()})
     tree.plant('duplicate-annotation', 'annotation', tree.documents['train']['annotations'][-1])
-    image = tree.add_photo()
+    image = tree.add_image()
     tree.add_part(image, BODY, [box(6, 2, 4, 8)])
     tree.plant('overlapping-parts', 'image', image)
 
 
-def plant_photos(tree: Tree) -> None:
-    image = tree.add_photo()
+def plant_images(tree: Tree) -> None:
+    image = tree.add_image()
     del tree.files[f'images/train/{image["file_name"]}']
     tree.plant('missing-image', 'image', image)
-    image = tree.add_photo()
+    image = tree.add_image()
     tree.files[f'images/val/{image["file_name"]}'] = tree.files.pop(f'images/train/{image["file_name"]}')
     tree.plant('misplaced-image', 'image', image)
     upside_down = Image.Exif()
@@ -234,7 +234,7 @@ def plant_photos(tree: Tree) -> None:
         'not-rgb': as_jpeg(noise(4)[..., 0]),
     }
     for code, content in contents.items():
-        image = tree.add_photo()
+        image = tree.add_image()
         tree.files[f'images/train/{image["file_name"]}'] = content
         tree.plant(code, 'image', image)
     tree.files[f'images/train/{DOG}_9003.JPEG'] = as_jpeg(noise(5))
@@ -250,12 +250,12 @@ def plant_maps(tree: Tree) -> None:
         'bad-map-value': np.full((SIDE, SIDE), 158, np.uint8),
     }
     for code, labels in maps.items():
-        image = tree.add_photo()
+        image = tree.add_image()
         del tree.maps[tree.map_of('train', image)]
         if labels is not None:
             tree.maps[tree.map_of('train', image)] = labels
         tree.plant(code, 'image', image)
-    image = tree.add_photo()
+    image = tree.add_image()
     labels = tree.maps[tree.map_of('train', image)]
     labels[labels == BODY] = FOOT
     tree.plant('map-disagrees', 'image', image)
@@ -265,17 +265,17 @@ def plant_maps(tree: Tree) -> None:
 
 def plant_splits(tree: Tree) -> None:
     for code, split in (('duplicate-in-split', 'train'), ('duplicate-across-splits', 'val')):
-        one, two = tree.add_photo(), tree.add_photo(split)
+        one, two = tree.add_image(), tree.add_image(split)
         tree.files[f'images/{split}/{two["file_name"]}'] = tree.files[f'images/train/{one["file_name"]}']
         tree.plant(code, 'image', two, split)
-    tree.plant('same-image-name', 'image', tree.add_photo('val', tree.add_photo()['file_name']), 'val')
+    tree.plant('same-image-name', 'image', tree.add_image('val', tree.add_image()['file_name']), 'val')
     tree.files['annotations/val.json'] = b'{}'
     tree.plant('two-jsons', '', None, 'val')
 
 
 def broken_tree() -> Tree:
     tree = Tree()
-    for plant in (plant_records, plant_masks, plant_photos, plant_maps, plant_splits):
+    for plant in (plant_records, plant_masks, plant_images, plant_maps, plant_splits):
         plant(tree)
     return tree
 
@@ -374,7 +374,7 @@ def test_messages_give_the_numbers(examined: examination.Report) -> None:
     assert 'by 5.0 pixels' in told['outside-image']
     assert 'the mask covers 64 pixels' in told['wrong-area']
     assert 'share 100% of the smaller' in told['overlapping-parts']
-    assert told['wrong-image-size'] == 'it is 40 x 32 (height x width); the json says 32 x 32'
+    assert told['wrong-image-size'] == 'it is 40 x 32 (height x width); the json has 32 x 32'
     assert 'IoU of Quadruped Foot' in told['map-disagrees']
     assert 'Quadruped Body only in the json' in told['map-disagrees']
     assert 'it is images/val/' in told['misplaced-image']
@@ -435,9 +435,9 @@ def test_json_has_everything(broken: tuple, doctor: Callable, tmp_path: Path) ->
     assert document['splits']['val']['masks_by_least_area'] == {'64.0': 16, '152.2': 8}
 
 
-@pytest.mark.parametrize('photos', [0, 6])
-def test_picture(photos: int, doctor: Callable, tmp_path: Path) -> None:
-    doctor(Tree(photos).write(tmp_path / 'tree'), '--picture', tmp_path / 'picture.png')
+@pytest.mark.parametrize('images', [0, 6])
+def test_picture(images: int, doctor: Callable, tmp_path: Path) -> None:
+    doctor(Tree(images).write(tmp_path / 'tree'), '--picture', tmp_path / 'picture.png')
     picture = cv2.imread(str(tmp_path / 'picture.png'))
     assert min(picture.shape[:2]) > 500
     assert picture.std() > 10
@@ -465,7 +465,7 @@ def test_the_documentation_lists_every_code() -> None:
 # What it costs.
 
 
-def test_each_photo_is_decoded_once_or_not_at_all(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_image_is_decoded_once_or_not_at_all(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: Counter[str] = Counter()
     decode_image = check_images.decode_image
 
@@ -480,7 +480,7 @@ def test_each_photo_is_decoded_once_or_not_at_all(healthy: Path, monkeypatch: py
     assert decoded.total() == 18
 
 
-def test_a_photo_saved_anew_is_the_same_by_pixels_only(tmp_path: Path) -> None:
+def test_an_image_saved_anew_is_the_same_by_pixels_only(tmp_path: Path) -> None:
     tree = Tree(1)
     (_, one), (name, _), *_ = tree.files.items()
     tree.files[name] = one[:2] + b'\xff\xfe\x00\x04hi' + one[2:]  # a JPEG comment
@@ -507,11 +507,11 @@ def turned(orientation: int, height: int, width: int) -> bytes:
     (png_of(noise(0))[:-5], ['truncated-image']),
     (png_of(noise(0)[..., :1].repeat(4, 2)), ['not-rgb']),
     (turned(1, SIDE, SIDE), []),
-    # Turned by a quarter: the json's size is that of the upright photo.
+    # Turned by a quarter: the json's size is that of the upright image.
     (turned(6, SIDE, SIDE), ['exif-orientation']),
     (turned(6, SIDE + 8, SIDE), ['exif-orientation', 'wrong-image-size']),
 ])
-def test_photo_files(content: bytes, expected: list[str], decode: bool, tmp_path: Path) -> None:
+def test_image_files(content: bytes, expected: list[str], decode: bool, tmp_path: Path) -> None:
     tree = Tree(1)
     tree.files[next(iter(tree.files))] = content
     found = examine(tree.write(tmp_path), decode=decode).findings
@@ -522,14 +522,14 @@ def test_photo_files(content: bytes, expected: list[str], decode: bool, tmp_path
 # Roots and layouts.
 
 
-def test_links_and_pipes_among_the_photos(tmp_path: Path) -> None:
+def test_links_and_pipes_among_the_images(tmp_path: Path) -> None:
     tree = Tree(2)
     first, second, *_ = (name for name in tree.files if '/train/' in name)
     root = tree.write(tmp_path / 'tree')
     for link in ('round', 'about'):
         (root / 'images/train' / link).symlink_to(root / 'images')
-    (root / first).rename(tmp_path / 'photo')
-    (root / first).symlink_to(tmp_path / 'photo')
+    (root / first).rename(tmp_path / 'image')
+    (root / first).symlink_to(tmp_path / 'image')
     (root / second).unlink()
     os.mkfifo(root / second)
     found = list(examine(root).findings)
@@ -592,7 +592,7 @@ def test_a_json_that_is_none(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('section', 'record'), [
-    ('images', 'a photo'), ('images', {'id': 1.5}), ('annotations', None), ('annotations', {'id': 3, 'image_id': 101}),
+    ('images', 'a record'), ('images', {'id': 1.5}), ('annotations', None), ('annotations', {'id': 3, 'image_id': 101}),
     ('categories', {'id': 99, 'name': ' '}), ('categories', {'id': 99, 'name': 'Car Sail', 'supercategory': 7}),
     ('images', {'id': 9, 'file_name': 'a.JPEG', 'height': True, 'width': 3}),
     ('images', {'id': 9, 'file_name': 'a.JPEG', 'height': 10 ** 12, 'width': 3}),
@@ -613,7 +613,7 @@ def test_annotations_of_a_damaged_image_are_not_dangling(tmp_path: Path) -> None
 
 def test_an_imagenet_name_counts_without_its_folder(tmp_path: Path) -> None:
     tree = Tree(1)
-    tree.add_photo('val', f'{DOG}/{tree.documents["train"]["images"][0]["file_name"]}')
+    tree.add_image('val', f'{DOG}/{tree.documents["train"]["images"][0]["file_name"]}')
     assert [plant.code for plant in found_in(examine(tree.write(tmp_path)))] == ['same-image-name']
 
 
@@ -638,7 +638,7 @@ def test_wrong_boxes(bbox: object, code: str, tmp_path: Path) -> None:
 
 def test_an_area_of_zero_drops_no_part(tmp_path: Path) -> None:
     tree = Tree(1)
-    tree.add_part(tree.add_photo(), HEAD, [box(2, 20, 2, 2)], area=0)
+    tree.add_part(tree.add_image(), HEAD, [box(2, 20, 2, 2)], area=0)
     found = list(examine(tree.write(tmp_path), limits=Limits(min_pixels=1)).findings)
     assert [finding.code for finding in found] == ['wrong-area']
     assert found[0].message == "its 'area' is 0; the mask covers 4 pixels"
@@ -658,9 +658,9 @@ def general_tree(root: Path) -> Path:
     return root
 
 
-def test_parts_or_photos_alone_are_not_partimagenet(tmp_path: Path) -> None:
+def test_parts_or_images_alone_are_not_partimagenet(tmp_path: Path) -> None:
     for kind, (name, owner, file_name) in {'parts': ('Car Body', 'Car', '0001.jpg'),
-                                           'photos': ('Lamp Shade', 'Lamp', f'{DOG}_1.JPEG')}.items():
+                                           'images': ('Lamp Shade', 'Lamp', f'{DOG}_1.JPEG')}.items():
         root = general_tree(tmp_path / kind)
         for split in ('train', 'val'):
             path = root / f'annotations/{split}.json'
@@ -679,7 +679,7 @@ def test_one_file_named_by_two_splits(tmp_path: Path) -> None:
     assert 'duplicate-across-splits' in {finding.code for finding in examine(root).findings}
 
 
-def test_the_same_bytes_in_another_shape_are_another_photo(tmp_path: Path) -> None:
+def test_the_same_bytes_in_another_shape_are_another_image(tmp_path: Path) -> None:
     root = general_tree(tmp_path)
     for split, shape in (('train', (SIDE, SIDE, 3)), ('val', (SIDE // 2, 2 * SIDE, 3))):
         (root / f'images/{split}/0001.jpg').write_bytes(png_of(np.zeros(shape, np.uint8)))
@@ -697,7 +697,7 @@ def test_any_coco_json_in_the_flat_layout(doctor: Callable, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize('layout', ['{wnid}/{name}', '{name}'])
-def test_layout_of_most_photos_is_the_right_one(layout: str, tmp_path: Path) -> None:
+def test_layout_of_most_images_is_the_right_one(layout: str, tmp_path: Path) -> None:
     tree = Tree(3)
     tree.files = {'/'.join([*name.split('/')[:2], layout.format(wnid=DOG, name=name.split('/')[2])]): content
                   for name, content in tree.files.items()}
@@ -706,7 +706,7 @@ def test_layout_of_most_photos_is_the_right_one(layout: str, tmp_path: Path) -> 
     assert [plant[:2] for plant in found_in(examine(tree.write(tmp_path)))] == [('misplaced-image', 'val')]
 
 
-def test_photos_of_all_splits_in_one_folder(tmp_path: Path) -> None:
+def test_images_of_all_splits_in_one_folder(tmp_path: Path) -> None:
     tree = Tree(2)
     tree.files = {f'images/{name.split("/")[-1]}': content for name, content in tree.files.items()}
     tree.files['images/stray.JPEG'] = as_jpeg(noise(0))
@@ -718,7 +718,7 @@ def test_photos_of_all_splits_in_one_folder(tmp_path: Path) -> None:
 
 def test_bounds_can_be_moved(doctor: Callable, tmp_path: Path) -> None:
     tree = Tree(1)
-    image = tree.add_photo()
+    image = tree.add_image()
     tree.add_part(image, HEAD, [box(2, 20, 5, 5)])
     tree.add_part(image, BODY, [box(9, 2, 3, 8)])  # a third of it lies in the head
     labels = tree.maps[tree.map_of('train', image)]
@@ -800,11 +800,11 @@ def test_segmentations_that_cannot_be_read_are_reported_and_dropped(segmentation
 
 
 def counts_of(**splits: tuple[range, int, int]) -> dict[str, PartCounts]:
-    """Counts by split: which of the 158 classes, photos, annotations."""
+    """Counts by split: which of the 158 classes, images, annotations."""
     wnids = list(load_synsets())
     counts = {}
-    for split, (classes, photos, annotations) in splits.items():
-        counts[split] = PartCounts(photos, annotations)
+    for split, (classes, images, annotations) in splits.items():
+        counts[split] = PartCounts(images, annotations)
         counts[split].classes.update(wnids[number] for number in classes)
     return counts
 
@@ -830,7 +830,7 @@ OOD = {'train': (FIRST, 16540, 1), 'val': (MIDDLE, 2957, 1), 'test': (LAST, 4598
     # 19 classes of a small set of one's own are no OOD split.
     ({'train': (range(40), 60, 18), 'val': (range(19), 20, 9), 'test': (range(18), 20, 9)}, '', 'but neither', []),
 ])
-def test_split_is_told_from_classes_and_photos(splits: dict, kind: str, said: str, expected: list) -> None:
+def test_split_is_told_from_classes_and_images(splits: dict, kind: str, said: str, expected: list) -> None:
     findings = Findings('root')
     counts = counts_of(**splits)
     found, verdict = identify(counts, True, findings)
@@ -890,7 +890,7 @@ def test_log_has_old_and_new_values(broken: tuple, tmp_path: Path) -> None:
 
 def test_a_data_set_reads_what_it_refused(tmp_path: Path) -> None:
     tree = Tree(1)
-    image = tree.add_photo()
+    image = tree.add_image()
     tree.documents['train']['images'].append(dict(image))
     tree.documents['train']['annotations'].append({**tree.damage(), 'image_id': 5})
     root = tree.write(tmp_path / 'tree')
@@ -953,7 +953,7 @@ def test_what_needs_a_guess_is_reported_and_not_written(tmp_path: Path) -> None:
     # Two images with one id, and two names of one category, all with annotations.
     train['images'].append({**train['images'][0], 'file_name': f'{DOG}_5.JPEG'})
     train['categories'].append({'id': 90, 'name': 'Quadruped head'})
-    tree.add_part(tree.add_photo(), 90, [box(2, 18, 8, 8)])
+    tree.add_part(tree.add_image(), 90, [box(2, 18, 8, 8)])
     tree.damage(iscrowd=1, area=0)
     document, repairs = fix(tree)
     assert repairs == []

@@ -71,7 +71,7 @@ def strip() -> Callable[..., Prediction]:
 
 @pytest.fixture
 def random_samples() -> list[dict]:
-    """Photos of several sizes with one to four expressions of one or two annotations."""
+    """Images of several sizes with one to four expressions of one or two annotations."""
     rng = np.random.default_rng(5)
     names = [('bird', 'head'), ('fish', 'head'), ('car', 'tire'), ('bird', 'wing'), ('car', 'body')]
 

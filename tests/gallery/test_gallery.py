@@ -208,7 +208,7 @@ def test_an_image_of_another_size_is_rejected_and_the_old_gallery_stays(small_du
     build_gallery(dump, tmp_path / 'out')
     before = {name: (tmp_path / 'out' / name).read_bytes() for name in files_in(tmp_path / 'out')}
     cv2.imwrite(str(world.images / 'val/1.jpg'), np.zeros((30, 80, 3), dtype=np.uint8))
-    with pytest.raises(ValueError, match=r'1\.jpg .*is 30 x 80 pixels .* but the dump says 60 x 80'):
+    with pytest.raises(ValueError, match=r'1\.jpg .*is 30 x 80 pixels .* but the dump has 60 x 80'):
         build_gallery(dump, tmp_path / 'out', options=Options(title='new'))
     assert {name: (tmp_path / 'out' / name).read_bytes() for name in files_in(tmp_path / 'out')} == before
     assert not list(tmp_path.glob('.out*'))

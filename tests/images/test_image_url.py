@@ -89,7 +89,7 @@ def _no_proxy(monkeypatch) -> None:
     monkeypatch.setenv('no_proxy', '127.0.0.1')
 
 
-@pytest.mark.parametrize('page', ['/image.png', '/moved', '/a image.png', '/café.png?size=1&x=%20'])
+@pytest.mark.parametrize('page', ['/image.png', '/moved', '/an image.png', '/café.png?size=1&x=%20'])
 def test_an_image_is_known_by_its_bytes(server, page):
     image = ImageReader()(server + page)
     assert np.array_equal(image.pixels, PIXELS)

@@ -106,7 +106,7 @@ def test_similarity_of_converted_weights_is_clips_formula(openai_state):
 
 
 @torch.no_grad()
-def test_a_photo_of_another_size_is_embedded_too_and_batching_changes_nothing(tiny_clip):
+def test_an_image_of_another_size_is_embedded_too_and_batching_changes_nothing(tiny_clip):
     images = torch.randn(3, 3, 96, 128)
     together = tiny_clip.encode_image(images)
     assert together.shape == (3, 24)

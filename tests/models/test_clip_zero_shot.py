@@ -71,7 +71,7 @@ def test_dense_features_stay_where_they_are(model):
         torch.testing.assert_close(block(tokens[:, :1], self_only=True), block(tokens[:, :1]), rtol=1e-4, atol=1e-5)
 
 
-def test_predictions_have_the_photos_size_and_do_not_depend_on_company(model):
+def test_predictions_have_the_images_size_and_do_not_depend_on_company(model):
     images = torch.randn(2, 3, 64, 96)
     samples = [sample(['car tire', 'bird wing'], (32, 48)), sample(['car body'], (50, 75))]
     model.keep_candidates = True

@@ -1,4 +1,4 @@
-"""What a probability on the network's grid becomes on the photo, all at once or in turn."""
+"""What a probability on the network's grid becomes on the image, all at once or in turn."""
 import numpy as np
 import pytest
 import torch
@@ -10,7 +10,7 @@ from mmpartref.structures import ReferringDataSample
 
 @pytest.fixture
 def sample() -> ReferringDataSample:
-    """A photo of 30 x 40 pixels in a network input of 48 x 64, three expressions."""
+    """An image of 30 x 40 pixels in a network input of 48 x 64, three expressions."""
     made = ReferringDataSample(metainfo={'ori_shape': (30, 40), 'img_shape': (48, 64), 'img_id': 1,
                                          'letterbox_matrix': np.array([[1.6, 0, 0.3], [0, 1.6, 0.3]])})
     made.expressions = ['car body', 'car tire', 'car side mirror']

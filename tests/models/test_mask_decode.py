@@ -13,7 +13,7 @@ def letterbox(size: int, height: int, width: int, half_pixel: bool) -> np.ndarra
 
 
 def ceiling(name: str, half_pixel: bool, diameter: int) -> float:
-    """Mean IoU of the training target itself, decoded, on ellipses in a 500 x 375 photo."""
+    """Mean IoU of the training target itself, decoded, on ellipses in a 500 x 375 image."""
     height, width, size = 375, 500, 416
     matrix = letterbox(size, height, width, half_pixel)
     decode = DECODES[name]
@@ -37,19 +37,19 @@ def test_the_aligned_decode_keeps_small_parts_that_the_published_one_loses():
         assert ceiling('aligned', True, diameter) > aligned_least
 
 
-@pytest.mark.parametrize(('photo', 'size'), [((50, 70), 64), ((300, 200), 64), ((64, 64), 64)])
-def test_aligned_decode_reads_a_ramp_where_it_stands(photo, size):
-    """A plane through the logit grid is a plane on the photo, with pixel centres in place.
+@pytest.mark.parametrize(('shape', 'size'), [((50, 70), 64), ((300, 200), 64), ((64, 64), 64)])
+def test_aligned_decode_reads_a_ramp_where_it_stands(shape, size):
+    """A plane through the logit grid is a plane on the image, with pixel centres in place.
 
     The sharpening kernel wavers by a fifth of a network pixel; a forgotten half pixel would be half of one at least.
     """
-    matrix = letterbox(size, *photo, half_pixel=True)
+    matrix = letterbox(size, *shape, half_pixel=True)
     grid = torch.arange(size // 4, dtype=torch.float32) * 4 + 1.5  # network pixel index of each logit's centre
     ramp = grid.expand(1, size // 4, size // 4)
-    on_photo = DECODES['aligned'].to_image(ramp, (size, size), matrix, photo)[0]
-    expected = torch.arange(photo[1]).double() * matrix[0, 0] + matrix[0, 2]
+    on_image = DECODES['aligned'].to_image(ramp, (size, size), matrix, shape)[0]
+    expected = torch.arange(shape[1]).double() * matrix[0, 0] + matrix[0, 2]
     inner = (expected > 8) & (expected < size - 9)
-    torch.testing.assert_close(on_photo[photo[0] // 2][inner].double(), expected[inner], rtol=0, atol=0.25)
+    torch.testing.assert_close(on_image[shape[0] // 2][inner].double(), expected[inner], rtol=0, atol=0.25)
 
 
 def test_sampling_rows_sum_to_one_and_identity_is_identity():
@@ -69,13 +69,13 @@ def test_nearest_target_takes_corners_and_area_target_shares():
 
 @pytest.mark.parametrize('name', ['cris', 'aligned'])
 def test_a_mask_returns_to_its_place(name):
-    photo, size = (120, 160), 128
-    matrix = letterbox(size, *photo, half_pixel=name == 'aligned')
-    truth = np.zeros(photo, bool)
+    shape, size = (120, 160), 128
+    matrix = letterbox(size, *shape, half_pixel=name == 'aligned')
+    truth = np.zeros(shape, bool)
     truth[30:80, 40:110] = True
     corners = [matrix @ np.array([x, y, 1.0]) / 4 for x, y in ((40, 30), (110, 80))]
     (x0, y0), (x1, y1) = corners
     probs = torch.zeros(1, size // 4, size // 4)
     probs[0, round(y0):round(y1), round(x0):round(x1)] = 1
-    predicted = DECODES[name].to_image(probs, (size, size), matrix, photo)[0].numpy() > DECODES[name].threshold
+    predicted = DECODES[name].to_image(probs, (size, size), matrix, shape)[0].numpy() > DECODES[name].threshold
     assert (predicted & truth).sum() / (predicted | truth).sum() > 0.85

@@ -1,4 +1,4 @@
-"""Which parts a photo shows: targets, losses, gradients, and no trace without the head."""
+"""Which parts an image shows: targets, losses, gradients, and no trace without the head."""
 from collections.abc import Callable
 
 import numpy as np
@@ -26,7 +26,7 @@ def build(tiny_model_cfg) -> Callable[..., ReferringSegmentor]:
 
 def sample(presence: dict[str, bool] | None, count: int = 2) -> ReferringDataSample:
     out = ReferringDataSample(
-        metainfo={'img_path': 'photo.jpg', 'ori_shape': (64, 64), 'img_shape': (64, 64),
+        metainfo={'img_path': 'image.jpg', 'ori_shape': (64, 64), 'img_shape': (64, 64),
                   'letterbox_matrix': np.eye(2, 3)})
     out.expressions = ['car tire', 'bird head'][:count]
     out.refs = [{}] * count
@@ -130,7 +130,7 @@ def test_it_leaves_masks_and_other_weights_alone_and_answers_only_when_asked(bui
     assert all(0 < value < 1 for value in first.pred_part_presence.values())
 
 
-def test_photos_of_two_sizes_get_their_own_answers(build):
+def test_images_of_two_sizes_get_their_own_answers(build):
     model = build(labels=LABELS, in_evaluation=True).eval()
     samples = [sample(None) for _ in range(3)]
     torch.manual_seed(2)

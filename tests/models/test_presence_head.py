@@ -27,7 +27,7 @@ def build(tiny_model_cfg) -> Callable[..., ReferringSegmentor]:
 
 def sample(expressions: list[str], absent: tuple[int, ...] = ()) -> ReferringDataSample:
     out = ReferringDataSample(
-        metainfo={'img_path': 'photo.jpg', 'ori_shape': (50, 70), 'img_shape': (64, 64),
+        metainfo={'img_path': 'image.jpg', 'ori_shape': (50, 70), 'img_shape': (64, 64),
                   'letterbox_matrix': np.array([[64 / 70, 0, 0], [0, 64 / 50, 0]])})
     out.expressions = expressions
     out.refs = [{'absent': 'other'} if number in absent else {} for number in range(len(expressions))]
@@ -132,7 +132,7 @@ def test_a_head_is_not_trained_blindly(build):
     model = build(head=True)
     untold = sample(TEXTS)
     del untold.refs
-    with pytest.raises(ValueError, match=r"'photo.jpg' has no refs.*train it on a PartReferDataset"):
+    with pytest.raises(ValueError, match=r"'image.jpg' has no refs.*train it on a PartReferDataset"):
         model(**prepare(model, untold, training=True), mode='loss')
     plain = build()
     assert set(plain(**prepare(plain, untold, training=True), mode='loss')) == {'loss_text_to_pixel', 'train_mIoU'}
@@ -150,7 +150,7 @@ def test_the_loss_of_an_empty_target_pushes_every_pixel_down(build, monkeypatch)
 
 @pytest.mark.parametrize(('value', 'expected'), [(-9.0, (0 + 1) / 2), (9.0, (1 + 0) / 2)])
 def test_the_logged_iou_of_nothing_with_nothing_is_one(build, monkeypatch, value, expected):
-    """Of a whole photo and of an absent part: predicting nothing misses the one, everything the other."""
+    """Of a whole image and of an absent part: predicting nothing misses the one, everything the other."""
     model = build()
     monkeypatch.setattr(model, 'encode_decode', lambda *args: torch.full((2, 1, 16, 16), value))
     losses = model(**prepare(model, sample(TEXTS[:2], absent=(1, )), training=True), mode='loss')

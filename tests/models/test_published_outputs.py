@@ -1,6 +1,6 @@
 """Outputs of the published CRIS code on seeded weights come back, through the converter and ``encode_decode``.
 
-``tests/data/cris_r50_416.npz``: a 375 x 500 photo and five expressions, in float32. ``cris_small_float64.npz``: RN50
+``tests/data/cris_r50_416.npz``: a 375 x 500 image and five expressions, in float32. ``cris_small_float64.npz``: RN50
 and RN101 on two 64 x 96 inputs, run in float64 so that rounding hides nothing. ``grad_norm`` follows the published
 parameter names in alphabetical order. Both were made with the authors' code, commit e596332.
 """
@@ -107,9 +107,9 @@ def dev_model() -> ReferringSegmentor:
 
 @pytest.fixture(scope='module')
 def item(dev) -> dict:
-    """The reference's photo through our pipeline."""
-    photo = np.ascontiguousarray(dev['image_bgr'][..., ::-1])
-    results = {'img': photo, 'img_path': 'dev', 'expressions': dev['texts'].tolist()}
+    """The reference's image through our pipeline."""
+    image = np.ascontiguousarray(dev['image_bgr'][..., ::-1])
+    results = {'img': image, 'img_path': 'dev', 'expressions': dev['texts'].tolist()}
     for step in (Letterbox(416), PackReferringInputs()):
         results = step.transform(results)
     return results
@@ -120,7 +120,7 @@ def batch(dev_model, item) -> dict:
     return dev_model.data_preprocessor({key: [value] for key, value in item.items()})
 
 
-def test_the_letterboxed_photo_is_the_published_one(dev, batch, item):
+def test_the_letterboxed_image_is_the_published_one(dev, batch, item):
     # Far less than one grey level, which is 0.015 after normalisation.
     assert np.abs(batch['inputs'].numpy() - dev['input']).max() <= 1e-6
     assert np.array_equal(batch['tokens'][batch['text_index']].numpy(), dev['tokens'])
@@ -179,22 +179,22 @@ def test_in_double_precision_outputs_and_gradients_are_the_published_ones(arch):
     images = torch.randn(2, 3, 64, 96, generator=generator).double()
     masks = torch.rand(3, 1, 64, 96, generator=generator) > 0.7
     tokens = model.text_encoder.tokenizer(SMALL_TEXTS[arch])
-    photo = torch.tensor([0, 1, 1])
+    image_index = torch.tensor([0, 1, 1])
     with torch.no_grad():
         features = model.backbone(images)
         words, sentence = model.text_encoder(tokens)
-        fused = model.neck(features, sentence, photo, torch.arange(3))
+        fused = model.neck(features, sentence, image_index, torch.arange(3))
         decoded = model.decode_head.decoder(fused, words, model.text_encoder.padding_mask(tokens))
         found = {'c3': features[0][:, :4], 'c4': features[1][:, :4], 'c5': features[2][:, :16],
                  'words': words[:, :, :8], 'state': sentence[:, :64], 'neck': fused[:, :8], 'decoder': decoded[:, :8],
-                 'logits': model.encode_decode(images, tokens, photo)}
+                 'logits': model.encode_decode(images, tokens, image_index)}
     for name, value in found.items():
         # The sine positions are computed in float32 on both sides; stored arrays but the logits are float32.
         assert relative(value, reference[name]) <= 1e-6, name
 
     model.train()
     samples = [ReferringDataSample(gt_masks=mask.to(torch.uint8) * 255) for mask in masks]
-    loss = model(images[photo], samples, mode='loss', tokens=tokens, image_index=torch.arange(3))['loss_text_to_pixel']
+    loss = model(images[image_index], samples, mode='loss', tokens=tokens, image_index=torch.arange(3))['loss_text_to_pixel']
     # The head takes the loss in float32.
     assert loss.item() == pytest.approx(float(reference['loss']), rel=1e-6)
     loss.backward()

@@ -27,7 +27,7 @@ def sample(expressions: list[str], size: tuple[int, int] = (64, 64), masks: bool
     out = ReferringDataSample(
         metainfo={
             'img_id': 1,
-            'img_path': 'photo.jpg',
+            'img_path': 'image.jpg',
             'ori_shape': (50, 70),
             'img_shape': size,
             'letterbox_matrix': np.array([[size[1] / 70, 0, 0], [0, size[0] / 50, 0]])
@@ -65,16 +65,16 @@ def test_grouped_form_gives_the_logits_of_the_one_by_one_form(tiny_model_cfg):
 
 @pytest.mark.parametrize('train', [False, True])
 def test_grouped_form_gives_the_loss_and_gradients_of_the_one_by_one_form(tiny_model_cfg, train):
-    """In training mode too: with equally many expressions per photo, repeating photos changes no statistic."""
+    """In training mode too: with equally many expressions per image, repeating images changes no statistic."""
     grouped = build(tiny_model_cfg).double()
     single = copy.deepcopy(grouped)
     images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)]
     samples = [sample(TEXTS[:2], masks=True), sample([TEXTS[0], TEXTS[2]], masks=True)]
-    pairs = [(photo, row) for photo in range(2) for row in range(2)]
+    pairs = [(image, row) for image in range(2) for row in range(2)]
     single_samples = []
-    for photo, row in pairs:
-        each = sample([samples[photo].expressions[row]])
-        each.gt_masks = samples[photo].gt_masks[row:row + 1]
+    for image, row in pairs:
+        each = sample([samples[image].expressions[row]])
+        each.gt_masks = samples[image].gt_masks[row:row + 1]
         single_samples.append(each)
     losses = []
     for model, items, labels in ((grouped, images, samples), (single, [images[p] for p, _ in pairs], single_samples)):
@@ -166,7 +166,7 @@ def test_every_parameter_gets_a_gradient(tiny_model_cfg):
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
-def test_one_photo_with_one_expression_trains(tiny_model_cfg):
+def test_one_image_with_one_expression_trains(tiny_model_cfg):
     model = build(tiny_model_cfg).train()
     batch = prepare(model, [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)], [sample(TEXTS[:1], masks=True)],
                     True)
@@ -175,25 +175,25 @@ def test_one_photo_with_one_expression_trains(tiny_model_cfg):
     assert torch.isfinite(loss)
 
 
-def test_the_text_encoder_sees_each_distinct_string_once_and_the_backbone_each_photo(tiny_model_cfg):
+def test_the_text_encoder_sees_each_distinct_string_once_and_the_backbone_each_image(tiny_model_cfg):
     model = build(tiny_model_cfg).eval()
     seen = {}
     model.text_encoder.register_forward_hook(
         lambda module, args, output: seen.setdefault('strings', []).append(len(args[0])))
     model.backbone.register_forward_hook(
-        lambda module, args, output: seen.setdefault('photos', []).append(len(args[0])))
+        lambda module, args, output: seen.setdefault('images', []).append(len(args[0])))
     samples = [sample([TEXTS[0], TEXTS[1], TEXTS[0]]), sample([TEXTS[1], TEXTS[1]])]
     batch = prepare(model, [torch.zeros(3, 64, 64, dtype=torch.uint8)] * 2, samples)
     model(**batch, mode='tensor')
-    assert seen == {'strings': [2], 'photos': [2]}
+    assert seen == {'strings': [2], 'images': [2]}
 
     seen.clear()  # the same through rows of tokens, without a text index
     tokens = model.text_encoder.tokenizer([TEXTS[0], TEXTS[1], TEXTS[0]])
     model.encode_decode(torch.zeros(1, 3, 64, 64), tokens, torch.zeros(3, dtype=torch.long))
-    assert seen == {'strings': [2], 'photos': [1]}
+    assert seen == {'strings': [2], 'images': [1]}
 
 
-def test_a_photos_masks_do_not_depend_on_what_shares_its_batch(tiny_model_cfg):
+def test_an_images_masks_do_not_depend_on_what_shares_its_batch(tiny_model_cfg):
     model = build(tiny_model_cfg).eval()
     images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in ((64, 64), (64, 64), (96, 40))]
     sizes = [(64, 64), (64, 64), (96, 40)]
@@ -205,16 +205,16 @@ def test_a_photos_masks_do_not_depend_on_what_shares_its_batch(tiny_model_cfg):
         return dict(zip(chosen, predicted, strict=True))
 
     together = predict([2, 0, 1])
-    for photo in range(3):
-        alone = predict([photo])[photo]
+    for image in range(3):
+        alone = predict([image])[image]
         # Rounding may move a pixel that lies on the threshold, no more.
-        assert (alone.pred_masks != together[photo].pred_masks).float().mean() < 1e-3
-        torch.testing.assert_close(alone.pred_scores, together[photo].pred_scores, rtol=1e-3, atol=1e-3)
-        assert alone.pred_masks.shape == (len(texts[photo]), 50, 70)
+        assert (alone.pred_masks != together[image].pred_masks).float().mean() < 1e-3
+        torch.testing.assert_close(alone.pred_scores, together[image].pred_scores, rtol=1e-3, atol=1e-3)
+        assert alone.pred_masks.shape == (len(texts[image]), 50, 70)
         assert alone.pred_masks.dtype == torch.bool
 
 
-def test_photos_of_two_sizes_train_together(tiny_model_cfg):
+def test_images_of_two_sizes_train_together(tiny_model_cfg):
     model = build(tiny_model_cfg).train()
     images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8), torch.zeros(3, 40, 72, dtype=torch.uint8)]
     samples = [sample(TEXTS, masks=True), sample(TEXTS[:1], (40, 72), masks=True)]
@@ -223,9 +223,9 @@ def test_photos_of_two_sizes_train_together(tiny_model_cfg):
     assert torch.isfinite(model(**batch, mode='loss')['loss_text_to_pixel'])
 
 
-def test_a_photo_without_expressions_is_refused(tiny_model_cfg):
+def test_an_image_without_expressions_is_refused(tiny_model_cfg):
     model = build(tiny_model_cfg)
-    with pytest.raises(ValueError, match=r'photo.jpg.*has no expression'):
+    with pytest.raises(ValueError, match=r'image.jpg.*has no expression'):
         prepare(model, [torch.zeros(3, 64, 64, dtype=torch.uint8)], [sample([])])
     with pytest.raises(ValueError, match='no expression'):
         model.encode_decode(

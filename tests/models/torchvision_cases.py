@@ -284,7 +284,7 @@ def test_wrong_settings_of_timm_are_refused():
     assert not any('stages.3' in name for name in gradients(early))
 
 
-def test_photos_normalised_as_timm_says():
+def test_images_normalised_as_timm_says():
     assert image_encoder('siglip2').mean == (127.5, 127.5, 127.5)
     assert image_encoder('convnext').std == pytest.approx((58.395, 57.12, 57.375))
 

@@ -1,4 +1,4 @@
-"""``on_bad_image``: a photo that cannot be read ends the run with its name, or is left out and counted."""
+"""``on_bad_image``: an image that cannot be read ends the run with its name, or is left out and counted."""
 import json
 import logging
 from collections.abc import Callable
@@ -37,8 +37,8 @@ def steps() -> list:
             PackReferringInputs()]
 
 
-def break_photo(root: Path, split: str, index: int) -> Path:
-    """Cut a split's photo off in the middle; returns its path."""
+def break_image(root: Path, split: str, index: int) -> Path:
+    """Cut a split's image off in the middle; returns its path."""
     path = sorted((root / 'images' / split).rglob('*.JPEG'))[index]
     content = path.read_bytes()
     path.write_bytes(content[:len(content) // 2])
@@ -63,7 +63,7 @@ def read_all(loader: DataLoader) -> None:
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_raise_names_file_and_record(scenes: Path, workers: int) -> None:
-    path = break_photo(scenes, 'train', 1)
+    path = break_image(scenes, 'train', 1)
     dataset = load(scenes)
     record = dataset.get_data_info(index_of(dataset, path))['img_id']
     with pytest.raises(SystemExit) as caught, one_sentence_errors():
@@ -73,7 +73,7 @@ def test_raise_names_file_and_record(scenes: Path, workers: int) -> None:
     assert '\n' not in sentence
 
 
-def test_a_missing_photo_in_a_worker_is_one_sentence(scenes: Path) -> None:
+def test_a_missing_image_in_a_worker_is_one_sentence(scenes: Path) -> None:
     dataset = load(scenes)
     gone = Path(dataset.get_data_info(0)['img_path'])
     gone.unlink()
@@ -94,7 +94,7 @@ def test_skip_marks_the_sample_and_leaves_the_others_as_they_are(scenes: Path) -
     whole = load(scenes, on_bad_image='skip')
     torch.manual_seed(0)
     before = [whole[index] for index in range(len(whole))]
-    bad = index_of(whole, break_photo(scenes, 'train', 2))
+    bad = index_of(whole, break_image(scenes, 'train', 2))
     after = [whole[index] for index in range(len(whole))]
     assert [('skipped' in item['data_samples']) for item in after] == [index == bad for index in range(len(whole))]
     assert 'is truncated' in after[bad]['data_samples'].skipped
@@ -105,7 +105,7 @@ def test_skip_marks_the_sample_and_leaves_the_others_as_they_are(scenes: Path) -
 
 
 def test_skip_draws_as_many_random_numbers(scenes: Path) -> None:
-    """A random transform behind LoadImage gives the photos after a skipped one what it gave them before."""
+    """A random transform behind LoadImage gives the images after a skipped one what it gave them before."""
     def drawn() -> list[float]:
         dataset = load(scenes, on_bad_image='skip')
         numbers: list[float] = []
@@ -116,15 +116,15 @@ def test_skip_draws_as_many_random_numbers(scenes: Path) -> None:
         return numbers
 
     before = drawn()
-    break_photo(scenes, 'train', 0)
+    break_image(scenes, 'train', 0)
     assert drawn() == before
 
 
-def test_a_skipped_photo_has_no_part_in_the_loss(scenes: Path, tiny_model_cfg: dict) -> None:
+def test_a_skipped_image_has_no_part_in_the_loss(scenes: Path, tiny_model_cfg: dict) -> None:
     tiny_model_cfg['data_preprocessor'] = {'type': 'ReferringDataPreprocessor'}
     model = MODELS.build(tiny_model_cfg).train()
     dataset = load(scenes, on_bad_image='skip')
-    bad = index_of(dataset, break_photo(scenes, 'train', 0))
+    bad = index_of(dataset, break_image(scenes, 'train', 0))
     good = [dataset[index] for index in range(len(dataset)) if index != bad][:2]
 
     def losses(items: list[dict]) -> dict[str, torch.Tensor]:
@@ -149,7 +149,7 @@ def test_a_batch_without_readable_images_has_zero_gradients_where_its_loss_is_in
     tiny_model_cfg['data_preprocessor'] = {'type': 'ReferringDataPreprocessor'}
     model = MODELS.build(tiny_model_cfg).train()
     dataset = load(scenes, on_bad_image='skip')
-    bad = dataset[index_of(dataset, break_photo(scenes, 'train', 0))]
+    bad = dataset[index_of(dataset, break_image(scenes, 'train', 0))]
     finite, backward_calls = model.decode_head.loss, []
     # SyncBN's backward pass waits for the other processes, so the backbone's must run.
     model.backbone.register_full_backward_hook(lambda *args: backward_calls.append(1))
@@ -182,7 +182,7 @@ def test_load_image_raises_unless_told_to_skip(tmp_path: Path) -> None:
     assert 'does not exist' in skipped['skipped']
 
 
-def test_missing_photos_are_found_before_the_first_is_read(scenes: Path) -> None:
+def test_missing_images_are_found_before_the_first_is_read(scenes: Path) -> None:
     (scenes / 'images/train').rename(scenes / 'images/elsewhere')
     with pytest.raises(MissingImageError, match=r'train\.json: 5 of its 5 items have no image, the first is .*image'):
         check_images_exist(load(scenes))
@@ -191,7 +191,7 @@ def test_missing_photos_are_found_before_the_first_is_read(scenes: Path) -> None
     assert check_images_exist(load(scenes, 'val')) == []
 
 
-def test_photos_that_indices_leave_out_may_be_missing(scenes: Path) -> None:
+def test_images_that_indices_leave_out_may_be_missing(scenes: Path) -> None:
     first = Path(load(scenes).get_data_info(0)['img_path'])
     first.unlink()
     with pytest.raises(MissingImageError, match='1 of its 5 items has no image'):
@@ -235,7 +235,7 @@ def prediction(dataset: PartReferDataset, index: int) -> dict:
 
 def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Path) -> None:
     dataset = load(scenes, 'test', on_bad_image='skip', test_mode=True)
-    bad = index_of(dataset, break_photo(scenes, 'test', 1))
+    bad = index_of(dataset, break_image(scenes, 'test', 1))
     asked = dataset.num_expressions()
     metric, dump = ReferringSegMetric(), ReferringDump(out_file=str(tmp_path / 'dump.json'))
     samples = [prediction(dataset, index) for index in range(len(dataset))]
@@ -260,9 +260,9 @@ def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_training_and_validation_go_on_and_report(scenes: Path, tiny_config: Callable[[str], Path],
                                                  tmp_path: Path) -> None:
-    """With worker processes, one of which meets the broken photos."""
-    broken = [break_photo(scenes, 'train', index) for index in (0, 3)]
-    (lost, ) = [break_photo(scenes, 'val', 1)]
+    """With worker processes, one of which meets the broken images."""
+    broken = [break_image(scenes, 'train', index) for index in (0, 3)]
+    (lost, ) = [break_image(scenes, 'val', 1)]
     lost.unlink()
     options = {f'{split}_dataloader.dataset.on_bad_image': 'skip' for split in ('train', 'val')}
     cfg = load_config(tiny_config('train_cfg = dict(max_epochs=2, val_interval=2)'),
@@ -285,7 +285,7 @@ def test_training_and_validation_go_on_and_report(scenes: Path, tiny_config: Cal
 
 
 @pytest.mark.slow
-def test_by_default_missing_photos_stop_the_run_before_it_starts(scenes: Path, tiny_config: Callable[[str], Path],
+def test_by_default_missing_images_stop_the_run_before_it_starts(scenes: Path, tiny_config: Callable[[str], Path],
                                                                 tmp_path: Path) -> None:
     sorted((scenes / 'images/val').rglob('*.JPEG'))[0].unlink()
     cfg = load_config(tiny_config(''), data_root=str(scenes), work_dir=str(tmp_path / 'work'))

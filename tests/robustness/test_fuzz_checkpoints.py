@@ -142,6 +142,6 @@ def test_the_launcher_looks_at_a_checkpoint_before_it_builds_anything(folder: Pa
     path = folder / 'text.pth'
     path.write_bytes(b'hello')
     cfg = Config({'model': {'type': 'NoSuchModel'}, 'load_from': str(path), 'work_dir': str(folder)})
-    with pytest.raises(WeightsError, match=r'text\.pth is no checkpoint'):
+    with pytest.raises(WeightsError, match=r'text\.pth is not a checkpoint'):
         build_runner(cfg)
     assert tally.attempt(lambda: build_runner(cfg), str(path)) is None

@@ -1,4 +1,4 @@
-"""The data set doctor on the same broken jsons and photos: it reports, or refuses in one sentence."""
+"""The data set doctor on the same broken jsons and images: it reports, or refuses in one sentence."""
 import copy
 import json
 import shutil

@@ -185,16 +185,16 @@ def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callab
     text.write_bytes(b'hello')
     typo = tmp_path / 'typo.py'
     typo.write_text(f"_base_ = {str(config)!r}\nmodel = dict(type='ReferringSegmentr')\n")
-    photo = sorted((scenes / 'images/test').rglob('*.JPEG'))[0]
+    image = sorted((scenes / 'images/test').rglob('*.JPEG'))[0]
     common = ('--data-root', scenes, '--work-dir', tmp_path / 'work')
     for code, tool, arguments, sentence in (
             (1, 'train.py', (config, *common), f'{broken} is not a complete json'),
-            (1, 'test.py', (config, text, *common), f'{text} is no checkpoint'),
-            (2, 'infer.py', (photo, 'car tire', '--config', typo, '--checkpoint', text, '--out-dir', tmp_path / 'out'),
+            (1, 'test.py', (config, text, *common), f'{text} is not a checkpoint'),
+            (2, 'infer.py', (image, 'car tire', '--config', typo, '--checkpoint', text, '--out-dir', tmp_path / 'out'),
              "the config has the model type 'ReferringSegmentr'"),
             (2, 'dataset_doctor.py', (tmp_path / 'nowhere', ), 'nowhere'),
             (2, 'convert_dataset.py', ('paco', text, '--out', tmp_path / 'out'), f'{text} is not a complete json'),
-            (1, 'convert_clip.py', (text, tmp_path / 'o.pth'), f'{text} is no checkpoint')):
+            (1, 'convert_clip.py', (text, tmp_path / 'o.pth'), f'{text} is not a checkpoint')):
         found, message = run_tool(tool, *arguments)
         said = capsys.readouterr().err + message
         assert found == code, (tool, said)

@@ -27,7 +27,7 @@ def read_json(ann_file: str) -> dict:
 
 
 def section_fault(document: object) -> str:
-    """Return what keeps a parsed json from being a COCO json, or ''."""
+    """Return why a parsed json is not a COCO json, or ''."""
     if not isinstance(document, dict):
         return (f'holds a {type(document).__name__}, not an object with the lists {", ".join(SECTIONS)}; use a COCO '
                 'json')

@@ -406,5 +406,5 @@ def ref_faults(record: object, images: Mapping[int | str, Image] | set,
         if ann_id not in image_of:
             yield f'its annotation {shown(ann_id)} is not among the annotations; add it or drop this record'
         elif image_of[ann_id] != record['image_id']:
-            yield (f'its annotation {ann_id} is of image {shown(image_of[ann_id])}, not of its own, '
+            yield (f"its annotation {ann_id} is of image {shown(image_of[ann_id])} but its image_id is "
                    f"{shown(record['image_id'])}; correct one of them")

@@ -18,13 +18,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmengine.utils import ProgressBar
 
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PARTS, SUPER_CATEGORIES
 from mmpartref.datasets.toyparts.toy_scene import compose_scene
 from mmpartref.errors import FileInTheWayError, FileWriteError, InputError
 from mmpartref.files.atomic_write import write_errors, write_text
 from mmpartref.files.json_files import load_json
+from mmpartref.progress import track
 
 SPLITS = ('train', 'val', 'test')
 VERSION = 1  # to be increased whenever the same seed gives other pixels or another json
@@ -64,12 +64,9 @@ def make_toyparts(out_dir: str | Path, *, splits: Mapping[str, int], size: tuple
         print(f'{root} has this ToyParts already ({sum(splits.values())} scenes, seed {seed}): reused')
         return {'out_dir': str(root), 'reused': True, **manifest}
     counts = {}
-    bar = ProgressBar(sum(splits.values())) if sum(splits.values()) >= _MIN_SCENES_OF_BAR else None
     with _mapper(workers, sum(splits.values())) as apply:
         for split in (name for name in SPLITS if name in splits):
-            counts[split] = _make_split(root, split, splits[split], seed, size, apply, bar)
-    if bar is not None:
-        print(flush=True)
+            counts[split] = _make_split(root, split, splits[split], seed, size, apply)
     manifest = {**parameters, 'splits': counts}
     write_text(root / MANIFEST, json.dumps(manifest, indent=1) + '\n')
     return {'out_dir': str(root), 'reused': False, **manifest}
@@ -129,8 +126,7 @@ def _mapper(workers: int | None, scenes: int) -> Iterator[Any]:
         yield lambda function, tasks: pool.imap(function, tasks, chunksize=4)
 
 
-def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, int], apply: Any,
-                bar: ProgressBar | None) -> dict[str, Any]:
+def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, int], apply: Any) -> dict[str, Any]:
     """Write one split and return its counts."""
     for folder in (f'images/{split}', f'annotations/{split}', f'annotations/{split}_whole'):
         with write_errors(root):
@@ -138,12 +134,11 @@ def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, 
     tasks: list[_Task] = [(root, split, index, seed, size) for index in range(count)]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image, records in apply(_write_scene, tasks):
+    scenes = apply(_write_scene, tasks)
+    for image, records in track(scenes, f'{split} scenes', total=count, min_items=_MIN_SCENES_OF_BAR):
         images.append(image)
         annotations += [{'id': len(annotations) + number, 'image_id': image['id'], **record}
                         for number, record in enumerate(records, start=1)]
-        if bar is not None:
-            bar.update()
     coco = {'info': {'description': 'ToyParts: drawn objects with the parts of PartImageNet', 'version': VERSION,
                      'seed': seed, 'split': split},
             'images': images, 'annotations': annotations,

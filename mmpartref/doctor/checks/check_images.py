@@ -100,7 +100,7 @@ def check_image(image: Image, path: Path, findings: SplitFindings, *, decode: bo
     rotated = header is not None and header.orientation != UPRIGHT
     if size != (image.height, image.width):
         hint = ', rotated by its EXIF orientation' if rotated else ''
-        findings.add('wrong-image-size', record, f'it is {size[0]} x {size[1]} (height x width){hint}; the json says '
+        findings.add('wrong-image-size', record, f'it is {size[0]} x {size[1]} (height x width){hint}; the json has '
                      f'{image.height} x {image.width}', path)
     if header is not None and rotated:
         findings.add('exif-orientation', record, f'EXIF orientation {header.orientation}', path)

@@ -33,7 +33,7 @@ def read_map(path: Path, height: int, width: int) -> tuple[np.ndarray | None, tu
         return None, ('unreadable-map', str(error))
     if labels.shape != (height, width):
         return None, ('wrong-map-size', f'it is {labels.shape[0]} x {labels.shape[1]} (height x width); the json '
-                           f'says {height} x {width}')
+                           f'has {height} x {width}')
     if labels.max() > PART_MAP_BACKGROUND:
         return None, ('bad-map-value', f'it holds {labels.max()}; labels are 0 to {PART_MAP_BACKGROUND}')
     return labels, None

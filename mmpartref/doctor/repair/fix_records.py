@@ -109,7 +109,7 @@ class RecordFixer:
                 if usable != record['neg_category_ids']:
                     self.set('bad-record', section, record, 'neg_category_ids', usable)
             for key in OPTIONAL[section]:
-                # A record with this value alone tells whether the value can be used.
+                # Validates the value in a record that is valid otherwise.
                 if key in record and any(SECTION_FAULTS[section]({**SAMPLES[section], key: record[key]})):
                     number = _whole(record[key]) if key == 'iscrowd' else None
                     self.set('bad-record', section, record, key, number if number in (0, 1) else None)

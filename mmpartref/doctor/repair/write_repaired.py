@@ -27,7 +27,7 @@ class RepairedSplit:
     Attributes:
         split: its name.
         changes: number of changes by code.
-        errors: what keeps the json from loading after the repair, as sentences; nothing was written then.
+        errors: why the json does not load after the repair, as sentences; nothing was written then.
         ann_file, log_file: the new json and the log of all changes, where they were written.
     """
     split: str

@@ -73,7 +73,7 @@ class NonFiniteLossHook(Hook):
         if not runner.optim_wrapper.skipped:
             return
         model, parameters = unwrapped(runner.model), runner.optim_wrapper.non_finite_parameters
-        # As BaseModel.parse_losses tells losses from what is only logged.
+        # BaseModel.parse_losses distinguishes losses from logged values by name as well.
         bad = [name for name, value in (outputs or {}).items()
                if 'loss' in name and not torch.isfinite(torch.as_tensor(value)).all()]
         names = ', '.join(bad) if parameters is None else name_gradients(model, parameters)

@@ -77,7 +77,7 @@ class PreemptionHook(Hook):
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stop the run if any process got a signal."""
-        # Without handlers this is no validation of a training.
+        # Handlers are installed in training only.
         if (self.handlers and self.same_val_length and runner.optim_wrapper.should_update()
                 and any_rank(self.received is not None)):
             for hook in runner.hooks:

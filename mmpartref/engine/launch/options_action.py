@@ -11,7 +11,7 @@ BRACKETS = ('[', '(', '{')
 
 
 class OptionsAction(DictAction):
-    """mmengine's ``DictAction`` for KEY=VALUE that keeps the blanks in Python lists, tuples and dicts.
+    """mmengine's ``DictAction`` for KEY=VALUE that preserves the blanks in Python lists, tuples and dicts.
 
     ``DictAction`` removes them: ``templates=['{part} of {super_category}']`` would give ``carbodyofcar``. Values that
     are not Python literals (``[a,b]``, ``1,2``) are parsed by ``DictAction``.

@@ -73,7 +73,7 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         self._epoch += 1
 
     def _validate(self) -> None:
-        """Validate where mmengine's ``val_begin`` and ``val_interval`` say so for this epoch."""
+        """Validate if mmengine's ``val_begin`` and ``val_interval`` select this epoch."""
         self.validation_due = False
         self._decide_current_val_interval()
         if (self.runner.val_loop is not None and self._epoch >= self.val_begin

@@ -74,7 +74,7 @@ class PredictionDump:
 
 
 def image_record(image: ImagePredictions) -> dict[str, Any]:
-    """Return an image's record in the file, without optional keys whose value is None."""
+    """Return an image's record in the file, without optional keys of value None."""
     record = asdict(image)
     for expression in record['expressions']:
         for key in OPTIONAL_KEYS:

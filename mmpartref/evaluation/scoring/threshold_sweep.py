@@ -52,7 +52,7 @@ def sweep(dump: PredictionDump,
           empty: EmptyRule = 'one') -> dict[float, dict[str, float]]:
     """Return all metrics at each threshold.
 
-    Choose on a validation split and report another: the best of many thresholds is biased upwards on its own split.
+    Choose on a validation split and report another: the best of many thresholds is biased upwards on the split it was chosen on.
 
     Raises:
         ValueError: the dump has no candidates.

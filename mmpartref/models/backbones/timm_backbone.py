@@ -89,7 +89,7 @@ class TimmBackbone(TunableEncoder):
         self.patch_size = max(getattr(getattr(model, 'patch_embed', None), 'patch_size', (1, )))
         self.out_indices = self._choose(strides, out_indices)
         self.model = self._prune(model)
-        # Keeps mmengine from calling timm's init_weights, which would replace the loaded weights.
+        # Prevents mmengine from calling timm's init_weights, which would replace the loaded weights.
         self.model.is_init = True
         self.out_channels = tuple(channels[index] for index in self.out_indices)
         self.pyramid = None

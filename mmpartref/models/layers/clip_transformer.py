@@ -46,7 +46,7 @@ class CLIPResidualBlock(nn.Module):
         """Run tokens (B, L, C); with ``self_only`` each token attends to itself alone."""
         normed = self.ln_1(x)
         if self_only:
-            # Attention with all weight on the query's own position: the projection of its own value.
+            # Attention with all weight on the query's position: the projection of the value there.
             weight, bias = self.attn.in_proj_weight.chunk(3)[2], self.attn.in_proj_bias.chunk(3)[2]
             x = x + self.attn.out_proj(F.linear(normed, weight, bias))
         else:

@@ -19,7 +19,7 @@ def import_package(name: str, wanted_by: str) -> ModuleType:
         wanted_by: the class or setting that needs it, for the message.
 
     Raises:
-        ImportError: the package or one of its own requirements is missing; the message names what to install.
+        ImportError: the package or one of its requirements is missing; the message names what to install.
     """
     try:
         return importlib.import_module(name)

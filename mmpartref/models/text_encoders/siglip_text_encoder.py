@@ -95,7 +95,7 @@ class SiglipTextEncoder(TunableEncoder):
                 eos_token_id=self.tokenizer.end))
         # Before transformers 5 the transformer was a submodule, text_model, as in the checkpoints.
         self.model = getattr(model, 'text_model', model)
-        # Keeps mmengine from calling transformers' init_weights, which would replace the loaded weights.
+        # Prevents mmengine from calling transformers' init_weights, which would replace the loaded weights.
         self.model.is_init = True
         self.word_channels = width
         self.sentence_channels = embed_channels or width

@@ -105,7 +105,7 @@ def locate(archive: Archive, cache: Path) -> Path:
     """Return the path of a published file in ``$MMPARTREF_WEIGHTS_DIR`` or in ``cache``, where it is downloaded to.
 
     Raises:
-        MissingWeightsError: it does not exist and cannot be downloaded; the message says where to put it.
+        MissingWeightsError: it does not exist and cannot be downloaded; the message names the path for it.
         WeightsError: its size or checksum is wrong.
     """
     cached = cache.expanduser() / archive.file_name

@@ -58,7 +58,7 @@ class Restorer:
     """
 
     def __init__(self) -> None:
-        # id -> original (referenced to keep its id in use) and copy, which is None while it is made.
+        # id -> original (referenced to keep its id in use) and copy, None until it is complete.
         self.done: dict[int, tuple[Any, Any]] = {}
         self.array_bytes = 0
         # Address of a tensor's storage -> bytes.
@@ -131,7 +131,7 @@ class Restorer:
             return attribute_of(value, where)
         if isinstance(value, NoBytes) and not value.args and value.state is None:
             return b''
-        raise reject(f'{where} asks for {value.path} in a way that no checkpoint of mmengine does')
+        raise reject(f'{where} uses {value.path} in a way that no checkpoint of mmengine does')
 
     def array(self, state: Any, where: str) -> np.ndarray:
         """Return an array; raise if all arrays together are too large."""
@@ -261,7 +261,7 @@ def attribute_of(record: Record, where: str) -> Callable:
         return getattr(HistoryBuffer, name)
     if owner is OneCycle and name in ANNEALING:
         return getattr(OneCycleParamScheduler, name)
-    raise reject(f'{where} asks for the attribute {shown_key(name)}; no code in the checkpoint was run')
+    raise reject(f'{where} names the attribute {shown_key(name)}; no code in the checkpoint was run')
 
 
 def unpack(value: Mapping[str, Any], where: str) -> Any:

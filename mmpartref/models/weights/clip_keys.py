@@ -51,7 +51,7 @@ def to_openai(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if any(name.startswith('text.') for name in state):
         state = {name.removeprefix('text.'): value for name, value in state.items()}
     if not {'token_embedding.weight', 'text_projection', 'visual.conv1.weight'} <= state.keys():
-        raise WeightsError("these are no CLIP weights: neither OpenAI's and open_clip's names (token_embedding.weight, "
+        raise WeightsError("these are not CLIP weights: neither OpenAI's and open_clip's names (token_embedding.weight, "
                            "visual.conv1.weight) nor Hugging Face's (text_model...) occur")
     return state
 
@@ -68,14 +68,14 @@ def _from_hugging_face(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
             continue
         found = re.fullmatch(r'(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)', name)
         if not found:
-            raise WeightsError(f"'{name}' is no weight of Hugging Face's CLIPModel")
+            raise WeightsError(f"'{name}' is not a weight of Hugging Face's CLIPModel")
         base, part = f'{HF_TOWERS[found[1]]}transformer.resblocks.{found[2]}.', found[3]
         if qkv := re.fullmatch(r'self_attn\.([qkv])_proj\.(weight|bias)', part):
             joined.setdefault(f'{base}attn.in_proj_{qkv[2]}', {})[qkv[1]] = value
             continue
         ours = next((new + part.removeprefix(old) for old, new in HF_LAYER if part.startswith(old)), None)
         if ours is None:
-            raise WeightsError(f"'{name}' is no weight of Hugging Face's CLIPModel")
+            raise WeightsError(f"'{name}' is not a weight of Hugging Face's CLIPModel")
         renamed[base + ours] = value
     for name, parts in joined.items():
         if parts.keys() != {'q', 'k', 'v'}:

@@ -35,7 +35,7 @@ def read_model_config(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any]
         words = state['backbone.ln_final.weight'].shape[0]
         feedforward = state['decoder.layers.0.ffn.0.weight'].shape[0]
     except KeyError as error:
-        raise WeightsError(f'these are no CRIS weights: {error} is missing') from error
+        raise WeightsError(f'these are not CRIS weights: {error} is missing') from error
     layers = {name.split('.')[2] for name in state if name.startswith('decoder.layers.')}
     config = dict(
         type='ReferringSegmentor',

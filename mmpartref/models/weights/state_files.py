@@ -99,12 +99,12 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     except pickle.UnpicklingError as error:
         # Without torch's message, which advises loading with weights_only=False.
         named = re.search(r'GLOBAL ([\w.]+)', str(error))
-        what = f'it asks for {named[1]}' if named else describe_error(error)
-        raise WeightsError(f'{path} was not loaded: it is not a checkpoint, or asks for more than tensors ({what}); '
+        what = f'it names {named[1]}' if named else describe_error(error)
+        raise WeightsError(f'{path} was not loaded: it is not a checkpoint, or needs more than tensors ({what}); '
                            'no code in it was run') from error
     except Exception as error:
         # torch raises KeyError, AssertionError, RuntimeError, ... for bytes that are not a pickle.
-        raise WeightsError(f'{path} is no checkpoint, damaged or truncated ({describe_error(error)})') from error
+        raise WeightsError(f'{path} is not a checkpoint, damaged or truncated ({describe_error(error)})') from error
 
 
 def load_checkpoint(source: str, map_location: Any = 'cpu') -> Any:

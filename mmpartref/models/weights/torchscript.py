@@ -50,7 +50,7 @@ class ArchiveUnpickler(pickle._Unpickler):
             return Other
         if module == 'torch' and name in STORAGE_DTYPES:
             return STORAGE_DTYPES[name]
-        raise WeightsError(f'a TorchScript archive asks for {module}.{name}, which holds no tensor')
+        raise WeightsError(f'a TorchScript archive names {module}.{name}, which holds no tensor')
 
     def persistent_load(self, pid: Any) -> Record:
         """Return the record of a storage, with checks of its arguments."""

@@ -12,7 +12,7 @@ Write = Callable[[dict], str]
 def test_reads_images_categories_and_annotations(coco: dict, write: Write) -> None:
     parts = read_coco(write(coco))
     assert [(image.img_id, image.file_name, image.height, image.width) for image in parts.images] == [
-        (1, 'photo1.png', 20, 30), (2, 'photo2.png', 20, 30)]
+        (1, 'image1.png', 20, 30), (2, 'image2.png', 20, 30)]
     assert [annotation.ann_id for annotation in parts.images[0].annotations] == [11, 12, 13]
     assert parts.categories[6].name == 'Car Hood'
     counts = parts.statistics
@@ -55,9 +55,9 @@ def test_area_is_optional(coco: dict, write: Write) -> None:
 
 
 def test_backslashes_become_slashes(coco: dict, write: Write) -> None:
-    coco['images'][0]['file_name'] = 'cars\\front\\photo1.png'
+    coco['images'][0]['file_name'] = 'cars\\front\\image1.png'
     parts = read_coco(write(coco))
-    assert parts.images[0].file_name == 'cars/front/photo1.png'
+    assert parts.images[0].file_name == 'cars/front/image1.png'
     assert parts.statistics.backslash_file_names == 1
 
 
@@ -83,7 +83,7 @@ DAMAGES: dict[str, tuple[Callable[[dict], object], str]] = {
     'part is blank': (lambda d: d['categories'][0].update(part=' '), "category 5: 'part' is ' '; write the name"),
     'super-category is a number': (lambda d: d['categories'][0].update(supercategory=3), 'category 5: .*supercategory'),
     'RLE of another size': (lambda d: d['annotations'][0].update(segmentation={'size': [30, 20], 'counts': [600]}),
-                            r'annotation 11: in image photo1.png: its RLE has size \[30, 20\] .* \[20, 30\]'),
+                            r'annotation 11: in image image1.png: its RLE has size \[30, 20\] .* \[20, 30\]'),
     'no annotations': (lambda d: d.pop('annotations'), "has no list 'annotations'"),
 }
 

@@ -40,7 +40,7 @@ def refs_of(dataset: PartReferDataset) -> list[dict]:
     ([record(ann_ids=None)], r"'ann_ids' is None; write a list of annotation ids, empty where the expr"),
     ([record(ann_ids=('11', ))], r"'ann_ids' is \['11'\]"),
     ([record(ann_ids=(99, ))], r"its annotation 99 is not among the annotations; add it or drop this record"),
-    ([record(ann_ids=(11, 14))], r"its annotation 14 is of image 2, not of its own, 1; correct one of them"),
+    ([record(ann_ids=(11, 14))], r"its annotation 14 is of image 2 but its image_id is 1; correct one of them"),
 ])
 def test_faulty_records_are_refused(records: Any, message: str, coco: dict, write: Write) -> None:
     coco['referring'] = records

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 def ref(ref_id: int, ann_id: int, image_id: int, split: str, *texts: str) -> dict[str, Any]:
     return {'ref_id': ref_id, 'ann_id': ann_id, 'image_id': image_id, 'split': split, 'category_id': 5,
-            'file_name': f'photo{image_id}_{ann_id}.jpg', 'sent_ids': list(range(len(texts))),
+            'file_name': f'image{image_id}_{ann_id}.jpg', 'sent_ids': list(range(len(texts))),
             'sentences': [{'sent_id': number, 'sent': text, 'raw': text.upper(), 'tokens': text.split()}
                           for number, text in enumerate(texts)]}
 

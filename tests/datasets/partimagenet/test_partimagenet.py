@@ -127,10 +127,10 @@ def test_split_is_in_the_summary(classes: int, expected: str, partimagenet: dict
     ('{wnid}/{wnid}_{i}.JPEG', '{wnid}_{i}.JPEG'),
 ])
 def test_the_first_image_on_disk_decides_the_layout(in_json: str, on_disk: str, partimagenet: dict, write: Write,
-                                                    write_photo: Callable[..., str], tmp_path: Path) -> None:
+                                                    write_image: Callable[..., str], tmp_path: Path) -> None:
     for i, wnid in ((1, DOG), (2, CAR)):
         partimagenet['images'][i - 1]['file_name'] = in_json.format(wnid=wnid, i=i)
-    write_photo(f'images/{on_disk.format(wnid=DOG, i=1)}')
+    write_image(f'images/{on_disk.format(wnid=DOG, i=1)}')
     write(partimagenet)
     dataset = load('parts.json', data_root=str(tmp_path), data_prefix={'img': 'images'})
     assert [dataset.get_data_info(index)['img_path'] for index in range(2)] == [

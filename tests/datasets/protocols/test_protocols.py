@@ -167,7 +167,7 @@ def test_a_role_drops_and_counts_the_other_side(
 
 
 def test_an_image_without_parts_is_not_hidden(coco: dict, write: Write, split_file: Callable[..., str]) -> None:
-    coco['images'].append({**coco['images'][0], 'id': 3, 'file_name': 'photo3.png'})
+    coco['images'].append({**coco['images'][0], 'id': 3, 'file_name': 'image3.png'})
     counts = PartReferDataset(
         ann_file=write(coco), entries={'protocol': {'name': split_file(), 'role': 'unseen'}}).statistics
     assert (counts.images_in_json, counts.images_with_parts, counts.protocol_images_dropped) == (3, 1, 1)

@@ -102,7 +102,7 @@ def test_an_unknown_level_is_refused(coco: dict, write: Write) -> None:
         PartReferDataset(ann_file=write(coco))
 
 
-def photo(img_id: int = 1, levels: tuple = ('object', 'part', 'part', 'subpart')) -> dict[str, Any]:
+def image(img_id: int = 1, levels: tuple = ('object', 'part', 'part', 'subpart')) -> dict[str, Any]:
     refs = [{'ref_id': str(number), **({} if level == 'part' else {'level': level})}
             for number, level in enumerate(levels)]
     return {'img_id': img_id, 'refs': refs, 'gt_masks': np.arange(len(refs))}
@@ -113,7 +113,7 @@ def test_one_level_is_drawn_with_its_chance_and_the_masks_follow() -> None:
     seen: Counter = Counter()
     for epoch in range(2000):
         transform.set_epoch(epoch)
-        results = transform(photo())
+        results = transform(image())
         seen[tuple(results['gt_masks'])] += 1
         assert [ref['ref_id'] for ref in results['refs']] == [str(number) for number in results['gt_masks']]
     assert set(seen) == {(0, ), (1, 2), (3, )}
@@ -121,10 +121,10 @@ def test_one_level_is_drawn_with_its_chance_and_the_masks_follow() -> None:
         assert abs(seen[key] / 2000 - chance) < 4 * (chance * (1 - chance) / 2000)**0.5
 
 
-def test_the_draw_depends_on_seed_epoch_and_photo_alone() -> None:
+def test_the_draw_depends_on_seed_epoch_and_image_alone() -> None:
     def drawn(transform: DrawLevel, epoch: int = 0) -> list[int]:
         transform.set_epoch(epoch)
-        return [len(transform(photo(img_id))['refs']) + transform(photo(img_id))['gt_masks'][0] for img_id in range(30)]
+        return [len(transform(image(img_id))['refs']) + transform(image(img_id))['gt_masks'][0] for img_id in range(30)]
 
     weights = {'object': 1, 'part': 1, 'subpart': 1}
     assert drawn(DrawLevel(weights)) == drawn(copy.deepcopy(DrawLevel(weights)))
@@ -132,11 +132,11 @@ def test_the_draw_depends_on_seed_epoch_and_photo_alone() -> None:
     assert drawn(DrawLevel(weights)) != drawn(DrawLevel(weights), epoch=1)
 
 
-def test_a_photo_without_a_level_draws_among_those_it_has() -> None:
+def test_an_image_without_a_level_draws_among_those_it_has() -> None:
     transform = DrawLevel({'object': 1, 'part': 1})
-    assert len(transform(photo(levels=('part', 'part', 'subpart')))['refs']) == 2
+    assert len(transform(image(levels=('part', 'part', 'subpart')))['refs']) == 2
     with pytest.raises(ValueError, match=r"only expressions of \['subpart'\], which DrawLevel never samples"):
-        transform(photo(levels=('subpart', )))
+        transform(image(levels=('subpart', )))
 
 
 def test_batches_count_what_is_drawn_on_average(three_levels: dict, write: Write) -> None:

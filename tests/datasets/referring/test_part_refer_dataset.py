@@ -24,9 +24,9 @@ def refs_of(dataset: PartReferDataset) -> list[dict]:
 
 
 def test_entry_and_ref_contract(coco: dict, write: Write) -> None:
-    entry = load(write(coco), data_prefix={'img': 'photos'}).get_data_info(0)
+    entry = load(write(coco), data_prefix={'img': 'images'}).get_data_info(0)
     assert entry.keys() == {'img_id', 'img_path', 'height', 'width', 'refs', 'sample_idx'}
-    assert (entry['img_id'], entry['img_path'], entry['height'], entry['width']) == (1, 'photos/photo1.png', 20, 30)
+    assert (entry['img_id'], entry['img_path'], entry['height'], entry['width']) == (1, 'images/image1.png', 20, 30)
     wheels = entry['refs'][0]
     assert {key: wheels[key] for key in wheels if key != 'rles'} == {
         'ref_id': '1:5', 'category_id': 5, 'part': 'wheel', 'super_category': 'car', 'class_name': None,
@@ -48,10 +48,10 @@ def test_merged_is_one_ref_per_category_separate_one_per_annotation(coco: dict, 
 @pytest.mark.parametrize('instances', ['merged', 'separate'])
 def test_grouping_changes_items_not_expressions(instances: str, coco: dict, write: Write) -> None:
     path = write(coco)
-    photos = load(path, entries={'expressions': {'instances': instances}})
+    images = load(path, entries={'expressions': {'instances': instances}})
     single = load(path, entries={'expressions': {'instances': instances}}, group_by='expression')
-    assert refs_of(photos) == refs_of(single)
-    assert len(photos) == photos.statistics.items == 2
+    assert refs_of(images) == refs_of(single)
+    assert len(images) == images.statistics.items == 2
     assert len(single) == single.statistics.items == single.statistics.expressions
     assert single.num_expressions().tolist() == [1] * len(single)
 
@@ -63,7 +63,7 @@ def test_templates_are_all_rendered_in_order(coco: dict, write: Write) -> None:
         load(write(coco), entries={'expressions': {'templates': ['{colour}']}})
 
 
-def test_photos_without_parts_yield_no_item(coco: dict, write: Write) -> None:
+def test_images_without_parts_yield_no_item(coco: dict, write: Write) -> None:
     coco['annotations'][3]['iscrowd'] = 1
     dataset = load(write(coco))
     assert [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))] == [1]
@@ -153,7 +153,7 @@ def test_class_balanced_wrapper_finds_the_categories(coco: dict, write: Write) -
 
 
 @pytest.mark.parametrize(('setting', 'complaint'), [
-    ({'group_by': 'photo'}, r"group_by='photo' is unknown; choose one of \('image', 'expression'\)"),
+    ({'group_by': 'picture'}, r"group_by='picture' is unknown; choose one of \('image', 'expression'\)"),
     ({'entries': {'expressions': {'instances': 'both'}}},
      r"instances='both' is unknown; choose one of \('merged', 'separate', 'object'\)"),
     ({'data_prefix': {'img_path': 'x'}}, r"should be dict\(img="),
@@ -168,14 +168,14 @@ def test_misspelt_argument_is_refused(coco: dict, write: Write) -> None:
         load(write(coco), instance='merged')
 
 
-def test_pipeline_from_config(coco: dict, write: Write, write_photo: Callable[..., str], tmp_path: Path) -> None:
+def test_pipeline_from_config(coco: dict, write: Write, write_image: Callable[..., str], tmp_path: Path) -> None:
     write(coco)
-    write_photo('photos/photo1.png')
+    write_image('images/image1.png')
     cfg = Config({
         'type': 'PartReferDataset',
         'data_root': str(tmp_path),
         'ann_file': 'parts.json',
-        'data_prefix': {'img': 'photos'},
+        'data_prefix': {'img': 'images'},
         'pipeline': [
             {'type': 'LoadImage'},
             {'type': 'DrawExpressions'},

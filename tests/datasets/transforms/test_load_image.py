@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmpartref.datasets.transforms import LoadImage
 
-WritePhoto = Callable[..., str]
+WriteImage = Callable[..., str]
 
 
 def jpeg(path: Path, orientation: int | None = None) -> bytes:
@@ -23,17 +23,17 @@ def jpeg(path: Path, orientation: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def test_reads_rgb_and_the_image_size(write_photo: WritePhoto) -> None:
+def test_reads_rgb_and_the_image_size(write_image: WriteImage) -> None:
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[..., 0] = 200  # red
-    results = LoadImage()({'img_path': write_photo('red.png', pixels), 'height': 20, 'width': 30})
+    results = LoadImage()({'img_path': write_image('red.png', pixels), 'height': 20, 'width': 30})
     np.testing.assert_array_equal(results['img'], pixels)
     assert results['img'].dtype == np.uint8
     assert results['ori_shape'] == (20, 30)
 
 
-def test_the_size_is_optional(write_photo: WritePhoto) -> None:
-    assert LoadImage()({'img_path': write_photo('photo.png')})['ori_shape'] == (20, 30)
+def test_the_size_is_optional(write_image: WriteImage) -> None:
+    assert LoadImage()({'img_path': write_image('image.png')})['ori_shape'] == (20, 30)
 
 
 def test_missing_image_is_named(tmp_path: Path) -> None:
@@ -57,9 +57,9 @@ def test_cut_off_jpeg_is_not_filled_with_grey(tmp_path: Path) -> None:
         LoadImage()({'img_path': str(path)})
 
 
-def test_another_size_than_in_the_json_is_rejected(write_photo: WritePhoto) -> None:
-    with pytest.raises(ValueError, match=r'photo\.png is 20 x 30 pixels .* but the json says 20 x 31'):
-        LoadImage()({'img_path': write_photo('photo.png'), 'height': 20, 'width': 31})
+def test_another_size_than_in_the_json_is_rejected(write_image: WriteImage) -> None:
+    with pytest.raises(ValueError, match=r'image\.png is 20 x 30 pixels .* but the json has 20 x 31'):
+        LoadImage()({'img_path': write_image('image.png'), 'height': 20, 'width': 31})
 
 
 def test_the_message_mentions_rotation_by_exif(tmp_path: Path) -> None:

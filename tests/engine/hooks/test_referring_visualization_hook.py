@@ -15,7 +15,7 @@ from mmpartref.visualization import PartReferVisualizer
 def sample(folder: Path, number: int) -> ReferringDataSample:
     mask = np.zeros((60, 80), dtype=np.uint8)
     mask[10:30, 10:40] = 1
-    path = folder / f'photo{number}.png'
+    path = folder / f'image{number}.png'
     cv2.imwrite(str(path), np.full((60, 80, 3), 90, dtype=np.uint8))
     out = ReferringDataSample(metainfo={'img_path': str(path), 'ori_shape': (60, 80)})
     out.expressions = ['car tire']
@@ -32,17 +32,17 @@ def runner(tmp_path) -> SimpleNamespace:
     return SimpleNamespace(visualizer=visualizer, iter=7)
 
 
-def test_a_test_writes_the_first_photos_into_the_folder(runner, tmp_path):
+def test_a_test_writes_the_first_images_into_the_folder(runner, tmp_path):
     hook = ReferringVisualizationHook(max_images=3, out_dir=str(tmp_path / 'out'))
     hook.before_test_epoch(runner)
     for batch in range(2):
         hook.after_test_iter(runner, batch, outputs=[sample(tmp_path, 2 * batch), sample(tmp_path, 2 * batch + 1)])
     files = sorted((tmp_path / 'out').iterdir())
-    assert [file.name for file in files] == ['0000_photo0.png', '0001_photo1.png', '0002_photo2.png']
+    assert [file.name for file in files] == ['0000_image0.png', '0001_image1.png', '0002_image2.png']
     assert cv2.imread(str(files[0])).shape[1] > 3 * 80
 
 
-def test_two_items_of_one_photo_are_two_pictures(runner, tmp_path):
+def test_two_items_of_one_image_are_two_pictures(runner, tmp_path):
     hook = ReferringVisualizationHook(out_dir=str(tmp_path / 'out'))
     hook.before_test_epoch(runner)
     hook.after_test_iter(runner, 0, outputs=[sample(tmp_path, 0), sample(tmp_path, 0)])

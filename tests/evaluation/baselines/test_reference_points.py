@@ -33,10 +33,10 @@ TOOLS = Path(__file__).parents[3] / 'tools'
 CATEGORIES = {1: ('Car Body', 'Car'), 2: ('Car Tire', 'Car'), 3: ('Bird Head', 'Bird'), 4: ('Bird Tail', 'Bird')}
 TEST_PIPELINE = [{'type': 'LoadImage'}, {'type': 'Letterbox', 'size': 64, 'half_pixel': True},
                  {'type': 'PackReferringInputs'}]
-Photos = list[tuple[tuple[int, int], list[tuple[int, tuple[int, int, int, int]]]]]
+Images = list[tuple[tuple[int, int], list[tuple[int, tuple[int, int, int, int]]]]]
 
 
-def write_coco(path: Path, images: Photos) -> None:
+def write_coco(path: Path, images: Images) -> None:
     """``images``: (h, w) and pairs of category id and box (x, y, width, height)."""
     annotations = []
     for img_id, (_, parts) in enumerate(images, 1):
@@ -55,7 +55,7 @@ def write_coco(path: Path, images: Photos) -> None:
 @pytest.fixture
 def config(tmp_path: Path) -> Callable[..., Config]:
     """Write both splits and a config of them; keywords are further entries of the datasets."""
-    def make(train: Photos, test: Photos, train_dataset: dict | None = None, **dataset: object) -> Config:
+    def make(train: Images, test: Images, train_dataset: dict | None = None, **dataset: object) -> Config:
         write_coco(tmp_path / 'train.json', train)
         write_coco(tmp_path / 'test.json', test)
         common = {'type': 'PartReferDataset', 'data_root': str(tmp_path), **dataset}

@@ -45,7 +45,7 @@ def test_encoder_takes_odd_sizes_in_half_precision(name):
     for each, channels, stride in zip(maps, encoder.out_channels, strides, strict=True):
         assert each.size(1) == channels
         assert each.isfinite().all()
-        # A transformer's photos are stretched to whole patches first, by up to 15 pixels.
+        # A transformer's images are stretched to whole patches first, by up to 15 pixels.
         slack = max(1, 15 / stride)
         assert abs(each.size(2) - 75 / stride) <= slack
         assert abs(each.size(3) - 101 / stride) <= slack

@@ -30,7 +30,7 @@ def build(model_cfg: dict, **changes) -> ReferringDetector:
 
 
 def answering(model: ReferringDetector, monkeypatch) -> ReferringDetector:
-    """Let the detector inside find two tires, a body and a wing, each a column of a 4 x 6 photo, worst first."""
+    """Let the detector inside find two tires, a body and a wing, each a column of a 4 x 6 image, worst first."""
     masks = torch.zeros(4, 4, 6, dtype=torch.bool)
     for index in range(4):
         masks[index, :, index] = True

@@ -60,9 +60,9 @@ def test_positions_of_another_grid_or_context_are_fitted_and_said(openai_archive
     assert image.positional_embedding.shape == (37, 64)
     assert torch.equal(image.positional_embedding[0], expected.backbone.positional_embedding[0])
     # The resized table is what the tower would have read at that size anyway.
-    photos = torch.randn(1, 3, 48, 48)
+    images = torch.randn(1, 3, 48, 48)
     with torch.no_grad():
-        torch.testing.assert_close(image.eval().embed(photos), expected.backbone.embed(photos), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(image.eval().embed(images), expected.backbone.embed(images), rtol=1e-4, atol=1e-5)
     with pytest.raises(WeightsError, match=r'positional_embedding: \(9, 64\) instead of \(12, 64\)'):
         start({**TEXT, 'context_length': 12}, openai_archive)
 

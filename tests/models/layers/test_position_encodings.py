@@ -26,16 +26,16 @@ def test_a_gradient_along_rows_stays_one():
     torch.testing.assert_close(resized, resized[:, :1].expand(8, 6))
 
 
-def test_a_photo_of_another_shape_takes_a_resized_table_and_the_class_token_keeps_its_place():
+def test_an_image_of_another_shape_takes_a_resized_table_and_the_class_token_keeps_its_place():
     vit = MODELS.build(dict(type='CLIPVisionTransformer', patch_size=16, width=32, layers=1, num_heads=2,
                             embed_channels=24, pretrain_grid=3)).eval()
-    photo = torch.randn(1, 3, 50, 75)
+    image = torch.randn(1, 3, 50, 75)
     with torch.no_grad():
-        tokens, size = vit.tokenise(photo)
+        tokens, size = vit.tokenise(image)
         assert tokens.shape == (1, 1 + size[0] * size[1], 32)
         torch.testing.assert_close(tokens[0, 0], vit.ln_pre(vit.class_embedding + vit.positional_embedding[0]),
                                    **ROUNDING)
         vit.positional_embedding[1:] += torch.randn(9, 32)
-        moved = vit.tokenise(photo)[0]
+        moved = vit.tokenise(image)[0]
         torch.testing.assert_close(moved[0, 0], tokens[0, 0], **ROUNDING)
         assert not torch.isclose(moved[0, 1:], tokens[0, 1:], **ROUNDING).all(dim=1).any()

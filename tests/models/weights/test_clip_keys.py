@@ -116,9 +116,9 @@ def test_the_architecture_is_read_from_the_weights(hugging_face, tiny_model_cfg)
 
 
 def test_what_is_no_clip_is_refused(hugging_face):
-    with pytest.raises(WeightsError, match='these are no CLIP weights'):
+    with pytest.raises(WeightsError, match='these are not CLIP weights'):
         to_openai({'layer1.weight': torch.zeros(1)})
-    with pytest.raises(WeightsError, match='is no weight of Hugging Face'):
+    with pytest.raises(WeightsError, match='is not a weight of Hugging Face'):
         to_openai({**hugging_face, 'text_model.encoder.layers.0.extra.weight': torch.zeros(1)})
     lacking = dict(hugging_face)
     del lacking['text_model.encoder.layers.0.self_attn.k_proj.bias']

@@ -67,7 +67,7 @@ class AbsentParts(EntryStep):
         if isinstance(kinds, str) or not kinds or not set(kinds) <= set(ABSENT_KINDS):
             raise InputError(f'absent.kinds={kinds!r} should be a list of some of {ABSENT_KINDS}')
         if not 0 < number < math.inf:
-            raise InputError(f'absent.number={number} should be positive: absent parts per photo')
+            raise InputError(f'absent.number={number} should be positive: absent parts per image')
         if any(isinstance(pair, str) or len(pair) != 2 for pair in possible):
             raise InputError(f"absent.possible={possible!r} should be pairs like ('snake', 'tail')")
         self.number = number

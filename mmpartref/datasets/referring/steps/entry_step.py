@@ -70,7 +70,7 @@ def build_steps(entries: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
             raise InputTypeError(f'entries: {name}={config!r} should be a dict of arguments, or None to turn it off')
         if 'type' not in config and name not in STEP_TYPES:
             raise InputError(f'entries: {name}={dict(config)!r} is not one of {", ".join(STEP_TYPES)} and has no type; '
-                             'correct its name, or give the type of your own step')
+                             'correct its name, or give the type of a custom step')
         step = ENTRY_STEPS.build({'type': STEP_TYPES.get(name), **config})
         if not isinstance(step, EntryStep):
             raise InputTypeError(f'entries: {name} is a {type(step).__name__}, not an EntryStep; derive it from '

@@ -20,7 +20,7 @@ from mmpartref.errors import InputError
 from mmpartref.registry import ENTRY_STEPS
 
 Instances = Literal['merged', 'separate', 'object']
-# ``ref['absent']`` where the json itself says that an expression refers to nothing in the image.
+# ``ref['absent']`` where the json marks an expression as referring to nothing in the image.
 NO_TARGET = 'no_target'
 # Two objects are left and right of one another if their centres are this share of the image's width apart.
 APART = 0.1
@@ -33,13 +33,13 @@ class Expressions(EntryStep):
     """Make the refs of an image: from its annotations with templates, or from the json's own list ``referring``.
 
     A record of ``referring`` becomes one ref with its expressions; no template is used. Part and super-category are
-    those of its annotations where they have one category; otherwise both are '' and ``category_id`` is None. Dropped
+    those of its annotations where they have one category; otherwise both are '' and ``category_id`` None. Dropped
     annotations are missing from their records; a record that loses all of them is dropped and counted.
 
     With ``instances='object'`` annotations need an ``object_id``. Where an image has several objects of a
     super-category, its name in the expressions is "left car", "right car" (of two), "leftmost car", "rightmost car" (of
     more) or "nearest car" (the one with by far the largest box), and ``ref['position']`` has that word. Objects that no
-    such word tells apart give no ref and are counted.
+    such word distinguishes give no ref and are counted.
 
     Args:
         templates: format strings with the fields ``{super_category}``, ``{part}`` and ``{class_name}``; the last falls
@@ -161,13 +161,13 @@ class Expressions(EntryStep):
         text = f'templates    {list(self.templates)}, instances={self.instances!r}'
         if self.instances == 'object':
             text += (f"; {self.counts['positions']:,} objects by their position; dropped: {self.counts['objects']:,} "
-                     f"objects that no position tells apart, {self.counts['annotations']:,} annotations without "
+                     f"objects that no position distinguishes, {self.counts['annotations']:,} annotations without "
                      'object_id')
         return text
 
 
 def object_positions(boxes: dict[tuple[str, Any], np.ndarray], width: int) -> dict[tuple[str, Any], list[str]]:
-    """Return words that tell the objects of an image apart.
+    """Return words that distinguish the objects of an image.
 
     Args:
         boxes: x, y, width, height in pixels by (super-category, object id).

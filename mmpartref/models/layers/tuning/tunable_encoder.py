@@ -121,7 +121,7 @@ def plain_names(module: nn.Module) -> dict[str, str]:
 
 def _to_plain_names(module: nn.Module, state: dict[str, torch.Tensor], prefix: str, metadata: dict) -> None:
     plain = plain_names(module)
-    # Keeps the order, because some readers match entries by position.
+    # Preserves the order, because some readers match entries by position.
     for key in [key for key in state if key.startswith(prefix)]:
         name = key.removeprefix(prefix)
         state[prefix + plain.get(name, name)] = state.pop(key)

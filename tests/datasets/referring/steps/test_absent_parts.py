@@ -19,8 +19,8 @@ from mmpartref.datasets.referring.steps.absent_parts import ABSENT_KINDS, NOISY_
 from mmpartref.engine import DatasetEpochHook
 
 SNAKE, RINGNECK, DOG, CAR, BOTTLE = 'n01728572', 'n01728920', 'n02085782', 'n02814533', 'n02823428'
-# Which parts each photo shows; '!' marks a crowd annotation, which is left out.
-PHOTOS = [(SNAKE, ['Snake Head']), (RINGNECK, ['Snake Head', 'Snake Body']),
+# Which parts each image shows; '!' marks a crowd annotation, which is left out.
+IMAGES = [(SNAKE, ['Snake Head']), (RINGNECK, ['Snake Head', 'Snake Body']),
           (DOG, ['Quadruped Head', 'Quadruped Foot']), (DOG, ['Quadruped Head', '!Quadruped Tail']),
           (DOG, ['Quadruped Head', 'Quadruped Tail', 'Car Tier']), (CAR, ['Car Body', 'Car Tier']),
           (CAR, ['Quadruped Body']), (BOTTLE, ['Bottle Mouth', 'Bottle Body']),
@@ -30,7 +30,7 @@ ALL = {'number': 3, 'kinds': ABSENT_KINDS}
 
 def document() -> dict[str, Any]:
     annotations = []
-    for img_id, (_, parts) in enumerate(PHOTOS, 1):
+    for img_id, (_, parts) in enumerate(IMAGES, 1):
         for name in parts:
             annotations.append({
                 'id': len(annotations) + 1, 'image_id': img_id, 'category_id': CATEGORY_NAMES.index(name.strip('!')),
@@ -38,7 +38,7 @@ def document() -> dict[str, Any]:
             })
     return {
         'images': [{'id': number, 'file_name': f'{wnid}_{number}.JPEG', 'height': 20, 'width': 30}
-                   for number, (wnid, _) in enumerate(PHOTOS, 1)],
+                   for number, (wnid, _) in enumerate(IMAGES, 1)],
         'annotations': annotations,
         'categories': [{'id': number, 'name': name} for number, name in enumerate(CATEGORY_NAMES)],
     }
@@ -74,7 +74,7 @@ def spoken(name: str) -> tuple[str, str]:
 
 
 CATEGORIES = {spoken(name) for name in CATEGORY_NAMES}
-SHOWN = {name for _, parts in PHOTOS for name in map(spoken, (part for part in parts if part[0] != '!'))}
+SHOWN = {name for _, parts in IMAGES for name in map(spoken, (part for part in parts if part[0] != '!'))}
 OWNERS = [{'snake'}, {'snake'}, {'quadruped'}, {'quadruped'}, {'quadruped', 'car'}, {'car'}, {'quadruped', 'car'},
           {'bottle'}, {'bottle', 'snake'}]
 
@@ -87,21 +87,21 @@ def expected(kind: str, index: int) -> set[tuple[str, str]]:
         return every - CATEGORIES - unlisted
     if kind == 'other':
         return {name for name in SHOWN if name[0] not in OWNERS[index]}
-    there = {spoken(part.strip('!')) for part in PHOTOS[index][1]}
+    there = {spoken(part.strip('!')) for part in IMAGES[index][1]}
     return {name for name in SHOWN if name[0] in OWNERS[index]} - there
 
 
 @pytest.mark.parametrize('kind', ABSENT_KINDS)
 def test_each_kind_draws_what_it_says_and_in_time_all_of_it(load, kind) -> None:
     dataset = load({'number': 1, 'kinds': [kind]})
-    drawn: list[set] = [set() for _ in PHOTOS]
+    drawn: list[set] = [set() for _ in IMAGES]
     for epoch in range(150):
         dataset.set_epoch(epoch)
         for index, found in enumerate(drawn):
             refs = absent_of(dataset, index)
             assert {ref['absent'] for ref in refs} <= {kind}
             found |= names(refs)
-    assert drawn == [expected(kind, index) for index in range(len(PHOTOS))]
+    assert drawn == [expected(kind, index) for index in range(len(IMAGES))]
     assert all(drawn) == (kind != 'unannotated')
 
 
@@ -112,7 +112,7 @@ def test_the_cases_a_reader_would_try_first(load) -> None:
     assert not names(all_absent(impossible)) & {('snake', 'tail'), ('snake', 'mouth'), ('quadruped', 'mouth'),
                                                 ('car', 'engine'), ('snake', 'head')}
     other = load({'number': 40, 'kinds': ['other']})
-    # A photo of a car shows one, annotated or not; a crowd of snakes is no mask, but snakes.
+    # An image of a car shows one, annotated or not; a crowd of snakes is no mask, but snakes.
     assert ('car', 'body') not in names(absent_of(other, 6))
     assert ('snake', 'body') not in names(absent_of(other, 8))
     assert ('snake', 'body') in names(absent_of(other, 7))
@@ -139,12 +139,12 @@ def test_a_ref_says_what_it_is(load) -> None:
 
 def test_ids_are_unique_and_the_other_refs_as_without(load) -> None:
     with_absent, without = load({'number': 6, 'kinds': ABSENT_KINDS}), load(None)
-    for index in range(len(PHOTOS)):
+    for index in range(len(IMAGES)):
         entry, plain = with_absent.get_data_info(index), without.get_data_info(index)
         assert [ref for ref in entry['refs'] if 'absent' not in ref] == plain['refs']
         assert entry['refs'][:len(plain['refs'])] == plain['refs']
         assert entry.keys() == plain.keys()
-    ids = [ref['ref_id'] for index in range(len(PHOTOS)) for ref in with_absent.get_data_info(index)['refs']]
+    ids = [ref['ref_id'] for index in range(len(IMAGES)) for ref in with_absent.get_data_info(index)['refs']]
     assert len(set(ids)) == len(ids) > 50
     assert with_absent.get_cat_ids(0) == without.get_cat_ids(0)
 
@@ -168,7 +168,7 @@ def test_a_draw_is_the_same_on_every_machine(load) -> None:
 
 def test_order_subset_and_copies_do_not_change_a_draw(load) -> None:
     dataset = load()
-    expected_refs = [absent_of(dataset, index) for index in range(len(PHOTOS))]
+    expected_refs = [absent_of(dataset, index) for index in range(len(IMAGES))]
     subset = dataset.get_subset([5, 2])
     assert [absent_of(subset, index) for index in range(2)] == [expected_refs[5], expected_refs[2]]
     subset.set_epoch(3)
@@ -182,14 +182,14 @@ def test_order_subset_and_copies_do_not_change_a_draw(load) -> None:
 
 @pytest.mark.parametrize('epoch', [0, 5])
 def test_one_item_per_expression_asks_the_same(load, epoch) -> None:
-    photos, single = load(), load(group_by='expression')
-    for dataset in (photos, single):
+    images, single = load(), load(group_by='expression')
+    for dataset in (images, single):
         dataset.set_epoch(epoch)
-    assert all_absent(single) == [ref for index in range(len(photos)) for ref in absent_of(photos, index)]
+    assert all_absent(single) == [ref for index in range(len(images)) for ref in absent_of(images, index)]
     assert single.num_expressions().tolist() == [1] * len(single)
     assert [len(single.get_data_info(index)['refs']) for index in range(len(single))] == [1] * len(single)
-    assert len(single) == photos.num_expressions().sum() == sum(
-        len(photos.get_data_info(index)['refs']) for index in range(len(photos)))
+    assert len(single) == images.num_expressions().sum() == sum(
+        len(images.get_data_info(index)['refs']) for index in range(len(images)))
 
 
 @pytest.mark.parametrize('number', [0.5, 1, 2.25, 50])
@@ -206,7 +206,7 @@ def test_counts_hold_in_every_epoch(load, number, templates) -> None:
     assert f'{statistics.absent_expressions} more expressions, of absent parts' in statistics.summary()
 
 
-def test_a_fraction_is_a_share_of_the_photos(load) -> None:
+def test_a_fraction_is_a_share_of_the_images(load) -> None:
     dataset = load()
     _ = dataset.statistics
     sampler = dataset.steps['absent']
@@ -226,17 +226,17 @@ def test_kinds_take_turns(load) -> None:
     assert 390 < seen['other'] < 510
     both = load({'number': 2, 'kinds': ['impossible', 'other']})
     assert all({ref['absent'] for ref in absent_of(both, index)} == {'impossible', 'other'}
-               for index in range(len(PHOTOS)))
+               for index in range(len(IMAGES)))
 
 
 def test_noisy_kinds_are_left_out_unless_asked_for(load) -> None:
     assert {ref['absent'] for ref in all_absent(load({'number': 60}))} == set(ABSENT_KINDS) - set(NOISY_KINDS)
 
 
-def test_no_two_expressions_of_a_photo_have_the_same_words(load) -> None:
+def test_no_two_expressions_of_an_image_have_the_same_words(load) -> None:
     """With the part's name alone, "head" is there whenever anything has a head."""
     dataset = load({'number': 60, 'kinds': ABSENT_KINDS}, templates=['{part}'])
-    for index in range(len(PHOTOS)):
+    for index in range(len(IMAGES)):
         texts = [ref['expressions'][0] for ref in dataset.get_data_info(index)['refs']]
         assert len(set(texts)) == len(texts)
     # The crowd of tails speaks for itself as well.
@@ -248,8 +248,8 @@ def test_other_objects_have_class_names_too(load) -> None:
     texts = {text for ref in all_absent(dataset) for text in ref['expressions']}
     assert {'head of the ringneck snake', 'mouth of the beer bottle', 'body of the beach wagon'} <= texts
     assert not any(text.endswith('the snake') for text in texts)
-    # One class in a photo, whatever the epoch; another one in other photos.
-    told = [set() for _ in PHOTOS]
+    # One class in an image, whatever the epoch; another one in other images.
+    told = [set() for _ in IMAGES]
     for epoch in range(6):
         dataset.set_epoch(epoch)
         for index, found in enumerate(told):
@@ -307,13 +307,13 @@ def test_batches_count_absent_expressions(load) -> None:
     assert capped.num_expressions().tolist() == [4] * len(capped)
 
 
-def test_targets_of_absent_parts_are_empty(load, write_photo, tmp_path) -> None:
-    for number, (wnid, _) in enumerate(PHOTOS, 1):
-        write_photo(f'photos/{wnid}_{number}.JPEG')
+def test_targets_of_absent_parts_are_empty(load, write_image, tmp_path) -> None:
+    for number, (wnid, _) in enumerate(IMAGES, 1):
+        write_image(f'images/{wnid}_{number}.JPEG')
     steps = [{'type': f'mmpartref.{name}', **settings} for name, settings in (
         ('LoadImage', {}), ('DrawExpressions', {}), ('LoadReferringMasks', {}), ('Letterbox', {'size': 32}),
         ('PackReferringInputs', {}))]
-    settings = {'pipeline': steps, 'data_prefix': {'img': str(tmp_path / 'photos')}}
+    settings = {'pipeline': steps, 'data_prefix': {'img': str(tmp_path / 'images')}}
     for group_by in ('image', 'expression'):
         dataset = load(group_by=group_by, **settings)
         filled = []

@@ -51,7 +51,7 @@ def test_objects_that_no_word_tells_apart_are_dropped_and_counted(two_cars: dict
     two_cars['annotations'].append({**two_cars['annotations'][3], 'id': 15, 'object_id': None, 'category_id': 9})
     dataset = load(write(two_cars), instances='object')
     assert [ref['ref_id'] for ref in refs_of(dataset)] == ['2:9:7']
-    assert ('dropped: 2 objects that no position tells apart, 1 annotations without object_id'
+    assert ('dropped: 2 objects that no position distinguishes, 1 annotations without object_id'
             in dataset.statistics.summary())
 
 

@@ -1,4 +1,4 @@
-"""Which part categories a photo shows, as the data set tells it."""
+"""Which part categories an image shows, as the data set tells it."""
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,12 +17,12 @@ def labels_of(dataset: PartReferDataset) -> list[dict]:
     return [dataset.get_data_info(index)['part_presence'] for index in range(len(dataset))]
 
 
-def test_each_photo_says_which_parts_it_shows(coco: dict, write: Write) -> None:
+def test_each_image_says_which_parts_it_shows(coco: dict, write: Write) -> None:
     path = write(coco)
     expected = [{'car wheel': True, 'car hood': True, 'bird head': False},
                 {'car wheel': False, 'car hood': False, 'bird head': True}]
     assert labels_of(PartReferDataset(ann_file=path, entries={'labels': {}})) == expected
-    # However the photo's expressions are divided.
+    # However the image's expressions are divided.
     assert labels_of(PartReferDataset(ann_file=path, entries={'labels': {}}, group_by='expression')) == [
         expected[0], expected[0], expected[1]]
     assert 'part_presence' not in PartReferDataset(ann_file=path).get_data_info(0)
@@ -38,8 +38,8 @@ def test_what_was_left_out_is_not_known_and_what_nobody_drew_is_no_label(coco: d
         {'car wheel': True, 'car hood': True, 'bird head': False}, {'car hood': False, 'bird head': True}]
 
 
-def test_labels_are_the_photos_whatever_is_drawn(coco: dict, write: Write, write_photo: Callable) -> None:
-    root = Path(write_photo('photo1.png')).parent
+def test_labels_are_the_images_whatever_is_drawn(coco: dict, write: Write, write_image: Callable) -> None:
+    root = Path(write_image('image1.png')).parent
     dataset = PartReferDataset(ann_file=write(coco), entries={'labels': {}}, indices=1, data_prefix={'img': str(root)},
                                pipeline=[LoadImage(), DrawExpressions(max_expressions=1), PackReferringInputs()])
     sample = dataset[0]['data_samples']

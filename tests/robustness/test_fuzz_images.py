@@ -1,4 +1,4 @@
-"""Photo files with something wrong in them: decoded to the size they have, or refused by name."""
+"""Image files with something wrong in them: decoded to the size they have, or refused by name."""
 import io
 import os
 import struct
@@ -35,7 +35,7 @@ def encoded(kind: str, size: tuple[int, int] = (W, H)) -> bytes:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp('photos')
+    return tmp_path_factory.mktemp('images')
 
 
 def try_both(content: bytes, path: Path, tally: Tally) -> None:
@@ -49,8 +49,8 @@ def try_both(content: bytes, path: Path, tally: Tally) -> None:
     skipped = LoadImage()({**record, 'on_bad_image': 'skip'})
     assert ('skipped' in skipped) == (read is None)
     assert skipped['img'].shape == (H, W, 3)
-    photo = tally.attempt(lambda: ImageReader(max_pixels=100_000)(path), str(path))
-    assert photo is None or photo.pixels.ndim == 3
+    image = tally.attempt(lambda: ImageReader(max_pixels=100_000)(path), str(path))
+    assert image is None or image.pixels.ndim == 3
     read_header(content)
 
 
@@ -163,5 +163,5 @@ def arrays() -> st.SearchStrategy:
 @given(st.one_of(arrays(), st.none(), st.integers(), st.binary(max_size=9), st.lists(st.integers(), max_size=3),
                  st.text(alphabet='abc/\0\n\ud800.', max_size=5),
                  st.sampled_from([np.nan, np.full((2, 2, 3), np.nan)])))
-def test_objects_that_are_no_photo(tally: Tally, thing: object) -> None:
+def test_objects_that_are_no_image(tally: Tally, thing: object) -> None:
     tally.attempt(lambda: ImageReader()(thing), kinds=(ValueError, TypeError, FileNotFoundError))
