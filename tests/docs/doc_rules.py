@@ -55,12 +55,12 @@ RUN_TOOLS = {
               'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
               'val_dataloader.persistent_workers=False'),
 }
-# Exit codes that are no failures.
+# Exit codes that are not failures.
 EXIT_CODES = {'dataset_doctor': (0, 1)}
 CHECKED_TOOLS = {
     'benchmark': 'minutes, and the published code',
     'benchmark_index': 'minutes',
-    'benchmark_loader': 'loads as many batches as the command says, of a dataset of that size',
+    'benchmark_loader': 'loads the number of batches in the command, of a dataset of that size',
     'convert_clip': "a CLIP checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_cris': "a CRIS checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_dataset': "the downloads' own files; tests/datasets makes small ones",
