@@ -15,16 +15,23 @@ MAX_SIDES = 10
 NUMBERS = {int, float}
 
 
-def check_ring(ring: Sequence[float], height: int, width: int) -> None:
+def check_ring(ring: Sequence[float], height: int, width: int, short: bool = False) -> None:
     """Check that a ring (x, y, x, y, ... in pixels) consists of points near the image.
+
+    Args:
+        ring: to check.
+        height, width: of the image.
+        short: it will be dropped, so that numbers are all it has to consist of.
 
     Raises:
         ValueError: an odd count, or a coordinate that is not a number or far outside.
     """
-    if len(ring) % 2:
-        raise InputError(f'a polygon ring has {len(ring)} numbers; a ring is pairs of x and y')
     if not set(map(type, ring)) <= NUMBERS:
         raise InputError('a polygon ring contains something that is not a number; a ring is x, y, x, y, ...')
+    if short:
+        return
+    if len(ring) % 2:
+        raise InputError(f'a polygon ring has {len(ring)} numbers; a ring is pairs of x and y')
     try:
         finite = math.isfinite(sum(ring))
     except OverflowError:  # an integer beyond the range of a float
@@ -44,11 +51,17 @@ def rasterise_polygon(rings: Sequence[Sequence[float]], height: int, width: int)
     Raises:
         ValueError: see ``check_ring``.
     """
+    if any(isinstance(ring, dict) for ring in rings):
+        raise InputError('its segmentation is a list of RLEs; write one RLE, their union, or an annotation for each')
     if not all(isinstance(ring, (list, tuple)) for ring in rings):
         raise InputError('its polygon is not a list of rings; write [[x, y, x, y, ...], ...]')
     valid = [ring for ring in rings if len(ring) >= RING_NUMBERS]
-    for ring in valid:
-        check_ring(ring, height, width)
+    # Rings of two numbers are the points of one ring; a single one may be what is left of a ring.
+    points = len(rings) > 1 and all(len(ring) == 2 for ring in rings)
+    if points or any(isinstance(value, (list, tuple)) for ring in rings for value in ring):
+        raise InputError('its polygon is a list of points; write each ring as one flat list, [[x, y, x, y, ...], ...]')
+    for ring in rings:
+        check_ring(ring, height, width, short=len(ring) < RING_NUMBERS)
     return coco_mask.frPyObjects(valid, height, width) if valid else [], len(rings) - len(valid)
 
 

@@ -72,7 +72,7 @@ class Plant(NamedTuple):
 
 
 class Tree:
-    """A data set in memory: json documents, images and label maps. ``write`` lays it down in the Seg split's layout."""
+    """A dataset in memory: json documents, images and label maps. ``write`` writes it in the Seg split's layout."""
 
     def __init__(self, images: int = 6) -> None:
         self.documents: dict[str, dict] = {}
@@ -280,9 +280,9 @@ def broken_tree() -> Tree:
     return tree
 
 
-# Faults of a tree's size or make that cannot be planted beside the others; they have tests of their own.
+# Faults of a whole tree that cannot be planted together with the others; they have separate tests.
 ELSEWHERE = {'unreadable-json', 'missing-split', 'same-file-name', 'mixed-splits', 'swapped-split', 'shared-classes',
-             'count-differs', 'nothing-left', 'bad-referring'}
+             'count-differs', 'nothing-left', 'bad-referring', 'project-name'}
 
 
 def found_in(examination: examination.Report) -> list[Plant]:
@@ -370,14 +370,14 @@ def test_files_are_named_where_the_fault_is(examined: examination.Report) -> Non
 
 
 def test_messages_give_the_numbers(examined: examination.Report) -> None:
-    told = {finding.code: finding.message for finding in examined.findings}
-    assert 'by 5.0 pixels' in told['outside-image']
-    assert 'the mask covers 64 pixels' in told['wrong-area']
-    assert 'share 100% of the smaller' in told['overlapping-parts']
-    assert told['wrong-image-size'] == 'it is 40 x 32 (height x width); the json has 32 x 32'
-    assert 'IoU of Quadruped Foot' in told['map-disagrees']
-    assert 'Quadruped Body only in the json' in told['map-disagrees']
-    assert 'it is images/val/' in told['misplaced-image']
+    messages = {finding.code: finding.message for finding in examined.findings}
+    assert 'by 5.0 pixels' in messages['outside-image']
+    assert 'the mask covers 64 pixels' in messages['wrong-area']
+    assert 'share 100% of the smaller' in messages['overlapping-parts']
+    assert messages['wrong-image-size'] == 'it is 40 x 32 (height x width); the json has 32 x 32'
+    assert 'IoU of Quadruped Foot' in messages['map-disagrees']
+    assert 'Quadruped Body only in the json' in messages['map-disagrees']
+    assert 'it is images/val/' in messages['misplaced-image']
 
 
 # Output.
@@ -420,10 +420,10 @@ def test_json_has_everything(broken: tuple, doctor: Callable, tmp_path: Path) ->
     root, planted = broken
     assert doctor(root, '--json', tmp_path / 'out.json')[0] == 1
 
-    def refuse(constant: str) -> None:
+    def reject(constant: str) -> None:
         raise AssertionError(f'{constant} is not JSON')
 
-    document = json.loads((tmp_path / 'out.json').read_text(), parse_constant=refuse)
+    document = json.loads((tmp_path / 'out.json').read_text(), parse_constant=reject)
     assert document['healthy'] is False
     assert sorted(Plant(each['code'], each['split'], each['record']) for each in document['findings']) == planted
     assert all(each['fix'] and each['message'] and each['severity'] == CODES[each['code']].severity
@@ -480,7 +480,7 @@ def test_each_image_is_decoded_once_or_not_at_all(healthy: Path, monkeypatch: py
     assert decoded.total() == 18
 
 
-def test_an_image_saved_anew_is_the_same_by_pixels_only(tmp_path: Path) -> None:
+def test_an_image_saved_again_is_the_same_by_pixels_only(tmp_path: Path) -> None:
     tree = Tree(1)
     (_, one), (name, _), *_ = tree.files.items()
     tree.files[name] = one[:2] + b'\xff\xfe\x00\x04hi' + one[2:]  # a JPEG comment
@@ -548,34 +548,34 @@ def test_names_that_no_encoding_knows(doctor: Callable, tmp_path: Path) -> None:
     assert 'lone surrogate' in (tmp_path / 'out.json').read_text()
 
 
-@pytest.mark.parametrize(('make', 'said'), [
+@pytest.mark.parametrize(('make', 'message'), [
     (lambda root: None, 'does not exist'),
     (lambda root: root.write_text('hello'), 'is a file'),
     (lambda root: root.mkdir(), 'no train.json, val.json or test.json'),
     (lambda root: (root / 'images/train').mkdir(parents=True), 'no train.json, val.json or test.json'),
 ])
-def test_odd_roots_could_not_be_examined(make: Callable, said: str, doctor: Callable, tmp_path: Path) -> None:
+def test_odd_roots_could_not_be_examined(make: Callable, message: str, doctor: Callable, tmp_path: Path) -> None:
     make(tmp_path / 'root')
     status, out, err = doctor(tmp_path / 'root')
     assert (status, out) == (2, '')
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 
 @pytest.mark.parametrize('option', ['--json', '--picture'])
-@pytest.mark.parametrize(('where', 'said'), [('annotations/train/train.json', 'is being examined'),
+@pytest.mark.parametrize(('where', 'message'), [('annotations/train/train.json', 'is being examined'),
                                              ('images/out.png', 'is being examined'), ('.', 'is a folder')])
-def test_outputs_never_replace_what_is_examined(option: str, where: str, said: str, healthy: Path,
+def test_outputs_never_replace_what_is_examined(option: str, where: str, message: str, healthy: Path,
                                                 doctor: Callable) -> None:
     before = hash_of(healthy)
     status, out, err = doctor(healthy, option, healthy / where)
     assert (status, out) == (2, '')
-    assert said in err
+    assert message in err
     assert hash_of(healthy) == before
 
 
 @pytest.mark.parametrize('options', [('--json', 'nowhere/out.json'), ('--picture', 'nowhere/out.png')])
-def test_outputs_that_cannot_be_written_are_told_first(options: tuple, healthy: Path, doctor: Callable,
+def test_outputs_that_cannot_be_written_are_reported_first(options: tuple, healthy: Path, doctor: Callable,
                                                        tmp_path: Path) -> None:
     status, out, err = doctor(healthy, options[0], tmp_path / options[1])
     assert (status, out) == (2, '')
@@ -583,7 +583,7 @@ def test_outputs_that_cannot_be_written_are_told_first(options: tuple, healthy: 
 
 
 @pytest.mark.parametrize('content', [b'', b'[]', b'{"images": []}', b'\xff\xfe', b'[' * 100_000])
-def test_a_json_that_is_none(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_json(content: bytes, tmp_path: Path) -> None:
     (tmp_path / 'annotations').mkdir()
     (tmp_path / 'annotations/train.json').write_bytes(content)
     found = found_in(examine(tmp_path))
@@ -720,7 +720,7 @@ def test_bounds_can_be_moved(doctor: Callable, tmp_path: Path) -> None:
     tree = Tree(1)
     image = tree.add_image()
     tree.add_part(image, HEAD, [box(2, 20, 5, 5)])
-    tree.add_part(image, BODY, [box(9, 2, 3, 8)])  # a third of it lies in the head
+    tree.add_part(image, BODY, [box(9, 2, 3, 8)])  # a third of it is in the head
     labels = tree.maps[tree.map_of('train', image)]
     labels[20:24, 24:28] = FOOT
     root = tree.write(tmp_path)
@@ -758,7 +758,7 @@ def test_maps_of_many_overlapping_categories(parts: int) -> None:
     assert f'{CATEGORY_NAMES[last]} only in the map' in difference(labels, rles, Limits())
 
 
-def test_a_map_tells_what_an_empty_annotation_lost(tmp_path: Path) -> None:
+def test_a_map_names_the_part_of_an_empty_annotation(tmp_path: Path) -> None:
     tree = Tree(1)
     tree.damage(segmentation=[])
     found = examine(tree.write(tmp_path)).findings
@@ -814,7 +814,7 @@ SEG = {'train': (ALL, 20481, 95059), 'val': (ALL, 1206, 5626), 'test': (ALL, 240
 OOD = {'train': (FIRST, 16540, 1), 'val': (MIDDLE, 2957, 1), 'test': (LAST, 4598, 1)}
 
 
-@pytest.mark.parametrize(('splits', 'kind', 'said', 'expected'), [
+@pytest.mark.parametrize(('splits', 'kind', 'message', 'expected'), [
     (SEG, 'Seg', 'PartImageNet, Seg split', []),
     (OOD, 'OOD', 'PartImageNet, OOD split', []),
     ({**SEG, 'train': (ALL, 20480, 95059)}, 'Seg', 'PartImageNet, Seg split', ['count-differs']),
@@ -827,20 +827,20 @@ OOD = {'train': (FIRST, 16540, 1), 'val': (MIDDLE, 2957, 1), 'test': (LAST, 4598
      ['swapped-split'] * 2 + ['count-differs'] * 4),
     ({**OOD, 'test': (range(90, 120), 4598, 1)}, 'OOD', 'PartImageNet, OOD split', ['shared-classes'] * 2),
     ({'train': (range(3), 6, 18)}, '', "PartImageNet's names, but neither", []),
-    # 19 classes of a small set of one's own are no OOD split.
+    # 19 classes of a small custom dataset are not an OOD split.
     ({'train': (range(40), 60, 18), 'val': (range(19), 20, 9), 'test': (range(18), 20, 9)}, '', 'but neither', []),
 ])
-def test_split_is_told_from_classes_and_images(splits: dict, kind: str, said: str, expected: list) -> None:
+def test_split_is_detected_from_classes_and_images(splits: dict, kind: str, message: str, expected: list) -> None:
     findings = Findings('root')
     counts = counts_of(**splits)
     found, verdict = identify(counts, True, findings)
     compare_counts(found, counts, findings)
     assert found == kind
-    assert said in verdict
+    assert message in verdict
     assert [finding.code for finding in findings] == expected
 
 
-def test_counts_beside_the_published_ones(doctor: Callable, tmp_path: Path) -> None:
+def test_counts_are_compared_with_the_published_ones(doctor: Callable, tmp_path: Path) -> None:
     tree = Tree(0)
     for wnid in load_synsets():
         tree.documents['val']['images'].append({'id': tree.next_id(), 'file_name': f'{wnid}_1.JPEG', 'height': SIDE,
@@ -860,12 +860,12 @@ def test_counts_beside_the_published_ones(doctor: Callable, tmp_path: Path) -> N
 def test_repaired_codes_are_gone_and_the_others_stay(broken: tuple, doctor: Callable, tmp_path: Path) -> None:
     root, planted = broken
     out = tmp_path / 'repaired'
-    status, said, _ = doctor(root, '--repair', out)
+    status, message, _ = doctor(root, '--repair', out)
     assert status == 1
-    assert 'repaired  test: nothing was written, since 1 errors have to be fixed by hand first: ' in said
+    assert 'repaired  test: nothing was written, since 1 errors have to be fixed by hand first: ' in message
     repaired = {name for name, code in CODES.items() if code.repaired} - ELSEWHERE
     after = found_in(examine(root, annotations=out))
-    # The unreadable json has no repaired one, and beside the repaired ones there is no second json.
+    # The unreadable json is not repaired, and there is one json per repaired split.
     expected = {plant for plant in planted if plant.code not in repaired | {'unreadable-json', 'two-jsons'}}
     assert set(after) == expected | {Plant('missing-split', 'test', '')}
     changes = [json.loads(line) for line in (out / 'train.repairs.jsonl').read_text().splitlines()]
@@ -888,7 +888,7 @@ def test_log_has_old_and_new_values(broken: tuple, tmp_path: Path) -> None:
     assert min(changes['outside-image']['new'][0]) == 0
 
 
-def test_a_data_set_reads_what_it_refused(tmp_path: Path) -> None:
+def test_a_dataset_reads_a_repaired_json_that_it_rejected(tmp_path: Path) -> None:
     tree = Tree(1)
     image = tree.add_image()
     tree.documents['train']['images'].append(dict(image))
@@ -911,7 +911,7 @@ def test_nothing_is_overwritten(healthy: Path, doctor: Callable, tmp_path: Path)
     with pytest.raises(FileExistsError):
         repair(healthy, tmp_path / 'out')
     assert hash_of(tmp_path) == before
-    # Nothing needed mending, so the json says the same.
+    # Nothing needed a repair, so the json has the same content.
     source = healthy / 'annotations/train/train.json'
     assert json.loads((tmp_path / 'out/train.json').read_text()) == json.loads(source.read_text())
 
@@ -930,7 +930,7 @@ def fix(tree: Tree) -> tuple[dict, list]:
     return document, RecordFixer(document).fix()
 
 
-def test_annotations_that_share_an_id_are_kept_and_numbered(tmp_path: Path) -> None:
+def test_annotations_that_share_an_id_get_new_ids(tmp_path: Path) -> None:
     tree = Tree(1)
     for part in tree.documents['train']['annotations']:
         part['id'] = 7
@@ -1028,7 +1028,7 @@ coordinates = st.floats(-20, SIDE + 20, width=16)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(coordinates, min_size=6, max_size=14).filter(lambda ring: len(ring) % 2 == 0))
-def test_clipping_keeps_the_pixels_inside(ring: list[float]) -> None:
+def test_clipping_preserves_the_pixels_inside(ring: list[float]) -> None:
     height, width = SIDE, SIDE - 12
     clipped = clip_ring(ring, height, width)
     assert all(0 <= x <= width for x in clipped[0::2])

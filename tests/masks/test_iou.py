@@ -18,7 +18,7 @@ def box(y0: int, y1: int, x0: int, x1: int, size: tuple[int, int] = (6, 8)) -> n
 
 
 def test_hand_counted_masks():
-    # 2 x 4 predicted; one annotation covers its left half and two pixels more, the other lies apart.
+    # 2 x 4 predicted; one annotation covers its left half and two pixels more, the other is disjoint.
     score = score_expression(box(1, 3, 2, 6), [rle(box(1, 3, 1, 4)), rle(box(4, 6, 0, 2))])
     assert score.overlap == Overlap(inter=4, union=14)
     assert (score.pred_area, score.true_area) == (8, 10)

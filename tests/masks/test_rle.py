@@ -103,7 +103,7 @@ def test_short_rings_never_reach_pycocotools() -> None:
     (None, 'NoneType'),
     ('abc', 'str'),
 ])
-def test_damage_is_refused_with_a_reason(segmentation: object, complaint: str) -> None:
+def test_damage_is_rejected_with_a_reason(segmentation: object, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         rle_from_segmentation(segmentation, HEIGHT, WIDTH)
 

@@ -49,6 +49,9 @@ CODES: dict[str, Code] = {
     'crowd-annotation': Code(WARNING, 'a crowd annotation is dropped', 'annotate the parts one by one'),
     'duplicate-annotation': Code(
         WARNING, 'a mask occurs twice with the same category in an image', 'drop one', True),
+    'project-name': Code(
+        WARNING, 'the super-category of all categories looks like the name of a project; expressions do not use it',
+        'write the object that the parts belong to'),
     'unknown-category': Code(
         WARNING, "a category is not one of PartImageNet's 40", 'correct its name, or ignore this'),
     'missing-category': Code(WARNING, "one of PartImageNet's 40 categories is not in the json", 'add it'),

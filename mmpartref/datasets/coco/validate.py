@@ -3,6 +3,7 @@
 ``read_coco`` raises the first error, the dataset doctor collects all findings, and the converters validate what they
 write.
 """
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -20,6 +21,8 @@ from mmpartref.text import has_words, shown, shown_name, text_fault
 MAX_PIXELS, MAX_SIDE = 2**31 - 1, 32766
 # Larger numbers of areas and boxes, infinity among them, are faults.
 TOO_LARGE = 1e15
+# The last word of a project's name: a hash or a version.
+PROJECT = re.compile(r'[-_ ](?=[a-z0-9]*\d)[a-z0-9]{2,}$', re.IGNORECASE)
 SINGULAR = {'images': 'image', 'annotations': 'annotation', 'categories': 'category'}
 KEYS: dict[str, dict[str, tuple[type, ...]]] = {
     'categories': {'id': (int, ), 'name': (str, )},
@@ -226,9 +229,16 @@ def read_categories(document: Mapping[str, Any], name_category: Callable[[Catego
     """Fill ``parts.categories`` and ``parts.names``; yields the faults of the categories."""
     records: dict[int, dict] = {}
     yield from _usable(document, 'categories', records)
+    project = project_name(records)
+    if project:
+        parts.statistics.notes.append(f'categories   {shown(project)}, the super-category of all categories, is not '
+                                      "used: it looks like a project's name")
+        yield Finding('project-name', '', f'{shown(project)} is the super-category of all categories and looks like the '
+                      'name of a project; it is not used in expressions')
     owners: dict[PartName, Category] = {}
     for key, record in records.items():
-        category = Category(key, record['name'], record.get('supercategory'), record.get('part'),
+        owner = record.get('supercategory')
+        category = Category(key, record['name'], None if owner == project else owner, record.get('part'),
                             record.get('level') or level)
         name = name_category(category)
         if category.level == 'object':
@@ -244,6 +254,18 @@ def read_categories(document: Mapping[str, Any], name_category: Callable[[Catego
             yield Finding('same-meaning', f'category {key}', f'it ({shown(category.name)}) and category '
                           f'{other.category_id} ({shown(other.name)}) both mean {shown(" ".join(name).strip())}; '
                           'unite them or rename one')
+
+
+def project_name(records: Mapping[int, Mapping[str, Any]]) -> str | None:
+    """Return the super-category of all categories where it is not an object but the name of a project, or None.
+
+    Labelling tools export such names, for example "kettle-parts-ab3d", some with one more category of that name.
+    """
+    owners = {record.get('supercategory') for record in records.values()}
+    names = {record['name'] for record in records.values()}
+    used = {record.get('supercategory') for record in records.values() if record['name'] not in owners}
+    project = used.pop() if len(used) == 1 and len(names - owners) > 1 else None
+    return project if project and PROJECT.search(project) else None
 
 
 def _read_images(document: Mapping[str, Any], images: dict[int | str, Image],

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from mmpartref.datasets.coco.read_coco import read_coco
+from mmpartref.datasets.coco.records import plain
 
 Write = Callable[[dict], str]
 
@@ -121,3 +122,37 @@ def test_missing_file_folder_and_name(tmp_path: Path) -> None:
         read_coco(str(tmp_path))
     with pytest.raises(ValueError, match='ann_file is not given'):
         read_coco('')
+
+
+@pytest.mark.parametrize(('segmentation', 'complaint'), [
+    ([[5, 5], [15, 5], [15, 15], [5, 15]], 'is a list of points; write each ring as one flat list'),
+    ([[5, 5], [15, 5]], 'is a list of points'),
+    ([[[5, 5], [15, 5], [15, 15], [5, 15]]], 'is a list of points'),
+    ([[[5, 5], [15, 5], [15, 15], [5, 15], [6, 6], [5, 6]]], 'is a list of points'),
+    ([['a']], 'contains something that is not a number'), ([[None, 1]], 'contains something that is not a number'),
+    ([[1, 2, True, 4]], 'contains something that is not a number'),
+    ([{'size': [20, 30], 'counts': [600]}], 'is a list of RLEs; write one RLE'),
+])
+def test_what_is_not_a_list_of_rings(segmentation: list, complaint: str, coco: dict, write: Write) -> None:
+    coco['annotations'][0]['segmentation'] = segmentation
+    with pytest.raises(ValueError, match=f'annotation 11: in image .*1.png: .*{complaint}'):
+        read_coco(write(coco))
+
+
+@pytest.mark.parametrize(('owner', 'used'), [('kettle-parts-ab3d', False), ('kettle_parts_2', True), ('lamp v12', False),
+                                             ('kettle', True), ('coupe 2cv', False), ('boeing-747x', False)])
+@pytest.mark.parametrize('with_project', [True, False])
+def test_the_name_of_a_project_is_not_an_object(owner: str, used: bool, with_project: bool, coco: dict,
+                                                write: Write) -> None:
+    for category, name in zip(coco['categories'], ('Handle', 'Spout', 'Lid'), strict=True):
+        category.update(name=name, supercategory=owner)
+    if with_project:
+        coco['categories'].append({'id': 0, 'name': owner, 'supercategory': 'none'})
+    parts = read_coco(write(coco))
+    assert {name.super_category for key, name in parts.names.items() if key} == {plain(owner) if used else ''}
+    assert any('looks like a project' in note for note in parts.statistics.notes) != used
+
+
+def test_a_super_category_of_some_is_an_object(coco: dict, write: Write) -> None:
+    coco['categories'][0]['supercategory'] = 'car-ab3d'
+    assert read_coco(write(coco)).names[5] == ('car-ab3d', 'car wheel')

@@ -26,7 +26,7 @@ def test_part_is_the_name_without_its_super_category(name: str, owner: str | Non
 
 
 @pytest.mark.parametrize(('owner', 'expected'), [('car', ('car', 'wheel')), ('OBJECT', ('', 'wheel'))])
-def test_a_category_may_say_its_part_in_words(owner: str, expected: tuple[str, str]) -> None:
+def test_a_category_may_name_its_part_explicitly(owner: str, expected: tuple[str, str]) -> None:
     assert split_category(Category(1, 'car_(automobile):wheel', owner, ' Wheel')) == expected
 
 

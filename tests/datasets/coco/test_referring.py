@@ -1,4 +1,4 @@
-"""A json that brings its own expressions, and what it says is absent."""
+"""A json with expressions, and with the categories that it marks as absent."""
 from collections.abc import Callable
 from typing import Any
 
@@ -42,7 +42,7 @@ def refs_of(dataset: PartReferDataset) -> list[dict]:
     ([record(ann_ids=(99, ))], r"its annotation 99 is not among the annotations; add it or drop this record"),
     ([record(ann_ids=(11, 14))], r"its annotation 14 is of image 2 but its image_id is 1; correct one of them"),
 ])
-def test_faulty_records_are_refused(records: Any, message: str, coco: dict, write: Write) -> None:
+def test_faulty_records_are_rejected(records: Any, message: str, coco: dict, write: Write) -> None:
     coco['referring'] = records
     path = write(coco)
     with pytest.raises(ValueError, match=message) as error:
@@ -91,7 +91,7 @@ def test_arguments_that_templates_need_are_rejected(entries: dict, coco: dict, w
         load(write(coco), entries=entries)
 
 
-def test_negatives_are_the_jsons_and_never_shown(coco: dict, write: Write) -> None:
+def test_negatives_come_from_the_json_and_are_never_shown(coco: dict, write: Write) -> None:
     coco['categories'] += [{'id': key, 'name': f'Car Thing{key}', 'supercategory': 'Car'} for key in range(20, 40)]
     coco['images'][0]['neg_category_ids'] = [5, 6, 77, *range(20, 40)]
     path = write(coco)
@@ -106,7 +106,7 @@ def test_negatives_are_the_jsons_and_never_shown(coco: dict, write: Write) -> No
     assert {ref['category_id'] for ref in every if 'absent' in ref} == set(range(20, 40))
 
 
-def test_a_left_out_annotation_is_no_negative(coco: dict, write: Write) -> None:
+def test_a_dropped_annotation_is_not_a_negative(coco: dict, write: Write) -> None:
     coco['annotations'][1]['iscrowd'] = 1
     coco['images'][0]['neg_category_ids'] = [6, 9]
     dataset = load(write(coco), entries={'negatives': {'number': 5}})
@@ -114,7 +114,7 @@ def test_a_left_out_annotation_is_no_negative(coco: dict, write: Write) -> None:
     assert absent == [9]
 
 
-def test_malformed_negatives_are_refused(coco: dict, write: Write) -> None:
+def test_malformed_negatives_are_rejected(coco: dict, write: Write) -> None:
     coco['images'][0]['neg_category_ids'] = ['5']
     with pytest.raises(ValueError, match=r"image 1: 'neg_category_ids' is \['5'\]; write a list of category ids"):
         load(write(coco))
