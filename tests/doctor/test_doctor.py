@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import runpy
 import shutil
 import sys
 from collections import Counter
@@ -282,7 +281,8 @@ def broken_tree() -> Tree:
 
 # Faults of a whole tree that cannot be planted together with the others; they have separate tests.
 ELSEWHERE = {'unreadable-json', 'missing-split', 'same-file-name', 'mixed-splits', 'swapped-split', 'shared-classes',
-             'count-differs', 'nothing-left', 'bad-referring', 'project-name'}
+             'count-differs', 'nothing-left', 'bad-referring', 'project-name',
+             'unverified-image'}
 
 
 def found_in(examination: examination.Report) -> list[Plant]:
@@ -315,12 +315,11 @@ def examined(broken: tuple[Path, list[Plant]]) -> examination.Report:
 
 
 @pytest.fixture
-def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
+def doctor(run_script: Callable[..., None], capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
     """Run the tool; returns its exit status, output and complaints."""
     def run(*args: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, 'argv', ['dataset_doctor.py', *map(str, args)])
         with pytest.raises(SystemExit) as ended:
-            runpy.run_path(str(ROOT / 'tools/dataset_doctor.py'), run_name='__main__')
+            run_script('dataset_doctor', *args)
         streams = capsys.readouterr()
         return ended.value.code, streams.out, streams.err
     return run

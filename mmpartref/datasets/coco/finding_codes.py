@@ -80,6 +80,9 @@ CODES: dict[str, Code] = {
     'misplaced-image': Code(ERROR, 'an image file is not where the dataset looks for it', 'move it'),
     'empty-image': Code(ERROR, 'an image file has no bytes', 'download it again'),
     'truncated-image': Code(ERROR, 'an image file is truncated', 'download it again'),
+    'unverified-image': Code(
+        NOTE, 'a JPEG may lack a part of its data; simplejpeg, which could tell, is not installed',
+        'pip install simplejpeg, or look at the image'),
     'unreadable-image': Code(ERROR, 'an image file cannot be decoded', 'download it again'),
     'wrong-image-size': Code(
         ERROR, 'an image does not have the size in the json', 'use the image that was annotated, or correct the json'),

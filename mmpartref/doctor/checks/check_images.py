@@ -14,7 +14,7 @@ from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import IMAGE
 from mmpartref.doctor.layout import FileIndex
 from mmpartref.errors import BadImageError, NotPlainFileError
 from mmpartref.files.plain_file import read_plain_file
-from mmpartref.images.decode_image import decode_image, truncated_format
+from mmpartref.images.decode_image import decode_image, is_incomplete, truncated_format
 
 # EXIF tag; 1 is upright, 5 to 8 swap height and width.
 ORIENTATION, UPRIGHT, SWAPPED = 0x0112, 1, (5, 6, 7, 8)
@@ -87,6 +87,8 @@ def check_image(image: Image, path: Path, findings: SplitFindings, *, decode: bo
         except BadImageError:
             pixels = None
         if pixels is not None:
+            if is_incomplete(content, pixels) is None:
+                findings.add('unverified-image', record, file=path)
             size = (pixels.shape[0], pixels.shape[1])
             content_hash = hashlib.sha256(repr(size).encode())
             content_hash.update(np.ascontiguousarray(pixels).data)
