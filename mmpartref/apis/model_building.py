@@ -16,10 +16,11 @@ from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PAR
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.engine.launch.build_errors import build_errors_explained
 from mmpartref.engine.launch.config_check import read_config_file
-from mmpartref.engine.launch.config_nodes import nodes
+from mmpartref.engine.launch.config_nodes import builds, nodes
 from mmpartref.engine.launch.detector_config import require_operations, set_categories
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.errors import ConfigError, InputError, MissingFileError
+from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 from mmpartref.models.weights.checkpoints import load_weights, read_outline
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
@@ -69,10 +70,11 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     return chosen
 
 
-def build_model(config: Config, checkpoint: str | Path | None) -> BaseModel:
+def build_model(config: Config, checkpoint: str | Path | None, key: str | None = None) -> BaseModel:
     """Build a config's model on the CPU, in evaluation mode, and load a checkpoint.
 
     Without a checkpoint the weights are those of ``init_cfg``, as in ``tools/test.py``, or random with a warning.
+    ``key`` is that of ``load_weights``.
 
     Raises:
         ConfigError: the compiled operations of a detector are missing.
@@ -82,13 +84,13 @@ def build_model(config: Config, checkpoint: str | Path | None) -> BaseModel:
     require_operations(config)
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise MissingFileError(f'the checkpoint {checkpoint} does not exist')
-    if config.model.get('type') == 'ReferringDetector' and not config.model.get('categories'):
+    if builds(MODELS, config.model, ReferringDetector) and not config.model.get('categories'):
         set_detector_categories(config, checkpoint)
     with DefaultScope.overwrite_default_scope(SCOPE):
         with build_errors_explained():
             model = MODELS.build(config.model)
         if checkpoint is not None:
-            print_log(f'{load_weights(model, checkpoint, name_of(config))} from {checkpoint}', 'current')
+            print_log(f'{load_weights(model, checkpoint, name_of(config), key=key)} from {checkpoint}', 'current')
         elif names_weights(config):
             model.init_weights()
         else:

@@ -8,18 +8,20 @@ from mmengine.config import Config
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import partimagenet_categories
+from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.demo.limits import Limits, allowed_hosts, memory_notice
 from mmpartref.demo.predict import predict
 from mmpartref.demo.requests import EXAMPLE, FIND, Functions
 from mmpartref.demo.server import PageServer, ended_by_signals
 from mmpartref.demo.uploads import INTERVAL, MAX_AGE, delete_uploads, upload_folder, uploaded_file
+from mmpartref.engine.launch.config_nodes import builds
 from mmpartref.errors import MissingPackageError
+from mmpartref.models.detectors import ReferringDetector
+from mmpartref.registry import DATASETS
 
 TOY_NOTICE = ('**This is a toy model, trained on drawings only; it does not work on photos.** Try the drawings below; '
               'for photos start the demo with `--config` and `--checkpoint`.')
 NOT_UPLOADED = 'The image must be uploaded; paths and URLs are not read.'
-# The dataset of this package with PartImageNet's categories.
-PARTIMAGENET = 'PartImageNetReferringDataset'
 STYLE = '.results { width: 100% } .results th, .results td { text-align: left; padding: 0.2em 0.6em }'
 
 
@@ -41,10 +43,9 @@ def import_gradio() -> Any:
 
 def part_names(config: Config, model: Any) -> list[str]:
     """Return the part names to choose from: a detector's categories, or PartImageNet's for its dataset."""
-    if config.model.get('type') == 'ReferringDetector' and config.model.get('targets') != 'coco_objects':
+    if isinstance(model, ReferringDetector) and model.targets != 'coco_objects':
         return [f'{name.super_category} {name.part}' for name in model.vocabulary.categories]
-    kind = str(config.test_dataloader.dataset.get('type')).split('.')[-1]
-    if kind == PARTIMAGENET:
+    if builds(DATASETS, config.test_dataloader.dataset, PartImageNetReferringDataset):
         return [f"{each['super_category']} {each['part']}" for each in partimagenet_categories()]
     return []
 

@@ -233,8 +233,8 @@ def read_categories(document: Mapping[str, Any], name_category: Callable[[Catego
     if project:
         parts.statistics.notes.append(f'categories   {shown(project)}, the super-category of all categories, is not '
                                       "used: it looks like a project's name")
-        yield Finding('project-name', '', f'{shown(project)} is the super-category of all categories and looks like the '
-                      'name of a project; it is not used in expressions')
+        yield Finding('project-name', '', f'{shown(project)}, the super-category of all categories, looks like the name '
+                      'of a project; it is not used in expressions')
     owners: dict[PartName, Category] = {}
     for key, record in records.items():
         owner = record.get('supercategory')

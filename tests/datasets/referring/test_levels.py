@@ -20,7 +20,7 @@ def refs_of(dataset: PartReferDataset) -> list[dict]:
 
 @pytest.fixture
 def three_levels(coco: dict, polygon: Callable) -> dict:
-    """The car as an annotated object and a rim of its first wheel; the bird keeps its head alone."""
+    """The car as an annotated object and a rim of its first wheel; the bird has its head only."""
     coco['categories'] += [{'id': 1, 'name': 'Car', 'supercategory': 'Car', 'level': 'object'},
                            {'id': 2, 'name': 'Car Wheel Rim', 'supercategory': 'Car', 'level': 'subpart'}]
     coco['annotations'] += [
@@ -96,7 +96,7 @@ def test_a_json_of_objects_is_one_as_a_whole(coco: dict, write: Write) -> None:
         PartReferDataset(ann_file=write(coco), level='whole')
 
 
-def test_an_unknown_level_is_refused(coco: dict, write: Write) -> None:
+def test_an_unknown_level_is_rejected(coco: dict, write: Write) -> None:
     coco['categories'][0]['level'] = 'whole'
     with pytest.raises(ValueError, match="category 5: 'level' is 'whole'; write 'object', 'part' or 'subpart'"):
         PartReferDataset(ann_file=write(coco))
@@ -139,7 +139,7 @@ def test_an_image_without_a_level_draws_among_those_it_has() -> None:
         transform(image(levels=('subpart', )))
 
 
-def test_batches_count_what_is_drawn_on_average(three_levels: dict, write: Write) -> None:
+def test_batches_count_the_expressions_drawn_on_average(three_levels: dict, write: Write) -> None:
     path = write(three_levels)
     draw = DrawLevel({'object': 1, 'part': 2, 'subpart': 1})
     dataset = PartReferDataset(ann_file=path, pipeline=[draw, DrawExpressions()], entries={
@@ -155,6 +155,6 @@ def test_batches_count_what_is_drawn_on_average(three_levels: dict, write: Write
 
 
 @pytest.mark.parametrize('weights', [{}, {'whole': 1}, {'part': 0}, {'part': -1}])
-def test_weights_that_draw_nothing_are_refused(weights: dict) -> None:
+def test_weights_that_draw_nothing_are_rejected(weights: dict) -> None:
     with pytest.raises(ValueError, match='should be positive numbers for some of'):
         DrawLevel(weights)

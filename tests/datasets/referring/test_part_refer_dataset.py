@@ -158,12 +158,12 @@ def test_class_balanced_wrapper_finds_the_categories(coco: dict, write: Write) -
      r"instances='both' is unknown; choose one of \('merged', 'separate', 'object'\)"),
     ({'data_prefix': {'img_path': 'x'}}, r"should be dict\(img="),
 ])
-def test_wrong_arguments_are_refused(setting: dict, complaint: str, coco: dict, write: Write) -> None:
+def test_wrong_arguments_are_rejected(setting: dict, complaint: str, coco: dict, write: Write) -> None:
     with pytest.raises(ValueError, match=complaint):
         load(write(coco), **setting)
 
 
-def test_misspelt_argument_is_refused(coco: dict, write: Write) -> None:
+def test_misspelt_argument_is_rejected(coco: dict, write: Write) -> None:
     with pytest.raises(TypeError, match='instance'):
         load(write(coco), instance='merged')
 

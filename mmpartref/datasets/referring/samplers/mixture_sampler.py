@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from mmpartref.errors import InputError
 from mmpartref.registry import DATA_SAMPLERS
+from mmpartref.seeding import seeded_generator
 
 
 def exact_shares(weights: Sequence[float], total: int) -> list[int]:
@@ -104,7 +105,7 @@ class MixtureSampler(Sampler[int]):
         """Yield this process's item indices."""
         starts = np.cumsum([0, *self.sizes[:-1]])
         order = np.concatenate([start + self._items_of(number) for number, start in enumerate(starts)])
-        order = np.random.default_rng([self.seed, 0, self.epoch]).permutation(order)
+        order = seeded_generator(self.seed, self.epoch, 'order').permutation(order)
         repeated = np.resize(order, self.num_samples * self.world_size)
         yield from repeated[self.rank::self.world_size].tolist()
 
@@ -113,7 +114,7 @@ class MixtureSampler(Sampler[int]):
         size, share = self.sizes[number], self.shares[number]
         first = self.epoch * share
         rounds = range(first // size, (first + share - 1) // size + 1)
-        order = np.concatenate([np.random.default_rng([self.seed, 1 + number, each]).permutation(size)
+        order = np.concatenate([seeded_generator(self.seed, each, 'dataset', number).permutation(size)
                                 for each in rounds])
         start = first - rounds[0] * size
         return order[start:start + share]

@@ -19,7 +19,7 @@ from mmpartref.datasets.referring.steps.absent_parts import ABSENT_KINDS, NOISY_
 from mmpartref.engine import DatasetEpochHook
 
 SNAKE, RINGNECK, DOG, CAR, BOTTLE = 'n01728572', 'n01728920', 'n02085782', 'n02814533', 'n02823428'
-# Which parts each image shows; '!' marks a crowd annotation, which is left out.
+# Which parts each image shows; '!' marks a crowd annotation, which is dropped.
 IMAGES = [(SNAKE, ['Snake Head']), (RINGNECK, ['Snake Head', 'Snake Body']),
           (DOG, ['Quadruped Head', 'Quadruped Foot']), (DOG, ['Quadruped Head', '!Quadruped Tail']),
           (DOG, ['Quadruped Head', 'Quadruped Tail', 'Car Tier']), (CAR, ['Car Body', 'Car Tier']),
@@ -92,7 +92,7 @@ def expected(kind: str, index: int) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize('kind', ABSENT_KINDS)
-def test_each_kind_draws_what_it_says_and_in_time_all_of_it(load, kind) -> None:
+def test_each_kind_draws_its_candidates_and_eventually_all_of_them(load, kind) -> None:
     dataset = load({'number': 1, 'kinds': [kind]})
     drawn: list[set] = [set() for _ in IMAGES]
     for epoch in range(150):
@@ -108,11 +108,11 @@ def test_each_kind_draws_what_it_says_and_in_time_all_of_it(load, kind) -> None:
 def test_the_cases_a_reader_would_try_first(load) -> None:
     impossible = load({'number': 40, 'kinds': ['impossible']})
     assert ('snake', 'foot') in names(absent_of(impossible, 0))
-    # Snakes have tails and mouths, dogs mouths, cars engines; no category says so.
+    # Snakes have tails and mouths, dogs mouths, cars engines; no category contains that.
     assert not names(all_absent(impossible)) & {('snake', 'tail'), ('snake', 'mouth'), ('quadruped', 'mouth'),
                                                 ('car', 'engine'), ('snake', 'head')}
     other = load({'number': 40, 'kinds': ['other']})
-    # An image of a car shows one, annotated or not; a crowd of snakes is no mask, but snakes.
+    # An image of a car shows one, annotated or not; a crowd of snakes has no mask, but shows snakes.
     assert ('car', 'body') not in names(absent_of(other, 6))
     assert ('snake', 'body') not in names(absent_of(other, 8))
     assert ('snake', 'body') in names(absent_of(other, 7))
@@ -123,7 +123,7 @@ def test_the_cases_a_reader_would_try_first(load) -> None:
     assert absent_of(unannotated, 1) == []
 
 
-def test_a_ref_says_what_it_is(load) -> None:
+def test_a_ref_is_marked_as_absent(load) -> None:
     refs = {ref['absent']: ref for ref in absent_of(load(), 0)}
     assert set(refs) == set(ABSENT_KINDS)
     unannotated = refs['unannotated']
@@ -181,7 +181,7 @@ def test_order_subset_and_copies_do_not_change_a_draw(load) -> None:
 
 
 @pytest.mark.parametrize('epoch', [0, 5])
-def test_one_item_per_expression_asks_the_same(load, epoch) -> None:
+def test_one_item_per_expression_has_the_same_expressions(load, epoch) -> None:
     images, single = load(), load(group_by='expression')
     for dataset in (images, single):
         dataset.set_epoch(epoch)
@@ -229,7 +229,7 @@ def test_kinds_take_turns(load) -> None:
                for index in range(len(IMAGES)))
 
 
-def test_noisy_kinds_are_left_out_unless_asked_for(load) -> None:
+def test_noisy_kinds_are_off_by_default(load) -> None:
     assert {ref['absent'] for ref in all_absent(load({'number': 60}))} == set(ABSENT_KINDS) - set(NOISY_KINDS)
 
 
@@ -239,7 +239,7 @@ def test_no_two_expressions_of_an_image_have_the_same_words(load) -> None:
     for index in range(len(IMAGES)):
         texts = [ref['expressions'][0] for ref in dataset.get_data_info(index)['refs']]
         assert len(set(texts)) == len(texts)
-    # The crowd of tails speaks for itself as well.
+    # The crowd of tails shows tails as well.
     assert 'tail' not in [ref['expressions'][0] for ref in absent_of(dataset, 3)]
 
 
@@ -248,14 +248,14 @@ def test_other_objects_have_class_names_too(load) -> None:
     texts = {text for ref in all_absent(dataset) for text in ref['expressions']}
     assert {'head of the ringneck snake', 'mouth of the beer bottle', 'body of the beach wagon'} <= texts
     assert not any(text.endswith('the snake') for text in texts)
-    # One class in an image, whatever the epoch; another one in other images.
-    told = [set() for _ in IMAGES]
+    # One class in an image in all epochs; another one in other images.
+    drawn = [set() for _ in IMAGES]
     for epoch in range(6):
         dataset.set_epoch(epoch)
-        for index, found in enumerate(told):
+        for index, found in enumerate(drawn):
             found |= {ref['class_name'] for ref in absent_of(dataset, index) if ref['super_category'] == 'snake'}
-    assert [len(found) for found in told] == [0, 0, 1, 1, 1, 1, 1, 1, 0]
-    assert set.union(*told) == {'thunder snake', 'ringneck snake'}
+    assert [len(found) for found in drawn] == [0, 0, 1, 1, 1, 1, 1, 1, 0]
+    assert set.union(*drawn) == {'thunder snake', 'ringneck snake'}
 
 
 def test_other_parts_are_drawn_as_often_as_the_json_shows_them(load) -> None:
@@ -326,7 +326,7 @@ def test_targets_of_absent_parts_are_empty(load, write_image, tmp_path) -> None:
         assert len(filled) == dataset.num_expressions().sum()
 
 
-def test_a_plain_json_works_and_names_without_an_object_are_not_asked(coco, write) -> None:
+def test_a_plain_json_works_and_names_without_an_object_are_not_drawn(coco, write) -> None:
     coco['categories'].append({'id': 10, 'name': 'Sail'})
     coco['annotations'].append({**coco['annotations'][3], 'id': 15, 'category_id': 10})
     path = write(coco)
@@ -335,12 +335,12 @@ def test_a_plain_json_works_and_names_without_an_object_are_not_asked(coco, writ
     assert sorted(car) == [('impossible', 'car head'), ('impossible', 'car sail'), ('other', 'bird head')]
     assert sorted(bird) == [('impossible', 'bird hood'), ('impossible', 'bird sail'), ('impossible', 'bird wheel'),
                             ('other', 'car hood'), ('other', 'car wheel')]
-    told = PartReferDataset(ann_file=path, entries={
+    restricted = PartReferDataset(ann_file=path, entries={
         'absent': {'number': 20, 'possible': [['Car', 'Head'], ('bird', 'wheel')]}})
-    assert not names(all_absent(told)) & {('car', 'head'), ('bird', 'wheel')}
+    assert not names(all_absent(restricted)) & {('car', 'head'), ('bird', 'wheel')}
 
 
-def test_the_table_of_facts_speaks_of_known_names() -> None:
+def test_the_table_of_facts_has_known_names_only() -> None:
     parts = {part for _, part in CATEGORIES}
     assert UNLISTED_PARTS.keys() == PARTS.keys()
     for owner, unlisted in UNLISTED_PARTS.items():
@@ -357,18 +357,18 @@ def test_the_table_of_facts_speaks_of_known_names() -> None:
     ({'kinds': []}, r'absent.kinds=\[\]'),
     ({'possible': ['snake tail']}, 'should be pairs like'),
 ])
-def test_wrong_arguments_are_refused(load, setting, message) -> None:
+def test_wrong_arguments_are_rejected(load, setting, message) -> None:
     with pytest.raises(ValueError, match=message):
         load(setting)
 
 
-def test_a_misspelt_argument_is_refused(load) -> None:
+def test_a_misspelt_argument_is_rejected(load) -> None:
     with pytest.raises(TypeError, match='nunber'):
         load({'nunber': 1})
     assert repr(AbsentParts()) == "AbsentParts(number=1, kinds=['impossible', 'other'], seed=0)"
 
 
-def test_a_data_set_without_absent_parts_takes_no_notice_of_the_epoch(load) -> None:
+def test_a_dataset_without_absent_parts_ignores_the_epoch(load) -> None:
     dataset = load(None)
     before = [dataset.get_data_info(index) for index in range(len(dataset))]
     dataset.set_epoch(4)

@@ -45,7 +45,7 @@ def test_one_ref_per_object_and_part_with_its_side(two_cars: dict, write: Write)
     assert [ref['ann_ids'] for ref in refs_of(load(write(two_cars)))] == [[11, 13], [12], [14]]
 
 
-def test_objects_that_no_word_tells_apart_are_dropped_and_counted(two_cars: dict, write: Write, polygon: Any) -> None:
+def test_objects_that_no_word_distinguishes_are_dropped_and_counted(two_cars: dict, write: Write, polygon: Any) -> None:
     for annotation in two_cars['annotations'][:3]:
         annotation['segmentation'] = polygon(5, 5 + annotation['id'] % 2, 8, 8)
     two_cars['annotations'].append({**two_cars['annotations'][3], 'id': 15, 'object_id': None, 'category_id': 9})

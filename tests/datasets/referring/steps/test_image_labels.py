@@ -1,4 +1,4 @@
-"""Which part categories an image shows, as the data set tells it."""
+"""Which part categories an image shows, from the dataset's annotations."""
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def labels_of(dataset: PartReferDataset) -> list[dict]:
     return [dataset.get_data_info(index)['part_presence'] for index in range(len(dataset))]
 
 
-def test_each_image_says_which_parts_it_shows(coco: dict, write: Write) -> None:
+def test_each_image_lists_the_parts_that_it_shows(coco: dict, write: Write) -> None:
     path = write(coco)
     expected = [{'car wheel': True, 'car hood': True, 'bird head': False},
                 {'car wheel': False, 'car hood': False, 'bird head': True}]
@@ -28,7 +28,7 @@ def test_each_image_says_which_parts_it_shows(coco: dict, write: Write) -> None:
     assert 'part_presence' not in PartReferDataset(ann_file=path).get_data_info(0)
 
 
-def test_what_was_left_out_is_not_known_and_what_nobody_drew_is_no_label(coco: dict, write: Write) -> None:
+def test_dropped_annotations_are_unknown_and_unannotated_categories_are_not_labels(coco: dict, write: Write) -> None:
     coco['annotations'].append({**coco['annotations'][3], 'id': 15, 'category_id': 5, 'iscrowd': 1})
     coco['annotations'].append({**coco['annotations'][0], 'id': 16, 'iscrowd': 1})
     coco['categories'].append({'id': 10, 'name': 'Bird Tail', 'supercategory': 'Bird'})
@@ -38,7 +38,7 @@ def test_what_was_left_out_is_not_known_and_what_nobody_drew_is_no_label(coco: d
         {'car wheel': True, 'car hood': True, 'bird head': False}, {'car hood': False, 'bird head': True}]
 
 
-def test_labels_are_the_images_whatever_is_drawn(coco: dict, write: Write, write_image: Callable) -> None:
+def test_labels_do_not_depend_on_the_drawn_expressions(coco: dict, write: Write, write_image: Callable) -> None:
     root = Path(write_image('image1.png')).parent
     dataset = PartReferDataset(ann_file=write(coco), entries={'labels': {}}, indices=1, data_prefix={'img': str(root)},
                                pipeline=[LoadImage(), DrawExpressions(max_expressions=1), PackReferringInputs()])
