@@ -1,6 +1,6 @@
 """Tables as plain text, Markdown, CSV and LaTeX.
 
-Plain text, Markdown and LaTeX are for readers: percent where a column is declared so, rounded. CSV is for programs: numbers as
+Plain text, Markdown and LaTeX are for readers: rounded, and percent where a column is. CSV is for programs: numbers as
 they are, an interval as three columns.
 """
 import csv
@@ -12,9 +12,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mmpartref.text import one_line
+
 MISSING = '-'
 # Characters; rich shortens the cells of a table that is wider than its console.
 MAX_WIDTH = 1_000_000
+# Characters of a cell; the middle of a longer text is not shown, except in CSV.
+MAX_CELL = 1000
 LATEX_ESCAPES = {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}',
                  '<': r'\textless{}', '>': r'\textgreater{}', '|': r'\textbar{}', '[': '{[}',
                  **{sign: f'\\{sign}' for sign in '&%$#_{}'}}
@@ -102,7 +106,7 @@ def to_text(table: Table) -> str:
     for row in table.texts():
         grid.add_row(*map(Text, row))
     file = io.StringIO()
-    Console(file=file, width=MAX_WIDTH, color_system=None, force_terminal=False).print(grid)
+    Console(file=file, width=MAX_WIDTH, color_system=None, force_terminal=False, force_jupyter=False).print(grid)
     lines = [f'  {line.rstrip()}' for line in file.getvalue().splitlines()]
     return '\n'.join([*([table.title] if table.title else []), *lines, *(f'  {note}' for note in table.all_notes())])
 
@@ -166,6 +170,7 @@ TABLE_FORMATS: Mapping[str, Callable[[Table], str]] = {
 
 
 def _cell_text(cell: Cell, column: Column) -> str:
+    """Return a cell as text on one line, shortened where it is very long."""
     def number(value: float) -> str:
         return f'{100 * value if column.percent else value:.{column.decimals}f}'
 
@@ -173,4 +178,4 @@ def _cell_text(cell: Cell, column: Column) -> str:
         return f'{number(cell.value)} [{number(cell.low)}, {number(cell.high)}]'
     if isinstance(cell, float):
         return number(cell)
-    return MISSING if cell is None else str(cell)
+    return MISSING if cell is None else one_line(str(cell), MAX_CELL)

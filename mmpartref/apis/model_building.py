@@ -13,10 +13,11 @@ from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PARTS
+from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.engine.launch.build_errors import build_errors_explained
 from mmpartref.engine.launch.config_check import read_config_file
-from mmpartref.engine.launch.config_nodes import builds, nodes
+from mmpartref.engine.launch.config_nodes import builds, nodes, type_name
 from mmpartref.engine.launch.detector_config import require_operations, set_categories
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.errors import ConfigError, InputError, MissingFileError
@@ -141,7 +142,7 @@ def build_pipeline(config: Config) -> list[Any]:
         ConfigError: the first transform is not ``LoadImage``, or one needs annotations.
     """
     steps = config.test_dataloader.dataset.pipeline
-    kinds = [str(step['type']).split('.')[-1] for step in steps]
+    kinds = [type_name(step) for step in steps]
     if kinds[0] != 'LoadImage':
         raise ConfigError(f"{name_of(config)}: the test pipeline starts with {kinds[0]}; its first step must be "
                           'LoadImage, which the inferencer replaces')
@@ -161,9 +162,9 @@ def load_segmentor(config: Config, checkpoint: str | Path | None) -> ReferringSe
         ConfigError: the model is not a ``ReferringSegmentor``.
         WeightsError: see ``load_weights``.
     """
-    kind = (config.get('model') or {}).get('type')
-    if str(kind).split('.')[-1] != ReferringSegmentor.__name__:
-        raise ConfigError(f'only a ReferringSegmentor can be exported; model.type of {config.filename} is {kind!r}')
+    if not builds(MODELS, config.get('model') or {}, ReferringSegmentor):
+        raise ConfigError(f'only a ReferringSegmentor can be exported; model.type of {config.filename} is '
+                          f"{(config.get('model') or {}).get('type')!r}")
     # A compiled model cannot be traced.
     settings = {name: value for name, value in config.model.items() if name != 'compile'}
     with DefaultScope.overwrite_default_scope(SCOPE), build_errors_explained():
@@ -178,7 +179,7 @@ def letterbox_of(config: Config) -> Any:
     fill_letterbox(config)
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     for step in dataset.get('pipeline') or []:
-        if step['type'].split('.')[-1] == 'Letterbox':
+        if builds(TRANSFORMS, step, Letterbox):
             with DefaultScope.overwrite_default_scope(SCOPE):
                 return TRANSFORMS.build(step)
     return None

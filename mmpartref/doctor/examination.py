@@ -118,7 +118,7 @@ class Examiner:
         counts = PartCounts(len(parts.images), records.annotations, categories=records.annotated)
         for image in track(parts.images, f'{split.name} images', min_items=BAR_FROM):
             self.examine_image(image, layout, index, records.partimagenet, findings)
-            masks = check_masks(image, records.records, parts.names, self.limits, findings)
+            masks = check_masks(image, parts.records, parts.names, self.limits, findings)
             map_path = maps.get(Path(image.file_name).stem)
             if map_path:
                 check_map(image, masks, image.img_id not in parts.incomplete, parts.names, map_path, self.limits,

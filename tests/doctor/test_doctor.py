@@ -24,7 +24,7 @@ from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.datasets.coco.check_masks import ring_fault
 from mmpartref.datasets.coco.finding_codes import ERROR
 from mmpartref.datasets.coco.findings import Findings
-from mmpartref.datasets.coco.validate import validate
+from mmpartref.datasets.coco.validate import CocoParts, validate
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
 from mmpartref.doctor import CODES, Limits, examination, examine
 from mmpartref.doctor.checks import check_images
@@ -946,7 +946,7 @@ def test_an_annotation_of_nothing_but_short_rings_is_dropped() -> None:
     assert [(change.code, change.id, change.new) for change in repairs] == [('short-ring', part['id'], None)]
 
 
-def test_what_needs_a_guess_is_reported_and_not_written(tmp_path: Path) -> None:
+def test_ambiguous_repairs_are_reported_and_not_written(tmp_path: Path) -> None:
     tree = Tree(1)
     train = tree.documents['train']
     # Two images with one id, and two names of one category, all with annotations.
@@ -965,13 +965,14 @@ def test_what_needs_a_guess_is_reported_and_not_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('section', 'key', 'value', 'repaired'), [
     ('images', 'height', str(SIDE), SIDE), ('images', 'width', float(SIDE), SIDE),
-    ('images', 'neg_category_ids', ['5', 3], [3]), ('images', 'neg_category_ids', 0, None),
+    ('images', 'neg_category_ids', ['5', 3, 'x'], [5, 3]), ('images', 'neg_category_ids', 0, None),
     ('categories', 'supercategory', 7, None), ('categories', 'part', ' ', None),
     ('categories', 'level', ['part'], None),
-    ('annotations', 'iscrowd', True, 1), ('annotations', 'iscrowd', '0', 0), ('annotations', 'iscrowd', 2, None),
+    ('annotations', 'iscrowd', 1.0, 1), ('annotations', 'iscrowd', '0', 0), ('annotations', 'iscrowd', 2, None),
     ('annotations', 'area', '64', 64), ('annotations', 'area', float('nan'), 64), ('annotations', 'area', -64, 64),
     ('annotations', 'bbox', 'large', [2, 2, 8, 8]), ('annotations', 'bbox', [float('nan')] * 4, [2, 2, 8, 8]),
-    ('annotations', 'category_id', '0', 0), ('annotations', 'id', None, 105), ('annotations', 'object_id', 1.5, None),
+    ('annotations', 'category_id', '0', 0), ('annotations', 'image_id', 101.0, 101),
+    ('annotations', 'object_id', '\ud800', None), ('annotations', 'id', None, 105), ('annotations', 'object_id', 1.5, None),
 ])
 def test_values_of_the_wrong_type_are_found_and_repaired(section: str, key: str, value: Any, repaired: Any) -> None:
     tree = Tree(1)
@@ -1020,6 +1021,90 @@ def test_referring_is_repaired_along(tmp_path: Path) -> None:
     assert [(each['id'], each['image_id'], each['ann_ids']) for each in document['referring']] == [
         (1, image_id, [first]), (3, image_id, [second])]
     assert Counter(change.section for change in repairs) == {'annotations': 1, 'referring': 5}
+
+
+def referring_tree() -> tuple[dict, int, list[int]]:
+    """A document with a list ``referring``, its image's id and the ids of its three annotations."""
+    train = Tree(1).documents['train']
+    ids = [part['id'] for part in train['annotations']]
+    image_id = train['images'][0]['id']
+    train['referring'] = [{'id': number, 'image_id': image_id, 'ann_ids': [ann_id], 'expressions': ['it']}
+                          for number, ann_id in enumerate(ids)]
+    return train, image_id, ids
+
+
+def test_refs_follow_the_ids_of_their_annotations() -> None:
+    train, _, ids = referring_tree()
+    train['annotations'][0]['id'] = str(ids[0])
+    train['referring'][0]['ann_ids'] = [str(ids[0])]
+    train['annotations'].append({**train['annotations'][1], 'id': 500})
+    train['referring'][1]['ann_ids'] = [500]
+    RecordFixer(train).fix()
+    assert [ref['ann_ids'] for ref in train['referring']] == [[each] for each in ids]
+    assert not [finding for finding in validate(train) if finding.severity == ERROR]
+
+
+def test_refs_lose_only_what_cannot_be_used() -> None:
+    train, _, _ = referring_tree()
+    train['referring'][0].update(expressions=['it', ' ', 5, '\ud800'], source=3)
+    train['referring'][1]['id'] = 0
+    RecordFixer(train).fix()
+    assert [(ref['id'], ref['expressions'], ref.get('source')) for ref in train['referring']] == [
+        (0, ['it'], None), ('0-2', ['it'], None), (2, ['it'], None)]
+
+
+def test_equal_masks_of_two_objects_stay() -> None:
+    train, _, _ = referring_tree()
+    train['annotations'] += [{**train['annotations'][0], 'id': 500, 'object_id': 2}]
+    train['annotations'][0]['object_id'] = 1
+    assert RecordFixer(train).fix() == []
+
+
+def test_united_images_keep_their_objects_apart() -> None:
+    train, image_id, _ = referring_tree()
+    train['images'][0]['neg_category_ids'] = [CAR_BODY]
+    train['images'].append({**train['images'][0], 'id': 7, 'neg_category_ids': [SNAKE_BODY]})
+    for part in train['annotations']:
+        part['object_id'] = 1
+    train['annotations'].append({**train['annotations'][0], 'id': 500, 'image_id': 7,
+                                 'segmentation': [box(20, 20, 8, 8)]})
+    RecordFixer(train).fix()
+    assert [image['neg_category_ids'] for image in train['images']] == [[CAR_BODY, SNAKE_BODY]]
+    assert [(part['image_id'], part['object_id']) for part in train['annotations']] == [
+        *[(image_id, 1)] * 3, (image_id, '7:1')]
+
+
+@pytest.mark.parametrize('depth', [1, 2])
+def test_lists_of_points_become_rings(depth: int) -> None:
+    train = Tree(1).documents['train']
+    points = [[2, 2], [10, 2], [10, 10], [2, 10]]
+    train['annotations'][0]['segmentation'] = points if depth == 1 else [points]
+    RecordFixer(train).fix()
+    assert train['annotations'][0]['segmentation'] == [box(2, 2, 8, 8)]
+
+
+def test_points_on_one_line_that_cover_a_pixel_stay() -> None:
+    train = Tree(1).documents['train']
+    ring = [12.28, 31.91, 31.39, 21.94, 24.710276769477968, 25.424921015609872]
+    train['annotations'][0].update(segmentation=[ring], area=1, bbox=[26, 24, 1, 1])
+    parts = CocoParts()
+    assert {finding.code for finding in validate(train, parts=parts)} == set()
+    assert parts.statistics.parts_used == 3
+    assert RecordFixer(train).fix() == []
+
+
+def test_a_faulty_twin_does_not_hide_its_annotation(tmp_path: Path) -> None:
+    tree = Tree(1)
+    part = tree.documents['train']['annotations'][0]
+    tree.documents['train']['annotations'].insert(0, {key: part[key] for key in ('id', 'image_id', 'category_id')})
+    assert {plant.code for plant in found_in(examine(tree.write(tmp_path)))} == {'bad-record'}
+
+
+def test_names_too_long_for_a_file_system(tmp_path: Path) -> None:
+    tree = Tree(1)
+    tree.documents['train']['images'][0]['file_name'] = f'{DOG}_{"a" * 300}.JPEG'
+    codes = [plant.code for plant in found_in(examine(tree.write(tmp_path)))]
+    assert 'missing-image' in codes
 
 
 coordinates = st.floats(-20, SIDE + 20, width=16)

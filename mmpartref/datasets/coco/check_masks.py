@@ -98,11 +98,11 @@ def check_masks(image: Image, records: Mapping[int, Mapping[str, Any]], names: M
         limits: of a healthy dataset.
         findings: to add to.
     """
-    first: dict[tuple[int, bytes], Annotation] = {}
+    first: dict[tuple, Annotation] = {}
     for annotation in image.annotations:
         for code, message in mask_faults(records[annotation.ann_id], annotation, image, limits):
             findings.add(code, f'annotation {annotation.ann_id}', message)
-        other = first.setdefault((annotation.category_id, annotation.rle['counts']), annotation)
+        other = first.setdefault((annotation.category_id, annotation.object_id, annotation.rle['counts']), annotation)
         if other is not annotation:
             findings.add('duplicate-annotation', f'annotation {annotation.ann_id}',
                          f'it has category and mask of annotation {other.ann_id}')

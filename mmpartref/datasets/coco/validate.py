@@ -13,23 +13,21 @@ from pycocotools import mask as coco_mask
 from mmpartref.datasets.coco.coco_document import section_fault
 from mmpartref.datasets.coco.dataset_statistics import PartStatistics
 from mmpartref.datasets.coco.findings import Finding
-from mmpartref.datasets.coco.records import LEVELS, Annotation, Category, Image, PartName, Ref, split_category
-from mmpartref.masks.rle import is_number, rle_from_segmentation
+from mmpartref.datasets.coco.record_faults import (
+    SINGULAR,
+    ids_of,
+    is_id,
+    record_faults,
+    record_name,
+    ref_faults,
+    ref_name,
+)
+from mmpartref.datasets.coco.records import Annotation, Category, Image, PartName, Ref, split_category
+from mmpartref.masks.rle import rle_from_segmentation
 from mmpartref.text import has_words, shown, shown_name, text_fault
 
-# Run lengths are 32-bit numbers in pycocotools, and OpenCV 4 counts the pixels of a warp in 16 bits.
-MAX_PIXELS, MAX_SIDE = 2**31 - 1, 32766
-# Larger numbers of areas and boxes, infinity among them, are faults.
-TOO_LARGE = 1e15
 # The last word of a project's name: a hash or a version.
 PROJECT = re.compile(r'[-_ ](?=[a-z0-9]*\d)[a-z0-9]{2,}$', re.IGNORECASE)
-SINGULAR = {'images': 'image', 'annotations': 'annotation', 'categories': 'category'}
-KEYS: dict[str, dict[str, tuple[type, ...]]] = {
-    'categories': {'id': (int, ), 'name': (str, )},
-    'images': {'id': (int, str), 'file_name': (str, ), 'height': (int, ), 'width': (int, )},
-    'annotations': {'id': (int, ), 'image_id': (int, str), 'category_id': (int, )},
-}
-REF_KEYS = ('id', 'image_id', 'ann_ids', 'expressions')
 
 
 @dataclass
@@ -44,6 +42,7 @@ class CocoParts:
         referring: the json's own expressions by image id; None where it has no list ``referring``.
         source: the dataset's name, ``info['source']`` of the json.
         incomplete: ids of images with an annotation that is a crowd or cannot be used.
+        records: the annotations as written in the json, by id; empty where the document was consumed.
         ann_file: path of the json, and data_root: folder that paths in a config are relative to.
     """
     images: list[Image] = field(default_factory=list)
@@ -53,6 +52,7 @@ class CocoParts:
     referring: dict[Any, list[Ref]] | None = None
     source: str | None = None
     incomplete: set[int | str] = field(default_factory=set)
+    records: dict[int, dict[str, Any]] = field(default_factory=dict)
     ann_file: str = ''
     data_root: str = ''
 
@@ -106,103 +106,6 @@ def nothing_left(parts: CocoParts) -> str:
     return f'no {what} is left: {parts.statistics.in_short()}; check that this is the right json'
 
 
-def image_faults(record: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with an image's record whose keys have the right types."""
-    height, width = record['height'], record['width']
-    if height <= 0 or width <= 0:
-        yield (f"height {shown(height)} and width {shown(width)} should be positive; write the image's size in pixels")
-    elif height * width > MAX_PIXELS:
-        yield (f"{shown(height)} x {shown(width)} pixels are more than COCO's masks can count ({MAX_PIXELS:,}); write "
-               "the image's size in pixels")
-    elif max(height, width) > MAX_SIDE:
-        yield (f"{height} x {width} pixels: sides up to {MAX_SIDE:,} can be scaled; write the image's size in pixels, "
-               'or make image and masks smaller')
-    if '\0' in record['file_name']:
-        yield f"'file_name' is {shown(record['file_name'])}, with a zero character; correct it"
-    if '://' in record['file_name']:
-        yield f"'file_name' is {shown(record['file_name'])}, an address; write a path below the folder of the images"
-    negatives = record.get('neg_category_ids', [])
-    if not isinstance(negatives, list) or not all(type(each) is int for each in negatives):
-        yield f"'neg_category_ids' is {shown(negatives)}; write a list of category ids"
-
-
-def category_faults(record: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with a category's record whose keys have the right types."""
-    owner, part, level = record.get('supercategory'), record.get('part'), record.get('level')
-    if owner is not None and not isinstance(owner, str):
-        yield f"'supercategory' is {shown(owner)}; write a string or remove it"
-    elif owner is not None and (fault := text_fault(owner)):
-        yield fault
-    if part is not None and (not isinstance(part, str) or text_fault(part, blank='blank')):
-        yield f"'part' is {shown(part)}; write the name of the part or remove it"
-    if level is not None and (not isinstance(level, str) or level not in LEVELS):
-        yield f"'level' is {shown(level)}; write 'object', 'part' or 'subpart' or remove it"
-
-
-def annotation_faults(record: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with an annotation's record whose keys have the right types, its mask aside.
-
-    ``area`` and ``bbox`` are not used here, but by detectors.
-    """
-    crowd, area, bbox = record.get('iscrowd'), record.get('area'), record.get('bbox')
-    if isinstance(crowd, (bool, float)) or crowd not in (None, 0, 1):
-        yield f"'iscrowd' is {shown(crowd)}; write 0 or 1"
-    if area is not None and not (is_number(area) and 0 <= area < TOO_LARGE):
-        yield f"'area' is {shown(area)}; write the number of pixels of the mask, or remove it"
-    if bbox is not None and not (isinstance(bbox, list) and len(bbox) in (0, 4) and all(map(is_number, bbox))
-                                 and all(abs(side) < TOO_LARGE for side in bbox)):
-        yield f"'bbox' is {shown(bbox)}; write x, y, width, height in pixels, or remove it"
-    if not crowd and 'segmentation' not in record:
-        yield "the key 'segmentation' is missing; add its polygons or RLE"
-    if not is_id(record.get('object_id', 0)) and record['object_id'] is not None:
-        yield f"'object_id' is {shown(record['object_id'])}; write int or str, or remove it"
-
-
-SECTION_FAULTS: dict[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
-    'images': image_faults, 'categories': category_faults, 'annotations': annotation_faults}
-
-
-def record_faults(record: object, section: str) -> Iterator[str]:
-    """Yield what is wrong with a record of a section, other records aside."""
-    if not isinstance(record, dict):
-        yield f'it is a {type(record).__name__}; write an object'
-        return
-    sound = True
-    for key, types in KEYS[section].items():
-        if key not in record:
-            sound = False
-            yield f"the key '{key}' is missing; add it"
-            continue
-        value = record[key]
-        if not isinstance(value, types) or isinstance(value, bool):
-            sound = False
-            yield (f"'{key}' is {shown(value)}, a {type(value).__name__}; write "
-                   f"{' or '.join(each.__name__ for each in types)}")
-        elif isinstance(value, str) and (
-                fault := text_fault(value, blank=f"'{key}' is {shown(value)}, which is blank; fill it")):
-            sound = False
-            yield fault
-    if sound:
-        yield from SECTION_FAULTS[section](record)
-
-
-def is_id(value: object) -> bool:
-    """Return whether a value can be the id of a record; ``true`` cannot, although Python takes it for a 1."""
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
-
-
-def record_name(record: object, section: str, index: int) -> str:
-    """Return how messages name a record: by its id, or by its place where it has none."""
-    if isinstance(record, dict) and 'id' in record:
-        return f"{SINGULAR[section]} {shown(record['id'])}"
-    return f'{section}[{index}]'
-
-
-def ids_of(records: list) -> set[int | str]:
-    """Return the ids of all records that have one, usable or not."""
-    return {record['id'] for record in records if isinstance(record, dict) and is_id(record.get('id'))}
-
-
 def _usable(document: Mapping[str, Any], section: str, found: dict[Any, dict]) -> Iterator[Finding]:
     """Collect in ``found`` the records of a section by id, of those with the same id the first."""
     places: dict[Any, int] = {}
@@ -231,10 +134,10 @@ def read_categories(document: Mapping[str, Any], name_category: Callable[[Catego
     yield from _usable(document, 'categories', records)
     project = project_name(records)
     if project:
-        parts.statistics.notes.append(f'categories   {shown(project)}, the super-category of all categories, is not '
-                                      "used: it looks like a project's name")
-        yield Finding('project-name', '', f'{shown(project)}, the super-category of all categories, looks like the name '
-                      'of a project; it is not used in expressions')
+        sentence = (f"{shown(project)}, the super-category of all categories, looks like a project's name and is not "
+                    'used in expressions')
+        parts.statistics.notes.append(f'categories   {sentence}')
+        yield Finding('project-name', '', sentence)
     owners: dict[PartName, Category] = {}
     for key, record in records.items():
         owner = record.get('supercategory')
@@ -285,13 +188,14 @@ def _read_images(document: Mapping[str, Any], images: dict[int | str, Image],
 
 def _read_annotations(document: Mapping[str, Any], images: dict[int | str, Image], image_of: dict[int, int | str],
                       parts: CocoParts, consume: bool) -> Iterator[Finding]:
-    """Fill ``parts.categories`` and ``parts.names``; yields the faults of the categories."""
-    records: dict[int, dict] = {}
+    """Fill ``images`` with their annotations, and ``image_of``; yields the faults of the annotations."""
+    records: dict[int, dict] = {} if consume else parts.records
     yield from _usable(document, 'annotations', records)
     read = {id(record) for record in records.values()}
     parts.incomplete.update(record['image_id'] for record in document['annotations']
                             if isinstance(record, dict) and id(record) not in read and is_id(record.get('image_id')))
     known = {'image_id': ids_of(document['images']), 'category_id': ids_of(document['categories'])}
+    by_text = {key: {str(each): each for each in ids} for key, ids in known.items()}
     of_image: dict[int | str, list[Annotation]] = {}
     dropped: dict[int | str, set[int]] = {}
     for ann_id, record in records.items():
@@ -299,7 +203,8 @@ def _read_annotations(document: Mapping[str, Any], images: dict[int | str, Image
         for key, ids in known.items():
             if record[key] not in ids:
                 section = {'image_id': 'images', 'category_id': 'categories'}[key]
-                hint = _other_type(record[key], ids)
+                other = by_text[key].get(str(record[key]))
+                hint = '' if other is None else f'{shown(other)} is, so write ids of the same type, or '
                 yield Finding(f'dangling-{key.replace("_", "-")}', f'annotation {ann_id}',
                               f'its {key} {shown(record[key])} is not among the {section}; {hint}add that record to '
                               f'{section} or drop the annotation')
@@ -318,12 +223,6 @@ def _read_annotations(document: Mapping[str, Any], images: dict[int | str, Image
         images[img_id] = replace(images[img_id], annotations=tuple(of_image.get(img_id, ())),
                                  dropped=frozenset(dropped.get(img_id, ())))
     parts.statistics.annotations_in_json = len(document['annotations'])
-
-
-def _other_type(value: object, ids: set[int | str]) -> str:
-    """Return a hint where an id exists as a number instead of a text, or the other way round."""
-    found = next((each for each in ids if str(each) == str(value)), None) if is_id(value) else None
-    return '' if found is None else f'{shown(found)} is, so write ids of the same type, or '
 
 
 def _read_annotation(record: Mapping[str, Any], image: Image,
@@ -381,52 +280,3 @@ def _read_referring(document: Mapping[str, Any], images: Mapping[int | str, Imag
             Ref(str(record['id']), record['expressions'], ann_ids, record.get('source')))
 
 
-def ref_name(record: object, index: int) -> str:
-    """Return how messages name a record of ``referring``."""
-    return f"referring {shown(record['id'])}" if isinstance(record, dict) and 'id' in record else f'referring[{index}]'
-
-
-def ref_faults(record: object, images: Mapping[int | str, Image] | set,
-               image_of: Mapping[int, int | str]) -> Iterator[str]:
-    """Yield what is wrong with a record of ``referring``.
-
-    A record is ``{'id': int or str, 'image_id', 'ann_ids': [int, ...], 'expressions': [str, ...]}`` and may have a
-    ``'source'`` (str), the dataset that it comes from.
-
-    Args:
-        record: of the list.
-        images: their ids.
-        image_of: the image of each annotation, by id.
-    """
-    if not isinstance(record, dict) or not record.keys() >= set(REF_KEYS):
-        yield f"write an object with {', '.join(map(repr, REF_KEYS))}"
-        return
-    if not is_id(record['id']):
-        yield f"'id' is a {type(record['id']).__name__}; write int or str"
-    elif fault := text_fault(str(record['id']), blank="'id' is blank; fill it"):
-        yield fault
-    if not is_id(record['image_id']) or record['image_id'] not in images:
-        yield (f"its image_id {shown(record['image_id'])} is not among the images; add that record to images or drop "
-               'this one')
-    texts, source = record['expressions'], record.get('source')
-    if not isinstance(texts, list) or not texts or any(not isinstance(each, str) or not has_words(each)
-                                                       for each in texts):
-        yield f"'expressions' is {shown(texts)}; write a list of at least one string, none of them blank"
-        texts = []
-    if not isinstance(source, (str, type(None))):
-        yield f"'source' is {shown(source)}; write the name of a dataset or remove it"
-        source = None
-    for text in (*texts, source or ''):
-        if fault := text_fault(text):
-            yield fault
-    ann_ids = record['ann_ids']
-    if not isinstance(ann_ids, list) or not all(type(each) is int for each in ann_ids):
-        yield (f"'ann_ids' is {shown(ann_ids)}; write a list of annotation ids, empty where the expressions refer to "
-               'nothing')
-        return
-    for ann_id in ann_ids:
-        if ann_id not in image_of:
-            yield f'its annotation {shown(ann_id)} is not among the annotations; add it or drop this record'
-        elif image_of[ann_id] != record['image_id']:
-            yield (f"its annotation {ann_id} is of image {shown(image_of[ann_id])} but its image_id is "
-                   f"{shown(record['image_id'])}; correct one of them")

@@ -45,7 +45,7 @@ def locate(image: Image, layout: str, index: FileIndex, others: list[FileIndex],
     """Return where an image is, or should be if it does not exist, and whether the dataset finds it there."""
     # As the dataset joins folder and name: '..' and absolute names are allowed.
     path = index.folder / IMAGE_LAYOUTS[layout](image.file_name)
-    if path.exists():
+    if os.path.exists(path):
         return Path(os.path.normpath(path)), True
     name = base_name(image.file_name)
     places = [other.folder / found for other in (index, *others) for found in other.by_name.get(name, [])]

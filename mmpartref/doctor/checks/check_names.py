@@ -5,8 +5,9 @@ from typing import Any
 
 from mmpartref.datasets.coco.coco_document import read_json
 from mmpartref.datasets.coco.findings import SplitFindings
+from mmpartref.datasets.coco.record_faults import ids_of
 from mmpartref.datasets.coco.records import Image, PartName, plain, split_category
-from mmpartref.datasets.coco.validate import CocoParts, ids_of, read_categories, validate
+from mmpartref.datasets.coco.validate import CocoParts, read_categories, validate
 from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
 from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import (
     PARTIMAGENET_NAMES,
@@ -23,13 +24,11 @@ class SplitRecords:
 
     Attributes:
         parts: those that can be used.
-        records: the annotations as written in the json, by id.
         annotated: annotations by category name, usable or not; 0 included.
         annotations: entries of the list, usable or not.
         partimagenet: whether names and images are PartImageNet's.
     """
     parts: CocoParts
-    records: dict[int, dict[str, Any]]
     annotated: Counter[str]
     annotations: int
     partimagenet: bool
@@ -56,8 +55,7 @@ def read_split(findings: SplitFindings) -> SplitRecords | None:
     annotated = Counter(dict.fromkeys((category.name for category in parts.categories.values()), 0))
     annotated.update(parts.categories[record['category_id']].name for record in rows
                      if isinstance(record.get('category_id'), int) and record['category_id'] in parts.categories)
-    return SplitRecords(parts, {record['id']: record for record in reversed(rows) if isinstance(record.get('id'), int)},
-                        annotated, len(document['annotations']), partimagenet)
+    return SplitRecords(parts, annotated, len(document['annotations']), partimagenet)
 
 
 def looks_like_partimagenet(document: dict[str, Any]) -> bool:

@@ -7,8 +7,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.coco.check_masks import measure_faults, ring_fault
-from mmpartref.datasets.coco.records import Category, PartName, split_category
-from mmpartref.datasets.coco.validate import (
+from mmpartref.datasets.coco.record_faults import (
     KEYS,
     SECTION_FAULTS,
     SINGULAR,
@@ -17,11 +16,14 @@ from mmpartref.datasets.coco.validate import (
     record_faults,
     ref_faults,
 )
+from mmpartref.datasets.coco.records import PartName, split_category
+from mmpartref.datasets.coco.validate import CocoParts, read_categories
 from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import name_partimagenet_category
 from mmpartref.doctor.category_names import MAP_LABELS, without_alias
 from mmpartref.doctor.checks.check_names import looks_like_partimagenet
 from mmpartref.masks.polygons import clip_ring
 from mmpartref.masks.rle import rle_from_segmentation
+from mmpartref.text import text_fault
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class RecordFixer:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         self.repairs: list[Repair] = []
+        # Ids of repeated annotations that were dropped, and those of the annotations that stay for them.
+        self.replaced: dict[int, int] = {}
 
     def fix(self) -> list[Repair]:
         """Repair everything; returns ``repairs``."""
@@ -77,7 +81,7 @@ class RecordFixer:
         """Return the records of a section without a fault."""
         return [record for record in self.document[section] if not any(record_faults(record, section))]
 
-    def set(self, code: str, section: str, record: dict, key: str, new: Any) -> None:
+    def change(self, code: str, section: str, record: dict, key: str, new: Any) -> None:
         """Change a value and log it; None removes the key."""
         self.repairs.append(Repair(code, section, record.get('id'), key, record.get(key), new))
         if new is None:
@@ -101,32 +105,32 @@ class RecordFixer:
         """Convert numbers written as text, and remove optional values that cannot be used."""
         for record in self.document[section]:
             for key, types in KEYS[section].items():
-                number = _whole(record.get(key))
-                if types == (int, ) and number is not None and type(record[key]) is not int:
-                    self.set('bad-record', section, record, key, number)
+                value = record.get(key)
+                number = whole_number(value) if types == (int, ) or isinstance(value, float) else None
+                if int in types and number is not None and type(value) is not int:
+                    self.change('bad-record', section, record, key, number)
             if section == 'images' and isinstance(record.get('neg_category_ids'), list):
-                usable = [each for each in record['neg_category_ids'] if type(each) is int]
-                if usable != record['neg_category_ids']:
-                    self.set('bad-record', section, record, 'neg_category_ids', usable)
+                numbers = [whole_number(each) for each in record['neg_category_ids']]
+                usable = [each for each in numbers if each is not None]
+                if usable != record['neg_category_ids'] or not set(map(type, record['neg_category_ids'])) <= {int}:
+                    self.change('bad-record', section, record, 'neg_category_ids', usable)
             for key in OPTIONAL[section]:
                 # Validates the value in a record that is valid otherwise.
                 if key in record and any(SECTION_FAULTS[section]({**SAMPLES[section], key: record[key]})):
-                    number = _whole(record[key]) if key == 'iscrowd' else None
-                    self.set('bad-record', section, record, key, number if number in (0, 1) else None)
+                    number = whole_number(record[key]) if key == 'iscrowd' else None
+                    self.change('bad-record', section, record, key, number if number in (0, 1) else None)
 
     def fix_pointers(self) -> None:
         """Write ids that annotations name as the records have them: 1 instead of "1", or the other way round."""
         for key, section in (('image_id', 'images'), ('category_id', 'categories')):
             ids = ids_of(self.document[section])
-            by_text = {str(each): each for each in ids}
-            if len(by_text) < len(ids):
-                continue
+            times = Counter(map(str, ids))
+            by_text = {str(each): each for each in ids if times[str(each)] == 1}
             for record in (*self.document['annotations'], *self._refs()):
                 if isinstance(record, dict) and is_id(record.get(key)) and record[key] not in ids:
                     found = by_text.get(str(record[key]))
                     if found is not None:
-                        where = 'annotations' if 'expressions' not in record else 'referring'
-                        self.set('bad-record', where, record, key, found)
+                        self.change('bad-record', _section(record), record, key, found)
 
     def _refs(self) -> list:
         refs = self.document.get('referring')
@@ -145,14 +149,14 @@ class RecordFixer:
             free = max((each for each in ids_of(self.document[section]) if isinstance(each, int)), default=0) + 1
             for record in self.document[section]:
                 if type(record.get('id')) is not int:
-                    self.set('bad-record', section, record, 'id', free)
+                    self.change('bad-record', section, record, 'id', free)
                     free += 1
         self.drop(section, why)
         if section == 'annotations':
             # Only 'referring' points to annotations; the first one keeps its id.
             for record in self.usable(section):
                 if first[record['id']] is not record:
-                    self.set(code, section, record, 'id', free)
+                    self.change(code, section, record, 'id', free)
                     free += 1
 
     def rename_categories(self) -> None:
@@ -165,7 +169,7 @@ class RecordFixer:
         for record in categories:
             name, new = names[record['id']], without_alias(record['name'])
             if new != record['name'] and name in MAP_LABELS and times[name] == 1:
-                self.set('alias-name', 'categories', record, 'name', new)
+                self.change('alias-name', 'categories', record, 'name', new)
 
     def fix_file_names(self) -> None:
         """Write '/' for backslashes, and unite images of one file and size."""
@@ -174,14 +178,21 @@ class RecordFixer:
         for record in self.usable('images'):
             name = record['file_name'].replace('\\', '/')
             if name != record['file_name']:
-                self.set('backslash-in-file-name', 'images', record, 'file_name', name)
+                self.change('backslash-in-file-name', 'images', record, 'file_name', name)
             other = first.setdefault((record['file_name'], record['height'], record['width']), record)
             if other['id'] != record['id']:
                 united[record['id']] = other['id']
+                old = other.get('neg_category_ids', [])
+                both = list(dict.fromkeys([*old, *record.get('neg_category_ids', [])]))
+                if both != old:
+                    self.change('duplicate-file-name', 'images', other, 'neg_category_ids', both)
         for record in (*self.document['annotations'], *self._refs()):
             if isinstance(record, dict) and is_id(record.get('image_id')) and record['image_id'] in united:
-                where = 'annotations' if 'expressions' not in record else 'referring'
-                self.set('duplicate-file-name', where, record, 'image_id', united[record['image_id']])
+                if record.get('object_id') is not None:
+                    # The other image may have the same id for another object.
+                    self.change('duplicate-file-name', 'annotations', record, 'object_id',
+                             f"{record['image_id']}:{record['object_id']}")
+                self.change('duplicate-file-name', _section(record), record, 'image_id', united[record['image_id']])
         self.drop('images', lambda record: 'duplicate-file-name' if record['id'] in united else '')
 
     def drop_dangling(self) -> None:
@@ -198,7 +209,7 @@ class RecordFixer:
     def fix_masks(self) -> None:
         """Repair polygons, drop annotations without a usable mask and repeated ones, compute areas and boxes."""
         sizes = {record['id']: (record['height'], record['width']) for record in reversed(self.usable('images'))}
-        seen: set[tuple] = set()
+        first: dict[tuple, int] = {}
 
         def why(record: dict) -> str:
             if any(record_faults(record, 'annotations')):
@@ -214,30 +225,33 @@ class RecordFixer:
                 return 'bad-segmentation'
             if rle is None or not coco_mask.area(rle):
                 return 'empty-mask'
-            key = (record['image_id'], record['category_id'], rle['counts'])
-            if key in seen:
+            key = (record['image_id'], record['category_id'], record.get('object_id'), rle['counts'])
+            if first.setdefault(key, record['id']) != record['id']:
+                self.replaced[record['id']] = first[key]
                 return 'duplicate-annotation'
-            seen.add(key)
             for code, _ in measure_faults(record, rle):
                 if code == 'wrong-area':
-                    self.set(code, 'annotations', record, 'area', int(coco_mask.area(rle)))
+                    self.change(code, 'annotations', record, 'area', int(coco_mask.area(rle)))
                 else:
-                    self.set(code, 'annotations', record, 'bbox', coco_mask.toBbox(rle).tolist())
+                    self.change(code, 'annotations', record, 'bbox', coco_mask.toBbox(rle).tolist())
             return ''
 
         self.drop('annotations', why, every=True)
 
     def fix_rings(self, record: dict, height: int, width: int) -> str:
-        """Drop or clip the rings of an annotation; returns a code where none remains."""
-        rings = record['segmentation']
-        if not isinstance(rings, list):
+        """Flatten, clip or drop the rings of an annotation; returns a code where none remains."""
+        if not isinstance(record['segmentation'], list):
             return ''
+        rings = flat_rings(record['segmentation'])
         if not rings:
             return 'no-ring'
-        remaining, code = [], ''
+        remaining = []
+        code = 'bad-segmentation' if rings != record['segmentation'] else ''
         for ring in rings:
             fault = ring_fault(ring, height, width)
-            if fault is None:
+            # Points on one line may cover pixels, which the dataset uses.
+            if fault is None or (fault[0] == 'zero-area-ring' and coco_mask.area(
+                    rle_from_segmentation([ring], height, width)[0])):
                 remaining.append(ring)
                 continue
             code = fault[0]
@@ -245,7 +259,7 @@ class RecordFixer:
             if clipped and ring_fault(clipped, height, width) is None:
                 remaining.append(clipped)
         if code and remaining:
-            self.set(code, 'annotations', record, 'segmentation', remaining)
+            self.change(code, 'annotations', record, 'segmentation', remaining)
         return '' if remaining else code
 
     def drop_unused(self) -> None:
@@ -274,35 +288,74 @@ class RecordFixer:
     def names_of(self, categories: list[dict]) -> dict[int, PartName]:
         """Return the meanings of usable categories, by id."""
         naming = name_partimagenet_category if looks_like_partimagenet(self.document) else split_category
-        return {record['id']: naming(Category(record['id'], record['name'], record.get('supercategory'),
-                                              record.get('part'))) for record in categories}
+        parts = CocoParts()
+        for _ in read_categories({**self.document, 'categories': categories}, naming, 'part', parts):
+            pass
+        return parts.names
 
     def fix_referring(self) -> None:
-        """Remove annotations that do not exist from the records of ``referring``, and drop records that stay faulty.
+        """Repair the records of ``referring``.
 
-        A record all of whose annotations were dropped is dropped: its expressions refer to something.
+        Annotations that were dropped as repeated are replaced by the ones that stay; others that do not exist, blank
+        expressions and sources that are not a name are removed; a repeated id gets a number. A record without a usable
+        expression, or all of whose annotations were dropped, is dropped: its expressions refer to something.
         """
-        if 'referring' not in self.document:
+        if not isinstance(self.document.get('referring', []), list):
             return
         image_of = {record['id']: record['image_id'] for record in self.usable('annotations')}
-        for record in self._refs():
-            if isinstance(record, dict) and isinstance(record.get('ann_ids'), list):
-                usable = [each for each in record['ann_ids']
-                          if type(each) is int and image_of.get(each, _MISSING) == record.get('image_id')]
-                if usable and usable != record['ann_ids']:
-                    self.set('bad-referring', 'referring', record, 'ann_ids', usable)
-        if not isinstance(self.document['referring'], list):
-            return
         images = ids_of(self.document['images'])
-        seen: set[str] = set()
+        ids: set[str] = set()
 
         def why(record: Any) -> str:
-            if any(ref_faults(record, images, image_of)) or str(record['id']) in seen:
+            if isinstance(record, dict):
+                self.fix_ref(record, image_of, ids)
+            if any(ref_faults(record, images, image_of)):
                 return 'bad-referring'
-            seen.add(str(record['id']))
+            ids.add(str(record['id']))
             return ''
 
-        self.drop('referring', why, every=True)
+        if 'referring' in self.document:
+            self.drop('referring', why, every=True)
+
+    def fix_ref(self, record: dict, image_of: Mapping[int, Any], ids: set[str]) -> None:
+        """Repair one record of ``referring``.
+
+        Args:
+            record: of the list.
+            image_of: the image of each usable annotation, by id.
+            ids: of the records before it.
+        """
+        if isinstance(record.get('ann_ids'), list):
+            numbers = [whole_number(each) for each in record['ann_ids']]
+            found = [self.replaced.get(each, each) for each in numbers if each is not None]
+            usable = [each for each in dict.fromkeys(found) if image_of.get(each, _MISSING) == record.get('image_id')]
+            if usable and usable != record['ann_ids']:
+                self.change('bad-referring', 'referring', record, 'ann_ids', usable)
+        texts = record.get('expressions')
+        if isinstance(texts, list):
+            usable_texts = [each for each in texts
+                            if isinstance(each, str) and not text_fault(each, blank='it is blank')]
+            if usable_texts and usable_texts != texts:
+                self.change('bad-referring', 'referring', record, 'expressions', usable_texts)
+        source = record.get('source')
+        if source is not None and (not isinstance(source, str) or text_fault(source)):
+            self.change('bad-referring', 'referring', record, 'source', None)
+        if is_id(record.get('id')) and str(record['id']) in ids:
+            number = 2
+            while f"{record['id']}-{number}" in ids:
+                number += 1
+            self.change('bad-referring', 'referring', record, 'id', f"{record['id']}-{number}")
+
+
+def flat_rings(rings: list) -> list:
+    """Return a polygon whose rings are flat: points, [[x, y], [x, y], ...], at either depth are joined to rings."""
+    def is_points(value: object) -> bool:
+        return isinstance(value, list) and len(value) > 2 and all(
+            isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list) for point in value)
+
+    if is_points(rings):
+        return [[number for point in rings for number in point]]
+    return [[number for point in ring for number in point] if is_points(ring) else ring for ring in rings]
 
 
 # Optional keys of the records, and records in which each of them can be tried.
@@ -314,7 +367,12 @@ SAMPLES: Mapping[str, dict[str, Any]] = {
 _MISSING = object()
 
 
-def _whole(value: object) -> int | None:
+def _section(record: dict) -> str:
+    """Return the section of an annotation or a ref."""
+    return 'referring' if 'expressions' in record else 'annotations'
+
+
+def whole_number(value: object) -> int | None:
     """Return the whole number that a value is or spells, or None."""
     if isinstance(value, (bool, int)):
         return int(value)

@@ -1,10 +1,10 @@
 """Errors of data loading processes, passed to the main process as values."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from torch.utils.data import DataLoader, Dataset
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from mmpartref.errors import MMPartRefError
 from mmpartref.registry import HOOKS
@@ -13,7 +13,7 @@ from mmpartref.registry import HOOKS
 class ErrorsAsItems(Dataset):
     """Dataset whose batch is ``[error]`` where reading one of its items raises an ``MMPartRefError``.
 
-    mmengine's ``pseudo_collate`` passes such a batch on. Everything else is the inner dataset's.
+    Everything else is the inner dataset's.
 
     Args:
         inner: a map-style dataset.
@@ -33,8 +33,11 @@ class ErrorsAsItems(Dataset):
         return len(self.inner)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Any:
-        """Load an item."""
-        return self.inner[index]
+        """Load an item; torch calls it where the loader does not form batches."""
+        try:
+            return self.inner[index]
+        except MMPartRefError as error:
+            return error
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Load a batch; torch calls it in place of ``__getitem__``."""
@@ -44,17 +47,39 @@ class ErrorsAsItems(Dataset):
             return [error]
 
 
-def return_errors(loader: DataLoader) -> None:
-    """Make the worker processes of a data loader that has not been iterated return our errors as ``[error]``."""
-    if loader.num_workers and not isinstance(loader.dataset, ErrorsAsItems):
-        # torch rejects assignments, because an iterator may be under way; here none is.
-        vars(loader)['dataset'] = ErrorsAsItems(loader.dataset)
+class CollateItems:
+    """Collates a batch of items, and returns an error of ``ErrorsAsItems`` as it is.
+
+    Args:
+        inner: the loader's own function.
+    """
+
+    def __init__(self, inner: Callable[[Any], Any]) -> None:
+        self.inner = inner
+
+    def __call__(self, items: Any) -> Any:
+        """Return a batch, or the error."""
+        error = items[0] if isinstance(items, list) and items else items
+        return error if isinstance(error, MMPartRefError) else self.inner(items)
+
+
+def return_errors(loader: DataLoader) -> bool:
+    """Make the worker processes of a data loader that has not been iterated return our errors instead of a batch.
+
+    Returns:
+        Whether the loader was changed: it has workers and a map-style dataset, and was not changed before.
+    """
+    if not loader.num_workers or isinstance(loader.dataset, (ErrorsAsItems, IterableDataset)):
+        return False
+    # torch rejects assignments, because an iterator may be under way; here none is.
+    vars(loader).update(dataset=ErrorsAsItems(loader.dataset), collate_fn=CollateItems(loader.collate_fn))
+    return True
 
 
 def raise_error(batch: Any) -> None:
     """Raise the error that a loader of ``return_errors`` gave in place of a batch."""
-    if isinstance(batch, list) and batch and isinstance(batch[0], MMPartRefError):
-        raise batch[0]
+    if isinstance(batch, MMPartRefError):
+        raise batch
 
 
 @HOOKS.register_module()
@@ -68,7 +93,10 @@ class WorkerErrorHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the loader of the training."""
-        return_errors(runner.train_loop.dataloader)
+        loop = runner.train_loop
+        if return_errors(loop.dataloader) and isinstance(loop, IterBasedTrainLoop):
+            # Its iterator has started the processes already.
+            loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
 
     def before_val(self, runner: Runner) -> None:
         """Prepare the loader of the validation."""

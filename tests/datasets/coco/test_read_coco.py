@@ -139,8 +139,9 @@ def test_what_is_not_a_list_of_rings(segmentation: list, complaint: str, coco: d
         read_coco(write(coco))
 
 
-@pytest.mark.parametrize(('owner', 'used'), [('kettle-parts-ab3d', False), ('kettle_parts_2', True), ('lamp v12', False),
-                                             ('kettle', True), ('coupe 2cv', False), ('boeing-747x', False)])
+@pytest.mark.parametrize(('owner', 'used'), [
+    ('kettle-parts-ab3d', False), ('kettle_parts_2', True), ('lamp v12', False), ('kettle', True), ('coupe 2cv', False),
+    ('boeing-747x', False)])
 @pytest.mark.parametrize('with_project', [True, False])
 def test_the_name_of_a_project_is_not_an_object(owner: str, used: bool, with_project: bool, coco: dict,
                                                 write: Write) -> None:

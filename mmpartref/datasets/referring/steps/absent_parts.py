@@ -9,6 +9,7 @@ from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.names import Names
 from mmpartref.datasets.referring.steps.entry_step import EntryStep, check_templated, make_ref
 from mmpartref.errors import InputError
+from mmpartref.masks.rle import is_number
 from mmpartref.registry import ENTRY_STEPS
 from mmpartref.seeding import seeded_uniform
 
@@ -66,9 +67,10 @@ class AbsentParts(EntryStep):
                  possible: Sequence[Sequence[str]] = ()) -> None:
         if isinstance(kinds, str) or not kinds or not set(kinds) <= set(ABSENT_KINDS):
             raise InputError(f'absent.kinds={kinds!r} should be a list of some of {ABSENT_KINDS}')
-        if not 0 < number < math.inf:
-            raise InputError(f'absent.number={number} should be positive: absent parts per image')
-        if any(isinstance(pair, str) or len(pair) != 2 for pair in possible):
+        if not is_number(number) or not 0 < number < math.inf:
+            raise InputError(f'absent.number={number!r} should be positive: absent parts per image')
+        if any(not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(each, str) for each in pair)
+               for pair in possible):
             raise InputError(f"absent.possible={possible!r} should be pairs like ('snake', 'tail')")
         self.number = number
         self.kinds = tuple(kind for kind in ABSENT_KINDS if kind in kinds)
@@ -174,7 +176,8 @@ class AbsentParts(EntryStep):
         return sorted(pool, key=place)
 
     def finish(self) -> str:
-        """Return how the parts are drawn."""
+        """Release the dataset, whose methods ``names`` has; returns how the parts are drawn."""
+        self.names = Names(self.names.categories, wordings=self.names.wordings)
         return f'absent       number={self.number}, kinds={list(self.kinds)}, seed={self.seed}'
 
     def __repr__(self) -> str:

@@ -71,7 +71,16 @@ def build_steps(entries: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
         if 'type' not in config and name not in STEP_TYPES:
             raise InputError(f'entries: {name}={dict(config)!r} is not one of {", ".join(STEP_TYPES)} and has no type; '
                              'correct its name, or give the type of a custom step')
-        step = ENTRY_STEPS.build({'type': STEP_TYPES.get(name), **config})
+        kind = config.get('type', STEP_TYPES.get(name))
+        if isinstance(kind, str) and ENTRY_STEPS.get(kind) is None:
+            raise InputError(f'entries: {name} has the type {kind!r}, which is not registered in ENTRY_STEPS; use one '
+                             f"of {', '.join(sorted(ENTRY_STEPS.module_dict))}, or import the module of yours")
+        try:
+            step = ENTRY_STEPS.build({**config, 'type': kind})
+        except InputError:
+            raise
+        except TypeError as error:
+            raise InputTypeError(f'entries: {name}={dict(config)!r} cannot be built: {error}') from error
         if not isinstance(step, EntryStep):
             raise InputTypeError(f'entries: {name} is a {type(step).__name__}, not an EntryStep; derive it from '
                                  'mmpartref.datasets.EntryStep')

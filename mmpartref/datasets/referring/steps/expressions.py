@@ -126,7 +126,9 @@ class Expressions(EntryStep):
             if each.object_id is None:
                 self.counts['annotations'] += 1
             else:
-                objects.setdefault((self.names[each.category_id].super_category, each.object_id), []).append(each)
+                # Ids that are equal as text make equal ref ids.
+                owner = self.names[each.category_id].super_category
+                objects.setdefault((owner, str(each.object_id)), []).append(each)
         positions = object_positions({key: coco_mask.toBbox(coco_mask.merge([each.rle for each in members]))
                                       for key, members in objects.items()}, image.width)
         refs = []
@@ -146,7 +148,7 @@ class Expressions(EntryStep):
                     PartName(f'{word} {owner}'.strip(), name.part), class_name and f'{word} {class_name}'.strip())]
                 more = {} if words == [''] else {'position': words[0]}
                 refs.append(make_ref(f'{image.img_id}:{category_id}:{object_id}', category_id, name, class_name,
-                                     expressions, group, object_id=object_id, **more))
+                                     expressions, group, object_id=members[0].object_id, **more))
         return refs
 
     def finish(self) -> str:

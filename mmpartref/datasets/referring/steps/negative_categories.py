@@ -26,7 +26,7 @@ class NegativeCategories(EntryStep):
     """
 
     def __init__(self, number: int) -> None:
-        if number < 1:
+        if type(number) is not int or number < 1:
             raise InputError(f'negatives: number={number} should be the largest number of absent categories per image')
         self.number = number
 

@@ -1,4 +1,6 @@
 """Entry steps of a dataset: built by name, changed one by one, added by third parties."""
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -85,10 +87,27 @@ def test_a_child_config_changes_one_key(coco: dict, write: Write) -> None:
     ([], TypeError, 'should be a dict of steps'),
     ({'absent': {'nunber': 1}}, TypeError, 'nunber'),
     ({'negatives': {'number': 0}}, ValueError, 'number=0 should be the largest number'),
+    ({'negatives': {'number': '1'}}, ValueError, "number='?1'? should be the largest number"),
+    ({'negatives': {}}, TypeError, "negatives=.* cannot be built: .*number"),
+    ({'objects': {'x': 1}}, TypeError, 'objects=.* cannot be built'),
+    ({'absent': {'number': '1'}}, ValueError, "number='1' should be positive"),
+    ({'absent': {'possible': [(1, 2)]}}, ValueError, 'should be pairs'),
+    ({'mine': {'type': 'NoSuch'}}, ValueError, "mine has the type 'NoSuch', which is not registered"),
 ])
 def test_wrong_entries_are_rejected(entries: Any, error: type, message: str, coco: dict, write: Write) -> None:
     with pytest.raises(error, match=message):
         PartReferDataset(ann_file=write(coco), entries=entries, lazy_init=True)
+
+
+@pytest.mark.parametrize('subset', [False, True])
+def test_a_dataset_is_freed_with_its_last_reference(subset: bool, coco: dict, write: Write) -> None:
+    dataset = PartReferDataset(ann_file=write(coco), entries={'absent': {}, 'labels': {}, 'objects': {}})
+    alive = weakref.ref(dataset)
+    if subset:
+        dataset.get_subset(1)
+    del dataset
+    gc.collect()
+    assert alive() is None
 
 
 def test_without_any_step_nothing_is_left(coco: dict, write: Write) -> None:

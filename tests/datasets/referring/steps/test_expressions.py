@@ -77,3 +77,18 @@ def test_annotations_without_objects_are_rejected(coco: dict, write: Write) -> N
     coco['annotations'][0]['object_id'] = 1.5
     with pytest.raises(ValueError, match=r"annotation 11: 'object_id' is 1.5; write int or str, or remove it"):
         load(write(coco))
+
+
+def test_object_ids_that_are_equal_as_text_are_one_object(two_cars: dict, write: Write) -> None:
+    for annotation, object_id in zip(two_cars['annotations'], (1, '1', 2, 7), strict=True):
+        annotation['object_id'] = object_id
+    refs = refs_of(load(write(two_cars), instances='object'))
+    assert [(ref['ref_id'], ref['position']) for ref in refs[:3]] == [
+        ('1:5:1', 'left'), ('1:6:1', 'left'), ('1:5:2', 'right')]
+
+
+@pytest.mark.parametrize('object_id', ['\ud800', ' ', True, 1.5, [1]])
+def test_object_ids_that_cannot_be_used(object_id: object, two_cars: dict, write: Write) -> None:
+    two_cars['annotations'][0]['object_id'] = object_id
+    with pytest.raises(ValueError, match=r'annotation 11: .*(object_id|surrogate)'):
+        load(write(two_cars))
