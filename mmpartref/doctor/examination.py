@@ -1,4 +1,5 @@
 """All checks of a dataset, over its splits."""
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from mmpartref.datasets.coco.check_masks import Limits, check_masks
 from mmpartref.datasets.coco.findings import Finding, Findings, SplitFindings
 from mmpartref.datasets.coco.records import Image
 from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
-from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import base_name, wnid
+from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import IMAGE_LAYOUTS, base_name, wnid
 from mmpartref.doctor.checks.check_images import check_image, locate
 from mmpartref.doctor.checks.check_label_maps import check_map
 from mmpartref.doctor.checks.check_names import SplitRecords, read_split
@@ -71,6 +72,11 @@ def examine(root: str | Path, *, annotations: str | Path | None = None, limits: 
     return Examiner(Path(root), Path(annotations) if annotations else None, limits or Limits(), decode, findings).run()
 
 
+def absolute(path: Path) -> Path:
+    """Return the path without '..', as it would be written from the root; links are not followed."""
+    return Path(os.path.abspath(path))
+
+
 class Examiner:
     """Examines the splits one after another; only counts, names and hashes of a split stay in memory.
 
@@ -114,6 +120,8 @@ class Examiner:
         index, parts = self.indexes[split.image_dir], records.parts
         layout = choose_layout((image.file_name for image in parts.images), index, records.partimagenet)
         self.remarks.append(f'{split.name}: images {layout}, below {self.findings.name(split.image_dir)}')
+        # An image whose record is faulty is named all the same.
+        self.named.update(absolute(index.folder / IMAGE_LAYOUTS[layout](name)) for name in records.file_names)
         maps = self.find_maps(split, records)
         counts = PartCounts(len(parts.images), records.annotations, categories=records.annotated)
         for image in track(parts.images, f'{split.name} images', min_items=BAR_FROM):
@@ -135,7 +143,7 @@ class Examiner:
         """Find the file of an image and examine it."""
         others = [other for other in self.indexes.values() if other is not index]
         path, in_place = locate(image, layout, index, others, findings)
-        self.named.add(path)
+        self.named.add(absolute(path))
         digest = check_image(image, path, findings, decode=self.decode) if in_place else None
         self.duplicates.add(digest, image, path, findings.split, partimagenet)
 
@@ -149,7 +157,7 @@ class Examiner:
             self.remarks.append(f'{split.name}: label maps not compared; their labels are known for PartImageNet alone')
             return {}
         self.remarks.append(f'{split.name}: {len(paths):,} label maps compared')
-        known = {Path(base_name(image.file_name)).stem for image in records.parts.images}
+        known = {Path(base_name(name)).stem for name in records.file_names}
         for stem in sorted(paths.keys() - known):
             self.findings.add(Finding('extra-map', split=split.name), paths[stem])
         return paths
@@ -161,5 +169,5 @@ class Examiner:
                 continue
             split = next(split.name for split in self.splits if split.image_dir == folder)
             for path in sorted(index.paths):
-                if folder / path not in self.named:
+                if absolute(folder / path) not in self.named:
                     self.findings.add(Finding('extra-image', split=split), folder / path)

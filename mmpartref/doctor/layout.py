@@ -77,7 +77,7 @@ def find_splits(root: Path, annotations: Path | None, findings: Findings) -> lis
                                f'{folder.name}/train/train.json or {folder.name}/train.json')
     for name in SPLITS:
         if name not in {split.name for split in splits}:
-            findings.add(Finding('missing-split', split=name), folder)
+            findings.add(Finding('missing-split', '', f'there is no {name}.json', name), folder)
     return splits
 
 

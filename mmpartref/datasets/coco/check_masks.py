@@ -52,20 +52,23 @@ def ring_fault(ring: Sequence[float], height: int, width: int) -> tuple[str, str
     return None
 
 
-def measure_faults(record: Mapping[str, Any], rle: dict) -> Iterator[tuple[str, str]]:
-    """Yield code and message where 'area' or 'bbox' differ from a mask that covers at least one pixel.
+def measure_faults(record: Mapping[str, Any], rle: dict) -> Iterator[tuple[str, str, str, Any]]:
+    """Yield code, key, message and right value where 'area' or 'bbox' is missing or not that of a mask with pixels.
 
     An outline that is shifted by half a pixel all around changes the area by half of its length, about the sum of the
     box's sides: the tolerance of the area.
     """
     pixels, box = int(coco_mask.area(rle)), coco_mask.toBbox(rle).tolist()
     area, found = record.get('area'), record.get('bbox')
-    if (not isinstance(area, (int, float)) or isinstance(area, bool) or not area
-            or not abs(area - pixels) <= box[2] + box[3]):
-        yield 'wrong-area', f"its 'area' is {area!r}; the mask covers {pixels:,} pixels"
-    if not isinstance(found, list) or len(found) != 4 or not all(map(is_number, found)) or not all(
+    if area is None:
+        yield 'missing-measure', 'area', "it has no 'area', which a detector needs", pixels
+    elif not is_number(area) or not area or not abs(area - pixels) <= box[2] + box[3]:
+        yield 'wrong-area', 'area', f"its 'area' is {area!r}; the mask covers {pixels:,} pixels", pixels
+    if not found:
+        yield 'missing-measure', 'bbox', "it has no 'bbox', which a detector needs", box
+    elif not isinstance(found, list) or len(found) != 4 or not all(map(is_number, found)) or not all(
             abs(one - two) <= BBOX_OFF for one, two in zip(found, box, strict=True)):
-        yield 'wrong-bbox', f"its 'bbox' is {found!r}; the mask's is {box}"
+        yield 'wrong-bbox', 'bbox', f"its 'bbox' is {found!r}; the mask's is {box}", box
 
 
 def mask_faults(record: Mapping[str, Any], annotation: Annotation, image: Image,
@@ -81,7 +84,7 @@ def mask_faults(record: Mapping[str, Any], annotation: Annotation, image: Image,
         faults = [ring_fault(ring, image.height, image.width) for ring in record['segmentation']]
         # Short rings are reported where they are dropped.
         yield from {fault[0]: fault for fault in faults if fault and fault[0] != 'short-ring'}.values()
-    yield from measure_faults(record, annotation.rle)
+    yield from ((code, message) for code, _, message, _ in measure_faults(record, annotation.rle))
     pixels = int(coco_mask.area(annotation.rle))
     if pixels < limits.min_pixels:
         yield 'near-empty-part', f'its mask covers {pixels} pixels'

@@ -27,7 +27,7 @@ CODES: dict[str, Code] = {
     # The json.
     'unreadable-json': Code(ERROR, 'the json cannot be read', 'download it again'),
     'bad-record': Code(
-        ERROR, 'a record lacks a key or has a value of the wrong type', 'correct the record by hand', True),
+        ERROR, 'a record lacks a key or has a value of the wrong type', 'repair or correct it by hand', True),
     'duplicate-image-id': Code(
         ERROR, 'two images have the same id', 'give each its own id and correct the image_id of its annotations; '
         'identical records: drop one', True),
@@ -73,6 +73,7 @@ CODES: dict[str, Code] = {
     'wrong-area': Code(WARNING, "'area' is not the mask's", 'compute it from the mask', True),
     'wrong-bbox': Code(
         WARNING, "'bbox' is not the mask's; a detector would be trained on it", 'compute it from the mask', True),
+    'missing-measure': Code(NOTE, "an annotation has no 'area' or 'bbox'", 'nothing; compute it for a detector', True),
     'near-empty-part': Code(WARNING, 'a mask covers very few pixels', 'look at it; drop it from training if wrong'),
     'overlapping-parts': Code(WARNING, 'parts of one object cover the same pixels', 'redraw them, or ignore this'),
     # Image files.

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.coco.coco_document import section_fault
 from mmpartref.datasets.coco.dataset_statistics import PartStatistics
+from mmpartref.datasets.coco.finding_codes import ERROR
 from mmpartref.datasets.coco.findings import Finding
 from mmpartref.datasets.coco.record_faults import (
     SINGULAR,
@@ -69,6 +70,17 @@ def validate(document: object, name_category: Callable[[Category], PartName] = s
         consume: remove each segmentation from the document when it is read, which halves the memory of a large json.
     """
     parts = CocoParts() if parts is None else parts
+    errors = 0
+    for finding in _validate(document, name_category, level, parts, consume):
+        errors += finding.severity == ERROR
+        yield finding
+    # With other errors it is their consequence.
+    if not errors and not _has_refs(parts):
+        yield Finding('nothing-left', '', nothing_left(parts))
+
+
+def _validate(document: object, name_category: Callable[[Category], PartName], level: str, parts: CocoParts,
+              consume: bool) -> Iterator[Finding]:
     if fault := section_fault(document):
         yield Finding('unreadable-json', '', fault)
         return
@@ -88,8 +100,6 @@ def validate(document: object, name_category: Callable[[Category], PartName] = s
         if fault := text_fault(source):
             yield Finding('bad-record', 'info.source', fault)
         parts.source = source
-    if not _has_refs(parts):
-        yield Finding('nothing-left', '', nothing_left(parts))
 
 
 def _has_refs(parts: CocoParts) -> bool:

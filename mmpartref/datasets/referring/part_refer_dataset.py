@@ -21,7 +21,7 @@ from mmpartref.datasets.referring.dataset_entries import (
 )
 from mmpartref.datasets.referring.missing_images import are_missing
 from mmpartref.datasets.referring.names import Names
-from mmpartref.datasets.referring.steps.entry_step import build_steps
+from mmpartref.datasets.referring.steps.entry_step import build_steps, check_arguments
 from mmpartref.datasets.transforms.load_image import LoadImage
 from mmpartref.errors import InputError
 from mmpartref.registry import DATASETS
@@ -114,9 +114,10 @@ class PartReferDataset(BaseDataset):
                                      ('on_bad_image', on_bad_image, get_args(OnBadImage))):
             if value not in allowed:
                 raise InputError(f'{name}={value!r} is unknown; choose one of {tuple(allowed)}')
-        prefix = dict(data_prefix) if data_prefix is not None else {'img': ''}
-        if prefix.keys() != {'img'}:
+        prefix = {'img': ''} if data_prefix is None else data_prefix
+        if not isinstance(prefix, Mapping) or prefix.keys() != {'img'}:
             raise InputError(f"data_prefix={prefix!r} should be dict(img='folder of the images')")
+        check_arguments(type(self).__name__, kwargs)
         self.group_by = group_by
         self.expression_mode = expression_mode
         self.level = level
@@ -128,7 +129,7 @@ class PartReferDataset(BaseDataset):
         self._statistics = PartStatistics()
         self._expression_counts = np.zeros((0, len(LEVELS)), dtype=np.int64)
         self._missing = np.zeros(0, dtype=bool)
-        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, **kwargs)
+        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=dict(prefix), **kwargs)
         transforms = self.pipeline.transforms
         if on_bad_image == 'skip' and transforms and not any(isinstance(each, LoadImage) for each in transforms):
             raise InputError("on_bad_image='skip' is done by LoadImage, which is not in the pipeline; put it there, or "
@@ -191,7 +192,7 @@ class PartReferDataset(BaseDataset):
                     'img_path': fileio.join_path(self.data_prefix['img'], resolve(image.file_name))}
             entries += group_entries(head, self._finish_refs(refs, document), plans, self.group_by)
         if not entries:
-            raise InputError(f'{self.ann_file}: {nothing_left(document)}')
+            raise InputError(f'{self.ann_file}: {nothing_left(document)}; the entry steps were {", ".join(self.steps)}')
         self._count(entries, document)
         self._set_metainfo(document)
         print_log(f'{type(self).__name__} {self.ann_file}\n{self._statistics.summary()}', logger='current')

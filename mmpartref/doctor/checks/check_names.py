@@ -25,11 +25,13 @@ class SplitRecords:
     Attributes:
         parts: those that can be used.
         annotated: annotations by category name, usable or not; 0 included.
+        file_names: of all images, usable or not.
         annotations: entries of the list, usable or not.
         partimagenet: whether names and images are PartImageNet's.
     """
     parts: CocoParts
     annotated: Counter[str]
+    file_names: list[str]
     annotations: int
     partimagenet: bool
 
@@ -55,7 +57,7 @@ def read_split(findings: SplitFindings) -> SplitRecords | None:
     annotated = Counter(dict.fromkeys((category.name for category in parts.categories.values()), 0))
     annotated.update(parts.categories[record['category_id']].name for record in rows
                      if isinstance(record.get('category_id'), int) and record['category_id'] in parts.categories)
-    return SplitRecords(parts, annotated, len(document['annotations']), partimagenet)
+    return SplitRecords(parts, annotated, file_names_of(document), len(document['annotations']), partimagenet)
 
 
 def looks_like_partimagenet(document: dict[str, Any]) -> bool:
@@ -63,8 +65,13 @@ def looks_like_partimagenet(document: dict[str, Any]) -> bool:
     parts = CocoParts()
     for _ in read_categories(document, name_partimagenet_category, 'part', parts):
         pass
-    file_names = [record.get('file_name') for record in document['images'] if isinstance(record, dict)]
-    return is_partimagenet(parts.names.values(), [name for name in file_names if isinstance(name, str)])
+    return is_partimagenet(parts.names.values(), file_names_of(document))
+
+
+def file_names_of(document: dict[str, Any]) -> list[str]:
+    """Return the file names of all images, usable or not, with '/' between folders."""
+    names = [record.get('file_name') for record in document['images'] if isinstance(record, dict)]
+    return [name.replace('\\', '/') for name in names if isinstance(name, str)]
 
 
 def check_categories(parts: CocoParts, findings: SplitFindings) -> None:

@@ -1,6 +1,6 @@
 """Repair of the records of a COCO json of parts, as far as no guess is needed."""
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,13 +50,16 @@ class RecordFixer:
 
     Args:
         document: a COCO json with its three lists.
+        wrong_size: ids of images whose file has another size than the json, whose masks are left as they are: clipping
+            them to a wrong size would lose pixels.
 
     Attributes:
         repairs: every change, in order.
     """
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], wrong_size: Collection[int | str] = ()) -> None:
         self.document = document
+        self.wrong_size = set(wrong_size)
         self.repairs: list[Repair] = []
         # Ids of repeated annotations that were dropped, and those of the annotations that stay for them.
         self.replaced: dict[int, int] = {}
@@ -215,7 +218,7 @@ class RecordFixer:
             if any(record_faults(record, 'annotations')):
                 return 'bad-record' if 'segmentation' in record else 'bad-segmentation'
             size = sizes.get(record['image_id'])
-            if size is None or record.get('iscrowd'):
+            if size is None or record.get('iscrowd') or record['image_id'] in self.wrong_size:
                 return ''
             if lost := self.fix_rings(record, *size):
                 return lost
@@ -229,11 +232,8 @@ class RecordFixer:
             if first.setdefault(key, record['id']) != record['id']:
                 self.replaced[record['id']] = first[key]
                 return 'duplicate-annotation'
-            for code, _ in measure_faults(record, rle):
-                if code == 'wrong-area':
-                    self.change(code, 'annotations', record, 'area', int(coco_mask.area(rle)))
-                else:
-                    self.change(code, 'annotations', record, 'bbox', coco_mask.toBbox(rle).tolist())
+            for code, measure, _, value in measure_faults(record, rle):
+                self.change(code, 'annotations', record, measure, value)
             return ''
 
         self.drop('annotations', why, every=True)
@@ -348,11 +348,13 @@ class RecordFixer:
 
 
 def flat_rings(rings: list) -> list:
-    """Return a polygon whose rings are flat: points, [[x, y], [x, y], ...], at either depth are joined to rings."""
+    """Return a polygon as a list of flat rings: of one ring, or of points, [[x, y], [x, y], ...], at either depth."""
     def is_points(value: object) -> bool:
         return isinstance(value, list) and len(value) > 2 and all(
             isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list) for point in value)
 
+    if rings and not any(isinstance(each, (list, dict)) for each in rings):
+        return [rings]
     if is_points(rings):
         return [[number for point in rings for number in point]]
     return [[number for point in ring for number in point] if is_points(ring) else ring for ring in rings]

@@ -1,4 +1,5 @@
 """Base class of entry steps, and the steps of a dataset built from its config."""
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,24 @@ def build_steps(entries: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
                                  'mmpartref.datasets.EntryStep')
         steps[name] = step
     return steps
+
+
+def check_arguments(dataset: str, arguments: Mapping[str, Any]) -> None:
+    """Check arguments of a dataset that are passed on to mmengine's ``BaseDataset``.
+
+    Raises:
+        InputTypeError: one is a step or an argument of one; the message shows where to write it.
+    """
+    for name, value in arguments.items():
+        steps = [step for step, kind in STEP_TYPES.items() if (found := ENTRY_STEPS.get(kind)) is not None
+                 and inspect.isclass(found) and name in inspect.signature(found).parameters]
+        if name in STEP_TYPES:
+            shown = f'entries=dict({name}={value!r})'
+        elif steps:
+            shown = f'entries=dict({steps[0]}=dict({name}={value!r}))'
+        else:
+            continue
+        raise InputTypeError(f'{dataset} has no argument {name!r}, which belongs to an entry step: write {shown}')
 
 
 def make_ref(ref_id: str, category_id: int | None, name: Any, class_name: str | None, expressions: list[str],

@@ -22,7 +22,8 @@ class NegativeCategories(EntryStep):
         number: at most this many per image.
 
     Raises:
-        InputError: ``number`` is not positive; in ``prepare``: the json brings its own expressions.
+        InputError: ``number`` is not positive; in ``prepare``: the json brings its own expressions or has no
+            ``neg_category_ids``.
     """
 
     def __init__(self, number: int) -> None:
@@ -33,6 +34,9 @@ class NegativeCategories(EntryStep):
     def prepare(self, document: CocoParts, names: Names) -> None:
         """Remember the names."""
         check_templated(document, 'NegativeCategories')
+        if not any(image.negatives for image in document.images):
+            raise InputError(f"{document.ann_file} has no 'neg_category_ids', which negatives needs; turn negatives off, "
+                             'or use absent to draw absent parts')
         self.names = names
 
     def apply(self, image: Image, refs: list[dict[str, Any]]) -> list[dict[str, Any]]:

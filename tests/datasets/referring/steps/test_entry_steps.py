@@ -110,6 +110,30 @@ def test_a_dataset_is_freed_with_its_last_reference(subset: bool, coco: dict, wr
     assert alive() is None
 
 
+@pytest.mark.parametrize(('name', 'value', 'place'), [
+    ('templates', ['{part}'], r"entries=dict\(expressions=dict\(templates=\['\{part\}'\]\)\)"),
+    ('instances', 'object', r"entries=dict\(expressions=dict\(instances='object'\)\)"),
+    ('absent', {'number': 1}, r"entries=dict\(absent=\{'number': 1\}\)"),
+    ('protocol', {'name': 'x'}, r"entries=dict\(protocol=\{'name': 'x'\}\)"),
+    ('kinds', ['other'], r"entries=dict\(absent=dict\(kinds=\['other'\]\)\)"),
+])
+def test_arguments_of_steps_are_named_in_their_place(name: str, value: Any, place: str, coco: dict,
+                                                     write: Write) -> None:
+    with pytest.raises(TypeError, match=f"PartReferDataset has no argument '{name}', .*: write {place}"):
+        PartReferDataset(ann_file=write(coco), **{name: value})
+
+
+def test_negatives_need_negatives(coco: dict, write: Write) -> None:
+    with pytest.raises(ValueError, match="has no 'neg_category_ids', which negatives needs"):
+        PartReferDataset(ann_file=write(coco), entries={'negatives': {'number': 1}})
+
+
+@pytest.mark.parametrize('prefix', ['images', ['images'], {'img_path': 'x'}])
+def test_data_prefix_is_a_dict(prefix: Any, coco: dict, write: Write) -> None:
+    with pytest.raises(ValueError, match=r"data_prefix=.* should be dict\(img='folder of the images'\)"):
+        PartReferDataset(ann_file=write(coco), data_prefix=prefix)
+
+
 def test_without_any_step_nothing_is_left(coco: dict, write: Write) -> None:
-    with pytest.raises(ValueError, match='no annotated part is left'):
+    with pytest.raises(ValueError, match=r'no annotated part is left: .*; the entry steps were $'):
         PartReferDataset(ann_file=write(coco), entries={'expressions': None})
