@@ -972,7 +972,8 @@ def test_ambiguous_repairs_are_reported_and_not_written(tmp_path: Path) -> None:
     ('annotations', 'area', '64', 64), ('annotations', 'area', float('nan'), 64), ('annotations', 'area', -64, 64),
     ('annotations', 'bbox', 'large', [2, 2, 8, 8]), ('annotations', 'bbox', [float('nan')] * 4, [2, 2, 8, 8]),
     ('annotations', 'category_id', '0', 0), ('annotations', 'image_id', 101.0, 101),
-    ('annotations', 'object_id', '\ud800', None), ('annotations', 'id', None, 105), ('annotations', 'object_id', 1.5, None),
+    ('annotations', 'object_id', '\ud800', None), ('annotations', 'id', None, 105),
+    ('annotations', 'object_id', 1.5, None),
 ])
 def test_values_of_the_wrong_type_are_found_and_repaired(section: str, key: str, value: Any, repaired: Any) -> None:
     tree = Tree(1)

@@ -35,7 +35,7 @@ class NegativeCategories(EntryStep):
         """Remember the names."""
         check_templated(document, 'NegativeCategories')
         if not any(image.negatives for image in document.images):
-            raise InputError(f"{document.ann_file} has no 'neg_category_ids', which negatives needs; turn negatives off, "
+            raise InputError(f"{document.ann_file} has no 'neg_category_ids', which negatives needs; turn it off "
                              'or use absent to draw absent parts')
         self.names = names
 
