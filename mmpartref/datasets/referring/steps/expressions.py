@@ -39,7 +39,7 @@ class Expressions(EntryStep):
     With ``instances='object'`` annotations need an ``object_id``. Where an image has several objects of a
     super-category, its name in the expressions is "left car", "right car" (of two), "leftmost car", "rightmost car" (of
     more) or "nearest car" (the one with by far the largest box), and ``ref['position']`` has that word. Objects that no
-    such word distinguishes give no ref and are counted.
+    such word distinguishes give no ref and are counted. ``evaluation.diagnosis.left_right`` reads these words.
 
     Args:
         templates: format strings with the fields ``{super_category}``, ``{part}`` and ``{class_name}``; the last falls
