@@ -5,15 +5,28 @@ import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
+
+from mmpartref.text import one_line
 
 # Exit code of a preempted run, which can be resumed: EX_TEMPFAIL of sysexits.h, as schedulers read it.
 PREEMPTED = 75
 # Exit code after the reader of stdout has ended (``| head -1``): 128 + SIGPIPE, as a shell reports it.
 CLOSED_STDOUT = 141
+# Characters of an error's sentence.
+MAX_MESSAGE = 2000
 
 
 class MMPartRefError(Exception):
-    """An error whose message states what is wrong, where, and how to fix it."""
+    """An error whose message states what is wrong, where, and how to fix it.
+
+    Control characters in the message are shown as escapes, and the middle of a very long one is dropped. After
+    ``':\\n'`` a report of several lines may follow. ``attributes`` are those of a base class, as ``ImportError.name``.
+    """
+
+    def __init__(self, message: object = '', **attributes: Any) -> None:
+        sentence, colon, report = str(message).partition(':\n')
+        super().__init__(one_line(sentence, MAX_MESSAGE) + colon + report, **attributes)
 
 
 class InputError(MMPartRefError, ValueError):

@@ -83,7 +83,7 @@ class Table:
                 for row in self.rows]
 
     def left(self) -> list[bool]:
-        """Return which columns are set flush left."""
+        """Return for each column whether it is aligned left; the first one always is."""
         return [number == 0 or column.left for number, column in enumerate(self.columns)]
 
 

@@ -3,6 +3,8 @@ import reprlib
 
 # Longest text that a message shows whole, in characters.
 MAX_SHOWN = 80
+# Longest file name.
+MAX_NAME = 4 * MAX_SHOWN
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = MAX_SHOWN
@@ -15,7 +17,21 @@ def shown(value: object) -> str:
 
 def shown_name(text: str) -> str:
     """Return a file name unchanged, or as ``shown`` if it is not printable or very long."""
-    return text if text.isprintable() and len(text) <= 4 * MAX_SHOWN else shown(text)
+    return text if text.isprintable() and len(text) <= MAX_NAME else shown(text)
+
+
+def one_line(text: str, limit: int = MAX_NAME) -> str:
+    """Return text on one line: control characters as escapes, and '...' for the middle of what exceeds ``limit``."""
+    text = _without_middle(text, limit)
+    if text.isprintable():
+        return text
+    escaped = ''.join(each if each.isprintable() else each.encode('unicode_escape').decode() for each in text)
+    return _without_middle(escaped, limit)
+
+
+def _without_middle(text: str, limit: int) -> str:
+    half = (limit - 3) // 2
+    return text if len(text) <= limit else f'{text[:half]}...{text[-half:]}'
 
 
 def has_words(text: str) -> bool:

@@ -1,8 +1,8 @@
 """A real browser for tests: headless Chromium, one per session, driven by selenium.
 
 ``tests/conftest.py`` loads this file and takes over the names in ``FIXTURES``.
-Where Chromium, its driver or selenium is missing such tests are skipped, and fail where the environment says
-``CI=true``: there, a skip would hide that nobody looked.
+Where Chromium, its driver or selenium is missing such tests are skipped, and fail where the environment has
+``CI=true``: there, a skip would hide that nothing was tested.
 """
 import os
 import shutil
@@ -48,7 +48,7 @@ def start_browser() -> Any:
 
 
 def set_size(driver: Any, width: int, height: int, mobile: bool) -> None:
-    """Emulate a screen; a window of its own cannot be as narrow as a phone."""
+    """Emulate a screen; a real window cannot be as narrow as a phone."""
     driver.execute_cdp_cmd('Emulation.setDeviceMetricsOverride',
                            {'width': width, 'height': height, 'deviceScaleFactor': 1, 'mobile': mobile})
 

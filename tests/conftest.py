@@ -3,8 +3,9 @@ import copy
 import gc
 import importlib.util
 import os
+import runpy
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,8 +14,8 @@ import pytest
 import torch
 
 
-def load_beside(name: str) -> ModuleType:
-    """Load a file beside this one; ``tests`` is no package."""
+def load_helper(name: str) -> ModuleType:
+    """Load a file of this folder; ``tests`` is not a package."""
     path = Path(__file__).with_name(f'{name}.py')
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
@@ -23,10 +24,10 @@ def load_beside(name: str) -> ModuleType:
     return module
 
 
-_guard = load_beside('network_guard')
+_guard = load_helper('network_guard')
 _guard.shut()
 no_network = _guard.no_network
-for _module in map(load_beside, ('browser_fixture', 'ranks_fixture')):
+for _module in map(load_helper, ('browser_fixture', 'ranks_fixture')):
     globals().update({name: getattr(_module, name) for name in _module.FIXTURES})
 
 # A forked process must not collect what its parent left: a destructor may wait for a thread that only the parent has.
@@ -37,6 +38,7 @@ hypothesis.settings.register_profile('mmpartref', derandomize=True, deadline=Non
                                      suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile('mmpartref')
 
+TOOLS = Path(__file__).parents[1] / 'tools'
 TINY_MODEL = {
     'type': 'ReferringSegmentor',
     'backbone': {
@@ -82,6 +84,26 @@ def tiny_model_cfg() -> dict:
     return copy.deepcopy(TINY_MODEL)
 
 
+@pytest.fixture(scope='session')
+def run_script() -> Callable[..., None]:
+    """Run a script of tools/, given by its stem, with these arguments in this process."""
+    def run(name: str, *arguments: object) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, 'argv', [f'{name}.py', *map(str, arguments)])
+            runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
+    return run
+
+
+@pytest.fixture
+def run_tool(run_script: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a script as ``run_script`` does and return what it prints on stdout."""
+    def run(name: str, *arguments: object) -> str:
+        capsys.readouterr()
+        run_script(name, *arguments)
+        return capsys.readouterr().out
+    return run
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
@@ -117,10 +139,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a CUDA device, leave out what is marked ``gpu``: the summary counts it as deselected."""
+    """Without a CUDA device, deselect the tests marked ``gpu``."""
     if torch.cuda.is_available():
         return
-    left_out = [item for item in items if item.get_closest_marker('gpu')]
-    if left_out:
+    deselected = [item for item in items if item.get_closest_marker('gpu')]
+    if deselected:
         items[:] = [item for item in items if not item.get_closest_marker('gpu')]
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=deselected)

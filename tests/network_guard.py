@@ -1,7 +1,7 @@
 """Tests talk to this machine alone.
 
 ``tests/conftest.py`` loads this file once: from then on a connection to another machine, or a look-up of its name, is
-refused in this process and noted, and the test during which it happened fails even where the code took the refusal.
+blocked in this process and noted, and the test during which it happened fails even where the code handles the error.
 """
 import ipaddress
 import socket
@@ -14,7 +14,7 @@ ATTEMPTS: list[str] = []
 
 
 def is_here(host: Any) -> bool:
-    """Say whether a host is this machine: a loopback address, ``localhost``, or none (any own address)."""
+    """Return whether a host is this machine: a loopback address, ``localhost``, or None (any local address)."""
     if isinstance(host, bytes):
         host = host.decode()
     if host in (None, '', 'localhost', socket.gethostname()):
@@ -26,7 +26,7 @@ def is_here(host: Any) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def refuse(what: str) -> None:
+def block(what: str) -> None:
     ATTEMPTS.append(what)
     raise OSError(f'tests have no network: {what}')
 
@@ -35,7 +35,7 @@ def connecting(connect: Callable) -> Callable:
 
     def guarded(self: socket.socket, address: Any) -> Any:
         if self.family in (socket.AF_INET, socket.AF_INET6) and not is_here(address[0]):
-            refuse(f'a connection to {address[0]}')
+            block(f'a connection to {address[0]}')
         return connect(self, address)
 
     return guarded
@@ -45,14 +45,14 @@ def looking_up(find: Callable) -> Callable:
 
     def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
         if not is_here(host):
-            refuse(f'the address of {host!r}')
+            block(f'the address of {host!r}')
         return find(host, *args, **kwargs)
 
     return guarded
 
 
 def shut() -> None:
-    """Refuse from now on; once is enough."""
+    """Block connections from now on; one call is enough."""
     if socket.getaddrinfo.__module__ != __name__:
         for name in ('connect', 'connect_ex'):
             setattr(socket.socket, name, connecting(getattr(socket.socket, name)))

@@ -18,7 +18,7 @@ from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 
 FIXTURES = ('on_two_ranks', 'odd_toyparts', 'tiny_config', 'free_port', 'training_record')
 ROOT = Path(__file__).parents[1]
-# Seconds after which a process that does not answer counts as hung.
+# Seconds without output after which a process counts as hung.
 PATIENCE = 150
 
 
@@ -28,10 +28,10 @@ def _rank(rank: int, size: int, folder: Path, job: Callable, args: tuple, queue:
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=size)
     try:
-        answer = job(*args)
+        result = job(*args)
     except (Exception, SystemExit) as error:
-        answer = error
-    queue.put((rank, answer))
+        result = error
+    queue.put((rank, result))
     torch.distributed.destroy_process_group()
 
 
@@ -43,14 +43,14 @@ def _on_two_ranks(folder: Path, job: Callable, *args: Any, method: str = 'fork')
     for each in processes:
         each.start()
     try:
-        answers = dict(queue.get(timeout=PATIENCE) for _ in processes)
+        results = dict(queue.get(timeout=PATIENCE) for _ in processes)
         for each in processes:
             each.join(PATIENCE)
         assert [each.exitcode for each in processes] == [0, 0]
     finally:
         for each in processes:
             each.kill()
-    return [answers[rank] for rank in range(2)]
+    return [results[rank] for rank in range(2)]
 
 
 @pytest.fixture(scope='session')

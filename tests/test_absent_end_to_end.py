@@ -92,27 +92,27 @@ def test_it_trains_on_absent_parts_resumes_and_measures_them(config, odd_toypart
 
 
 @pytest.mark.slow
-def test_a_dump_scores_to_the_digit_what_the_test_printed(config, odd_toyparts, tmp_path):
+def test_a_dump_scores_exactly_as_the_test_printed(config, odd_toyparts, tmp_path):
     cfg = prepared(config, odd_toyparts, tmp_path / 'test')
     cfg.load_from = None
     cfg.default_hooks.visualization.update(out_dir=str(tmp_path / 'show'))
     add_dump(cfg, str(tmp_path / 'dump.json'))
     found = build_runner(cfg).test()
     dump = read_dump(tmp_path / 'dump.json')
-    asked = score_dump(dump) + score_absent_parts(dump)
-    again = {**summarise(score_dump(dump)), **summarise_presence(asked)}
+    scores = score_dump(dump) + score_absent_parts(dump)
+    again = {**summarise(score_dump(dump)), **summarise_presence(scores)}
     # Exact: both are computed from the predictions of one forward pass.
     assert {key.removeprefix('refer/'): value for key, value in found.items()} == again
     assert dump.header['absent'] == "AbsentParts(number=3, kinds=['impossible', 'other', 'unannotated'], seed=0)"
     assert again['absent_impossible'] + again['absent_other'] >= 6
     assert list((tmp_path / 'show').iterdir())
-    assert 0 <= calibrate(asked).threshold <= 1
+    assert 0 <= calibrate(scores).threshold <= 1
 
 
 @pytest.mark.slow
-def test_one_item_per_expression_asks_and_answers_the_same(config, odd_toyparts, tmp_path):
+def test_one_item_per_expression_gives_the_same_predictions(config, odd_toyparts, tmp_path):
     cfg = prepared(config, odd_toyparts, tmp_path)
-    answers = []
+    predictions = []
     with DefaultScope.overwrite_default_scope('mmpartref'), torch.no_grad():
         model = MODELS.build(cfg.model).eval()
         for group_by in ('image', 'expression'):
@@ -123,11 +123,11 @@ def test_one_item_per_expression_asks_and_answers_the_same(config, odd_toyparts,
                 sample = model(**model.data_preprocessor(batch), mode='predict')[0]
                 for each in read_sample(sample.to_dict()).expressions:
                     found[each.ref_id] = each
-            answers.append(found)
-    assert answers[0].keys() == answers[1].keys()
-    assert sum(each.absent is not None for each in answers[0].values()) >= 6
-    for ref_id, one in answers[0].items():
-        other = answers[1][ref_id]
+            predictions.append(found)
+    assert predictions[0].keys() == predictions[1].keys()
+    assert sum(each.absent is not None for each in predictions[0].values()) >= 6
+    for ref_id, one in predictions[0].items():
+        other = predictions[1][ref_id]
         assert (one.absent, one.expression) == (other.absent, other.expression)
         assert one.presence == pytest.approx(other.presence, rel=1e-4)
 

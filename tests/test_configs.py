@@ -1,4 +1,4 @@
-"""Every config builds, says nothing that is read by nothing, and is written as a leaf should be."""
+"""Every config builds, has no key that nothing reads, and is a short leaf."""
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ NEED_TORCHVISION = [path for path in CRIS if Config.fromfile(path).model.backbon
 
 
 def sets_of(loader):
-    """A loader's data set, or those that it mixes."""
+    """A loader's dataset, or those that it mixes."""
     return loader.dataset.get('datasets') or [loader.dataset]
 
 
@@ -51,7 +51,7 @@ def check_config(cfg):
 
 
 @pytest.mark.parametrize('path', DATASET_BASES, ids=lambda path: path.stem)
-def test_a_config_on_a_converted_data_set_is_a_list_of_bases(path, tmp_path):
+def test_a_config_on_a_converted_dataset_is_a_list_of_bases(path, tmp_path):
     bases = [CONFIGS / '_base_/cris_aligned.py', path, *(CONFIGS / f'_base_/{name}.py'
                                                          for name in ('schedule_aligned', 'default_runtime'))]
     (tmp_path / 'mine.py').write_text(f'_base_ = {[str(each) for each in bases]}')
@@ -103,9 +103,9 @@ def test_a_clip_backbones_config_has_the_sizes_of_its_weights(name):
     assert table.shape == (grid**2 + 1, width)
     assert (text.word_channels, text.sentence_channels, backbone.embed_channels) == (words, embedding, embedding)
     # CLIP has a temperature besides; the convolution after the pool and the pyramid are not of CLIP.
-    own = sum(value.numel() for part in (backbone, text) for key, value in part.named_parameters()
+    counted = sum(value.numel() for part in (backbone, text) for key, value in part.named_parameters()
               if 'connect' not in key and not key.startswith('pyramid.'))
-    assert own + 1 == parameters
+    assert counted + 1 == parameters
 
 
 def test_base_names_are_unique_so_that_mim_finds_a_config_by_its_name():

@@ -1,4 +1,4 @@
-"""Every published quirk of CRIS is a named switch of ``configs/_base_/cris_exact.py``, and each does what it says."""
+"""Every published quirk of CRIS is a named switch of ``configs/_base_/cris_exact.py``, and each has its effect."""
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ def letterbox(cfg: Config, split: str):
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_letterbox_shifts_the_content_by_half_of_what_a_pixel_shrinks(exact, aligned, split):
     """Published: x' = s x + bias, which puts an image's content (1 - s) / 2 network pixels off its true place."""
-    grey = np.arange(832) * 250 / 831  # a ramp tells by its level where in the image a pixel was read
+    grey = np.arange(832) * 250 / 831  # the level of a ramp shows where in the image a pixel was read
     image = np.repeat(np.tile(grey.round().astype(np.uint8), (832, 1))[..., None], 3, axis=2)
     read_at = []
     for cfg in (exact, aligned):
@@ -68,7 +68,7 @@ def test_decode_moves_a_mask_that_the_other_leaves_in_place():
         column = on_image.sum(dim=0)
         centres.append(((column * torch.arange(32)).sum() / column.sum()).item())
     assert centres[1] == pytest.approx(5.5, abs=0.05)
-    # With corners aligned, cell 1 of 8 lies at 31 / 7 of 32 pixels.
+    # With corners aligned, cell 1 of 8 is at 31 / 7 of 32 pixels.
     assert centres[0] == pytest.approx(31 / 7, abs=0.1)
 
 
@@ -95,7 +95,7 @@ def test_precision_at_x_is_strict(exact, strict, expected):
     assert summarise([row], strict=metric.strict)['P@0.5'] == expected
 
 
-def test_what_was_chosen_is_said_in_words(exact, aligned):
+def test_the_chosen_conventions_are_described(exact, aligned):
     published = (
         "decode: 'cris', mask above 0.35; words: 17 tokens; letterbox: no half-pixel offset; Precision@X: IoU > X; "
         'first epoch: every part at the full learning rate')

@@ -82,7 +82,7 @@ def trained(config, toyparts, tmp_path_factory, whole_record) -> tuple[Runner, P
 
 
 @pytest.mark.slow
-def test_it_trains_on_the_jsons_own_categories(trained, toyparts):
+def test_it_trains_on_the_jsons_categories(trained, toyparts):
     runner, work_dir = trained
     written = json.loads((toyparts / 'annotations/train/train.json').read_text())['categories']
     assert [each.name for each in runner.model.vocabulary.categories] == [each['name'] for each in written]
@@ -129,7 +129,7 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
     dump, by_oracle = read_dump(text), read_dump(oracle)
     assert dump.header['resolver'] == 'text'
     assert by_oracle.header['resolver'] == 'oracle'
-    # ToyParts' expressions name their category, so reading them finds what the oracle is told.
+    # ToyParts' expressions name their category, so reading them finds the oracle's category.
     assert by_oracle.header['ann_file'] == 'annotations/val/val.json'
     assert dump.header['parameters'] == sum(each.numel() for each in trained[0].model.parameters())
     assert dump.header['gflops_per_expression'] > 0
@@ -150,7 +150,7 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_answers_about_ones_own_image_without_any_json(trained, config):
+def test_a_checkpoint_predicts_on_any_image_without_a_json(trained, config):
     inferencer = PartReferInferencer(config, trained[1] / 'epoch_2.pth', 'cpu')
     categories = trained[0].model.vocabulary.categories
     assert inferencer.model.vocabulary.categories == categories
@@ -162,7 +162,7 @@ def test_a_checkpoint_answers_about_ones_own_image_without_any_json(trained, con
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_other_categories_is_refused(trained, config, toyparts, tmp_path):
+def test_a_checkpoint_of_other_categories_is_rejected(trained, config, toyparts, tmp_path):
     checkpoint = torch.load(trained[1] / 'epoch_2.pth', weights_only=False)
     checkpoint['meta']['part_categories'][1]['name'] = 'Chair Leg'
     torch.save(checkpoint, tmp_path / 'other.pth')

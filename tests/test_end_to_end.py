@@ -163,7 +163,7 @@ def test_a_cluster_that_signals_the_whole_group_gets_code_75(config, odd_toypart
 
 
 @pytest.mark.e2e
-def test_cris_never_asks_for_compiled_operations(config, odd_toyparts, tmp_path):
+def test_cris_does_not_need_compiled_operations(config, odd_toyparts, tmp_path):
     """As on mmcv-lite, where ``mmcv.ops`` cannot be imported: train, validate and test with it blocked."""
     script = tmp_path / 'without_ops.py'
     script.write_text('import runpy, sys\n'

@@ -1,4 +1,5 @@
 """The handler of errors: exit codes, what is printed, a closed stdout."""
+import pickle
 import re
 import subprocess
 import sys
@@ -6,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.errors import CLOSED_STDOUT, PREEMPTED, PreemptedError, one_sentence_errors
+from mmpartref.errors import (
+    CLOSED_STDOUT,
+    MAX_MESSAGE,
+    PREEMPTED,
+    InputError,
+    MissingFileError,
+    MissingPackageError,
+    PreemptedError,
+    one_sentence_errors,
+)
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 TOOL = '''
@@ -55,7 +65,7 @@ def test_a_closed_stdout_ends_the_tool_silently(body, unbuffered):
 
 
 @pytest.mark.parametrize('exit_code', [1, 2])
-def test_preemption_has_its_own_exit_code(exit_code, capsys):
+def test_preemption_has_a_separate_exit_code(exit_code, capsys):
     with pytest.raises(SystemExit) as ended, one_sentence_errors(exit_code):
         raise PreemptedError('saved')
     assert ended.value.code == PREEMPTED
@@ -67,3 +77,19 @@ def test_every_tool_uses_the_handler(tool):
     text = (TOOLS / tool).read_text(encoding='utf-8')
     assert re.search(r'^@one_sentence_errors\((exit_code=2)?\)\n(@.*\n)*def main\(', text, re.MULTILINE)
     assert 'except ' not in text
+
+
+@pytest.mark.parametrize('kind', [InputError, MissingFileError, MissingPackageError, PreemptedError])
+def test_a_message_is_one_line_of_printable_text_of_a_bounded_length(kind):
+    error = kind('a\nb\x1b[31m \ud800 é is wrong')
+    assert str(error) == r'a\nb\x1b[31m \ud800 é is wrong'
+    long = kind(f"expression {'x' * 32_000} is wrong; correct it")
+    assert str(long).startswith('expression x')
+    assert str(long).endswith('is wrong; correct it')
+    assert len(str(long)) <= MAX_MESSAGE
+    for each in (error, long):
+        assert str(pickle.loads(pickle.dumps(each))) == str(each)
+
+
+def test_a_report_of_several_lines_may_follow_a_message():
+    assert str(InputError('these\nkeys differ:\n  a\n  b')) == 'these\\nkeys differ:\n  a\n  b'

@@ -51,7 +51,7 @@ def refcoco(document: dict, source: str) -> dict:
 
 
 def with_rims(document: dict) -> dict:
-    """Every tire, and every head, gets a rim of a category of its own."""
+    """Every tire, and every head, gets a rim of a new category."""
     document = copy.deepcopy(document)
     images = {image['id']: image for image in document['images']}
     tires = {each['id'] for each in document['categories'] if each['name'].endswith(('Tier', 'Head'))}
@@ -152,7 +152,7 @@ def test_pretraining_on_refcoco_and_fine_tuning_on_parts(recipe):
         assert torch.equal(value, learnt[name]), name
     assert last(tuned, 'refer/mIoU')['refer/mIoU'] >= 0
 
-    # A checkpoint that lacks a head's weight is refused by name.
+    # A checkpoint that lacks a head's weight is rejected by name.
     with mmengine_checkpoints_allowed():
         content = torch.load(checkpoint, weights_only=True)
     gone = next(name for name in content['state_dict'] if name.startswith('decode_head.projector'))
@@ -166,9 +166,9 @@ def test_pretraining_on_refcoco_and_fine_tuning_on_parts(recipe):
 def test_parts_and_objects_together(recipe):
     cfg = recipe('cris_r50_joint_partimagenet')
     dataset = train(cfg).train_dataloader.dataset
-    asked = [ref for index in range(len(dataset)) for ref in dataset.get_data_info(index)['refs']]
+    refs = [ref for index in range(len(dataset)) for ref in dataset.get_data_info(index)['refs']]
     # Two objects in each scene of ToyParts.
-    assert sum(ref.get('level') == 'object' for ref in asked) == 8
+    assert sum(ref.get('level') == 'object' for ref in refs) == 8
     assert 'refer/mIoU_level_object' not in last(cfg, 'refer/mIoU')
 
     cfg = recipe('cris_r50_joint_partimagenet', **{'test_dataloader.dataset.entries.objects.type': 'WholeObjects'})
@@ -210,7 +210,7 @@ def test_objects_parts_and_their_parts(recipe, folders):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['cris_r50_image_labels_partimagenet', 'cris_tiny_toyparts_image_labels'])
-def test_which_parts_an_image_shows_beside_the_masks(name, recipe):
+def test_which_parts_an_image_shows_next_to_the_masks(name, recipe):
     cfg = recipe(name)
     if 'toyparts' in name:
         for loader in LOADERS:

@@ -12,13 +12,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('src', help='CLIP checkpoint (.pt, .pth, .bin, .safetensors), or the name of a published one')
     parser.add_argument('dst', help='converted checkpoint to write')
+    parser.add_argument('--key', help='key of the weights in the checkpoint, e.g. ema_state_dict')
     return parser.parse_args()
 
 
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    converted, architecture = read_clip(locate_clip(args.src))
+    converted, architecture = read_clip(locate_clip(args.src), key=args.key)
     write_checkpoint(converted, args.dst)
     print(describe_clip(converted, architecture))
     print(f'-> {args.dst}')

@@ -4,7 +4,7 @@ import argparse
 
 from mmpartref.errors import one_sentence_errors
 from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
-from mmpartref.models.weights.state_files import read_tensors, write_checkpoint
+from mmpartref.models.weights.state_files import errors_with_path, read_tensors, write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -12,18 +12,21 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('src', help="the authors' training checkpoint, or with --reverse one of mmpartref's")
     parser.add_argument('dst', help='converted checkpoint to write')
     parser.add_argument('--reverse', action='store_true', help='convert from mmpartref to the published names')
+    parser.add_argument('--key', help='key of the weights in the checkpoint, e.g. ema_state_dict')
     return parser.parse_args()
 
 
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    state = read_tensors(args.src)
+    state = read_tensors(args.src, key=args.key)
     if args.reverse:
-        converted = revert_cris(state)
+        with errors_with_path(args.src):
+            converted = revert_cris(state)
         print(f'{len(converted)} entries under the published names')
     else:
-        converted, config, clip = convert_cris(state)
+        with errors_with_path(args.src):
+            converted, config, clip = convert_cris(state)
         print(f"CRIS on CLIP {clip}, {config['decode_head']['num_layers']} decoder layers: "
               f'{len(converted)} entries, all fit; logit_scale, which CRIS does not use, was dropped')
     write_checkpoint(converted, args.dst)

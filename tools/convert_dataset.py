@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmpartref.datasets import converters
-from mmpartref.datasets.converters.standard_json import Document, write_documents
+from mmpartref.datasets.converters.standard_json import Document, given, write_documents
 from mmpartref.errors import one_sentence_errors
+from mmpartref.text import shown_name
 
 # Datasets read from a folder: converter, and which folder.
 FOLDERS = {
@@ -31,21 +32,24 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     kinds = parser.add_subparsers(dest='kind', required=True)
     for name, split_by in (('refcoco', ['unc']), ('refcoco+', ['unc']), ('refcocog', ['umd', 'google'])):
         kind = kinds.add_parser(name, help='refs(SPLIT_BY).p and instances.json')
-        kind.add_argument('refs', help='the refs(SPLIT_BY).p')
-        kind.add_argument('instances', help='the instances.json next to it')
+        kind.add_argument('refs', type=given, help='the refs(SPLIT_BY).p')
+        kind.add_argument('instances', type=given, help='the instances.json next to it')
         kind.add_argument('--split-by', choices=split_by, default=split_by[0], help='default: %(default)s')
     kind = kinds.add_parser('grefcoco', help='grefs(unc).json and instances.json')
-    kind.add_argument('refs', help='the grefs(unc).json')
-    kind.add_argument('instances', help='the instances.json next to it')
+    kind.add_argument('refs', type=given, help='the grefs(unc).json')
+    kind.add_argument('instances', type=given, help='the instances.json next to it')
     kind = kinds.add_parser('pascal_part', help='Annotations_Part/*.mat (needs SciPy)')
-    kind.add_argument('folder', help='Annotations_Part')
-    kind.add_argument('--images', metavar='FILE', help="one of VOC 2010's ImageSets/Main, e.g. train.txt; default: all")
+    kind.add_argument('folder', type=given, help='Annotations_Part')
+    kind.add_argument('--images', metavar='FILE', type=given,
+                      help="one of VOC 2010's ImageSets/Main, e.g. train.txt; default: all")
+    kind.add_argument('--on-error', choices=('raise', 'skip'), default='raise',
+                      help='stop at a .mat that is damaged or malformed, or skip and name it; default: %(default)s')
     for name, described in FILES.items():
-        kinds.add_parser(name, help=described).add_argument('annotations', help='the json of one split')
+        kinds.add_parser(name, help=described).add_argument('annotations', type=given, help='the json of one split')
     for name, (_, described) in FOLDERS.items():
-        kinds.add_parser(name, help=described).add_argument('folder', help=described)
+        kinds.add_parser(name, help=described).add_argument('folder', type=given, help=described)
     for kind in kinds.choices.values():
-        kind.add_argument('--out', required=True, metavar='DIR', help='folder to write the json files into')
+        kind.add_argument('--out', required=True, type=given, metavar='DIR', help='folder to write the json files into')
     return parser.parse_args(argv)
 
 
@@ -58,7 +62,7 @@ def convert(args: argparse.Namespace) -> tuple[dict[str, Document], list[str]]:
                            converters.convert_objects(args.annotations, args.kind))
         return {Path(args.annotations).stem: document}, lines
     if args.kind == 'pascal_part':
-        document, lines = converters.convert_pascal_part(args.folder, args.images)
+        document, lines = converters.convert_pascal_part(args.folder, args.images, args.on_error)
         return {f"pascal_part_{Path(args.images).stem if args.images else 'all'}": document}, lines
     if args.kind == 'grefcoco':
         return converters.convert_grefcoco(args.refs, args.instances)
@@ -70,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     documents, lines = convert(args)
     paths = write_documents(documents, args.out)
-    print('\n'.join([*lines, *(f'wrote {path}' for path in paths)]))
+    print('\n'.join([*lines, *(f'wrote {shown_name(str(path))}' for path in paths)]))
 
 
 if __name__ == '__main__':

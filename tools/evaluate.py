@@ -8,7 +8,13 @@ from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
-from mmpartref.evaluation.scoring.iou_metrics import describe_header, format_table, summarise
+from mmpartref.evaluation.scoring.iou_metrics import (
+    count_truncated,
+    describe_header,
+    describe_truncated,
+    format_table,
+    summarise,
+)
 from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
@@ -85,6 +91,9 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
         summary.update(summarise_presence(rows + absent_rows, args.presence_threshold))
     elif args.presence_threshold is not None:
         raise InputError(f'{args.dump} has no expression of an absent part; remove --presence-threshold')
+    summary.update(count_truncated(rows + absent_rows))
+    if truncated := describe_truncated(rows + absent_rows):
+        print(truncated)
     return summary
 
 

@@ -16,10 +16,11 @@ from mmpartref.apis.image_files import ImageFile, check_not_inputs, find_images
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import names_weights, read_config
 from mmpartref.apis.part_labels import parts_of
-from mmpartref.errors import ConfigError, InputError, one_sentence_errors
+from mmpartref.errors import MAX_MESSAGE, ConfigError, InputError, one_sentence_errors
 from mmpartref.files.atomic_write import write_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
+from mmpartref.text import one_line, shown_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,8 +63,8 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
         return parts_of(args.parse)
     files = [each for each in args.expressions if os.path.exists(each)]
     if files:
-        raise InputError(f'{files[0]!r} is a file, not an expression: put a glob in quotes, or name more images after '
-                         '--images')
+        raise InputError(f'{shown_name(files[0])} is a file, not an expression: put a glob in quotes, or name more '
+                         'images after --images')
     if not expressions:
         raise InputError('there is no expression: give some, or --expressions-file or --parse')
     return list(dict.fromkeys(check_expressions(expressions)))
@@ -100,7 +101,7 @@ def main() -> int:
         coco.write(args.json)
         print(f'{coco.empty_masks} empty masks have no annotation in {args.json}')
     for image, reason in result.failures:
-        print(f'failed: {image}: {reason}', file=sys.stderr)
+        print(f'failed: {shown_name(str(image))}: {one_line(str(reason), MAX_MESSAGE)}', file=sys.stderr)
     unread = len(images) - result.done - len(result.failures)
     if result.failures:
         print(f'{len(result.failures)} of {len(images)} images failed'

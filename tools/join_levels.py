@@ -7,8 +7,9 @@ import argparse
 from pathlib import Path
 
 from mmpartref.datasets.converters.published.join_levels import join_levels
-from mmpartref.datasets.converters.standard_json import write_documents
-from mmpartref.errors import one_sentence_errors
+from mmpartref.datasets.converters.standard_json import given, write_documents
+from mmpartref.errors import InputError, one_sentence_errors
+from mmpartref.text import shown_name
 
 LEVELS = ('object', 'part', 'subpart')
 
@@ -16,8 +17,8 @@ LEVELS = ('object', 'part', 'subpart')
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for level in LEVELS:
-        parser.add_argument(f'--{level}s', help=f'json of the {level}s', required=level == 'part')
-    parser.add_argument('--out', required=True, help='json to write; must not exist')
+        parser.add_argument(f'--{level}s', type=given, help=f'json of the {level}s', required=level == 'part')
+    parser.add_argument('--out', required=True, type=given, help='json to write; must not exist')
     return parser.parse_args()
 
 
@@ -26,9 +27,12 @@ def main() -> None:
     args = parse_args()
     files = {level: getattr(args, f'{level}s') for level in LEVELS}
     out = Path(args.out)
-    document, lines = join_levels({level: path for level, path in files.items() if path})
+    if out.suffix != '.json' or out.is_dir():
+        raise InputError(f'--out {shown_name(args.out)} is not the name of a json; name one, for example '
+                         f'{shown_name(str(out / "train.json"))}')
+    document, lines = join_levels({level: path for level, path in files.items() if path is not None})
     path, = write_documents({out.stem: document}, out.parent)
-    print('\n'.join([*lines, f'{len(document["images"]):,} images -> {path}']))
+    print('\n'.join([*lines, f'{len(document["images"]):,} images -> {shown_name(str(path))}']))
 
 
 if __name__ == '__main__':

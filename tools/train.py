@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmpartref.engine.launch.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.launch.training_checks import check_training
+from mmpartref.engine.resume.work_dir_lock import work_dir_lock
 from mmpartref.errors import one_sentence_errors
 
 
@@ -47,8 +48,8 @@ def main() -> None:
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
     apply_arguments(cfg, args)
     check_training(cfg)
-    runner = build_runner(cfg)
-    runner.train()
+    with work_dir_lock(cfg.work_dir, cfg.launcher):
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

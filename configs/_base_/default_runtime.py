@@ -11,6 +11,7 @@ default_hooks = dict(
     safe_checkpoint=dict(type='SafeCheckpointHook'),
     preemption=dict(type='PreemptionHook'),
     skipped_images=dict(type='SkippedImagesHook'),
+    truncated_expressions=dict(type='TruncatedExpressionsHook'),
     worker_errors=dict(type='WorkerErrorHook'),
     visualization=dict(type='ReferringVisualizationHook'))
 custom_hooks = [dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]

@@ -15,6 +15,7 @@ from mmpartref.apis.results import ImageResults
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.images.read_image import DecodedImage
 from mmpartref.progress import track
+from mmpartref.text import one_line, shown_name
 
 # Longest side of an overlay, in pixels: its text is read on a screen.
 OVERLAY_SIDE = 4096
@@ -38,7 +39,10 @@ class OutputOptions:
     heat_maps: bool = False
 
     def file(self, stem: Path, kind: str) -> Path:
-        """Return the path of an output: 'overlay', 'parts', an expression's number, or its number and '_heat'."""
+        """Return the path ``out_dir/<stem>_<kind>.png``.
+
+        Kinds are 'overlay', 'parts', an expression's number, or its number and '_heat'.
+        """
         return self.out_dir / stem.with_name(f'{stem.name}_{kind}.png')
 
     def files(self, stem: Path) -> list[Path]:
@@ -111,7 +115,7 @@ def readable_batches(inferencer: PartReferInferencer, images: Sequence[ImageFile
 
 
 def write_results(results: ImageResults, stem: Path, options: OutputOptions, coco: CocoOutput | None) -> None:
-    """Write and print the predictions of one image."""
+    """Write the masks, heat maps and overlay of an image, print a line per expression and add masks to ``coco``."""
     name = results.image.name
     for number, result in enumerate(results):
         target = ''
@@ -122,7 +126,8 @@ def write_results(results: ImageResults, stem: Path, options: OutputOptions, coc
         if options.heat_maps:
             levels = np.rint(result.heat_map * 255).astype(np.uint8)
             write_png(Image.fromarray(levels), options.file(stem, f'{number}_heat'))
-        print(f'{name}: {result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the image{target}')
+        print(f'{shown_name(name)}: {one_line(result.expression)}: score {result.score:.3f}, '
+              f'{result.mask.mean():.1%} of the image{target}')
     if options.overlays:
         write_png(results.overlay(OVERLAY_SIDE), options.file(stem, 'overlay'))
     if coco is not None:
@@ -134,7 +139,7 @@ def write_labels(labels: PartLabels, stem: Path, options: OutputOptions, coco: C
     """Write and print the label map of one image."""
     file = options.file(stem, 'parts')
     write_png(labels.as_image(), file)
-    print(f'{labels.image.name}: {labels.describe_shares()} -> {file}')
+    print(f'{shown_name(labels.image.name)}: {labels.describe_shares()} -> {file}')
     if options.overlays:
         write_png(labels.overlay(OVERLAY_SIDE), options.file(stem, 'overlay'))
     if coco is not None:

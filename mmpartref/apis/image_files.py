@@ -14,6 +14,9 @@ from mmpartref.images.image_url import is_url
 from mmpartref.images.read_image import SUFFIXES
 from mmpartref.text import shown_name
 
+# Folders of thumbnails and of macOS's file attributes, which archives and network drives add; the others are hidden.
+THUMBNAIL_FOLDERS = ('@eaDir', '__MACOSX')
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -32,7 +35,8 @@ def find_images(arguments: Sequence[str], out_dir: str | Path) -> list[ImageFile
 
     An image keeps its path relative to the folder or glob it was found in. Images with equal stems get paths relative
     to their deepest common folder, then their suffix is added ("dog_png"), then a number. Files in the output folder
-    are outputs of an earlier run and skipped.
+    are outputs of an earlier run and skipped. In folders, hidden files (as macOS's "._dog.jpg") and thumbnails are
+    skipped, in globs the latter.
 
     Raises:
         FileNotFoundError: an argument matches no image.
@@ -58,7 +62,8 @@ def expand(argument: str, out_dir: Path) -> list[tuple[str, str]]:
             raise InputError(f'{argument} is both the image folder and the output folder: give another --out-dir, or '
                              'the next run would read the masks as images')
         root, message = argument, f"the folder {argument} has no image (a file that ends in {', '.join(SUFFIXES)})"
-        paths = [str(path) for path in sorted(Path(argument).rglob('*')) if path.suffix.lower() in SUFFIXES]
+        paths = [str(path) for path in sorted(Path(argument).rglob('*')) if path.suffix.lower() in SUFFIXES
+                 and not any(part.startswith('.') for part in path.relative_to(argument).parts)]
     elif glob.has_magic(argument):
         fixed = argument[:min(argument.index(each) for each in '*?[' if each in argument)]
         root, message = os.path.dirname(fixed), f'the glob {argument!r} matches no file'
@@ -67,14 +72,15 @@ def expand(argument: str, out_dir: Path) -> list[tuple[str, str]]:
         if os.path.exists(argument):
             check_plain(os.stat(argument), shown_name(argument))
         raise MissingFileError(f'the image, folder or glob {argument} does not exist')
-    found = [(path, root) for path in paths if os.path.isfile(path) and not is_output(Path(path), out_dir, root)]
+    found = [(path, root) for path in paths if os.path.isfile(path) and not is_output(Path(path), out_dir, root)
+             and not set(Path(os.path.relpath(path, root or '.')).parts) & set(THUMBNAIL_FOLDERS)]
     if not found:
         raise MissingFileError(message)
     return found
 
 
 def is_output(path: Path, out_dir: Path, root: str) -> bool:
-    """Return whether a file is in the output folder, and that folder is inside the searched one."""
+    """Return whether a file is in ``out_dir``, and that is inside the searched folder ``root`` ('': current)."""
     out, searched = out_dir.resolve(), Path(root or '.').resolve()
     return out != searched and searched in out.parents and out in path.resolve().parents
 

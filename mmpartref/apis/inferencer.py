@@ -40,6 +40,7 @@ class PartReferInferencer:
         device: ``'cpu'``, ``'cuda'``, ...; None or ``'auto'`` for CUDA where it is available.
         max_pixels: larger images are rejected, files before they are decoded.
         max_bytes, timeout: limits of a download, see ``fetch_image``.
+        weights_key: key of the weights in the checkpoint, e.g. ``'ema_state_dict'``; None to find them.
 
     Raises:
         FileNotFoundError: config or checkpoint does not exist.
@@ -50,11 +51,11 @@ class PartReferInferencer:
 
     def __init__(self, model: str | Path | Config, weights: str | Path | None = None,
                  device: str | torch.device | None = None, *, max_pixels: int = MAX_PIXELS,
-                 max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT) -> None:
+                 max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, weights_key: str | None = None) -> None:
         self.device = choose_device(device)
         config = read_config(model)
         self.reader = ImageReader(max_pixels, max_bytes, timeout)
-        self.model = build_model(config, weights).to(self.device)
+        self.model = build_model(config, weights, weights_key).to(self.device)
         self.pipeline = Compose(build_pipeline(config))
         # The model has a cache of text features.
         self._lock = threading.Lock()
@@ -126,7 +127,7 @@ class PartReferInferencer:
             raise InputError("give either a super-category, e.g. 'quadruped', or expressions=[...]")
         parts = check_expressions(parts_of(super_category) if super_category is not None else expressions or [])
         if len(set(parts)) < len(parts) or len(parts) > MAX_PARTS:
-            raise InputError(f'a label map has at most {MAX_PARTS} parts, each once; got {parts!r}')
+            raise InputError(f'a label map has at most {MAX_PARTS} parts, each once; got {shown(parts)}')
         if isinstance(image, (list, tuple)):
             return [self._labels(*each) for each in self._predicted(image, parts, batch_size)]
         return self._labels(*next(self._predicted([image], parts, batch_size)))

@@ -10,6 +10,7 @@ from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
+from mmpartref.text import shown
 from mmpartref.visualization.overlay import distinct_colour, draw_overlay
 
 BACKGROUND = 'background'
@@ -40,7 +41,7 @@ class PartLabels(Drawable):
             ValueError: ``part`` is not one of them.
         """
         if part not in self.names:
-            raise InputError(f"the part {part!r} was not predicted; choose from {', '.join(self.names)}")
+            raise InputError(f"the part {shown(part)} was not predicted; choose from {', '.join(self.names)}")
         return self.labels == self.names.index(part)
 
     def as_image(self) -> Image.Image:
@@ -72,8 +73,8 @@ def parts_of(super_category: str) -> list[str]:
     known = {plain(owner): parts for owner, parts in PARTS.items()}
     owner = plain(super_category)
     if owner not in known:
-        raise InputError(f"{super_category!r} is not one of PartImageNet's super-categories, {', '.join(known)}; give "
-                         'the parts, e.g. expressions=["dog head", "dog tail"]')
+        raise InputError(f"{shown(super_category)} is not one of PartImageNet's super-categories, {', '.join(known)}; "
+                         'give the parts, e.g. expressions=["dog head", "dog tail"]')
     return [f'{owner} {spoken_part(part)}' for part in known[owner]]
 
 

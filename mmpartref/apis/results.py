@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
+from mmpartref.text import shown
 from mmpartref.visualization.overlay import draw_heat_map, draw_overlay
 
 # Longest side of the pictures in a notebook, in pixels.
@@ -82,7 +83,7 @@ class PartResult(dict[str, Any], Drawable):
             ValueError: the inferencer was called without ``heat_map=True``.
         """
         if 'heat_map' not in self:
-            raise InputError(f'{self.expression!r} has no heat map; call the inferencer with heat_map=True')
+            raise InputError(f'{shown(self.expression)} has no heat map; call the inferencer with heat_map=True')
         return self['heat_map']
 
     def overlay(self, max_side: int | None = None) -> Image.Image:
@@ -95,8 +96,8 @@ class PartResult(dict[str, Any], Drawable):
 
     def __repr__(self) -> str:
         height, width = self.size
-        return (f'PartResult({self.expression!r}, score {self.score:.3f}, {self.mask.mean():.1%} of {width} x {height} '
-                'pixels)')
+        return (f'PartResult({shown(self.expression)}, score {self.score:.3f}, {self.mask.mean():.1%} of {width} x '
+                f'{height} pixels)')
 
 
 class ImageResults(list[PartResult], Drawable):

@@ -54,7 +54,10 @@ def measure(cases: Mapping[str, Callable[[], object]], repeats: int, device: tor
 
 
 def peak_memory(case: Callable[[], object], device: torch.device) -> float | None:
-    """Run a case once and return the peak of additional memory in MiB."""
+    """Run a case once and return the peak of additional memory in MiB.
+
+    None on a CPU without ``/proc/self/clear_refs`` (not Linux), where the peak cannot be measured.
+    """
     gc.collect()
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)

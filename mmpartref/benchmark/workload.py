@@ -70,7 +70,7 @@ def infer(model: ReferringSegmentor, batch: Batch, clear_cache: bool = True) -> 
 
 @torch.no_grad()
 def infer_one_by_one(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
-    """Return logits with the image encoded once per expression, as the published code does."""
+    """Return logits (M, 1, H/4, W/4), each image encoded anew for each expression, as the published code does."""
     rows = torch.arange(batch.expressions, device=batch.tokens.device)
     if model.text_cache is not None:
         model.text_cache.clear()
@@ -79,7 +79,7 @@ def infer_one_by_one(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
 
 @torch.no_grad()
 def infer_published(published: nn.Module, batch: Batch) -> torch.Tensor:
-    """Return the published code's logits."""
+    """Return the logits (M, 1, H/4, W/4) of the published model for the same batch."""
     return published(batch.images[batch.image_index], batch.tokens)
 
 
@@ -115,7 +115,7 @@ def our_loss(model: ReferringSegmentor, batch: Batch) -> torch.Tensor:
 
 
 def published_loss(published: nn.Module, batch: Batch) -> torch.Tensor:
-    """Return the published code's training loss."""
+    """Return the training loss () of the published model for the same batch."""
     return published(batch.images[batch.image_index], batch.tokens, batch.masks)[2]
 
 

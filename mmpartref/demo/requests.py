@@ -78,7 +78,7 @@ class Functions:
         return [image, text or '', *(names or [] for names in chosen)]
 
     def example_data(self, data: Any) -> list[int]:
-        """Return [index of the example]."""
+        """Return the data of a request for an example, [index], or raise an InputError if it is anything else."""
         if not isinstance(data, list) or len(data) != 1 or not is_index(data[0], self.examples):
             raise InputError(f'"data" must be a list of one number below {self.examples}, the example.')
         return data

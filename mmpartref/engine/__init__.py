@@ -10,6 +10,7 @@ from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
 from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
+from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
@@ -36,6 +37,7 @@ __all__ = [
     'SkipNonFiniteOptimWrapper',
     'SkippedImagesHook',
     'StrictLoadHook',
+    'TruncatedExpressionsHook',
     'UniformFirstEpochLR',
     'WorkerErrorHook',
 ]

@@ -75,16 +75,20 @@ def read_plain_file(path: str | os.PathLike, name: str = '', max_bytes: int = MA
 
 
 def read_text(path: str | os.PathLike, name: str = '') -> str:
-    """Return the content of a plain text file.
+    """Return the content of a plain text file, without the byte order mark that Windows' editors write.
 
     Raises:
         InputError: it is not UTF-8; also what ``read_plain_file`` raises.
     """
+    name = name or shown_name(os.fspath(path))
     try:
-        return read_plain_file(path, name).decode('utf-8')
+        text = read_plain_file(path, name).decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        raise InputError(f'{name or shown_name(os.fspath(path))} is not text in UTF-8 ({error}); save it as UTF-8'
-                         ) from None
+        raise InputError(f'{name} is not text in UTF-8 ({error}); save it as UTF-8') from None
+    if '\0' in text:
+        line = text.count('\n', 0, text.index('\0')) + 1
+        raise InputError(f'{name}, line {line}, has a zero byte, as text in UTF-16 has; save it as UTF-8')
+    return text
 
 
 def read_any_file(path: str, name: str = '', max_bytes: int = MAX_FILE_BYTES) -> bytes:

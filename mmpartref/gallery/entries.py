@@ -1,7 +1,6 @@
 """Entries of a gallery: the expressions of a dump with their scores and failure kinds."""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,10 @@ class Entry:
         return self.prediction.absent is None
 
     def query(self) -> dict[str, Any]:
-        """Return expression and ground truth for the page; ``absent`` is the kind of absence."""
+        """Return expression and ground truth as a dict for the page's script.
+
+        ``truth`` is the area in pixels, ``anns`` the number of annotations; ``absent`` is the kind of absence.
+        """
         prediction = self.prediction
         return {'ref': prediction.ref_id, 'text': prediction.expression, 'part': prediction.part,
                 'super': prediction.super_category, 'size': size_name(self.score.true_area),
@@ -85,17 +87,10 @@ def all_entries(images: Sequence[ImageEntries]) -> list[Entry]:
 def read_entries(dump: PredictionDump) -> list[ImageEntries]:
     """Score and classify the expressions of each image that has any.
 
-    Consecutive records of one image are merged, because an expression's failure kind depends on the other expressions.
-
     Raises:
         ValueError: no expression has its part in the image.
     """
-    images = []
-    for _, records in groupby(dump.images, key=lambda image: image.img_id):
-        first, *rest = records
-        merged = replace(first, expressions=[each for record in (first, *rest) for each in record.expressions])
-        if merged.expressions:
-            images.append(ImageEntries(merged, image_entries(merged)))
+    images = [ImageEntries(image, image_entries(image)) for image in dump.images if image.expressions]
     if not any(entry.present for entry in all_entries(images)):
         raise InputError('the dump has no expression whose part is in the image; check the dataset and its ann_file')
     return images
@@ -112,7 +107,9 @@ def image_entries(image: ImagePredictions) -> list[Entry]:
 
 
 def draw_sample(images: Sequence[ImageEntries], limit: int | None, seed: int = 0) -> list[ImageEntries]:
-    """Return ``limit`` random expressions in their original order, or all if it is None.
+    """Return the images with ``limit`` random expressions, in their original order; images without one are dropped.
+
+    All are returned if ``limit`` is None or not below their number.
 
     Raises:
         ValueError: the limit is not positive.

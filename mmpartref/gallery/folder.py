@@ -152,7 +152,7 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 def write_manifest(folder: Path, files: list[str], name: str = MARKER) -> None:
-    """Write the list of the gallery's files."""
+    """Write the list of the gallery's files as json to ``folder/name``."""
     (folder / name).write_text(json.dumps({'format': FORMAT, 'files': files}) + '\n', encoding='utf-8')
 
 

@@ -59,7 +59,7 @@ def page_names(site: Site) -> list[tuple[str, str]]:
 
 
 def counted(number: int, thing: str) -> str:
-    """Return '1 image', '2 images'."""
+    """Return a number with its noun, e.g. '1 image' or '2 images'; ``thing`` is the singular."""
     return f'{number} {thing}' if number == 1 else f'{number} {thing}s'
 
 

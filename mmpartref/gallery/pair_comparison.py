@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.match_dumps import check_same_refs
 from mmpartref.evaluation.scoring.iou_metrics import mean
@@ -36,31 +35,22 @@ def present_entries(images: Sequence[ImageEntries]) -> list[Entry]:
 
 
 def shared_key(first: Sequence[ImageEntries], second: Sequence[ImageEntries]) -> Callable[[Entry], str]:
-    """Choose the key that pairs two dumps: ref and expression, or the ref if expressions differ and refs are unique.
+    """Choose the key that pairs two dumps: ref and expression, or the ref where expressions differ.
 
     The latter pairs models that get no text, or different texts.
     """
-    by_expression, by_ref = attrgetter('key'), attrgetter('prediction.ref_id')
-    entries = [present_entries(images) for images in (first, second)]
-    if set(map(by_expression, entries[0])) == set(map(by_expression, entries[1])):
-        return by_expression
-    return by_ref if all(len(set(map(by_ref, each))) == len(each) for each in entries) else by_expression
+    by_expression = attrgetter('key')
+    one, other = ({entry.key for entry in present_entries(images)} for images in (first, second))
+    return by_expression if one == other else attrgetter('prediction.ref_id')
 
 
-def truth_by_key(images: Sequence[ImageEntries], key: Callable[[Entry], str], file: str) -> dict[str, tuple]:
-    """Return image, super-category, part and sorted annotation masks of each expression whose part is in the image.
-
-    Raises:
-        ValueError: two expressions have the same key, so that they cannot be paired.
-    """
+def truth_by_key(images: Sequence[ImageEntries], key: Callable[[Entry], str]) -> dict[str, tuple]:
+    """Return image, super-category, part and sorted annotation masks of each expression whose part is in the image."""
     truth: dict[str, tuple] = {}
     for each in images:
         for entry in each.entries:
             if not entry.present:
                 continue
-            if key(entry) in truth:
-                raise InputError(f'{file} has the ref {key(entry)} twice and cannot be paired with another dump; write '
-                                 'a dump with unique refs')
             prediction = entry.prediction
             truth[key(entry)] = (each.image.img_id, prediction.super_category, prediction.part,
                                  sorted((*rle['size'], rle['counts']) for rle in prediction.truth))
@@ -72,11 +62,11 @@ def pair_dumps(images: Sequence[ImageEntries], file: str, other: PredictionDump,
     """Pair the expressions of a second dump with those of the first, see ``shared_key``.
 
     Raises:
-        ValueError: an expression occurs twice, or the dumps differ in expressions or ground truth.
+        ValueError: the dumps differ in expressions or ground truth.
     """
     other_images = read_entries(other)
     key = shared_key(images, other_images)
-    check_same_refs(truth_by_key(images, key, file), truth_by_key(other_images, key, other_file), file, other_file)
+    check_same_refs(truth_by_key(images, key), truth_by_key(other_images, key), file, other_file)
     others = {key(entry): entry for entry in all_entries(other_images)}
     return PairComparison(name, other.header, {entry.key: others[key(entry)] for entry in all_entries(images)
                                                if key(entry) in others})

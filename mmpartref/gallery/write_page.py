@@ -42,7 +42,7 @@ def write_assets(folder: Path) -> None:
 
 
 def write_page(folder: Path, file: str, title: str, data: str) -> None:
-    """Write an HTML page that shows ``data/DATA.js``."""
+    """Write an HTML page to ``folder/file`` that shows ``data/<data>.js``."""
     scripts = '\n'.join(f'<script src="assets/{name}" defer></script>' for name in SCRIPTS)
     page = Template(read_asset('page.html')).substitute(title=escape(title), style=f'assets/{STYLE}', scripts=scripts,
                                                         data=escape(data))

@@ -6,8 +6,10 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 
 from mmpartref.errors import InputError
+from mmpartref.models.text_encoders.fixed_length_tokenizer import FixedLengthTokenizer
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
+from mmpartref.text import shown_name
 
 CLIP_MEAN = (0.48145466 * 255, 0.4578275 * 255, 0.40821073 * 255)
 CLIP_STD = (0.26862954 * 255, 0.26130258 * 255, 0.27577711 * 255)
@@ -36,7 +38,8 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
 
     In training, images of different sizes are padded with the mean colour at the right and the bottom. In evaluation
     they are returned as a list instead, because padding changes the network's output at the margins, so that a result
-    would depend on the other images of the batch.
+    would depend on the other images of the batch. In evaluation a sample with expressions that are longer than the
+    tokenizer's rows gets ``truncated``, a list of the words that the model does not see, '' where there are none.
 
     Args:
         mean, std: per RGB channel, in grey levels 0..255; CLIP's by default.
@@ -57,6 +60,8 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return the batch as keyword arguments of the model's ``forward``.
 
+        ``training`` drops skipped images and pads to one size; otherwise different sizes give a list.
+
         Raises:
             ValueError: an image has no expression.
         """
@@ -71,6 +76,11 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
             batch['inputs'] = torch.stack(images)  # (N, 3, H, W)
         elif training:
             batch['inputs'] = self._pad_together(images, samples)  # (N, 3, H, W)
+        if not training and isinstance(self.tokenizer, FixedLengthTokenizer):
+            for sample in samples:
+                truncated = [self.tokenizer.truncated(text) for text in sample.expressions]
+                if any(truncated):
+                    sample.truncated = truncated
         return batch
 
     def index_expressions(self, samples: Sequence[ReferringDataSample]) -> dict[str, torch.Tensor]:
@@ -81,8 +91,8 @@ class ReferringDataPreprocessor(BaseDataPreprocessor):
         image_index, text_index = [], []
         for index, sample in enumerate(samples):
             if not sample.expressions:
-                raise InputError(f'image {sample.get("img_path", index)!r} has no expression; give at least one string '
-                                 'that names a part')
+                raise InputError(f'image {shown_name(str(sample.get("img_path", index)))} has no expression; '
+                                 'give at least one string that names a part')
             for expression in sample.expressions:
                 image_index.append(index)
                 text_index.append(rows_of.setdefault(expression, len(rows_of)))

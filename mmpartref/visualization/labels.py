@@ -1,8 +1,11 @@
 """Placement and drawing of text labels on an image."""
+from bisect import bisect_right
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
+
+from mmpartref.text import one_line
 
 TEXT_COLOUR, BOX_COLOUR = (255, 255, 255), (24, 24, 24)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -23,16 +26,21 @@ def text_height(shape: tuple[int, ...]) -> int:
 
 
 def fit_text(text: str, height: int, max_width: int) -> tuple[str, int]:
-    """Convert text to ASCII and truncate it to ``max_width`` pixels; return it with its width.
+    """Convert text to printable ASCII and truncate it to ``max_width`` pixels; return it with its width.
 
     ``height`` is that of capital letters in pixels.
     """
-    text = text.encode('ascii', errors='replace').decode('ascii')
-    fitted = text
-    while (width := cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]) > max_width and fitted:
-        text = text[:-1]
-        fitted = f'{text}..' if text else ''
-    return fitted, width
+    def width_of(fitted: str) -> int:
+        return cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]
+
+    # A letter is at least one pixel wide.
+    text = text[:max(0, max_width) + 1]
+    text = one_line(text, 10 * len(text)).encode('ascii', errors='replace').decode('ascii')
+    if (width := width_of(text)) <= max_width:
+        return text, width
+    longest = bisect_right(range(1, len(text)), max_width, key=lambda length: width_of(f'{text[:length]}..'))
+    fitted = f'{text[:longest]}..' if longest else ''
+    return fitted, width_of(fitted)
 
 
 def draw_text(canvas: np.ndarray, text: str, left: int, bottom: int, height: int) -> None:
@@ -47,7 +55,7 @@ def scale_and_stroke(height: int) -> tuple[float, int]:
 
 
 def inner_point(mask: np.ndarray) -> tuple[int, int]:
-    """Return the (x, y) of the pixel farthest from the border of a non-empty mask."""
+    """Return the (x, y) of the pixel of a non-empty mask (h, w) that is farthest from pixels outside of it."""
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return int(x), int(y)

@@ -14,7 +14,7 @@ from mmpartref.models.segmentors.mask_decode import get_decode
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CATEGORIES = [{'name': f'Car {part}', 'super_category': 'car', 'part': part}
               for part in ('body', 'tire', 'side mirror')]
-ASKED = ['car body', 'car side mirror']
+EXPRESSIONS = ['car body', 'car side mirror']
 
 
 def make_image(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -58,10 +58,10 @@ def detector_config() -> Config:
 
 @pytest.fixture(scope='session')
 def cris(_cris_config, image) -> PartReferInferencer:
-    """A CRIS whose threshold lies amid the probabilities of what is asked."""
+    """A CRIS whose threshold is between the probabilities of the tests' expressions."""
     torch.manual_seed(3)
     inferencer = PartReferInferencer(_cris_config, device='cpu')
-    middle = float(np.mean([np.median(each.heat_map) for each in inferencer(image, ASKED, heat_map=True)]))
+    middle = float(np.mean([np.median(each.heat_map) for each in inferencer(image, EXPRESSIONS, heat_map=True)]))
     inferencer.model.decode = get_decode('aligned', middle)
     return inferencer
 

@@ -13,7 +13,7 @@ from mmpartref.models.weights.cris_keys import to_published
 from mmpartref.models.weights.state_files import write_checkpoint
 from mmpartref.registry import MODELS
 
-ASKED = ['car body', 'car side mirror']
+EXPRESSIONS = ['car body', 'car side mirror']
 
 
 class Runs:
@@ -75,8 +75,8 @@ def test_an_mmdet_checkpoint_goes_into_the_detector(detector, detector_config, i
     other = PartReferInferencer(detector_config, tmp_path / 'mask_rcnn.pth', 'cpu')
     assert holds(other.model.detector, inner)
     # Two forward passes, whose rounding differs on some processors.
-    expected = [each.score for each in detector(image, ASKED)]
-    assert [each.score for each in other(image, ASKED)] == pytest.approx(expected, rel=1e-4)
+    expected = [each.score for each in detector(image, EXPRESSIONS)]
+    assert [each.score for each in other(image, EXPRESSIONS)] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.full_mmcv
@@ -94,7 +94,7 @@ def test_a_detector_learns_its_categories_from_its_checkpoint(detector, detector
     (tmp_path / 'cut.pth').write_bytes(b'PK')
     with pytest.raises(WeightsError, match=r'cut\.pth was not loaded'):
         PartReferInferencer(config, tmp_path / 'cut.pth', 'cpu')
-    # COCO's objects mean what COCO says; the categories only tell which object an expression is about.
+    # COCO's classes keep COCO's meanings; the categories only map an expression to its object.
     config.model.targets = 'coco_objects'
     state = MODELS.build({**config.model, 'categories': categories}).state_dict()
     torch.save({'state_dict': state}, tmp_path / 'coco.pth')

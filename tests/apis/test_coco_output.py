@@ -6,7 +6,7 @@ from pycocotools.coco import COCO
 from mmpartref.apis.formats.coco_results import CocoOutput
 
 
-def test_what_is_written_loads_and_draws_the_same_masks(tmp_path, capsys):
+def test_written_files_load_with_the_same_masks(tmp_path, capsys):
     rng = np.random.default_rng(0)
     masks = [rng.random((20, 30)) > 0.5, np.zeros((20, 30), bool), rng.random((20, 30)) > 0.9]
     other = np.zeros((40, 10), bool)

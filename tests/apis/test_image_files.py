@@ -12,19 +12,19 @@ def make(root: Path, *names: str) -> None:
 
 
 def places(root: Path, *named: str, out_dir: str = 'outputs') -> dict[str, str]:
-    """What was found below root, and where its answers go."""
+    """The images found below root, and the folders of their outputs."""
     found = find_images(named, root / out_dir)
     return {str(Path(each.source).relative_to(root)) if each.source.startswith(str(root)) else each.source:
             each.stem.as_posix() for each in found}
 
 
-def test_a_folder_keeps_its_shape_and_gives_images_alone(tmp_path):
+def test_a_folder_gives_its_images_with_their_relative_paths(tmp_path):
     make(tmp_path, 'in/b.jpg', 'in/a.PNG', 'in/deep/er/a.jpeg', 'in/notes.txt', 'in/odd.name.webp', 'in/none')
     assert places(tmp_path, str(tmp_path / 'in')) == {
         'in/a.PNG': 'a', 'in/b.jpg': 'b', 'in/deep/er/a.jpeg': 'deep/er/a', 'in/odd.name.webp': 'odd.name'}
 
 
-def test_globs_take_what_fits_and_keep_its_place(tmp_path):
+def test_globs_match_files_and_preserve_their_relative_paths(tmp_path):
     make(tmp_path, 'in/one/a.jpg', 'in/two/a.jpg', 'in/two/b.gif', 'in/x.jpg')
     assert places(tmp_path, f'{tmp_path}/in/**/*.jpg') == {
         'in/one/a.jpg': 'one/a', 'in/two/a.jpg': 'two/a', 'in/x.jpg': 'x'}
@@ -73,7 +73,7 @@ def test_earlier_results_are_no_images(tmp_path):
         places(tmp_path, f'{tmp_path}/in', out_dir='in')
 
 
-def test_what_leads_to_nothing_raises_an_error(tmp_path):
+def test_missing_files_raise_an_error(tmp_path):
     make(tmp_path, 'in/notes.txt')
     for named, message in ((f'{tmp_path}/none.jpg', r'the image, folder or glob .*none\.jpg does'),
                            (f'{tmp_path}/in', 'the folder .* has no image'),
@@ -91,3 +91,19 @@ def test_inputs_are_protected(tmp_path):
     with pytest.raises(ValueError, match='is an input'):
         check_not_inputs([tmp_path / 'a_0.png'], [tmp_path / 'link/a_0.png'])
     check_not_inputs([tmp_path / 'a_1.png'], [tmp_path / 'a_0.png'])
+
+
+def test_hidden_files_and_thumbnails_are_no_images(tmp_path):
+    make(tmp_path, *(f'.hidden/in/{name}' for name in (
+        'a.jpg', '._a.jpg', '.thumbnails/a.png', '@eaDir/a.jpg/T.jpg', '__MACOSX/in/a.jpg', 'deep/b.jpg',
+        'deep/@eaDir/b.jpg')))
+    folder = tmp_path / '.hidden' / 'in'
+    expected = {'.hidden/in/a.jpg': 'a', '.hidden/in/deep/b.jpg': 'deep/b'}
+    assert places(tmp_path, str(folder)) == expected
+    assert places(tmp_path, f'{folder}/**/*.jpg') == expected
+    # A file that is named is an image.
+    assert places(tmp_path, f'{folder}/._a.jpg') == {'.hidden/in/._a.jpg': '._a'}
+    for name in ('a.jpg', 'deep/b.jpg'):
+        (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match='has no image'):
+        places(tmp_path, str(folder))

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,7 +14,7 @@ from pycocotools.coco import COCO
 from mmpartref.apis import ImageResults, PartReferInferencer
 
 ROOT = Path(__file__).parents[2]
-ASKED = ['car body', 'car side mirror']
+EXPRESSIONS = ['car body', 'car side mirror']
 
 
 @pytest.fixture(scope='module')
@@ -42,19 +41,14 @@ def images(image, tmp_path) -> Path:
 
 
 @pytest.fixture
-def infer(model, tmp_path, monkeypatch) -> Callable[..., int]:
+def infer(model, tmp_path, monkeypatch, run_script) -> Callable[..., int]:
     """Run tools/infer.py in this process and return its exit code."""
-    spec = importlib.util.spec_from_file_location('infer', ROOT / 'tools/infer.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     monkeypatch.chdir(tmp_path)
 
     def run(*args: object, model: list[str] = model) -> int:
-        monkeypatch.setattr(sys, 'argv', ['infer.py', *map(str, args), *model])
-        try:
-            return tool.main()
-        except SystemExit as ended:
-            return ended.code
+        with pytest.raises(SystemExit) as ended:
+            run_script('infer', *args, *model)
+        return ended.value.code
 
     return run
 
@@ -78,11 +72,11 @@ def recorded(monkeypatch) -> list[ImageResults]:
 
 
 def test_the_readmes_command(infer, recorded, cris, images, tmp_path, capsys):
-    assert infer(images / 'left/a.png', *ASKED) == 0
+    assert infer(images / 'left/a.png', *EXPRESSIONS) == 0
     assert files(tmp_path / 'outputs') == {'a_0.png', 'a_1.png', 'a_overlay.png'}
     shown = capsys.readouterr()
     (results, ) = list(recorded)
-    for number, (result, expected) in enumerate(zip(results, cris(images / 'left/a.png', ASKED), strict=True)):
+    for number, (result, expected) in enumerate(zip(results, cris(images / 'left/a.png', EXPRESSIONS), strict=True)):
         written = np.array(Image.open(tmp_path / f'outputs/a_{number}.png'))
         assert np.array_equal(written, result.mask * np.uint8(255))
         assert f'{result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the image -> ' in shown.out
@@ -92,17 +86,17 @@ def test_the_readmes_command(infer, recorded, cris, images, tmp_path, capsys):
 
 
 def test_a_folder_with_everything(infer, cris, images, tmp_path, capsys):
-    (tmp_path / 'asked.txt').write_text('car body\n\n  car side mirror \ncar body\n')
-    assert infer(images, '--expressions-file', 'asked.txt', '--heat-maps', '--json', 'all.json', '--batch-size', 2,
+    (tmp_path / 'lines.txt').write_text('car body\n\n  car side mirror \ncar body\n')
+    assert infer(images, '--expressions-file', 'lines.txt', '--heat-maps', '--json', 'all.json', '--batch-size', 2,
                  '--out-dir', 'out', '--device', 'cpu') == 0
     kinds = ('_0.png', '_1.png', '_0_heat.png', '_1_heat.png', '_overlay.png')
     assert files(tmp_path / 'out') == {stem + kind for stem in ('left/a', 'right/a', 'b') for kind in kinds}
     assert '3/3' in capsys.readouterr().err
-    heat = cris(images / 'right/a.png', ASKED[1], heat_map=True)[0].heat_map
+    heat = cris(images / 'right/a.png', EXPRESSIONS[1], heat_map=True)[0].heat_map
     written = np.array(Image.open(tmp_path / 'out/right/a_1_heat.png'))
     assert np.abs(written / 255 - heat).max() < 0.003
     coco = COCO('all.json')
-    assert [each['name'] for each in coco.loadCats(coco.getCatIds())] == ASKED
+    assert [each['name'] for each in coco.loadCats(coco.getCatIds())] == EXPRESSIONS
     names = {each['file_name']: each['id'] for each in coco.loadImgs(coco.getImgIds())}
     assert set(names) == {str(images / name) for name in ('left/a.png', 'right/a.png', 'b.jpg')}
     mask = np.array(Image.open(tmp_path / 'out/right/a_1.png')) > 0
@@ -147,7 +141,7 @@ def test_images_that_fail_are_listed(infer, images, tmp_path, capsys):
 @pytest.mark.parametrize(('args', 'message'), [
     (['images/b.jpg'], 'there is no expression'),
     (['images/none.jpg', 'car body'], 'the image, folder or glob images/none.jpg does not exist'),
-    (['images/b.jpg', 'images/left/a.png', 'car body'], "'images/left/a.png' is a file, not an expression"),
+    (['images/b.jpg', 'images/left/a.png', 'car body'], 'images/left/a.png is a file, not an expression'),
     (['images/b.jpg', 'car body', '--parse', 'car'], '--parse segments all parts'),
     (['images/b.jpg', '--parse', 'chair'], "'chair' is not one of PartImageNet's super-categories"),
     (['images/b.jpg', ' '], 'one or more non-empty strings'),

@@ -7,7 +7,7 @@ from PIL import Image
 from mmpartref.apis import ImageResults, PartReferInferencer
 from mmpartref.errors import ConfigError
 
-ASKED = ['car body', 'car side mirror']
+EXPRESSIONS = ['car body', 'car side mirror']
 
 
 def same(one: ImageResults, other: ImageResults) -> bool:
@@ -22,41 +22,41 @@ def same(one: ImageResults, other: ImageResults) -> bool:
         for a, b in zip(one, other, strict=True))
 
 
-def test_masks_come_at_the_images_size_in_the_order_asked(inferencer, image):
-    results = inferencer(image, ASKED)
-    assert [result['expression'] for result in results] == ASKED
+def test_masks_have_the_images_size_and_the_order_of_the_expressions(inferencer, image):
+    results = inferencer(image, EXPRESSIONS)
+    assert [result['expression'] for result in results] == EXPRESSIONS
     for result in results:
         assert set(result) == {'expression', 'mask', 'score'}
         assert result['mask'].shape == result.size == (50, 70)
         assert result['mask'].dtype == bool
         assert 0 < result['mask'].mean() < 1
         assert 0 < result['score'] <= 1
-    assert same(inferencer(image, ASKED[1]), [results[1]])
+    assert same(inferencer(image, EXPRESSIONS[1]), [results[1]])
 
 
 def test_every_kind_of_image_gives_the_same_result(inferencer, image, tmp_path):
     file = tmp_path / 'image.png'
     cv2.imwrite(str(file), image[:, :, ::-1])
     channels_first = torch.from_numpy(image.copy()).permute(2, 0, 1)
-    expected = inferencer(image, ASKED, heat_map=True)
+    expected = inferencer(image, EXPRESSIONS, heat_map=True)
     kinds = [file, str(file), Image.fromarray(image), Image.open(file), image.astype(np.uint16) * 257,
              image.astype(np.float64) / 255, channels_first, channels_first.to(torch.bfloat16) / 255,
              inferencer.reader(file)]
-    answers = inferencer(kinds[:7] + kinds[8:], ASKED, heat_map=True)
-    assert [same(answer, expected) for answer in answers] == [True] * 8
-    assert not same(inferencer(image[:, :, ::-1], ASKED, heat_map=True), expected)
+    outputs = inferencer(kinds[:7] + kinds[8:], EXPRESSIONS, heat_map=True)
+    assert [same(output, expected) for output in outputs] == [True] * 8
+    assert not same(inferencer(image[:, :, ::-1], EXPRESSIONS, heat_map=True), expected)
 
 
-def test_heat_maps_are_probabilities_and_the_masks_are_cut_from_them(cris, image):
-    plain, asked = cris(image, ASKED), cris(image, ASKED, heat_map=True)
-    assert same(plain, asked)
-    for result in asked:
+def test_heat_maps_are_probabilities_and_the_masks_their_thresholds(cris, image):
+    plain, with_heat = cris(image, EXPRESSIONS), cris(image, EXPRESSIONS, heat_map=True)
+    assert same(plain, with_heat)
+    for result in with_heat:
         heat = result['heat_map']
         assert heat.shape == (50, 70)
         assert heat.dtype == np.float32
         assert 0 <= heat.min() < heat.max() <= 1
         threshold = cris.model.decode.threshold
-        # The heat map is interpolated anew, one expression at a time: other rounding than the mask's.
+        # The heat map is interpolated again, one expression at a time: other rounding than the mask's.
         clear = np.abs(heat - threshold) > 1e-5
         assert clear.mean() > 0.99
         assert np.array_equal((heat > threshold)[clear], result.mask[clear])
@@ -79,10 +79,10 @@ def test_a_detectors_heat_map_is_the_best_instances_score(detector, image):
     assert not unknown.heat_map.any()
 
 
-def test_a_batch_gives_what_its_images_give_alone(inferencer, image):
+def test_a_batch_gives_the_outputs_of_its_single_images(inferencer, image):
     images = [image, image[:30], image[:, ::-1]]
-    alone = [inferencer(each, ASKED, heat_map=True) for each in images]
-    together = inferencer(images, ASKED, batch_size=3, heat_map=True)
+    alone = [inferencer(each, EXPRESSIONS, heat_map=True) for each in images]
+    together = inferencer(images, EXPRESSIONS, batch_size=3, heat_map=True)
     assert [each.size for each in together] == [(50, 70), (30, 70), (50, 70)]
     for one, other in zip(alone, together, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -101,7 +101,7 @@ def test_a_stream_reads_a_batch_at_a_time(cris, image):
             taken.append(number)
             yield image
 
-    stream = cris.stream(images(), ASKED, batch_size=2)
+    stream = cris.stream(images(), EXPRESSIONS, batch_size=2)
     assert taken == []
     next(stream)
     assert taken == [0, 1]
@@ -110,15 +110,15 @@ def test_a_stream_reads_a_batch_at_a_time(cris, image):
 
 def test_a_repeated_string_is_encoded_once(cris, image):
     before = cris.model.text_cache.encoded
-    cris(image, ['a string of its own', 'a string of its own'])
-    cris(image, ['a string of its own'])
+    cris(image, ['a rare expression', 'a rare expression'])
+    cris(image, ['a rare expression'])
     assert cris.model.text_cache.encoded == before + 1
 
 
 def test_expressions_undone_in_turn_give_the_same(cris, image, monkeypatch):
-    expected = cris(image, ASKED, heat_map=True)
+    expected = cris(image, EXPRESSIONS, heat_map=True)
     monkeypatch.setattr('mmpartref.models.segmentors.probability_masks.MAX_PIXELS', 1)
-    for one, other in zip(cris(image, ASKED, heat_map=True), expected, strict=True):
+    for one, other in zip(cris(image, EXPRESSIONS, heat_map=True), expected, strict=True):
         np.testing.assert_allclose(one.heat_map, other.heat_map, atol=1e-6)
         assert (one.mask != other.mask).mean() < 0.002
 
@@ -140,7 +140,7 @@ def test_bad_calls_raise_errors(cris, image, tmp_path):
     assert cris([], 'car') == []
 
 
-def test_limits_are_the_inferencers_own(cris_config, image):
+def test_limits_are_per_inferencer(cris_config, image):
     small = PartReferInferencer(cris_config, device='cpu', max_pixels=3000)
     with pytest.raises(ValueError, match='max_pixels=3,000'):
         small(image, 'car')

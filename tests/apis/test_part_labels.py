@@ -8,7 +8,7 @@ from mmpartref.apis import DecodedImage, PartLabels
 from mmpartref.apis.part_labels import merge_masks, parts_of
 from mmpartref.datasets.partimagenet.partimagenet_names import PARTS
 
-ASKED = ['car body', 'car side mirror']
+EXPRESSIONS = ['car body', 'car side mirror']
 
 
 def test_each_pixel_gets_its_most_probable_part(cris, image):
@@ -26,8 +26,8 @@ def test_each_pixel_gets_its_most_probable_part(cris, image):
 
 @pytest.mark.full_mmcv
 def test_a_detectors_parts_are_where_its_masks_are(detector, image):
-    found = detector.parse_parts(image, expressions=ASKED)
-    masks = np.stack([each.mask for each in detector(image, ASKED)])
+    found = detector.parse_parts(image, expressions=EXPRESSIONS)
+    masks = np.stack([each.mask for each in detector(image, EXPRESSIONS)])
     # Two forward passes: on some processors a pixel at the threshold of a mask changes.
     assert ((found.labels > 0) != masks.any(axis=0)).mean() < 0.002
     for label in (1, 2):
@@ -37,16 +37,16 @@ def test_a_detectors_parts_are_where_its_masks_are(detector, image):
 
 def test_many_images_are_parsed_in_batches(cris, image):
     images = [image, image[:30], image[:, ::-1]]
-    found = cris.parse_parts(images, expressions=ASKED, batch_size=2)
+    found = cris.parse_parts(images, expressions=EXPRESSIONS, batch_size=2)
     assert [each.size for each in found] == [(50, 70), (30, 70), (50, 70)]
     for image, each in zip(images, found, strict=True):
-        assert (cris.parse_parts(image, expressions=ASKED).labels != each.labels).mean() < 0.002
+        assert (cris.parse_parts(image, expressions=EXPRESSIONS).labels != each.labels).mean() < 0.002
 
 
 def test_bad_calls_raise_errors(cris, image):
     with pytest.raises(ValueError, match="'chair' is not one of PartImageNet's super-categories, quadruped, biped"):
         cris.parse_parts(image, 'chair')
-    for wrong in ({}, {'super_category': 'car', 'expressions': ASKED}):
+    for wrong in ({}, {'super_category': 'car', 'expressions': EXPRESSIONS}):
         with pytest.raises(ValueError, match='give either a super-category'):
             cris.parse_parts(image, **wrong)
     with pytest.raises(ValueError, match='each once'):
@@ -57,7 +57,7 @@ def test_bad_calls_raise_errors(cris, image):
         cris.parse_parts(image, expressions=[])
 
 
-def test_the_strongest_mask_wins_and_of_equals_the_first():
+def test_overlaps_go_to_the_highest_score_and_ties_to_the_first():
     masks = np.array([[1, 1, 0, 1, 0]], bool), np.array([[1, 1, 1, 1, 0]], bool)
     heats = np.array([[.9, .4, .9, .6, 1]], np.float32), np.array([[.8, .7, .6, .6, 1]], np.float32)
     assert merge_masks(masks, heats, (1, 5)).tolist() == [[1, 2, 2, 1, 0]]
@@ -82,7 +82,7 @@ def labels() -> PartLabels:
     return PartLabels(DecodedImage(np.full((40, 60, 3), 255, np.uint8), 'x'), numbers, ['dog head', 'dog tail'])
 
 
-def test_labels_say_what_they_are(labels):
+def test_label_files_describe_their_format(labels):
     assert labels.palette.shape == (3, 3)
     assert labels.palette.dtype == np.uint8
     assert labels.palette[0].tolist() == [0, 0, 0]

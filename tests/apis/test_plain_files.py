@@ -89,7 +89,7 @@ def test_a_pipe_is_never_opened(other, monkeypatch):
 
 
 @pytest.mark.parametrize('kind', ['pipe', 'folder'])
-def test_what_takes_the_place_of_a_file_between_look_and_opening_is_found(other, tmp_path, monkeypatch, kind):
+def test_a_file_replaced_between_stat_and_open_is_found(other, tmp_path, monkeypatch, kind):
     path, plain = other(kind), os.stat(write_image(tmp_path / 'a.png'))
     monkeypatch.setattr(plain_file_module.os, 'stat', lambda _: plain)
     with pytest.raises((NotPlainFileError, FileReadError)):
@@ -136,7 +136,7 @@ def test_a_path_that_no_file_has_is_no_image(path):
 
 
 @pytest.mark.parametrize('kind', ['pipe', 'socket', 'device', 'link to a pipe'])
-def test_what_a_command_line_names_must_be_a_plain_file(other, tmp_path, kind):
+def test_paths_of_a_command_line_must_be_plain_files(other, tmp_path, kind):
     path = other(kind)
     with pytest.raises(ValueError, match=r'^x\.jpg is a .*, not a plain file; [^\n]+$'):
         find_images([path], tmp_path / 'out')
@@ -159,7 +159,7 @@ def test_a_pipe_among_many_images_is_one_failure(other, tmp_path):
     assert [failed for failed, _ in outcome.failures] == [path]
 
 
-def test_masks_stay_in_the_output_folder_where_a_glob_climbs(tmp_path):
+def test_masks_stay_in_the_output_folder_if_a_glob_has_parent_folders(tmp_path):
     for name in ('a/b/c', 'images'):
         (tmp_path / name).mkdir(parents=True)
     write_image(tmp_path / 'images/x.png')

@@ -1,5 +1,4 @@
 import json
-import runpy
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mmpartref.benchmark.workload import (
 from mmpartref.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
-# Stands for a checkout: takes CLIP's archive and the settings as the published class does, and keeps the weights.
+# Replaces a checkout: takes CLIP's archive and the settings as the published class does, and stores the weights.
 CHECKOUT = """
 import torch
 from torch import nn
@@ -87,7 +86,7 @@ def test_cases_take_turns_after_one_run_that_is_not_timed():
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='other systems do not tell a process its peak')
-def test_the_peak_is_what_the_case_needed():
+def test_the_peak_is_the_memory_of_the_case():
     needed = peak_memory(lambda: torch.ones(64 * 2**20 // 4).sum(), torch.device('cpu'))
     # The allocator and other threads add a little to 64 MiB, and the system may count pages late.
     assert needed is None or 48 <= needed <= 128
@@ -108,15 +107,12 @@ def test_a_checkout_gets_our_weights(tiny_model_cfg, checkout):
 
 
 @pytest.mark.slow
-def test_the_tool_times_all_sections(monkeypatch, capsys, tmp_path, checkout):
+def test_the_tool_times_all_sections(monkeypatch, run_tool, tmp_path, checkout):
     out = tmp_path / 'out.json'
     monkeypatch.setattr('mmpartref.benchmark.clock.CEILING_SIDE', 128)
-    monkeypatch.setattr(sys, 'argv', [
-        'benchmark.py', str(ROOT / 'configs/cris_tiny_toyparts.py'), '--size', '64', '--repeats', '1', '--expressions',
-        '1', '2', '--train-images', '1', '--train-expressions', '2', '--threads', str(torch.get_num_threads()),
-        '--device', 'cpu', '--json', str(out), '--reference', str(checkout), '--bf16'])
-    runpy.run_path(str(ROOT / 'tools/benchmark.py'), run_name='__main__')
-    shown = capsys.readouterr().out
+    shown = run_tool('benchmark', ROOT / 'configs/cris_tiny_toyparts.py', '--size', 64, '--repeats', 1, '--expressions',
+                     1, 2, '--train-images', 1, '--train-expressions', 2, '--threads', torch.get_num_threads(),
+                     '--device', 'cpu', '--json', out, '--reference', checkout, '--bf16')
     assert 'pixels on the same side of the threshold' in shown
     written = json.loads(out.read_text())
     assert {row['section'] for row in written['rows']} == {'inference', 'switches', 'training'}

@@ -43,10 +43,10 @@ def test_thousands_of_predictions_leave_nothing_behind(tiny_model_cfg):
     assert memory_later - memory < 30
 
 
-def read_everything(dataset, answer):
-    """In a worker: read every entry, and say how much memory is this process's own."""
+def read_everything(dataset, pipe):
+    """In a worker: read every entry, and return how much memory only this process uses."""
     expressions = sum(len(dataset.get_data_info(index)['refs']) for index in range(len(dataset)))
-    answer.send((expressions, psutil.Process().memory_full_info().uss / MIB))
+    pipe.send((expressions, psutil.Process().memory_full_info().uss / MIB))
 
 
 @pytest.mark.slow
@@ -57,17 +57,17 @@ def test_a_worker_shares_the_index(tmp_path):
     write_annotations(tmp_path / 'train.json', 4300, 20000, 8)
     dataset = PartImageNetReferringDataset(ann_file=str(tmp_path / 'train.json'))
     size = dataset.data_bytes.nbytes + dataset.data_address.nbytes
-    # Outlines of eight points to hundredths of a pixel, and what the ref says.
+    # Outlines of eight points to hundredths of a pixel, and the ref's texts.
     assert size / 20000 < 400
-    own = []
-    for read in (lambda dataset, answer: read_everything([], answer), read_everything):
+    results = []
+    for read in (lambda dataset, pipe: read_everything([], pipe), read_everything):
         receive, send = get_context('fork').Pipe(duplex=False)
         worker = get_context('fork').Process(target=read, args=(dataset, send))
         worker.start()
         assert receive.poll(60)
-        own.append(receive.recv())
+        results.append(receive.recv())
         worker.join()
-    (nothing, idle), (expressions, busy) = own
+    (nothing, idle), (expressions, busy) = results
     assert (nothing, expressions > 18000) == (0, True)
     assert busy - idle < max(4, size / MIB / 2)
 

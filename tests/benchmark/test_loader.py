@@ -1,5 +1,3 @@
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +23,7 @@ def dataloader(toyparts):
     return cfg
 
 
-def test_what_was_delivered_is_counted(dataloader):
+def test_delivered_images_and_expressions_are_counted(dataloader):
     found = time_loader(dataloader, workers=0, batches=2, warm_up=1)
     assert found.expressions_per_second >= found.images_per_second > 0
     with pytest.raises(ValueError, match=r'1001 batches are needed but the dataset has \d+'):
@@ -42,13 +40,10 @@ def test_every_step_is_timed_and_the_config_stays(dataloader):
 
 
 @pytest.mark.slow
-def test_the_tool_prints_a_row_per_number_of_workers(monkeypatch, capsys, tmp_path, toyparts):
+def test_the_tool_prints_a_row_per_number_of_workers(run_tool, tmp_path, toyparts):
     out = tmp_path / 'out.json'
-    monkeypatch.setattr(sys, 'argv', [
-        'benchmark_loader.py', str(ROOT / 'configs/cris_tiny_toyparts.py'), '--data-root', str(toyparts), '--workers',
-        '0', '1', '--batch-size', '4', '--batches', '1', '--warm-up', '1', '--json', str(out)])
-    runpy.run_path(str(ROOT / 'tools/benchmark_loader.py'), run_name='__main__')
-    shown = capsys.readouterr().out
+    shown = run_tool('benchmark_loader', ROOT / 'configs/cris_tiny_toyparts.py', '--data-root', toyparts, '--workers',
+                     0, 1, '--batch-size', 4, '--batches', 1, '--warm-up', 1, '--json', out)
     assert '| LoadReferringMasks ' in shown
     assert shown.index('\n| 0 ') < shown.index('\n| 1 ')
     assert out.is_file()

@@ -86,7 +86,7 @@ def convert_tool(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int,
 
 @pytest.fixture
 def build_config() -> Callable[[str, Path], dict[str, Any]]:
-    """Build the data sets of configs/_base_/datasets/<name>.py whose json lies below a folder, by ``ann_file``."""
+    """Build the datasets of configs/_base_/datasets/<name>.py whose json is below a folder, by ``ann_file``."""
     def build(name: str, data_root: Path) -> dict[str, Any]:
         cfg = Config.fromfile(ROOT / 'configs/_base_/datasets' / f'{name}.py')
         built = {}

@@ -152,7 +152,7 @@ def test_part_names(inferencer):
 
 
 @pytest.mark.full_mmcv
-def test_part_names_of_a_detector_are_its_own():
+def test_part_names_of_a_detector_are_its_categories():
     config = Config.fromfile(CONFIGS / 'toyparts/mask_rcnn_tiny_toyparts.py')
     set_categories(config, [{'name': f'Chair {part}', 'super_category': 'chair', 'part': part}
                             for part in ('leg', 'back')], 'the test')
@@ -206,8 +206,8 @@ def test_page_in_a_browser(address, image, browser, browser_errors, wait_for):
     wait_for("document.querySelector('#overlay img')?.naturalWidth > 0")
     wait_for("[...document.querySelectorAll('#pictures img')].filter(each => each.naturalWidth > 0).length >= 4")
     rows = [row.text for row in browser.find_elements('css selector', '#table tbody tr')]
-    for row, asked in zip(rows, EXPRESSIONS, strict=True):
-        assert row.startswith(asked)
+    for row, expression in zip(rows, EXPRESSIONS, strict=True):
+        assert row.startswith(expression)
         assert row.endswith(' ms')
     if where := os.environ.get('DEMO_SCREENSHOT'):
         browser.save_screenshot(where)
@@ -217,7 +217,7 @@ def test_page_in_a_browser(address, image, browser, browser_errors, wait_for):
     assert browser_errors() == []
 
 
-def ask(address: str, path: str) -> str:
+def call_find(address: str, path: str) -> str:
     """Call the function behind the button as a program would; return the end of its events."""
     data = [{'path': path, 'meta': {'_type': 'gradio.FileData'}}, 'car tire', []]
     request = urllib.request.Request(f'{address}gradio_api/call/find', json.dumps({'data': data}).encode(),
@@ -229,15 +229,15 @@ def ask(address: str, path: str) -> str:
 
 
 @pytest.mark.e2e
-def test_addresses_and_the_servers_own_files_are_no_uploads(address, image):
+def test_addresses_and_the_servers_files_are_not_uploads(address, image):
     with socket.socket() as server:
         server.bind(('127.0.0.1', 0))
         server.listen()
         server.setblocking(False)
-        assert 'must be uploaded' in ask(address, f'http://127.0.0.1:{server.getsockname()[1]}/a.png')
-        with pytest.raises(BlockingIOError):  # nobody called
+        assert 'must be uploaded' in call_find(address, f'http://127.0.0.1:{server.getsockname()[1]}/a.png')
+        with pytest.raises(BlockingIOError):  # no call was made
             server.accept()
-    reply = ask(address, image)
+    reply = call_find(address, image)
     assert 'event: error' in reply
     assert 'table' not in reply
 
@@ -253,7 +253,7 @@ def test_a_file_beyond_the_limit_is_not_taken(address):
     assert error.value.code == 413
 
 
-def test_requests_wait_in_a_queue_of_limited_length_and_are_answered_one_by_one(inferencer):
+def test_requests_wait_in_a_queue_of_limited_length_and_run_one_by_one(inferencer):
     page = build_page(inferencer, 'Model: mine', Limits(max_waiting=5))
     assert page._queue.max_size == 5
     assert {each.concurrency_limit for each in page.fns.values() if each.api_name == 'find'} == {1}

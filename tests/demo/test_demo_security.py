@@ -150,7 +150,7 @@ def cache(client) -> Path:
 
 @pytest.fixture
 def secrets(tmp_path) -> dict[str, Path]:
-    """Files that nobody uploaded: a text, an image, and none."""
+    """Files that were not uploaded: a text, an image, and one that does not exist."""
     text, image = tmp_path / 'password.txt', tmp_path / 'private.png'
     text.write_text(SECRET)
     image.write_bytes(png(200))
@@ -158,7 +158,7 @@ def secrets(tmp_path) -> dict[str, Path]:
 
 
 @pytest.mark.e2e
-def test_an_upload_is_answered_by_call_and_by_the_queue(client):
+def test_an_upload_is_processed_by_call_and_by_the_queue(client):
     status, (path, ) = client.upload(png())
     assert status == 200
     for image in ({'path': path, 'meta': META}, {'path': path}):
@@ -208,7 +208,7 @@ def test_no_file_of_the_server_is_read(client, cache, secrets, form, capfd):
         assert '"success":true' not in shown
         assert 'complete' not in replies[kind][0]
     without_ids = [[re.sub(r'[0-9a-f]{32}', '', each) for each in texts] for texts in replies.values()]
-    assert without_ids[0] == without_ids[1] == without_ids[2], 'a message says whether a file exists'
+    assert without_ids[0] == without_ids[1] == without_ids[2], 'a message reveals whether a file exists'
     assert client_files(cache) == before
     assert 'Traceback' not in ''.join(capfd.readouterr())
 
@@ -255,7 +255,7 @@ def test_no_address_is_fetched(client):
             assert 'event: complete' not in client.find(image)
         for path in (f'/gradio_api/file={address}', f'/gradio_api/proxy={address}', f'/gradio_api/file/{address}'):
             assert 400 <= client.send('GET', path)[0] < 500
-        with pytest.raises(BlockingIOError):  # nobody called
+        with pytest.raises(BlockingIOError):  # no call was made
             server.accept()
 
 
@@ -267,10 +267,10 @@ def test_files_are_given_from_the_folder_of_uploads_only(client, cache, secrets,
     cached = tmp_path / '.gradio' / 'cached_examples' / 'a.txt'
     cached.parent.mkdir(parents=True)
     cached.write_text(SECRET)
-    asked = [*map(str, secrets.values()), str(cached), '.gradio/cached_examples/a.txt', '/etc/passwd',
+    addresses = [*map(str, secrets.values()), str(cached), '.gradio/cached_examples/a.txt', '/etc/passwd',
              '/proc/self/environ', f'{cache}/../../../../etc/passwd', f'{cache}/%2e%2e/%2e%2e/etc/passwd',
              '//etc/passwd', '', '/', str(cache), 'file:///etc/passwd', f'{path}%00', 'a' * 5000]
-    replies = {client.send('GET', f'/gradio_api/file={each}')[::2] for each in asked}
+    replies = {client.send('GET', f'/gradio_api/file={each}')[::2] for each in addresses}
     assert len(replies) == 1, replies
     assert replies.pop()[0] == 403
     for route in ('/file=', '/gradio_api/file/', '/gradio_api/stream/', '/static/..', '/assets/../', '/static/%2e%2e/'):
@@ -293,7 +293,7 @@ def test_files_are_given_from_the_folder_of_uploads_only(client, cache, secrets,
     ('POST', '//gradio_api/run/find'), ('POST', '/gradio_api//run/find'), ('POST', '/gradio_api/%72un/find'),
     ('POST', '/x/../gradio_api/run/find'), ('POST', '/gradio_api/call/find/'), ('POST', '/GRADIO_API/run/find'),
 ])
-def test_what_the_page_does_not_need_is_closed(client, stub, method, path):
+def test_unused_routes_are_closed(client, stub, method, path):
     before = stub.total
     status, headers, text = client.send(method, path, {'data': [None, 'tire', []]} if method == 'POST' else None)
     assert status in (404, 405), text
@@ -363,8 +363,8 @@ def test_other_origins_neither_post_nor_upload(client, cache, stub, headers):
             status, given, _ = client.send('POST', path, body, {'Content-Type': 'text/plain', **headers})
             assert status == 403
             assert not [name for name in given if name.startswith('access-control-')]
-    ask = {**headers, 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'content-type'}
-    status, given, _ = client.send('OPTIONS', CALL, headers=ask)
+    preflight = {**headers, 'Access-Control-Request-Method': 'POST', 'Access-Control-Request-Headers': 'content-type'}
+    status, given, _ = client.send('OPTIONS', CALL, headers=preflight)
     assert status in (403, 405)
     assert not [name for name in given if name.startswith('access-control-')]
     assert 'access-control-allow-origin' not in client.send('GET', '/config', headers=headers)[1]
@@ -373,9 +373,9 @@ def test_other_origins_neither_post_nor_upload(client, cache, stub, headers):
 
 @pytest.mark.e2e
 def test_the_page_itself_posts(client):
-    own = {'Origin': f'http://127.0.0.1:{client.port}', 'Sec-Fetch-Site': 'same-origin'}
-    assert client.upload(png(), headers=own)[0] == 200
-    assert client.send('POST', CALL, {'data': [None, 'tire', []]}, own)[0] == 200
+    same_origin = {'Origin': f'http://127.0.0.1:{client.port}', 'Sec-Fetch-Site': 'same-origin'}
+    assert client.upload(png(), headers=same_origin)[0] == 200
+    assert client.send('POST', CALL, {'data': [None, 'tire', []]}, same_origin)[0] == 200
 
 
 @pytest.mark.e2e
@@ -527,7 +527,7 @@ def test_images_that_cannot_be_read_are_a_sentence_without_path_and_content(tmp_
 
 
 @pytest.mark.e2e
-def test_examples_fill_the_fields_and_can_be_answered(client, stub, browser, browser_errors, wait_for):
+def test_examples_fill_the_fields_and_can_be_run(client, stub, browser, browser_errors, wait_for):
     browser.get(f'http://127.0.0.1:{client.port}/')
     wait_for("document.querySelector('#examples tbody tr')")
     browser.find_element('css selector', '#examples tbody tr').click()

@@ -121,8 +121,8 @@ def run_page(blocks: Sequence[Block], folder: Path, programs: Sequence[str], scr
             for line, program, where, number, *rest in read_commands(stream):
                 count = int(number)
                 pairs = (each.decode().split('=', maxsplit=1) for each in rest[count:])
-                own = {'DOC_LINE', 'OLDPWD', 'SHLVL', '_'}
-                variables = {key: value for key, value in pairs if key not in own and before.get(key) != value
+                ignored = {'DOC_LINE', 'OLDPWD', 'SHLVL', '_'}
+                variables = {key: value for key, value in pairs if key not in ignored and before.get(key) != value
                              and key not in ('PWD', 'BASH_ENV')}
                 status, text = handle(Command(int(line), program.decode(), [each.decode() for each in rest[:count]],
                                               Path(where.decode()), variables))

@@ -67,7 +67,7 @@ def carry_out_text(text: str, world: Path, tmp_path: Path) -> list[str]:
     return carry_out('page.md', read_blocks(page), world, tmp_path)
 
 
-def test_commands_are_run_and_code_sees_what_they_wrote(world: Path, tmp_path: Path) -> None:
+def test_commands_are_run_and_code_sees_their_files(world: Path, tmp_path: Path) -> None:
     failures = carry_out_text(GOOD, world, tmp_path)
     assert failures == []
     assert (tmp_path / 'here/found.json').is_file()
@@ -103,7 +103,7 @@ WRONG = [
 ]
 
 
-def test_what_is_wrong_is_named_with_its_line(world: Path, tmp_path: Path) -> None:
+def test_faults_are_named_with_their_line(world: Path, tmp_path: Path) -> None:
     text = ''
     expected = []
     for block, line, words in WRONG:

@@ -56,7 +56,7 @@ def is_written_as(text: str, parts: list[str | None]) -> bool:
         re.fullmatch(''.join('.+' if part is None else re.escape(part) for part in parts), text))
 
 
-def test_own_sentences_are_in_the_source() -> None:
+def test_quoted_messages_are_in_the_source() -> None:
     page = read('docs/troubleshooting.md')
     assert OWN in page
     lines = [' '.join(quoted.split()) for quoted in blocks(page.split(OWN)[1], 'text')]

@@ -71,7 +71,7 @@ def test_it_draws(executed: NotebookNode) -> None:
 
 
 @pytest.mark.e2e
-def test_it_trains_scores_and_takes_a_backbone_of_ones_own(executed: NotebookNode) -> None:
+def test_it_trains_scores_and_takes_a_custom_backbone(executed: NotebookNode) -> None:
     shown, = (text for text in outputs(executed, 'text/plain') if 'refer/mIoU' in text)
     figures = ast.literal_eval(shown)
     assert set(figures) == {'refer/mIoU', 'refer/cIoU', 'refer/P@0.5'}

@@ -28,7 +28,7 @@ from mmpartref.datasets.coco.validate import CocoParts, validate
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
 from mmpartref.doctor import CODES, Limits, examination, examine
 from mmpartref.doctor.checks import check_images
-from mmpartref.doctor.checks.check_label_maps import difference
+from mmpartref.doctor.checks.check_label_maps import describe_map_difference
 from mmpartref.doctor.checks.check_splits import compare_counts, identify
 from mmpartref.doctor.part_counts import PartCounts
 from mmpartref.doctor.repair.fix_records import RecordFixer
@@ -748,13 +748,13 @@ def test_maps_of_many_overlapping_categories(parts: int) -> None:
         mask[y:y + 6, x:x + 9] = 1  # two pixels of it reach into its neighbour, which the map shows there
         rles[label] = [coco_mask.encode(mask)]
         labels[mask > 0] = label
-    assert difference(labels, rles, Limits()) == ''
+    assert describe_map_difference(labels, rles, Limits()) == ''
     last = parts - 1
     labels[labels == last] = 40
-    assert f'{CATEGORY_NAMES[last]} only in the json' in difference(labels, rles, Limits())
+    assert f'{CATEGORY_NAMES[last]} only in the json' in describe_map_difference(labels, rles, Limits())
     del rles[last]
     labels[labels == 40] = last
-    assert f'{CATEGORY_NAMES[last]} only in the map' in difference(labels, rles, Limits())
+    assert f'{CATEGORY_NAMES[last]} only in the map' in describe_map_difference(labels, rles, Limits())
 
 
 def test_a_map_names_the_part_of_an_empty_annotation(tmp_path: Path) -> None:

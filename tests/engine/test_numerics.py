@@ -44,7 +44,7 @@ def images(number: int) -> dict:
 
 
 def wrapper(model, config='cris_r50_partimagenet.py', **more):
-    """The config's optimiser wrapper, without mixed precision unless ``more`` says it."""
+    """The config's optimiser wrapper, without mixed precision unless ``more`` has it."""
     cfg = load_config(CONFIGS / config)
     cfg.merge_from_dict({'optim_wrapper': {'type': 'OptimWrapper', **more}})
     with DefaultScope.overwrite_default_scope('mmpartref'):
@@ -125,7 +125,7 @@ def mixed(monkeypatch):
 
 
 @pytest.mark.parametrize('more', [{}, {'clip_grad': {'max_norm': 1e-2}}, {'accumulative_counts': 2}])
-def test_the_scale_of_the_loss_leaves_no_trace_in_the_weights(model, mixed, more):
+def test_the_scale_of_the_loss_does_not_change_the_weights(model, mixed, more):
     """Clipping and the optimizer have to see the gradients without the scale.
 
     SGD, because the steps of Adam do not depend on the scale of the gradients.

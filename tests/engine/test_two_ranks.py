@@ -89,14 +89,14 @@ def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_t
         config.write_text(MASK_RCNN)
     else:
         config = tiny_config(presence_head=kind == 'presence head')
-    answers = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two')
-    for answer in answers:
-        assert isinstance(answer, dict), answer
-        assert not answer['unused allowed']
+    results = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two')
+    for result in results:
+        assert isinstance(result, dict), result
+        assert not result['unused allowed']
         # Every parameter gets a gradient in every step.
-        assert len(answer['without']) >= 2
-        assert not any(answer['without'])
-    one, other = answers
+        assert len(result['without']) >= 2
+        assert not any(result['without'])
+    one, other = results
     assert_one_model(one['weights'], other['weights'])
     assert one['metrics'] == other['metrics']  # computed on rank 0 and sent to the other
     runner = runner_of(config, odd_toyparts, tmp_path / 'one', launcher='none',
@@ -156,8 +156,8 @@ def test_uneven_shares_train_like_one_batch(on_two_ranks, tiny_model_cfg, tmp_pa
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eval()
-    answers = on_two_ranks(tmp_path, step_on_a_share, model, 'cpu')
-    compare(answers, gradients(model, model, images()), model)
+    results = on_two_ranks(tmp_path, step_on_a_share, model, 'cpu')
+    compare(results, gradients(model, model, images()), model)
 
 
 @pytest.mark.gpu
@@ -165,17 +165,17 @@ def test_shared_batch_norm_statistics_are_those_of_one_batch(on_two_ranks, tiny_
     """Two ranks on one device; torch's SyncBatchNorm has kernels for CUDA alone."""
     model = build(tiny_model_cfg)
     shared = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
-    answers = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda:0', method='spawn')
+    results = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda:0', method='spawn')
     model = model.to('cuda:0')
-    compare(answers, gradients(model, model, images()), model)
+    compare(results, gradients(model, model, images()), model)
 
 
-def compare(answers, expected, model):
-    for answer in answers:
-        assert isinstance(answer, dict), answer
-        assert answer.keys() == expected.keys()
+def compare(results, expected, model):
+    for result in results:
+        assert isinstance(result, dict), result
+        assert result.keys() == expected.keys()
         for name, value in expected.items():
-            np.testing.assert_allclose(answer[name], value, rtol=1e-6, atol=1e-9, err_msg=name)
+            np.testing.assert_allclose(result[name], value, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
 def forward_and_backward(module):
@@ -184,9 +184,9 @@ def forward_and_backward(module):
 
 def test_torch_shares_no_batch_norm_statistics_on_a_cpu(on_two_ranks, tmp_path):
     """Why the launched tools leave it out there; once torch can, they should not."""
-    for answer in on_two_ranks(tmp_path, forward_and_backward, torch.nn.SyncBatchNorm(3)):
-        assert isinstance(answer, ValueError)
-        assert 'expected input tensor to be on GPU' in str(answer)
+    for result in on_two_ranks(tmp_path, forward_and_backward, torch.nn.SyncBatchNorm(3)):
+        assert isinstance(result, ValueError)
+        assert 'expected input tensor to be on GPU' in str(result)
 
 
 @pytest.mark.parametrize('config', [
@@ -202,7 +202,7 @@ def test_with_a_gpu_every_batch_norm_shares_its_statistics(config):
 
 
 class Poison(Hook):
-    """On rank 1 the loss of the second step is no number."""
+    """On rank 1 the loss of the second step is NaN."""
 
     def before_run(self, runner):
         model = runner.model.module

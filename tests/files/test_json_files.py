@@ -25,7 +25,7 @@ def test_damaged_files_are_named(tmp_path, content, message):
         load_json(tmp_path / 'a.json', hint='unpack it again')
 
 
-def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
+def test_unreadable_files_are_named(tmp_path, monkeypatch):
     with pytest.raises(MissingFileError, match=r'^dump none\.json does not exist; correct the path$'):
         load_json('none.json', 'dump none.json')
     with pytest.raises(NotPlainFileError, match='is a folder'):
@@ -33,6 +33,11 @@ def test_what_cannot_be_read_is_named(tmp_path, monkeypatch):
     (tmp_path / 'a.txt').write_bytes(b'\xff')
     with pytest.raises(InputError, match=r'a\.txt is not text in UTF-8'):
         read_text(tmp_path / 'a.txt')
+    (tmp_path / 'a.txt').write_text('one\ntwo', encoding='utf-16-le')
+    with pytest.raises(InputError, match=r'a\.txt, line 1, has a zero byte, as text in UTF-16 has; save it as UTF-8'):
+        read_text(tmp_path / 'a.txt')
+    (tmp_path / 'a.txt').write_text('one\ntwo', encoding='utf-8-sig')
+    assert read_text(tmp_path / 'a.txt') == 'one\ntwo'
 
     def fail(*args):
         raise PermissionError(13, 'Permission denied')

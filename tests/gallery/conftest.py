@@ -75,7 +75,7 @@ def world(tmp_path: Path) -> World:
 
 @pytest.fixture
 def small_dump(world: World) -> Callable[..., str]:
-    """Two images with three expressions: a good one, one beside the truth, one empty with two annotations."""
+    """Three expressions in two images: a good prediction, a misplaced one, an empty one of two annotations."""
     def make(name: str = 'dump.json', **header: object) -> str:
         first = [predict('0:1', 'body', [(10, 10, 40, 40)], (10, 10, 40, 30)),
                  predict('0:2', 'tire', [(0, 50, 8, 8)], (60, 50, 8, 8), expression=HOSTILE)]

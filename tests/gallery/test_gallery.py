@@ -1,9 +1,8 @@
 import json
 import re
-import runpy
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,8 +20,6 @@ from mmpartref.gallery.gallery_images import image_paths
 from mmpartref.gallery.page_data import describe_heat
 from mmpartref.gallery.pair_comparison import pair_dumps, summarise_pairs
 from mmpartref.gallery.thumbnails import difference, draw_difference, draw_prediction, fit_mask
-
-TOOL = Path(__file__).parents[2] / 'tools/gallery.py'
 
 
 def read_data(folder: Path, name: str) -> object:
@@ -61,7 +58,7 @@ def test_every_reference_resolves_and_nothing_leaves_the_folder(small_dump, tmp_
     assert files_in(out) == {*json.loads((out / MARKER).read_text())['files'], MARKER}
 
 
-def test_what_somebody_wrote_stays_text(small_dump, tmp_path):
+def test_expressions_are_shown_as_text(small_dump, tmp_path):
     build_gallery(small_dump(), tmp_path / 'out', options=Options(title='<b>"A" & B</b></title>'))
     page = (tmp_path / 'out/index.html').read_text(encoding='utf-8')
     assert '<title>&lt;b&gt;&quot;A&quot; &amp; B&lt;/b&gt;&lt;/title&gt;</title>' in page
@@ -71,7 +68,7 @@ def test_what_somebody_wrote_stays_text(small_dump, tmp_path):
     assert '\u2028' in read_data(tmp_path / 'out', 'index')['entries'][1][2]['text']
 
 
-def test_the_page_raises_an_error_what_the_metric_counts(small_dump, tmp_path):
+def test_the_page_has_the_metrics_of_the_evaluation(small_dump, tmp_path):
     dump = read_dump(small_dump(threshold=0.25))
     build_gallery(small_dump(threshold=0.25), tmp_path / 'out')
     content = read_data(tmp_path / 'out', 'index')
@@ -133,7 +130,7 @@ def test_a_difference_is_drawn_over_grey():
     assert np.abs(drawn[10, 10] - (grey + thumbnails.DIFFERENCE_ALPHA * (np.array(thumbnails.OTHER) - grey))).max() <= 1
 
 
-def test_a_part_too_small_for_the_thumbnail_keeps_a_pixel():
+def test_a_part_too_small_for_the_thumbnail_has_one_pixel():
     mask = np.zeros((400, 600), dtype=bool)
     mask[200, 300] = True
     assert 1 <= fit_mask(mask, (40, 60)).sum() <= 4
@@ -141,7 +138,7 @@ def test_a_part_too_small_for_the_thumbnail_keeps_a_pixel():
     assert fit_mask(mask, (40, 60)).sum() == 400
 
 
-def test_pictures_are_reduced_to_the_sides_asked_for_and_never_enlarged(small_dump, tmp_path):
+def test_pictures_are_reduced_to_the_given_sides_and_never_enlarged(small_dump, tmp_path):
     build_gallery(small_dump(), tmp_path / 'out', options=Options(thumbnail_side=40, image_side=500))
     assert cv2.imread(str(tmp_path / 'out/thumbs/0_1.jpg')).shape == (30, 40, 3)
     assert cv2.imread(str(tmp_path / 'out/images/0.jpg')).shape == (60, 80, 3)
@@ -161,7 +158,7 @@ def with_candidates(dump: PredictionDump, *scores: list[float] | None) -> Predic
     return PredictionDump(dump.header, images)
 
 
-def test_the_page_says_what_its_heat_maps_are(small_dump):
+def test_the_page_describes_its_heat_maps(small_dump):
     dump = read_dump(small_dump())
     none = describe_heat(dump)
     assert none['kind'] == 'none'
@@ -222,7 +219,7 @@ def test_images_are_found_below_another_root_with_their_folders(small_dump, tmp_
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     assert image_paths(images, root) == [root / 'a/x.jpg', root / 'b/x.jpg']
-    # One is missing: the image of the same name in another place must not stand in for it.
+    # One is missing: the image of the same name in another place must not replace it.
     (root / 'b/x.jpg').unlink()
     assert image_paths(images, root) == [root / 'a/x.jpg', root / 'b/x.jpg']
     assert image_paths(images, None) == [Path('/gone/images/val/a/x.jpg'), Path('/gone/images/val/b/x.jpg')]
@@ -280,7 +277,7 @@ def test_a_limit_draws_the_same_expressions_every_time(small_dump, tmp_path):
     assert dict(content['summary'])['expressions'] == '3'
 
 
-def test_two_models_are_paired_whatever_the_order(small_dump, world, tmp_path):
+def test_two_models_are_paired_in_any_order(small_dump, world, tmp_path):
     dump = read_dump(small_dump())
     first, second = dump.images
     perfect = replace(second, expressions=[replace(each, pred=each.truth[0], truth=each.truth[::-1])
@@ -308,7 +305,7 @@ def test_dumps_of_different_refs_are_rejected_in_one_sentence(small_dump, world,
     assert not (tmp_path / 'out').exists()
 
 
-def test_a_model_asked_in_other_words_is_paired_by_ref_and_the_page_says_so(small_dump, world, tmp_path):
+def test_a_model_with_other_expressions_is_paired_by_ref_and_the_page_notes_it(small_dump, world, tmp_path):
     dump = read_dump(small_dump())
     blind = [replace(image, expressions=[replace(each, expression='part') for each in image.expressions])
              for image in dump.images]
@@ -320,13 +317,8 @@ def test_a_model_asked_in_other_words_is_paired_by_ref_and_the_page_says_so(smal
 
 
 @pytest.fixture
-def tool(monkeypatch, capsys) -> Callable[..., str]:
-    def run(*args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['gallery.py', *map(str, args)])
-        runpy.run_path(str(TOOL), run_name='__main__')
-        return capsys.readouterr().out
-
-    return run
+def tool(run_tool) -> Callable[..., str]:
+    return partial(run_tool, 'gallery')
 
 
 def test_the_tool_prints_what_it_made_and_fails_with_one_sentence(tool, small_dump, world, tmp_path):
@@ -348,7 +340,7 @@ def absent_part(truth_of: Prediction, ref_id: str, pred: dict) -> Prediction:
 
 @pytest.fixture
 def absent_dump(small_dump, world) -> str:
-    """The small dump and two parts that are not there: one invented, one left empty."""
+    """The small dump and two absent parts: one false positive, one predicted empty."""
     first, second = read_dump(small_dump()).images
     body, _ = first.expressions
     empty = second.expressions[0].pred
@@ -363,15 +355,15 @@ def test_absent_parts_have_cards_but_no_share_in_the_mean(absent_dump, tmp_path)
     content = read_data(tmp_path / 'out', 'index')
     assert content['summary'] == [['mean IoU', '0.2500'], ['cumulative IoU', '0.6224'], ['expressions', '3'],
                                   ['images', '2'], ['absent parts with an empty mask', '1 of 2']]
-    asked = [(entry[2].get('absent'), dict(zip(content['metrics'], entry[3], strict=True)))
+    rows = [(entry[2].get('absent'), dict(zip(content['metrics'], entry[3], strict=True)))
              for entry in content['entries']]
-    assert [(absent, metrics['kind'], metrics['presence']) for absent, metrics in asked[2:4]] == [
+    assert [(absent, metrics['kind'], metrics['presence']) for absent, metrics in rows[2:4]] == [
         ('impossible', 'false positive', 0.2), ('impossible', 'good', 0.2)]
-    assert asked[0][0] is None
-    assert asked[0][1]['presence'] is None
+    assert rows[0][0] is None
+    assert rows[0][1]['presence'] is None
 
 
-def test_a_model_that_was_not_asked_for_absent_parts_can_be_compared(absent_dump, small_dump, tmp_path):
+def test_a_model_without_absent_parts_can_be_compared(absent_dump, small_dump, tmp_path):
     build_gallery(absent_dump, tmp_path / 'out', against=[small_dump('b.json'), absent_dump],
                   options=Options(names=['a', 'b', 'c']))
     less, same = read_data(tmp_path / 'out', 'compare_1'), read_data(tmp_path / 'out', 'compare_2')
@@ -387,17 +379,6 @@ def test_a_dump_without_any_part_that_is_there_is_rejected(absent_dump, world, t
     PredictionDump({}, [replace(first, expressions=first.expressions[2:])]).write(world.root / 'none.json')
     with pytest.raises(ValueError, match='has no expression whose part is in the image'):
         build_gallery(str(world.root / 'none.json'), tmp_path / 'out')
-
-
-def test_an_image_given_expression_by_expression_is_one_image(small_dump, world, tmp_path):
-    dump = read_dump(small_dump())
-    single = [replace(image, expressions=[each]) for image in dump.images for each in image.expressions]
-    PredictionDump(dump.header, single).write(world.root / 'single.json')
-    build_gallery(small_dump(), tmp_path / 'whole')
-    build_gallery(str(world.root / 'single.json'), tmp_path / 'single')
-    whole, single = read_data(tmp_path / 'whole', 'index'), read_data(tmp_path / 'single', 'index')
-    assert single['images'] == whole['images']
-    assert single['entries'] == whole['entries']
 
 
 def test_both_empty_is_counted_and_noted(small_dump, world, tmp_path):

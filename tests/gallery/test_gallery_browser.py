@@ -130,7 +130,7 @@ def test_columns_on_a_desktop_and_one_on_a_phone(show, phone):
     assert not driver.execute_script("return document.querySelector('#controls').open")
 
 
-def test_what_somebody_wrote_is_shown_as_text(detail, inputs, browser, browser_errors):
+def test_expressions_are_shown_as_text_in_the_browser(detail, inputs, browser, browser_errors):
     detail('index.html#open=0:1')
     assert texts(browser, '#detail-title') == [inputs.hostile]
     assert browser.execute_script("return [...document.querySelectorAll('script')].every(script => script.src)")
@@ -160,7 +160,7 @@ def test_sorting_and_filtering_change_cards_status_and_address(show):
     assert len(texts(again, '.card')) == 60
 
 
-def test_a_filter_lists_what_there_is_with_counts(show):
+def test_a_filter_lists_its_values_with_counts(show):
     driver = show()
     assert texts(driver, '#field-super option') == ['all (75)', 'bird (25)', 'car (25)', 'fish (25)']
     assert texts(driver, '#field-size option') == ['all (75)', 'medium (75)']
@@ -175,7 +175,7 @@ def test_a_filter_lists_what_there_is_with_counts(show):
     assert set(texts(driver, '.fact:nth-child(2)')) == {kinds[0]}
 
 
-def test_nothing_found_says_so(show):
+def test_an_empty_search_shows_a_message(show):
     driver = show('index.html#q=zebra')
     assert texts(driver, '#status') == ['None of 75 expressions matches these filters.']
     assert texts(driver, '.card') == []
@@ -301,7 +301,7 @@ def test_a_part_that_is_not_there_is_called_so_and_has_no_share_in_the_mean(deta
     assert texts(browser, '#panels figcaption')[1:3] == ['Truth', 'Prediction: empty']
 
 
-def test_without_candidates_the_page_says_how_to_get_a_heat_map(detail, browser, browser_errors, plain):
+def test_without_candidates_the_page_explains_how_to_get_a_heat_map(detail, browser, browser_errors, plain):
     assert len(detail('index.html#open=0:1', plain)) == 3
     for selector in ('#notes p:last-child', 'figure.missing p'):
         assert 'No heat map' in texts(browser, selector)[0]
@@ -358,7 +358,7 @@ def test_a_comparison_is_sorted_and_filtered_by_who_is_better(show, folder):
     assert driver.current_url == f'{folder.as_uri()}/index.html'
 
 
-def test_a_gallery_copied_in_part_says_what_is_missing(folder, show, tmp_path, wait_for):
+def test_a_gallery_copied_in_part_names_what_is_missing(folder, show, tmp_path, wait_for):
     shutil.copytree(folder, tmp_path / 'copy')
     (tmp_path / 'copy/data/images/0.js').unlink()
     (tmp_path / 'copy/images/1.jpg').unlink()

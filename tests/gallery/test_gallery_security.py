@@ -47,7 +47,7 @@ def outside(tmp_path: Path) -> Path:
 
 
 def state(folder: Path) -> dict[str, bytes | str]:
-    """Return all that lies in a folder: content of files, targets of links."""
+    """Return everything in a folder: content of files, targets of links."""
     return {str(path.relative_to(folder)): os.readlink(path) if path.is_symlink() else path.read_bytes()
             for path in sorted(folder.rglob('*')) if path.is_symlink() or path.is_file()}
 
@@ -82,11 +82,11 @@ def test_a_folder_that_becomes_empty_elsewhere_stays(small_dump, tmp_path):
     build_gallery(small_dump(), out)
     (elsewhere / 'empty').mkdir(parents=True)
     (out / 'link').symlink_to(elsewhere)
-    (out / 'own').mkdir()
-    add_to_manifest(out, 'link/empty/gone.txt', 'own/gone.txt')
+    (out / 'real').mkdir()
+    add_to_manifest(out, 'link/empty/gone.txt', 'real/gone.txt')
     build_gallery(small_dump(), out)
     assert (elsewhere / 'empty').is_dir()
-    assert (out / 'own').is_dir()
+    assert (out / 'real').is_dir()
 
 
 @pytest.mark.parametrize('name', ['', '.', '..', '../outside/thesis.txt', 'images/../../outside/thesis.txt', 'images',
@@ -306,8 +306,8 @@ def test_only_a_plain_file_is_read_as_an_image(small_dump, world, tmp_path, monk
     else:
         make_other('1.jpg', kind, path)
     options = Options(images=str(world.images) if below else None, on_missing_image='skip')
-    told = 'it is empty' if kind == 'proc' else 'not a plain file; '
-    with pytest.raises(ValueError, match=rf'1\.jpg.*\(img_id 1\).*{told}'):
+    message = 'it is empty' if kind == 'proc' else 'not a plain file; '
+    with pytest.raises(ValueError, match=rf'1\.jpg.*\(img_id 1\).*{message}'):
         build_gallery(dump, tmp_path / 'out', options=options)
     assert not (tmp_path / 'out').exists()
 
@@ -319,9 +319,9 @@ def test_only_a_plain_file_is_read_as_a_dump(small_dump, tmp_path, monkeypatch, 
         os.symlink('/dev/null' if kind == 'device' else '/proc/self/status', 'x.json')
     else:
         make_other('x.json', kind, tmp_path)
-    told = 'not a complete json' if kind == 'proc' else 'a .*, not a plain file'
+    message = 'not a complete json' if kind == 'proc' else 'a .*, not a plain file'
     for first, against in (('x.json', []), (small_dump(), ['x.json'])):
-        with pytest.raises(ValueError, match=rf'^dump x\.json is {told}[^\n]+$'):
+        with pytest.raises(ValueError, match=rf'^dump x\.json is {message}[^\n]+$'):
             build_gallery(first, tmp_path / 'out', against=against)
 
 
@@ -403,15 +403,15 @@ def test_an_old_gallery_is_still_known_if_its_place_cannot_be_taken(small_dump, 
     build_gallery(dump, out)
 
 
-def test_a_handler_of_ones_own_stays(tmp_path):
-    def own(*_: object) -> None:
+def test_a_custom_handler_stays(tmp_path):
+    def handler(*_: object) -> None:
         pass
 
-    before = signal.signal(signal.SIGTERM, own)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         with gallery_folder(tmp_path / 'out', overwrite=False) as part:
-            assert signal.getsignal(signal.SIGTERM) is own
+            assert signal.getsignal(signal.SIGTERM) is handler
             (part / 'index.html').touch()
-        assert signal.getsignal(signal.SIGTERM) is own
+        assert signal.getsignal(signal.SIGTERM) is handler
     finally:
         signal.signal(signal.SIGTERM, before)

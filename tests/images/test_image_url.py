@@ -24,9 +24,9 @@ class Pages(BaseHTTPRequestHandler):
     """Images and all that can be in their place."""
 
     def do_GET(self) -> None:
-        if self.path in ('/image.png', '/a%20image.png', '/caf%C3%A9.png?size=1&x=%20'):
-            # The content type lies, as servers do.
-            self.answer(png(), 'text/plain')
+        if self.path in ('/image.png', '/an%20image.png', '/caf%C3%A9.png?size=1&x=%20'):
+            # A wrong content type, as some servers send.
+            self.reply(png(), 'text/plain')
         elif self.path == '/moved':
             self.redirect('/image.png')
         elif self.path == '/secret':
@@ -36,11 +36,11 @@ class Pages(BaseHTTPRequestHandler):
         elif self.path == '/loop':
             self.redirect('/loop')
         elif self.path == '/page':
-            self.answer(b'<!doctype html><title>a page about images</title>', 'image/png')
+            self.reply(b'<!doctype html><title>a page about images</title>', 'image/png')
         elif self.path == '/announced':
-            self.answer(png(), 'image/png', announced=10**9)
+            self.reply(png(), 'image/png', announced=10**9)
         elif self.path == '/cut':
-            self.answer(png()[:100], 'image/png', announced=len(png()))
+            self.reply(png()[:100], 'image/png', announced=len(png()))
         elif self.path == '/endless':
             self.send_response(200)
             self.end_headers()
@@ -56,7 +56,7 @@ class Pages(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def answer(self, content: bytes, kind: str, announced: int | None = None) -> None:
+    def reply(self, content: bytes, kind: str, announced: int | None = None) -> None:
         self.send_response(200)
         self.send_header('Content-Type', kind)
         self.send_header('Content-Length', str(len(content) if announced is None else announced))
@@ -106,7 +106,7 @@ def test_an_image_is_known_by_its_bytes(server, page):
     ('/announced', ValueError, 'is larger than 1,000,000 bytes'),
     ('/endless', ValueError, 'is larger than 1,000,000 bytes'),
 ])
-def test_what_is_not_an_image_raises_an_error(server, page, error, message):
+def test_other_content_than_an_image_raises_an_error(server, page, error, message):
     with pytest.raises(error, match=message) as caught:
         ImageReader(max_bytes=1_000_000)(server + page)
     assert str(caught.value).startswith(server + page)
@@ -117,8 +117,8 @@ def test_a_server_that_takes_too_long_is_left(server):
         fetch_image(f'{server}/endless', max_bytes=2 * 10**8, timeout=0.02)
 
 
-def test_nobody_there_raises_an_error(server):
-    # The port belongs to nobody: bound, and not listening.
+def test_a_closed_port_raises_an_error(server):
+    # The port is bound, and not listening.
     with socket.socket() as taken:
         taken.bind(('127.0.0.1', 0))
         with pytest.raises(ConnectionError, match=r'was not downloaded: .*refused'):

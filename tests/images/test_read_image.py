@@ -45,7 +45,7 @@ def test_all_orientations_are_turned_upright(tmp_path, kind, orientation):
         assert image.size == expected.shape[:2]
         assert np.abs(image.pixels - expected).max() <= (3 if kind == 'JPEG' else 0)
     if kind == 'JPEG':
-        # As the datasets read it, so that annotations lie where the masks do.
+        # As the datasets read it, so that annotations and masks have the same orientation.
         loaded = LoadImage().transform({'img_path': str(file)})
         assert loaded['ori_shape'] == READ(file).size
         assert np.array_equal(loaded['img'], READ(file).pixels)
@@ -76,7 +76,7 @@ def test_modes_without_alpha(mode, expected):
     assert pixels[0].tolist() == [[level] * 3 for level in expected]
 
 
-def test_alpha_lies_over_white(tmp_path):
+def test_alpha_is_composed_over_white(tmp_path):
     rgba = np.array([[[200, 100, 0, 255], [200, 100, 0, 0], [200, 100, 0, 51]]], dtype=np.uint8)
     expected = [[200, 100, 0], [255, 255, 255], [244, 224, 204]]
     image = Image.fromarray(rgba)
@@ -89,7 +89,7 @@ def test_alpha_lies_over_white(tmp_path):
     assert READ(grey).pixels[0].tolist() == [[100] * 3, [255] * 3, [224] * 3]
 
 
-def test_a_transparent_colour_lies_over_white():
+def test_a_transparent_colour_is_composed_over_white():
     image = Image.new('P', (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
@@ -123,7 +123,7 @@ def test_arrays_and_tensors_of_any_precision():
         pixels = READ(kind).pixels
         assert np.array_equal(pixels, np.repeat(grey[:, :, None], 3, axis=2))
         assert pixels.flags.c_contiguous
-    # A half knows 2048 levels between 0.5 and 1, so none is lost.
+    # A half has 2048 levels between 0.5 and 1, so no level is lost.
     assert np.array_equal(READ((channels_first / 255).half()).pixels, rgb)
 
 
@@ -213,7 +213,7 @@ def test_places_that_are_no_image_raise_errors(tmp_path):
             READ(url)
 
 
-def test_names_are_kept_for_messages(tmp_path):
+def test_messages_have_the_names(tmp_path):
     Image.fromarray(QUARTERS).save(tmp_path / 'image.png')
     assert READ(tmp_path / 'image.png').name == str(tmp_path / 'image.png')
     assert READ(Image.open(tmp_path / 'image.png')).name == str(tmp_path / 'image.png')

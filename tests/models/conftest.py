@@ -55,7 +55,7 @@ class PublishedCLIP(nn.Module):
 
 @pytest.fixture
 def published_clip() -> type[nn.Module]:
-    """``PublishedCLIP``, for tests that build a CLIP of their own."""
+    """``PublishedCLIP``, for tests that build a separate CLIP."""
     return PublishedCLIP
 
 
@@ -78,7 +78,7 @@ def openai_state(tiny_clip) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def openai_archive(tiny_clip, tmp_path) -> Path:
-    """The TorchScript archive, as OpenAI publishes it: half precision, buffers that are no weights."""
+    """The TorchScript archive, as OpenAI publishes it: half precision, buffers that are not weights."""
     published = PublishedCLIP(tiny_clip)
     if hasattr(published.visual, 'attnpool'):
         del published.visual.attnpool.connect

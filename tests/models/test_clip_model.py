@@ -1,4 +1,4 @@
-"""CLIP's own heads against its formulas, written out on the published names (Radford et al. 2021, section 2.4)."""
+"""CLIP's heads compared with its formulas, written out on the published names (Radford et al. 2021, section 2.4)."""
 import pytest
 import torch
 import torch.nn.functional as F

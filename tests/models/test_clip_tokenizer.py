@@ -14,7 +14,7 @@ def test_rows_start_end_and_pad_as_clip_does():
 
 
 @pytest.mark.parametrize('length', [3, 5, 17, 77])
-def test_a_long_string_keeps_its_end_token(length):
+def test_a_truncated_string_ends_with_the_end_token(length):
     row = CLIPTokenizer(length)(['the left foot of the biped behind the fence ' * 20])[0].tolist()
     assert len(row) == length
     assert row[0] == START
@@ -42,7 +42,7 @@ def test_a_long_string_keeps_its_end_token(length):
     (' \t a\r\n\n b\u00a0c ', [320, 321, 322]),
     ("don't", [847, 713]),
 ], ids=ascii)
-def test_awkward_text_is_mended_as_openai_does(text, ids):
+def test_malformed_text_is_cleaned_as_openai_does(text, ids):
     row = CLIPTokenizer(17)([text])[0].tolist()
     assert row == [START, *ids, END] + [0] * (15 - len(ids))
 

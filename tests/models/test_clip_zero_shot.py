@@ -71,7 +71,7 @@ def test_dense_features_stay_where_they_are(model):
         torch.testing.assert_close(block(tokens[:, :1], self_only=True), block(tokens[:, :1]), rtol=1e-4, atol=1e-5)
 
 
-def test_predictions_have_the_images_size_and_do_not_depend_on_company(model):
+def test_predictions_have_the_images_size_and_do_not_depend_on_the_batch(model):
     images = torch.randn(2, 3, 64, 96)
     samples = [sample(['car tire', 'bird wing'], (32, 48)), sample(['car body'], (50, 75))]
     model.keep_candidates = True
@@ -131,7 +131,7 @@ def test_one_background_serves_all_images_of_a_prediction(model, monkeypatch):
     assert [encoded.count(f'a photo of {word}.') for word in ('sky', 'grass', 'car tire')] == [1, 1, 2]
 
 
-def test_it_does_not_train_and_refuses_what_does_not_fit(model):
+def test_it_does_not_train_and_rejects_wrong_settings(model):
     with pytest.raises(TypeError, match="got 'loss'"):
         model(torch.zeros(1, 3, 32, 32), [], mode='loss')
     kinds = {'backbone': {'type': 'CLIPResNet', 'layers': (1, 1, 1, 1), 'width': 8, 'embed_channels': 24,

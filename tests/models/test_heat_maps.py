@@ -1,4 +1,4 @@
-"""What a probability on the network's grid becomes on the image, all at once or in turn."""
+"""Heat maps: probabilities on the network's grid resampled to the image, all expressions at once or one by one."""
 import numpy as np
 import pytest
 import torch

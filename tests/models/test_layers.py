@@ -24,7 +24,7 @@ def test_dynamic_conv_is_the_grouped_convolution():
 
 @pytest.mark.parametrize(('shape', 'size'), [((5, 7), (10, 14)), ((1, 3), (2, 6)), ((4, 4), (9, 7)), ((6, 6), (6, 7))])
 def test_convolving_before_upsampling_changes_nothing(shape, size):
-    """Values and gradients, in double precision, at borders and at sizes that are no doubles too."""
+    """Values and gradients, in double precision, at borders and at sizes that are not doubled as well."""
     x = torch.randn(2, 6, *shape, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 6, 3, 3, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(4, dtype=torch.float64)
@@ -70,7 +70,7 @@ def test_the_projectors_short_cuts_change_nothing(training):
         torch.testing.assert_close(one, other)
 
 
-def test_a_single_row_uses_and_keeps_the_running_statistics():
+def test_a_single_row_uses_the_running_statistics_without_updating_them():
     norm = RowBatchNorm1d(4).train()
     norm.running_mean += 1
     before = norm.running_mean.clone()

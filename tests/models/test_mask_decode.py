@@ -31,14 +31,14 @@ def ceiling(name: str, half_pixel: bool, diameter: int) -> float:
     return float(np.mean(ious))
 
 
-def test_the_aligned_decode_keeps_small_parts_that_the_published_one_loses():
+def test_the_aligned_decode_preserves_small_parts_that_the_published_one_loses():
     for diameter, published_most, aligned_least in ((16, 0.70, 0.90), (32, 0.83, 0.96), (64, 0.92, 0.98)):
         assert ceiling('cris', False, diameter) < published_most
         assert ceiling('aligned', True, diameter) > aligned_least
 
 
 @pytest.mark.parametrize(('shape', 'size'), [((50, 70), 64), ((300, 200), 64), ((64, 64), 64)])
-def test_aligned_decode_reads_a_ramp_where_it_stands(shape, size):
+def test_aligned_decode_samples_a_ramp_without_an_offset(shape, size):
     """A plane through the logit grid is a plane on the image, with pixel centres in place.
 
     The sharpening kernel wavers by a fifth of a network pixel; a forgotten half pixel would be half of one at least.

@@ -64,12 +64,12 @@ def test_the_asymmetric_loss_is_the_papers_and_its_gradients_are_finite():
 
 
 @pytest.mark.parametrize('settings', [{'gamma_neg': .5}, {'gamma_pos': -1}, {'margin': 1}, {'margin': -.1}])
-def test_losses_out_of_range_are_refused(settings):
+def test_losses_out_of_range_are_rejected(settings):
     with pytest.raises(ValueError, match='AsymmetricLoss'):
         AsymmetricLoss(**settings)
 
 
-def test_what_is_not_known_counts_in_no_loss_and_the_mean_is_over_the_rest():
+def test_unknown_labels_are_ignored_in_the_mean_loss():
     head = MultiLabelPresenceHead(in_channels=4, labels=LABELS, loss={'type': 'AsymmetricLoss', 'gamma_neg': 0,
                                                                       'margin': 0}, loss_weight=.5)
     logits = torch.randn(2, 3)
@@ -108,15 +108,15 @@ def test_the_label_loss_reaches_the_image_encoder_and_not_the_text(build):
     assert reached == {'backbone', 'auxiliary_head'}
 
 
-def test_it_leaves_masks_and_other_weights_alone_and_answers_only_when_asked(build):
-    plain, silent, asked = build(), build(labels=LABELS), build(labels=LABELS, in_evaluation=True)
+def test_it_changes_no_masks_or_other_weights_and_predicts_only_on_request(build):
+    plain, silent, predicting = build(), build(labels=LABELS), build(labels=LABELS, in_evaluation=True)
     assert set(silent.state_dict()) - set(plain.state_dict()) == {
         'auxiliary_head.classifier.weight', 'auxiliary_head.classifier.bias'}
-    state = {**asked.state_dict(), **plain.state_dict()}
-    for model in (silent, asked):
+    state = {**predicting.state_dict(), **plain.state_dict()}
+    for model in (silent, predicting):
         model.load_state_dict(state)
     logits, found = [], []
-    for model in (plain, silent, asked):
+    for model in (plain, silent, predicting):
         batch = prepare(model.eval(), sample(None), sample(None, 1), training=False)
         with torch.no_grad():
             logits.append(model(**batch, mode='tensor'))
@@ -130,7 +130,7 @@ def test_it_leaves_masks_and_other_weights_alone_and_answers_only_when_asked(bui
     assert all(0 < value < 1 for value in first.pred_part_presence.values())
 
 
-def test_images_of_two_sizes_get_their_own_answers(build):
+def test_images_of_two_sizes_get_separate_predictions(build):
     model = build(labels=LABELS, in_evaluation=True).eval()
     samples = [sample(None) for _ in range(3)]
     torch.manual_seed(2)
@@ -141,7 +141,7 @@ def test_images_of_two_sizes_get_their_own_answers(build):
         assert one.pred_part_presence == pytest.approx(alone.pred_part_presence, rel=1e-4)
 
 
-def test_partimagenets_labels_and_what_is_none():
+def test_partimagenets_labels_and_names_that_are_not_labels():
     head = MultiLabelPresenceHead(in_channels=4, labels='partimagenet')
     assert len(head.labels) == 40
     assert {'car tire', 'bicycle tire', 'quadruped head'} <= set(head.labels)

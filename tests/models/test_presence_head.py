@@ -43,7 +43,7 @@ def prepare(model: ReferringSegmentor, *samples: ReferringDataSample, training: 
 
 
 def shared_state(model: ReferringSegmentor, other: ReferringSegmentor) -> dict[str, torch.Tensor]:
-    """The first model's weights for the second, whose presence head keeps its own."""
+    """The first model's weights for the second, except for its presence head."""
     return {**other.state_dict(), **model.state_dict()}
 
 
@@ -69,7 +69,7 @@ def test_without_a_head_presence_is_the_highest_probability(build):
     presence = found.pred_presence
     torch.testing.assert_close(presence, logits[:, 0].sigmoid().amax(dim=(1, 2)), rtol=1e-4, atol=1e-5)
     assert presence.shape == (3, )
-    # Whatever the threshold, hence also of masks that it empties.
+    # At every threshold, hence also for masks that become empty.
     strict = build(threshold=0.999).eval()
     strict.load_state_dict(model.state_dict())
     other = strict(**prepare(strict, sample(TEXTS)), mode='predict')[0]
@@ -78,7 +78,7 @@ def test_without_a_head_presence_is_the_highest_probability(build):
 
 
 @pytest.mark.parametrize('changes', [{}, {'row_multiple': 4}])
-def test_the_heads_word_is_its_own_for_each_row(build, changes):
+def test_the_head_has_one_probability_per_row(build, changes):
     model = build(head=True, **changes).eval()
     seen = []
     model.decode_head.presence_head.register_forward_hook(lambda module, inputs, output: seen.append(output))
@@ -112,7 +112,7 @@ def test_its_loss_is_the_weighted_cross_entropy_of_all_ranks(monkeypatch):
     assert head.loss(logits, present).item() == pytest.approx(expected * 3 / 5, rel=1e-6)
 
 
-def test_training_tells_the_head_what_is_absent(build):
+def test_training_gives_the_head_its_targets(build):
     model = build(head=True).train()
     seen = []
     head = model.decode_head.presence_head
@@ -130,12 +130,12 @@ def test_training_tells_the_head_what_is_absent(build):
 
 def test_a_head_is_not_trained_blindly(build):
     model = build(head=True)
-    untold = sample(TEXTS)
-    del untold.refs
-    with pytest.raises(ValueError, match=r"'image.jpg' has no refs.*train it on a PartReferDataset"):
-        model(**prepare(model, untold, training=True), mode='loss')
+    bare = sample(TEXTS)
+    del bare.refs
+    with pytest.raises(ValueError, match=r"image image.jpg has no refs.*train it on a PartReferDataset"):
+        model(**prepare(model, bare, training=True), mode='loss')
     plain = build()
-    assert set(plain(**prepare(plain, untold, training=True), mode='loss')) == {'loss_text_to_pixel', 'train_mIoU'}
+    assert set(plain(**prepare(plain, bare, training=True), mode='loss')) == {'loss_text_to_pixel', 'train_mIoU'}
 
 
 def test_the_loss_of_an_empty_target_pushes_every_pixel_down(build, monkeypatch):

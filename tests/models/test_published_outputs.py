@@ -158,7 +158,7 @@ def test_every_stage_logits_probabilities_and_masks_are_the_published_ones(dev, 
 def test_the_training_loss_is_the_published_one(dev):
     """BatchNorm in training mode, the image once per expression, as there. Gradients: in double precision, below.
 
-    On the reference's own input: another in the seventh digit moves the loss by 2e-5, the published code's as well.
+    On the reference's input: another in the seventh digit moves the loss by 2e-5, the published code's as well.
     Processors round in that digit too: the loss was seen 2e-5 off. A wrong layer changes it in the second digit.
     """
     model = load_published('r50', 'dev').train()
@@ -194,7 +194,8 @@ def test_in_double_precision_outputs_and_gradients_are_the_published_ones(arch):
 
     model.train()
     samples = [ReferringDataSample(gt_masks=mask.to(torch.uint8) * 255) for mask in masks]
-    loss = model(images[image_index], samples, mode='loss', tokens=tokens, image_index=torch.arange(3))['loss_text_to_pixel']
+    losses = model(images[image_index], samples, mode='loss', tokens=tokens, image_index=torch.arange(3))
+    loss = losses['loss_text_to_pixel']
     # The head takes the loss in float32.
     assert loss.item() == pytest.approx(float(reference['loss']), rel=1e-6)
     loss.backward()

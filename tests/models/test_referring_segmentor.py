@@ -89,7 +89,7 @@ def test_grouped_form_gives_the_loss_and_gradients_of_the_one_by_one_form(tiny_m
 
 
 def double_inputs(batch: dict) -> dict:
-    # BatchNorm over few pixels is steep; double precision keeps rounding out of the comparison of gradients.
+    # BatchNorm over few pixels is steep; double precision makes rounding negligible in the comparison of gradients.
     for each in batch['data_samples']:
         each.gt_masks = each.gt_masks.double()
     return {**batch, 'inputs': batch['inputs'].double()}
@@ -138,23 +138,23 @@ def test_the_compiled_network_trains_and_predicts_like_the_plain_one(tiny_model_
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize('asked', [1, 3, 4])
-def test_filled_up_rows_leave_no_trace_and_few_shapes(tiny_model_cfg, asked):
+@pytest.mark.parametrize('rows', [1, 3, 4])
+def test_filled_up_rows_leave_no_trace_and_few_shapes(tiny_model_cfg, rows):
     model = build(tiny_model_cfg).eval()
     seen = []
     model.neck.register_forward_hook(lambda module, inputs, output: seen.append([len(each) for each in inputs[1:]]))
-    images, tokens = torch.randn(2, 3, 64, 64), model.text_encoder.tokenizer((TEXTS * asked)[:asked])
-    index = torch.arange(asked) % 2
+    images, tokens = torch.randn(2, 3, 64, 64), model.text_encoder.tokenizer((TEXTS * rows)[:rows])
+    index = torch.arange(rows) % 2
     with torch.no_grad():
         expected = model.encode_decode(images, tokens, index)
         model.row_multiple = 4
         torch.testing.assert_close(model.encode_decode(images, tokens, index), expected, rtol=1e-4, atol=1e-5)
     assert seen[-1] == [4, 4, 4]
     model.train().encode_decode(images, tokens, index)
-    assert seen[-1][1] == asked
+    assert seen[-1][1] == rows
 
 
-def test_a_row_multiple_of_nothing_is_refused(tiny_model_cfg):
+def test_a_row_multiple_of_zero_is_rejected(tiny_model_cfg):
     with pytest.raises(ValueError, match='row_multiple=0 should be at least 1'):
         MODELS.build({**tiny_model_cfg, 'row_multiple': 0})
 
@@ -207,7 +207,7 @@ def test_an_images_masks_do_not_depend_on_what_shares_its_batch(tiny_model_cfg):
     together = predict([2, 0, 1])
     for image in range(3):
         alone = predict([image])[image]
-        # Rounding may move a pixel that lies on the threshold, no more.
+        # Rounding may move only pixels on the threshold.
         assert (alone.pred_masks != together[image].pred_masks).float().mean() < 1e-3
         torch.testing.assert_close(alone.pred_scores, together[image].pred_scores, rtol=1e-3, atol=1e-3)
         assert alone.pred_masks.shape == (len(texts[image]), 50, 70)
@@ -223,7 +223,7 @@ def test_images_of_two_sizes_train_together(tiny_model_cfg):
     assert torch.isfinite(model(**batch, mode='loss')['loss_text_to_pixel'])
 
 
-def test_an_image_without_expressions_is_refused(tiny_model_cfg):
+def test_an_image_without_expressions_is_rejected(tiny_model_cfg):
     model = build(tiny_model_cfg)
     with pytest.raises(ValueError, match=r'image.jpg.*has no expression'):
         prepare(model, [torch.zeros(3, 64, 64, dtype=torch.uint8)], [sample([])])
@@ -239,13 +239,13 @@ def test_an_image_without_expressions_is_refused(tiny_model_cfg):
     ('decode_head', 'sentence_channels', 24, 'but decode_head.sentence_channels is 24'),
     ('decode_head', 'in_channels', 32, 'neck.out_channels is 16 but decode_head.in_channels is 32'),
 ])
-def test_channels_that_do_not_fit_are_told_with_both_sides(tiny_model_cfg, part, key, value, message):
+def test_channels_that_do_not_fit_are_reported_with_both_values(tiny_model_cfg, part, key, value, message):
     tiny_model_cfg[part][key] = value
     with pytest.raises(ValueError, match=message):
         MODELS.build(tiny_model_cfg)
 
 
-def test_an_unknown_decode_is_refused(tiny_model_cfg):
+def test_an_unknown_decode_is_rejected(tiny_model_cfg):
     with pytest.raises(ValueError, match=r"decode='exact' is unknown; choose one of \['aligned', 'cris'\]"):
         MODELS.build({**tiny_model_cfg, 'decode': 'exact'})
 
@@ -256,14 +256,14 @@ def test_parts_are_found_by_scope(tiny_model_cfg):
         assert ROOT.get('mmpartref.CRISNeck') is MODELS.get('CRISNeck')
 
 
-def test_the_threshold_is_the_decodes_own_unless_set(tiny_model_cfg):
+def test_the_threshold_defaults_to_the_decodes(tiny_model_cfg):
     image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
     areas = []
     for threshold in (None, 0.35, 0.999):
         torch.manual_seed(0)
         model = build({**tiny_model_cfg, 'threshold': threshold}).eval()
         areas.append(int(model(**prepare(model, [image], [sample(TEXTS)]), mode='predict')[0].pred_masks.sum()))
-    # Rounding may move a pixel that lies on the threshold.
+    # Rounding may move pixels on the threshold.
     assert areas[0] == pytest.approx(areas[1], rel=1e-3)
     assert areas[1] > 1.1 * areas[2]
     assert MODELS.build(tiny_model_cfg).decode.threshold == 0.35

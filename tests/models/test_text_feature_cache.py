@@ -6,7 +6,7 @@ from mmpartref.registry import MODELS
 
 
 class Counting(nn.Module):
-    """Stands for a text encoder; records its rows. Its features are small whole numbers, which are exact."""
+    """Replaces a text encoder; records its rows. Its features are small whole numbers, which are exact."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def test_it_forgets_the_longest_unused_first():
     assert encoder.rows == []
     cache.encode(encoder, TOKENS[[1]])
     assert encoder.rows == [[3, 4]]
-    # More strings than it keeps still come back whole.
+    # More strings than it caches still get all features.
     assert torch.equal(cache.encode(encoder, TOKENS)[0], encoder(TOKENS)[0])
 
 
@@ -78,7 +78,7 @@ def test_weights_made_in_inference_mode_are_not_trusted():
 
 
 class Lookup(nn.Module):
-    """Stands for a text encoder with neither parameters nor buffers."""
+    """Replaces a text encoder with neither parameters nor buffers."""
 
     def __init__(self, factor: int) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def test_an_encoder_without_parameters_is_cached():
     assert first.rows == second.rows == TOKENS.tolist()
 
 
-def test_the_segmentor_keeps_text_in_evaluation_only(tiny_model_cfg):
+def test_the_segmentor_caches_text_in_evaluation_only(tiny_model_cfg):
     model = MODELS.build(tiny_model_cfg).eval()
     images = torch.randn(1, 3, 64, 64)
     tokens = model.text_encoder.tokenizer(['a tire', 'a body'])
@@ -110,7 +110,7 @@ def test_the_segmentor_keeps_text_in_evaluation_only(tiny_model_cfg):
         first = model.encode_decode(images, tokens, index)
         torch.testing.assert_close(model.encode_decode(images, tokens, index), first, rtol=1e-4, atol=1e-5)
     assert model.text_cache.encoded == 2
-    # With gradients nothing is kept.
+    # With gradients nothing is cached.
     model.encode_decode(images, tokens, index).sum().backward()
     assert model.text_encoder.text_projection.grad.abs().sum() > 0
     # An EMA writes past the version counter; training and evaluation take turns around it.

@@ -24,5 +24,5 @@ def test_cases_pass(tmp_path):
          '-p', 'no:hypothesispytest', '--show-capture=no', f'--basetemp={tmp_path / "tmp"}'],
         cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join((str(FOLDER), str(CHECKOUT))), 'HF_HUB_OFFLINE': '1'})
-    # pytest ends with another code where a case fails or none is found.
+    # pytest ends with another code where a case fails or no case is found.
     assert done.returncode == 0, f'{done.stdout[-20000:]}\n{done.stderr[-3000:]}'

@@ -1,4 +1,4 @@
-"""Encoders of timm and open_clip; run by test_torchvision_encoders.py in a process of its own.
+"""Encoders of timm and open_clip; run by test_torchvision_encoders.py in a separate process.
 
 Both packages import torchvision, and there is no build of it for every torch that the tests run under. Nothing here
 needs its compiled operations, so where they do not load they are declared without being defined.
@@ -39,7 +39,7 @@ FAMILIES: dict[str, tuple[str, dict, tuple[int, int, int] | None]] = {
     'mobilenetv3': ('mobilenetv3_small_050.lamb_in1k', {}, (16, 24, 288)),
     'mobilenetv4': ('mobilenetv4_conv_small_050.e3000_r224_in1k', {}, (32, 48, 480)),
 }
-# Layers that LoRA and adapters stand at.
+# Layers with LoRA and adapters.
 TARGETS = {'eva02_clip': ('q_proj', 'mlp'), 'siglip2': ('qkv', 'mlp'), 'dinov3_vit': ('qkv', 'mlp'),
            'convnext': ('fc1', 'mlp'), 'swin': ('qkv', 'mlp')}
 # By how much the outputs of one encoder may differ in two forward passes.
@@ -65,18 +65,18 @@ def _torchvision():
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
-    """Fail a test that asks for a connection. Hugging Face's downloads end before that, as its own switch says."""
-    asked: list[Any] = []
+    """Fail a test that opens a connection. Hugging Face's offline switch ends downloads before that."""
+    calls: list[Any] = []
 
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        asked.append(args)
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
         raise OSError('no network in tests')
 
     for name in ('connect', 'connect_ex'):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+        monkeypatch.setattr(socket.socket, name, fail)
+    monkeypatch.setattr(socket, 'getaddrinfo', fail)
     yield
-    assert asked == []
+    assert calls == []
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_maps_and_gradients_at_an_odd_size_in_both_precisions(family):
         assert next(iter(found.values())).abs().sum() > 0
 
 
-# A transformer with a pyramid, and two families with channels of their own.
+# A transformer with a pyramid, and two families with other channels.
 @pytest.mark.parametrize('family', ['siglip2', 'convnext', 'mobilenetv4'])
 def test_a_config_of_ten_lines_makes_a_cris(family, tiny_model_cfg, tmp_path):
     model_name, model_args, channels = FAMILIES[family]
@@ -166,21 +166,21 @@ def test_rates_fall_with_depth(family):
     rates = {id(each): group['lr'] for group in constructor(model).optimizer.param_groups for each in group['params']}
     assert len(rates) == len(list(model.parameters()))
     assert rates[id(model['head'].weight)] == 1.0
-    own = {name: rates[id(each)] for name, each in encoder.named_parameters()}
+    scales = {name: rates[id(each)] for name, each in encoder.named_parameters()}
     depth = encoder.num_layers + 1
-    assert set(own.values()) <= {0.5**each for each in range(depth + 1)}
+    assert set(scales.values()) <= {0.5**each for each in range(depth + 1)}
     # The stem is the slowest, each stage has one rate, a later stage is never slower.
-    assert next(iter(own.values())) == 0.5**depth
-    ordered = [own[name] for name in own if any(part in name for part in ('.blocks.', '.stages.', '.layers.'))
+    assert next(iter(scales.values())) == 0.5**depth
+    ordered = [scales[name] for name in scales if any(part in name for part in ('.blocks.', '.stages.', '.layers.'))
                and not name.startswith('pyramid.')]
     assert len(set(ordered)) >= 3
     assert ordered == sorted(ordered)
-    assert all(own[name] == 1.0 for name in own if name.startswith('pyramid.'))
+    assert all(scales[name] == 1.0 for name in scales if name.startswith('pyramid.'))
 
 
 @pytest.mark.parametrize('family', FAMILIES)
-def test_weights_of_a_file_are_timms_own(family, tmp_path):
-    """What timm's model makes of a photo of its own size, classifier and pooling in the file."""
+def test_weights_of_a_file_give_timms_outputs(family, tmp_path):
+    """Compare with timm's model on an image of its default size, classifier and pooling in the file."""
     import timm
     model_name, model_args, _ = FAMILIES[family]
     theirs = timm.create_model(model_name, **model_args).eval()
@@ -197,8 +197,21 @@ def test_weights_of_a_file_are_timms_own(family, tmp_path):
             torch.testing.assert_close(one, other, **ROUNDING)
 
 
+@pytest.mark.parametrize('family', ['siglip2', 'convnext'])
+def test_values_that_timm_would_cast_are_rejected(family, tmp_path):
+    import timm
+    model_name, model_args, _ = FAMILIES[family]
+    state = timm.create_model(model_name, **model_args).state_dict()
+    name = next(each for each in state if each.endswith('fc1.weight'))
+    value, path = state[name], tmp_path / 'values.pth'
+    for other in (value.long(), value.to(torch.complex64), value * torch.nan, value / 0):
+        torch.save({'model': {**state, name: other}}, path)
+        with pytest.raises(WeightsError, match=rf'values\.pth cannot be used: {name} (has values of type|is NaN at)'):
+            initialised(image_encoder(family, init_cfg=dict(type='PackagePretrained', checkpoint=str(path))))
+
+
 class Same(torch.nn.Module):
-    """Stands in for the pyramid, to see what goes into it."""
+    """Replaces the pyramid, to record its inputs."""
 
     def forward(self, maps: Any) -> Any:
         return maps
@@ -247,7 +260,7 @@ def test_frozen_timm_encoders():
     assert all(each is not None for each in gradients(half).values())
 
 
-def test_wrong_weights_of_timm_are_refused(tmp_path):
+def test_wrong_weights_of_timm_are_rejected(tmp_path):
     def start(checkpoint: Any) -> None:
         initialised(image_encoder('siglip2', init_cfg=dict(type='PackagePretrained', checkpoint=str(checkpoint))))
 
@@ -268,7 +281,7 @@ def test_wrong_weights_of_timm_are_refused(tmp_path):
         start('timm')
 
 
-def test_wrong_settings_of_timm_are_refused():
+def test_wrong_settings_of_timm_are_rejected():
     with pytest.raises(ValueError, match=r"has no model 'convnext_tinny'; it has convnext_"):
         MODELS.build(dict(type='TimmBackbone', model_name='convnext_tinny'))
     for indices in ((0, 1), (2, 1, 0), (0, 1, 4)):
@@ -280,16 +293,16 @@ def test_wrong_settings_of_timm_are_refused():
         image_encoder('convnext', adapter=dict(channels=4, target_modules=['nothing']))
     early = image_encoder('convnext', out_indices=(0, 1, 2))
     assert early.out_channels == (8, 16, 24)
-    # What lies behind the last map is taken out.
+    # The layers after the last map are removed.
     assert not any('stages.3' in name for name in gradients(early))
 
 
-def test_images_normalised_as_timm_says():
+def test_images_are_normalised_as_by_timm():
     assert image_encoder('siglip2').mean == (127.5, 127.5, 127.5)
     assert image_encoder('convnext').std == pytest.approx((58.395, 57.12, 57.375))
 
 
-def test_open_clips_rows_are_those_of_clips_own_tokenizer():
+def test_open_clips_rows_are_those_of_clips_tokenizer():
     from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
     tokenizer = text_encoder(word_length=17).tokenizer
     assert tokenizer(TEXTS).tolist() == CLIPTokenizer(17)(TEXTS).tolist()
@@ -379,7 +392,7 @@ def test_open_clips_added_layers(kind):
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_wrong_settings_of_open_clip_are_refused():
+def test_wrong_settings_of_open_clip_are_rejected():
     for model_name, reason in (('ViT-B-33', "open_clip has no model 'ViT-B-33'"),
                                ('roberta-ViT-B-32', "is Hugging Face's roberta-base"),
                                ('coca_ViT-B-32', r'has a class token \(CoCa\)'),

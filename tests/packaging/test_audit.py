@@ -1,4 +1,4 @@
-"""What the audit of the dependencies makes of pip-audit's answers."""
+"""The audit of the dependencies on outputs of pip-audit."""
 import json
 import re
 import runpy
@@ -11,29 +11,29 @@ judge = runpy.run_path(str(CHECKOUT / '.ci/audit.py'))['judge']
 FINE = {'name': 'numpy', 'version': '2.1', 'vulns': []}
 FAULTY = {'name': 'pillow', 'version': '9.0', 'vulns': [{'id': 'PYSEC-1', 'fix_versions': ['9.1']},
                                                        {'id': 'GHSA-2', 'fix_versions': []}]}
-LEFT_OUT = {'name': 'mmpartref', 'skip_reason': 'distribution marked as editable'}
+SKIPPED = {'name': 'mmpartref', 'skip_reason': 'distribution marked as editable'}
 NO_NETWORK = 'Traceback (most recent call last):\n ...\nrequests.exceptions.ConnectionError: HTTPSConnectionPool(...)\n'
 
 
-def answer(*packages: dict) -> str:
+def output(*packages: dict) -> str:
     return json.dumps({'dependencies': packages, 'fixes': []})
 
 
-def test_nothing_known_passes_and_what_was_not_asked_about_is_named():
-    assert judge(answer(FINE, LEFT_OUT), '', False) == (
+def test_no_vulnerability_passes_and_skipped_packages_are_named():
+    assert judge(output(FINE, SKIPPED), '', False) == (
         0, '1 packages checked, 0 known vulnerabilities\n'
         'not checked: mmpartref: distribution marked as editable')
 
 
 def test_findings_fail_and_are_named():
-    status, message = judge(answer(FINE, FAULTY), 'Found 2 known vulnerabilities in 1 package', False)
+    status, message = judge(output(FINE, FAULTY), 'Found 2 known vulnerabilities in 1 package', False)
     assert status == 1
     assert message.splitlines() == ['2 packages checked, 2 known vulnerabilities',
                                     '  pillow 9.0: PYSEC-1 (fixed in 9.1)', '  pillow 9.0: GHSA-2 (no fix yet)']
 
 
 @pytest.mark.parametrize('require', [False, True])
-def test_without_the_service_it_says_so_and_fails_only_where_it_is_required(require):
+def test_a_missing_service_is_reported_and_fails_only_where_it_is_required(require):
     status, message = judge('', NO_NETWORK, require)
     assert status == int(require)
     assert message.startswith('NOT AUDITED: the vulnerability service cannot be reached')
@@ -42,8 +42,8 @@ def test_without_the_service_it_says_so_and_fails_only_where_it_is_required(requ
 @pytest.mark.parametrize(('printed', 'errors', 'message'), [
     ('', "/usr/bin/python: No module named pip_audit", 'pip-audit failed: .*No module named pip_audit'),
     ('', '', 'pip-audit failed: pip-audit printed nothing'),
-    (answer(LEFT_OUT), '', 'checked no package'), ('[]', '', 'pip-audit failed')])
+    (output(SKIPPED), '', 'checked no package'), ('[]', '', 'pip-audit failed')])
 def test_an_audit_that_did_not_take_place_is_no_success(printed, errors, message):
-    status, said = judge(printed, errors, False)
+    status, text = judge(printed, errors, False)
     assert status == 1
-    assert re.search(message, said)
+    assert re.search(message, text)

@@ -1,4 +1,4 @@
-"""Imports point one way: each folder may use those before it, no folder lies in a circle, names are used once."""
+"""Imports point one way: each folder may use those before it, no folder is in a cycle, names are unique."""
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def folder_of(module: str) -> str:
 
 
 def edges() -> dict[tuple[str, str], list[str]]:
-    """Return which folder imports from which, a folder and its own subfolders aside, with the modules that do."""
+    """Return which folder imports from which, except between a folder and its subfolders, with the modules that do."""
     found = defaultdict(list)
     for module in MODULES:
         if module.endswith('.__init__'):

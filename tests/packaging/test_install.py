@@ -45,7 +45,7 @@ def members(wheel: Path) -> list[str]:
 
 
 class Environment:
-    """A virtual environment that finds the packages of the present one behind its own."""
+    """A virtual environment that also finds the packages of the present one."""
 
     def __init__(self, root: Path) -> None:
         venv.create(root, symlinks=True)
@@ -203,7 +203,7 @@ def test_uninstall_leaves_nothing(options: tuple[str, ...], source: Path, wheel:
 
 
 def test_import_without_mmengine_names_the_extras() -> None:
-    """``-S`` leaves out site-packages."""
+    """``-S`` ignores site-packages."""
     code = f'import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import mmpartref'
     last = run([sys.executable, '-S', '-c', code], CHECKOUT, check=False).splitlines()[-1]
     assert last.startswith('ImportError: mmpartref needs mmengine')

@@ -13,7 +13,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 FOLDERS = ('mmpartref', 'tools', 'configs', '.ci')
 FILES = sorted(file for folder in FOLDERS for file in (CHECKOUT / folder).rglob('*.py'))
-# Never, whatever the arguments: they run what a file says, or write where an archive says.
+# Forbidden with any arguments: they run code from a file, or write to paths from an archive.
 FORBIDDEN = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'marshal.load', 'marshal.loads', 'shelve.open', 'eval',
              'exec', 'os.system', 'os.popen', 'yaml.load', 'yaml.unsafe_load', 'yaml.full_load', 'torch.hub.load',
              'torch.jit.load', 'shutil.unpack_archive', 'joblib.load', 'tarfile.open', 'Config.fromstring',
@@ -41,8 +41,8 @@ def unsafe(tree: ast.AST, file: str = '') -> Iterator[str]:
                     yield f'{node.lineno}: hides {node.module}.{alias.name}'
         if isinstance(node, ast.ClassDef) and any(dotted(base).endswith('Unpickler') for base in node.bases):
             methods = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-            own = {base.id for base in node.bases if isinstance(base, ast.Name)}
-            if 'find_class' not in methods and not own:
+            bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+            if 'find_class' not in methods and not bases:
                 yield f'{node.lineno}: {node.name} finds any class'
         if not isinstance(node, ast.Call):
             continue
@@ -97,10 +97,10 @@ IMPORT_EVERYTHING = """
 import importlib, pkgutil, runpy, socket, sys
 from pathlib import Path
 
-def refuse(*args, **kwargs):
+def block(*args, **kwargs):
     raise AssertionError(f'the network is used on import: {args[1:]}')
 
-socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = block
 import mmpartref
 names = [module.name for module in pkgutil.walk_packages(mmpartref.__path__, 'mmpartref.')]
 for name in names:
@@ -127,7 +127,7 @@ def test_importing_every_module_and_tool_needs_no_network(tmp_path):
     lambda: socket.create_connection(('192.0.2.1', 80), timeout=1),
     lambda: socket.socket().connect_ex(('192.0.2.1', 80)),
     lambda: socket.getaddrinfo('example.org', 80)])
-def test_the_guard_of_these_tests_refuses_other_machines(reach):
+def test_the_guard_of_these_tests_blocks_other_machines(reach):
     with pytest.raises(OSError, match='tests have no network'):
         reach()
     assert len(network_guard.ATTEMPTS) == 1

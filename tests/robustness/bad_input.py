@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import mmpartref
 
 PACKAGE = Path(mmpartref.__file__).parent
-# Seconds after which an input is said to hang the program.
+# Seconds after which an input counts as hanging the program.
 PATIENCE = 60
 
 
@@ -103,23 +103,23 @@ class Tally:
 
     def attempt(self, action: Callable[[], Any], names: str = '', *, record: bool = False,
                 kinds: tuple[type[Exception], ...] = (ValueError, FileNotFoundError)) -> Any:
-        """Return what an action returns, None where it refuses as it should.
+        """Return what an action returns, None where it raises as it should.
 
         Args:
             action: reads one bad input.
-            names: the file that a refusal has to name.
-            record: a refusal has to name a record too, or say that it is about the file as a whole.
-            kinds: what a refusal may be; a library's own subclass of them (UnicodeError, JSONDecodeError) may not.
+            names: the file that an error has to name.
+            record: an error has to name a record too, or be about the file as a whole.
+            kinds: types of allowed errors; a library's subclass of them (UnicodeError, JSONDecodeError) is not allowed.
         """
         def give_up(*_: object) -> None:
-            raise AssertionError(f'no answer after {PATIENCE} seconds')
+            raise AssertionError(f'no result after {PATIENCE} seconds')
 
         before = signal.signal(signal.SIGALRM, give_up)
         signal.alarm(PATIENCE)
         try:
             found = action()
         except kinds as error:
-            self.outcomes['refused'] += 1
+            self.outcomes['rejected'] += 1
             self.check(error, names, record)
             return None
         finally:
@@ -130,13 +130,13 @@ class Tally:
 
     @staticmethod
     def check(error: Exception, names: str, record: bool) -> None:
-        """Hold a refusal against the contract."""
+        """Check an error against the contract."""
         message = str(error)
-        own = type(error).__module__.startswith('mmpartref')
-        assert own or type(error) in (ValueError, TypeError, FileNotFoundError), repr(error)
+        ours = type(error).__module__.startswith('mmpartref')
+        assert ours or type(error) in (ValueError, TypeError, FileNotFoundError), repr(error)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         assert Path(frame.filename).is_relative_to(PACKAGE), f'{frame}: {error!r}'
-        assert (frame.line or '').lstrip().startswith('raise '), f'not a raise of its own: {frame}'
+        assert (frame.line or '').lstrip().startswith('raise '), f'not raised on purpose: {frame}'
         assert message.isprintable(), f'not one line of readable text: {message!r}'
         assert 15 < len(message) < 1200, f'{len(message)} characters: {message[:300]}'
         assert names in message, f'{names} is not named: {message}'

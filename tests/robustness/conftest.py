@@ -45,7 +45,7 @@ def tiny_config(tmp_path: Path, tiny_model_cfg: dict) -> Callable[[str], Path]:
 
 
 def load_bad_input() -> ModuleType:
-    """Load bad_input.py; ``tests`` is no package."""
+    """Load bad_input.py; ``tests`` is not a package."""
     path = Path(__file__).with_name('bad_input.py')
     spec = importlib.util.spec_from_file_location('bad_input', path)
     module = importlib.util.module_from_spec(spec)

@@ -105,7 +105,7 @@ class Program:
             write_tar(path, content)
 
     def storages(self, keys: list[str]) -> dict[str, tuple[int, int]]:
-        """Return the number of elements and the element size of storages as the program first asks for them."""
+        """Return the number of elements and the element size of storages as the program first names them."""
         first = {}
         for each in self.parts:
             if isinstance(each, Storage):
@@ -234,7 +234,7 @@ class Writer:
             self.build(name)
         else:
             self.call(name, new=round % 2 == 1 and not is_function(name))
-            # What is built upon the others is always refused: once is enough.
+            # What is built upon the others is always rejected: once is enough.
             if self.recipe_state(name) is None and (round == 0 or not name.startswith((*ENDING, *UNBUILT))):
                 self.state(name)
                 self.build(name)
@@ -416,7 +416,7 @@ class Writer:
             self.build(name)
 
     def ordered(self, depth: int) -> None:
-        """Push an ordered dictionary with attributes that stand for its methods."""
+        """Push an ordered dictionary with attributes that replace its methods."""
         self.call('collections.OrderedDict', [])
         self.attributes(depth)
         self.build('collections.OrderedDict')
@@ -496,7 +496,7 @@ class Writer:
         return lambda: self.tuple(*(lambda value=value: push(value) for value in values))
 
     def hooks(self) -> None:
-        """Push the hooks of a tensor: none, or names."""
+        """Push the hooks of a tensor: an empty dict, or names."""
         self.call('collections.OrderedDict', [])
         if self.rng.random() < 0.1:
             self.emit(integer(0))
@@ -678,7 +678,7 @@ class Writer:
 
 
 def is_function(name: str) -> bool:
-    """Tell whether a name is a function, which NEWOBJ cannot make an object of."""
+    """Return whether a name is a function, which NEWOBJ cannot make an object of."""
     known = torch._weights_only_unpickler._get_allowed_globals()
     return name in known and not isinstance(known[name], type)
 

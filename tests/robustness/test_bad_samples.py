@@ -1,4 +1,4 @@
-"""``on_bad_image``: an image that cannot be read ends the run with its name, or is left out and counted."""
+"""``on_bad_image``: an image that cannot be read ends the run with its name, or is skipped and counted."""
 import json
 import logging
 from collections.abc import Callable
@@ -166,14 +166,14 @@ def test_a_batch_without_readable_images_has_zero_gradients_where_its_loss_is_in
     assert len(backward_calls) == 3
 
 
-def test_unknown_values_and_pipelines_without_load_image_are_refused(scenes: Path) -> None:
+def test_unknown_values_and_pipelines_without_load_image_are_rejected(scenes: Path) -> None:
     with pytest.raises(ValueError, match=r"on_bad_image='ignore' is unknown; choose one of \('raise', 'skip'\)"):
         load(scenes, on_bad_image='ignore')
     with pytest.raises(ValueError, match="on_bad_image='skip' is done by LoadImage"):
         PartReferDataset(ann_file='x.json', lazy_init=True, on_bad_image='skip', pipeline=[lambda results: results])
 
 
-def test_load_image_raises_unless_told_to_skip(tmp_path: Path) -> None:
+def test_load_image_raises_unless_set_to_skip(tmp_path: Path) -> None:
     results = {'img_path': str(tmp_path / 'none.jpg'), 'height': 4, 'width': 6, 'img_id': 9}
     with pytest.raises(MissingImageError, match=r'none\.jpg \(image 9\) does not exist'):
         LoadImage()(dict(results))
@@ -186,12 +186,12 @@ def test_missing_images_are_found_before_the_first_is_read(scenes: Path) -> None
     (scenes / 'images/train').rename(scenes / 'images/elsewhere')
     with pytest.raises(MissingImageError, match=r'train\.json: 5 of its 5 items have no image, the first is .*image'):
         check_images_exist(load(scenes))
-    (said, ) = check_images_exist(ConcatDataset([load(scenes, on_bad_image='skip'), load(scenes, 'val')]))
-    assert '5 of its 5' in said
+    (message, ) = check_images_exist(ConcatDataset([load(scenes, on_bad_image='skip'), load(scenes, 'val')]))
+    assert '5 of its 5' in message
     assert check_images_exist(load(scenes, 'val')) == []
 
 
-def test_images_that_indices_leave_out_may_be_missing(scenes: Path) -> None:
+def test_images_outside_indices_may_be_missing(scenes: Path) -> None:
     first = Path(load(scenes).get_data_info(0)['img_path'])
     first.unlink()
     with pytest.raises(MissingImageError, match='1 of its 5 items has no image'):
@@ -225,7 +225,7 @@ def test_counts_are_of_all_ranks(monkeypatch: pytest.MonkeyPatch, caplog: pytest
 
 
 def prediction(dataset: PartReferDataset, index: int) -> dict:
-    """An item of a data set as a model that answers nothing leaves it."""
+    """An item of a dataset with the outputs of a model that predicts nothing."""
     sample = dataset[index]['data_samples']
     height, width = sample.ori_shape
     sample.pred_masks = torch.zeros(len(sample.refs), height, width, dtype=torch.bool)
@@ -233,10 +233,10 @@ def prediction(dataset: PartReferDataset, index: int) -> dict:
     return sample.to_dict()
 
 
-def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Path) -> None:
+def test_an_evaluation_counts_unreadable_images(scenes: Path, tmp_path: Path) -> None:
     dataset = load(scenes, 'test', on_bad_image='skip', test_mode=True)
     bad = index_of(dataset, break_image(scenes, 'test', 1))
-    asked = dataset.num_expressions()
+    counts = dataset.num_expressions()
     metric, dump = ReferringSegMetric(), ReferringDump(out_file=str(tmp_path / 'dump.json'))
     samples = [prediction(dataset, index) for index in range(len(dataset))]
     for each in (metric, dump):
@@ -244,16 +244,16 @@ def test_an_evaluation_counts_what_it_could_not_read(scenes: Path, tmp_path: Pat
         assert len(each.results) == len(dataset)
     figures = metric.evaluate(len(dataset))
     assert figures['refer/skipped_images'] == 1
-    assert figures['refer/skipped_expressions'] == asked[bad]
-    assert figures['refer/expressions'] == asked.sum() - asked[bad]
+    assert figures['refer/skipped_expressions'] == counts[bad]
+    assert figures['refer/expressions'] == counts.sum() - counts[bad]
     dump.evaluate(len(dataset))
     written = read_dump(tmp_path / 'dump.json')
     assert len(written.images) == len(dataset) - 1
-    assert (written.header['skipped_images'], written.header['skipped_expressions']) == (1, asked[bad])
+    assert (written.header['skipped_images'], written.header['skipped_expressions']) == (1, counts[bad])
 
     metric.results = []
     metric.process({}, [samples[bad]])
-    with pytest.raises(ValueError, match=f'no expression was scored: {asked[bad]} of {asked[bad]} expressions'):
+    with pytest.raises(ValueError, match=f'no expression was scored: {counts[bad]} of {counts[bad]} expressions'):
         metric.evaluate(1)
 
 

@@ -1,25 +1,38 @@
-"""Checkpoints that are none, are damaged, or would run code: refused by name, and nothing in them is run."""
+"""Damaged checkpoints, other files and checkpoints that would run code: rejected by name, nothing in them is run."""
 import io
 import os
 import pickle
+import random
+import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from bad_input import Tally
 from mmengine.config import Config
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
+from mmpartref.engine.hooks.safe_checkpoint_hook import PREFIX, load_from_checked
+from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
 from mmpartref.engine.launch.build_runner import build_runner
 from mmpartref.errors import WeightsError
+from mmpartref.models.initializers.pretrained_init import PretrainedInit
 from mmpartref.models.weights.checkpoints import load_weights, read_outline
-from mmpartref.models.weights.clip_weights import read_clip
+from mmpartref.models.weights.clip_weights import convert_clip, read_clip
+from mmpartref.models.weights.cris_keys import to_published
+from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
+from mmpartref.models.weights.state_dicts import NAME_PARTS, WRAPPERS
 from mmpartref.models.weights.state_files import read_tensors
+from mmpartref.registry import MODELS
 
-AT_LEAST = 150
+AT_LEAST = 1500
 MORE = int(os.environ.get('FUZZ', '1'))
 
 
@@ -53,10 +66,10 @@ class Payload:
     """Makes a folder when it is unpickled without care, by one of several ways."""
 
     def __init__(self, call: Callable, *arguments: object) -> None:
-        self.asked = (call, arguments)
+        self.reduced = (call, arguments)
 
     def __reduce__(self) -> tuple:
-        return self.asked
+        return self.reduced
 
 
 def payloads(trace: Path) -> list[Payload]:
@@ -134,8 +147,6 @@ def test_other_architectures_and_odd_states(folder: Path, tally: Tally) -> None:
         try_all(path, tally)
         with pytest.raises(WeightsError):
             load_weights(model(), path, 'tiny.py')
-    torch.save({**state, '0.weight': torch.full((2, 3), torch.nan)}, path)
-    assert load_weights(model(), path, 'tiny.py')
 
 
 def test_the_launcher_looks_at_a_checkpoint_before_it_builds_anything(folder: Path, tally: Tally) -> None:
@@ -145,3 +156,165 @@ def test_the_launcher_looks_at_a_checkpoint_before_it_builds_anything(folder: Pa
     with pytest.raises(WeightsError, match=r'text\.pth is not a checkpoint'):
         build_runner(cfg)
     assert tally.attempt(lambda: build_runner(cfg), str(path)) is None
+
+
+def load_in_runner(module: nn.Module, path: Path) -> None:
+    """Load as mmengine's runner does with our hooks, for ``load_from``, --resume and tools/test.py."""
+    runner, hook = SimpleNamespace(model=module), StrictLoadHook()
+    checkpoint = load_from_checked(f'{PREFIX}{path}', 'cpu')
+    hook.after_load_checkpoint(runner, checkpoint)
+    _load_checkpoint_to_model(module, checkpoint)
+    hook.before_test(runner)
+
+
+LOADERS: dict[str, Callable[[nn.Module, Path], Any]] = {
+    'inferencer': lambda module, path: load_weights(module, path, 'tiny.py'),
+    'runner': load_in_runner,
+    'init_cfg': lambda module, path: PretrainedInit(str(path))(module),
+}
+
+
+def seeds(number: int) -> range:
+    return range(number * MORE)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def wrap(state: dict[str, Any], rng: random.Random) -> Any:
+    """Put a state dict under wrappers and its names behind parts, in any order, next to other things."""
+    parts = [rng.choice(NAME_PARTS) for _ in range(rng.randrange(4))]
+    named: Any = {}
+    for name, value in state.items():
+        pieces = name.split('.')
+        inside = rng.randrange(len(pieces)) if rng.random() < 0.3 else 0
+        named['.'.join([*pieces[:inside], *parts, *pieces[inside:]])] = value
+    for wrapper in rng.sample(WRAPPERS, rng.randrange(4)):
+        named = {wrapper: named, **rng.choice([{}, {'best_acc1': torch.tensor(71.5)}, {'meta': {'epoch': 1}},
+                                               {'ema_state_dict': {'steps': torch.tensor(1)}}])}
+    return named
+
+
+def changed(value: torch.Tensor, rng: random.Random) -> Any:
+    """Return what cannot be the value of a floating-point parameter."""
+    return rng.choice([
+        lambda: torch.where(torch.rand_like(value) < 0.5, torch.nan, value).flatten().index_fill(
+            0, torch.tensor([0]), rng.choice([torch.nan, torch.inf, -torch.inf])).reshape(value.shape),
+        lambda: value.to(rng.choice([torch.int64, torch.uint8, torch.bool, torch.complex64])),
+        lambda: torch.full_like(value, 1e300, dtype=torch.float64),
+        lambda: value.to_sparse(), lambda: value.to('meta'), lambda: value[:-1], lambda: value[None],
+        lambda: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), lambda: value.numpy(), lambda: value.tolist(),
+        lambda: None])()
+
+
+def test_every_way_in_loads_the_same_whatever_the_wrapping(folder: Path, tally: Tally) -> None:
+    path = folder / 'wrapped.pth'
+    for seed in seeds(60):
+        rng = random.Random(seed)
+        state = {name: torch.randn_like(value) if value.is_floating_point() else value + seed
+                 for name, value in model().state_dict().items()}
+        torch.save(wrap(state, rng), path, _use_new_zipfile_serialization=rng.random() < 0.8)
+        for name, load in LOADERS.items():
+            fresh = model()
+            tally.attempt(lambda load=load, fresh=fresh: load(fresh, path) or True, str(path))
+            assert same(fresh.state_dict(), state), (seed, name)
+
+
+def test_every_way_in_rejects_the_same_values(folder: Path, tally: Tally) -> None:
+    path = folder / 'values.pth'
+    for seed in seeds(60):
+        rng = random.Random(seed)
+        state: dict[str, Any] = model().state_dict()
+        name = rng.choice([name for name, value in state.items() if value.is_floating_point()])
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            state[name] = changed(state[name], rng)
+        torch.save(wrap(state, rng), path)
+        for way, load in LOADERS.items():
+            fresh = model()
+            before = {name: value.clone() for name, value in fresh.state_dict().items()}
+            with pytest.raises(WeightsError) as caught:
+                load(fresh, path)
+            # The initialiser lists every key, one a line.
+            tally.attempt(lambda error=caught.value: _raise(error), record=False) if way == 'inferencer' else None
+            assert same(fresh.state_dict(), before), (seed, way)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def test_no_flipped_bit_of_an_archive_changes_a_weight(folder: Path, tally: Tally) -> None:
+    content, path = whole(), folder / 'flipped.pth'
+    expected = torch.load(io.BytesIO(content), weights_only=True)['state_dict']
+    for seed in seeds(150):
+        rng = random.Random(seed)
+        damaged = bytearray(content)
+        for _ in range(rng.randint(1, 3)):
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        for name, load in LOADERS.items():
+            fresh = model()
+            before = {name: value.clone() for name, value in fresh.state_dict().items()}
+            loaded = tally.attempt(lambda load=load, fresh=fresh: load(fresh, path) or True, str(path))
+            assert same(fresh.state_dict(), expected if loaded else before), (seed, name)
+
+
+def test_no_flipped_bit_of_a_directory_entry_changes_a_weight(folder: Path, tally: Tally) -> None:
+    """The directory of an archive has no checksum; torch's reader leaves an entry marked as a folder unread."""
+    content, path = whole(), folder / 'directory.pth'
+    expected = torch.load(io.BytesIO(content), weights_only=True)['state_dict']
+    end = content.rindex(b'archive/data/2')
+    for place in range(content.rindex(b'PK\x01\x02', 0, end), end + 14):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            read = tally.attempt(lambda: read_tensors(path), str(path))
+            assert read is None or same(read, expected), (place, bit)
+
+
+def mutated(state: dict[str, torch.Tensor], rng: random.Random) -> dict[str, torch.Tensor]:
+    """Return a state dict with one to three entries deleted, renamed, or of another shape, type or value."""
+    state = dict(state)
+    for _ in range(rng.randint(1, 3)):
+        name = rng.choice(list(state))
+        value = state.pop(name)
+        number = re.sub(r'\d+', lambda _: str(rng.choice([0, 9, 99_999, 10**30])), name)
+        key, new = rng.choice([
+            (name, None), (name, torch.zeros([rng.choice([0, 1, 2, 7, 64]) for _ in range(rng.randrange(5))])),
+            (name, value.to(rng.choice([torch.complex64, torch.int64, torch.bool, torch.bfloat16]))),
+            (name, value.float() * torch.nan), (f'{name}.x', value), (rng.choice(['', '.', 'a.']) + name, value),
+            (number, value), (name, value.flatten()[:rng.randrange(3)]), (name, value[None])])
+        if new is not None:
+            state[key] = new
+    return state
+
+
+@pytest.mark.parametrize('kind', ['clip', 'cris', 'reverse'])
+def test_converters_reject_other_weights_in_a_sentence(kind: str, tiny_model_cfg: dict, folder: Path,
+                                                      tally: Tally) -> None:
+    tiny_model_cfg['backbone']['num_heads'] = 4
+    tiny_model_cfg['decode_head']['num_heads'] = 8
+    ours = MODELS.build(tiny_model_cfg).state_dict()
+    published = to_published(ours)
+    clip = {name.removeprefix('backbone.'): value for name, value in published.items()
+            if name.startswith('backbone.') and 'connect' not in name}
+    clip['text_projection'] = clip['text_projection'][:, :tiny_model_cfg['backbone']['embed_channels']]
+    convert, state = {'clip': (convert_clip, clip), 'cris': (convert_cris, published),
+                      'reverse': (revert_cris, ours)}[kind]
+    convert(state)
+    for seed in seeds(60 if kind == 'clip' else 15):
+        rng = random.Random(seed)
+        changed_state = mutated(state, rng)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            try:
+                convert(changed_state)
+                message = ''
+            except WeightsError as error:
+                message = str(error)
+        tally.outcomes['rejected' if message else 'accepted'] += 1
+        # Every key that does not fit is listed, one a line.
+        assert all(line.isprintable() for line in message.splitlines()), seed

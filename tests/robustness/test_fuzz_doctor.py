@@ -1,4 +1,4 @@
-"""The data set doctor on the same broken jsons and images: it reports, or refuses in one sentence."""
+"""The dataset doctor on the same broken jsons and images: it reports, or raises an error of one sentence."""
 import copy
 import json
 import shutil

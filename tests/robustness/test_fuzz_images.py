@@ -1,4 +1,4 @@
-"""Image files with something wrong in them: decoded to the size they have, or refused by name."""
+"""Image files with something wrong in them: decoded to the size they have, or rejected by name."""
 import io
 import os
 import struct
@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def try_both(content: bytes, path: Path, tally: Tally) -> None:
-    """Read a file as the data sets do, and as the inferencer does."""
+    """Read a file as the datasets do, and as the inferencer does."""
     path.write_bytes(content)
     record = {'img_path': str(path), 'img_id': 17, 'height': H, 'width': W}
     read = tally.attempt(lambda: LoadImage()(record), f'{path} (image 17)')
@@ -117,7 +117,7 @@ def bombs(side: int) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize('side', [9_000, 12_000, 30_000, 65_535, 2**31 - 1])
-def test_decompression_bombs_are_refused_by_their_head(side: int, folder: Path, tally: Tally,
+def test_decompression_bombs_are_rejected_by_their_header(side: int, folder: Path, tally: Tally,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     def make_room(*_: object, **__: object) -> None:
         raise AssertionError('the bomb was decoded')
@@ -134,7 +134,7 @@ def test_decompression_bombs_are_refused_by_their_head(side: int, folder: Path, 
 
 
 @pytest.mark.parametrize('make', [Path.mkdir, lambda path: path.symlink_to(path.name), lambda path: None])
-def test_what_is_no_plain_file(make: Callable[[Path], None], folder: Path, tally: Tally) -> None:
+def test_special_files_are_rejected(make: Callable[[Path], None], folder: Path, tally: Tally) -> None:
     path = folder / f'no_file_{tally.tried}'
     make(path)
     record = {'img_path': str(path), 'img_id': 17, 'height': H, 'width': W}
@@ -163,5 +163,5 @@ def arrays() -> st.SearchStrategy:
 @given(st.one_of(arrays(), st.none(), st.integers(), st.binary(max_size=9), st.lists(st.integers(), max_size=3),
                  st.text(alphabet='abc/\0\n\ud800.', max_size=5),
                  st.sampled_from([np.nan, np.full((2, 2, 3), np.nan)])))
-def test_objects_that_are_no_image(tally: Tally, thing: object) -> None:
+def test_objects_that_are_not_images(tally: Tally, thing: object) -> None:
     tally.attempt(lambda: ImageReader()(thing), kinds=(ValueError, TypeError, FileNotFoundError))

@@ -1,4 +1,4 @@
-"""Json files with something wrong in them: read with every record accounted for, or refused in one sentence."""
+"""Json files with something wrong in them: read with every record counted, or rejected in one sentence."""
 import copy
 import json
 import os
@@ -80,7 +80,7 @@ def test_mutated_documents(file: Path, tally: Tally, changes: list) -> None:
 @example([(('referring', 0, 'id'), 'replace', True)])
 @example([(('referring', 1, 'id'), 'replace', '\ud800')])
 @example([(('referring', 0, 'expressions', 0), 'replace', '\u200b')])
-def test_mutated_documents_with_expressions_of_their_own(file: Path, tally: Tally, changes: list) -> None:
+def test_mutated_documents_with_expressions(file: Path, tally: Tally, changes: list) -> None:
     document = copy.deepcopy(WITH_REFERRING)
     for change in changes:
         mutate(document, *copy.deepcopy(change))

@@ -1,11 +1,10 @@
 """Expressions, configs and overrides with something wrong in them."""
 import os
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from bad_input import Tally
 from hypothesis import HealthCheck, example, given, settings
@@ -19,11 +18,21 @@ from mmpartref.datasets.referring.wordings import Wordings, check_templates
 from mmpartref.engine.launch.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config
 from mmpartref.engine.launch.config_check import check_options, check_top_level, top_level_keys
-from mmpartref.errors import ConfigError, one_sentence_errors
+from mmpartref.errors import (
+    MAX_MESSAGE,
+    ConfigError,
+    InputError,
+    MissingFileError,
+    MissingPackageError,
+    one_sentence_errors,
+)
 from mmpartref.models.text_encoders.clip_tokenizer import CLIPTokenizer
 from mmpartref.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmpartref.tables import Column, Table, to_text
+from mmpartref.text import one_line
+from mmpartref.visualization.labels import FONT, fit_text, scale_and_stroke
 
-AT_LEAST = 500
+AT_LEAST = 1000
 MORE = int(os.environ.get('FUZZ', '1'))
 ROOT = Path(__file__).parents[2]
 TOKENIZER = CLIPTokenizer(9)
@@ -54,19 +63,68 @@ def things() -> st.SearchStrategy:
 @example({'car': 1})
 @example('\u200b')
 @example('car \ud800')
-def test_what_an_inferencer_is_asked(tally: Tally, asked: Any) -> None:
-    found = tally.attempt(lambda: check_expressions(asked))
+def test_expressions_of_an_inferencer(tally: Tally, expressions: Any) -> None:
+    found = tally.attempt(lambda: check_expressions(expressions))
     if found is not None:
-        # As many as were asked for, word for word, and each can be encoded.
-        assert found == ([asked] if isinstance(asked, str) else list(asked))
+        # As many as were passed, word for word, and each can be encoded.
+        assert found == ([expressions] if isinstance(expressions, str) else list(expressions))
         assert TOKENIZER(found).shape == (len(found), 9)
 
 
 @BOUNDED
 @given(st.lists(things(), max_size=3))
-def test_what_a_tokenizer_is_given(tally: Tally, given_texts: list) -> None:
+def test_inputs_of_a_tokenizer(tally: Tally, given_texts: list) -> None:
     rows = tally.attempt(lambda: TOKENIZER(given_texts), kinds=(ValueError, TypeError))
     assert rows is None or rows.shape == (len(given_texts), 9)
+
+
+def sentences() -> st.SearchStrategy:
+    """Texts of many words, some of them odd."""
+    odd = ['the', 'left', 'mirror', 'antidisestablishmentarianism', '&amp;', 'x' * 300, '\x01', 'Ã©', '犬', "don't",
+           '<end_of_text>']
+    word = st.one_of(st.sampled_from(odd), st.text(max_size=9))
+    return st.one_of(texts(), st.lists(word, max_size=40).map(' '.join))
+
+
+@BOUNDED
+@given(sentences())
+@example('\x01' * 5000 + ' head')
+@example('a ' * 16_000)
+def test_words_that_a_row_does_not_contain(tally: Tally, text: str) -> None:
+    """Those that it contains fit; with one word more they do not."""
+    cut = tally.attempt(lambda: TOKENIZER.truncated(text))
+    words, missing = text.split(), cut.split()
+    assert words[len(words) - len(missing):] == missing
+    kept = len(words) - len(missing)
+    assert kept == 0 or TOKENIZER.truncated(' '.join(words[:kept])) == ''
+    if missing:
+        assert TOKENIZER.truncated(' '.join(words[:kept + 1]))
+        assert TOKENIZER.end in TOKENIZER([text])[0]
+        assert text in TOKENIZER.reported
+
+
+@BOUNDED
+@given(sentences(), st.integers(6, 60), st.integers(-5, 500))
+def test_labels(tally: Tally, text: str, height: int, width: int) -> None:
+    fitted, found = tally.attempt(lambda: fit_text(text, height, width))
+    assert fitted.isascii()
+    assert not fitted or fitted.isprintable()
+    assert found == cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]
+    assert found <= max(0, width)
+
+
+@BOUNDED
+@given(sentences(), st.sampled_from([InputError, MissingFileError, MissingPackageError]))
+def test_messages_with_any_text_in_them(tally: Tally, text: str, kind: type[Exception]) -> None:
+    message = str(tally.attempt(lambda: kind(f'{text} is not a file; correct the path')))
+    sentence = message.partition(':\n')[0]
+    assert sentence.isprintable()
+    assert len(sentence) <= MAX_MESSAGE
+    assert message.endswith('is not a file; correct the path')
+    assert one_line(sentence, MAX_MESSAGE) == sentence
+    table = to_text(Table('', [Column('name'), Column('n')], [[text, 1], ['b', 2]]))
+    assert len(table.split('\n')) == 3
+    assert all(line.isprintable() for line in table.split('\n'))
 
 
 @BOUNDED
@@ -123,16 +181,16 @@ def test_misspelt_paths(tally: Tally, path: str, data: st.DataObject) -> None:
     (MODELS, 'model', 'ReferringSegmentr', 'ReferringSegmentor'), (MODELS, 'model', 'CRISNek', 'CRISNeck'),
     (DATASETS, 'dataset', 'PartReferDatset', 'PartReferDataset'), (TRANSFORMS, 'transform', 'LoadImag', 'LoadImage'),
     (METRICS, 'metric', 'ReferringSegmetric', 'ReferringSegMetric')])
-def test_misspelt_types_are_answered_with_the_nearest(registry: Any, what: str, wrong: str, meant: str,
+def test_misspelt_types_are_reported_with_the_nearest(registry: Any, what: str, wrong: str, meant: str,
                                                               tally: Tally) -> None:
     with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         registry.build({'type': wrong})
     assert caught.value.code == (f"the config has the {what} type '{wrong}', which does not exist; the nearest "
                                  f"known one is '{meant}'")
-    tally.outcomes['refused'] += 1
+    tally.outcomes['rejected'] += 1
 
 
-def test_misspelt_arguments_are_answered_with_the_nearest(tally: Tally) -> None:
+def test_misspelt_arguments_are_reported_with_the_nearest(tally: Tally) -> None:
     with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset', 'ann_file': 'x', 'pipline': []})
     assert caught.value.code == ("the config gives 'pipline' to PartReferDataset, which has no such argument; the "
@@ -140,7 +198,7 @@ def test_misspelt_arguments_are_answered_with_the_nearest(tally: Tally) -> None:
     lacks = r"the config lacks an argument: PartReferDataset.*'ann_file'"
     with pytest.raises(SystemExit, match=lacks), one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset'})
-    tally.outcomes['refused'] += 2
+    tally.outcomes['rejected'] += 2
 
 
 @pytest.mark.parametrize(('name', 'text', 'complaint'), [
@@ -148,7 +206,7 @@ def test_misspelt_arguments_are_answered_with_the_nearest(tally: Tally) -> None:
     ('zero.py', 'x = 1 / 0', 'ZeroDivisionError'), ('base.py', "_base_ = 'nowhere.py'", 'nowhere'),
     ('list.json', '[1]', ''), ('cut.json', '{"model": ', ''), ('circle.py', "_base_ = ['./circle.py']", 'its own base'),
     ('bytes.py', '\0', '')])
-def test_configs_that_are_none(name: str, text: str, complaint: str, tmp_path: Path, tally: Tally) -> None:
+def test_files_that_are_not_configs(name: str, text: str, complaint: str, tmp_path: Path, tally: Tally) -> None:
     path = tmp_path / name
     path.write_text(text)
     for read in (load_config, read_config):
@@ -164,20 +222,9 @@ def test_a_config_without_a_model(tmp_path: Path) -> None:
         build_runner(load_config(path))
 
 
-def run_tool(name: str, *arguments: object) -> tuple[int, str]:
-    """Run a tool in this process; return its exit code and, as Python prints it, the message of its SystemExit."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, 'argv', [name, *map(str, arguments)])
-        patch.syspath_prepend(str(ROOT / 'tools'))
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
-    code = caught.value.code
-    return (code, '') if isinstance(code, int) else (1, str(code))
-
-
 def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callable[[str], Path], tmp_path: Path,
-                                               capsys: pytest.CaptureFixture) -> None:
-    """train: a json; test: a checkpoint; infer: a type of the config; doctor and convert: a file that is none."""
+                                               run_script: Callable[..., None], capsys: pytest.CaptureFixture) -> None:
+    """train: a json; test: a checkpoint; infer: a type of the config; doctor and convert: a file of another kind."""
     config = tiny_config('')
     broken = scenes / 'annotations/train/train.json'
     broken.write_bytes(broken.read_bytes()[:500])
@@ -188,15 +235,29 @@ def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callab
     image = sorted((scenes / 'images/test').rglob('*.JPEG'))[0]
     common = ('--data-root', scenes, '--work-dir', tmp_path / 'work')
     for code, tool, arguments, sentence in (
-            (1, 'train.py', (config, *common), f'{broken} is not a complete json'),
-            (1, 'test.py', (config, text, *common), f'{text} is not a checkpoint'),
-            (2, 'infer.py', (image, 'car tire', '--config', typo, '--checkpoint', text, '--out-dir', tmp_path / 'out'),
+            (1, 'train', (config, *common), f'{broken} is not a complete json'),
+            (1, 'test', (config, text, *common), f'{text} is not a checkpoint'),
+            (2, 'infer', (image, 'car tire', '--config', typo, '--checkpoint', text, '--out-dir', tmp_path / 'out'),
              "the config has the model type 'ReferringSegmentr'"),
-            (2, 'dataset_doctor.py', (tmp_path / 'nowhere', ), 'nowhere'),
-            (2, 'convert_dataset.py', ('paco', text, '--out', tmp_path / 'out'), f'{text} is not a complete json'),
-            (1, 'convert_clip.py', (text, tmp_path / 'o.pth'), f'{text} is not a checkpoint')):
-        found, message = run_tool(tool, *arguments)
-        said = capsys.readouterr().err + message
-        assert found == code, (tool, said)
-        assert 'Traceback' not in said, (tool, said)
-        assert sentence in said.strip().splitlines()[-1], (tool, said)
+            (2, 'dataset_doctor', (tmp_path / 'nowhere', ), 'nowhere'),
+            (2, 'convert_dataset', ('paco', text, '--out', tmp_path / 'out'), f'{text} is not a complete json'),
+            (1, 'convert_clip', (text, tmp_path / 'o.pth'), f'{text} is not a checkpoint')):
+        with pytest.raises(SystemExit) as caught:
+            run_script(tool, *arguments)
+        ended = caught.value.code
+        printed = capsys.readouterr().err + (ended if isinstance(ended, str) else '')
+        assert (ended if isinstance(ended, int) else 1) == code, (tool, printed)
+        assert 'Traceback' not in printed, (tool, printed)
+        assert sentence in printed.strip().splitlines()[-1], (tool, printed)
+
+
+def test_a_test_counts_the_expressions_that_the_model_does_not_see(scenes: Path, tiny_config: Callable[[str], Path],
+                                                                   tmp_path: Path) -> None:
+    """A row of three tokens has space for one word; ToyParts' expressions have two or more."""
+    config = tiny_config("model['text_encoder'].update(word_length=3)")
+    runner = build_runner(load_config(config, data_root=str(scenes), work_dir=str(tmp_path / 'work')))
+    figures = runner.test()
+    assert figures['refer/truncated_expressions'] == figures['refer/expressions'] > 5
+    (log, ) = (tmp_path / 'work').rglob('*.log')
+    total = int(figures['refer/expressions'])
+    assert f'{total} of {total} expressions are longer than the 3 tokens of a row' in log.read_text()

@@ -1,7 +1,11 @@
+import random
+import time
+
+import cv2
 import numpy as np
 import pytest
 
-from mmpartref.visualization.labels import LabelBoxes
+from mmpartref.visualization.labels import FONT, LabelBoxes, fit_text, scale_and_stroke
 from mmpartref.visualization.overlay import distinct_colour, draw_overlay, side_by_side
 
 
@@ -60,7 +64,7 @@ def test_labels_of_neighbouring_parts_do_not_cover_each_other(image):
     assert boxes.labelled.sum() == 2 * one > 0
 
 
-def test_truth_and_prediction_stand_side_by_side(image):
+def test_annotation_and_prediction_are_side_by_side(image):
     masks = np.stack([disc((120, 160), 40, 60, 20)])
     both = side_by_side(image, masks, masks, ['car tire'], [0.5])
     one = side_by_side(image, None, masks, ['car tire'], [0.5])
@@ -68,7 +72,7 @@ def test_truth_and_prediction_stand_side_by_side(image):
     assert both.shape[1] > one.shape[1] > image.shape[1]
 
 
-def test_what_does_not_fit_together_is_rejected(image):
+def test_incompatible_settings_are_rejected(image):
     masks = np.zeros((2, 120, 160), dtype=bool)
     with pytest.raises(ValueError, match='got 2 masks, 1 labels'):
         draw_overlay(image, masks, ['car'])
@@ -80,3 +84,35 @@ def test_what_does_not_fit_together_is_rejected(image):
         draw_overlay(image, masks.astype(np.uint8))
     with pytest.raises(ValueError, match=r'RGB \(h, w, 3\) uint8'):
         draw_overlay(image[:, :, 0], masks)
+
+
+def fit_letter_by_letter(text: str, height: int, max_width: int) -> tuple[str, int]:
+    """What ``fit_text`` returns, by trying every length."""
+    fitted = text = text.encode('ascii', errors='replace').decode('ascii')
+    while (width := cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]) > max_width and fitted:
+        text = text[:-1]
+        fitted = f'{text}..' if text else ''
+    return fitted, width
+
+
+def test_a_text_is_fitted_as_by_trying_every_length():
+    draw = random.Random(3)
+    for _ in range(500):
+        text = ''.join(draw.choice('abcil.WM fj?é') for _ in range(draw.randint(0, 90)))
+        height, width = draw.randint(8, 40), draw.randint(-5, 900)
+        assert fit_text(text, height, width) == fit_letter_by_letter(text, height, width)
+
+
+@pytest.mark.parametrize('text', ['wheel ' * 6000, 'x' * 10**6, '\n' * 32_000, '犬' * 32_000],
+                         ids=['words', 'letters', 'lines', 'others'])
+def test_a_label_of_many_letters_is_drawn_at_once(image, text):
+    start = time.process_time()
+    drawn = draw_overlay(image, np.stack([disc((120, 160), 80, 60, 10)]), [text], [0.5])
+    side_by_side(image, None, np.stack([disc((120, 160), 80, 60, 10)]), [text])
+    assert time.process_time() - start < 5
+    assert drawn.shape == image.shape
+
+
+def test_control_characters_of_a_label_are_shown():
+    """OpenCV would end the text at the first and begin a line at the second."""
+    assert fit_text('a\0b\nc\x1b', 20, 900)[0] == r'a\x00b\nc\x1b'

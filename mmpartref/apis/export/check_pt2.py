@@ -54,7 +54,7 @@ CONTAINERS = {None, 'builtins.tuple', 'builtins.list', 'builtins.dict', 'collect
 
 
 def pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield all keys and values of a json document, at all depths."""
+    """Yield all (key, value) of the objects of a json document, and ('', item) of its lists, at all depths."""
     for key, each in value.items() if isinstance(value, dict) else (('', each) for each in value):
         yield key, each
         if isinstance(each, (dict, list)):

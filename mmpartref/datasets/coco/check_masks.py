@@ -32,7 +32,10 @@ class Limits:
 
 
 def ring_fault(ring: Sequence[float], height: int, width: int) -> tuple[str, str] | None:
-    """Return code and message of the worst fault of a polygon ring (x, y, x, y, ... in pixels), or None."""
+    """Return code and message of the first fault of a polygon ring (x, y, x, y, ... in pixels), or None.
+
+    Checked in this order: it is unreadable, has fewer than three points, leaves the image, is on one line.
+    """
     try:
         rle_from_segmentation([ring], height, width)
     except ValueError as error:
@@ -92,7 +95,9 @@ def mask_faults(record: Mapping[str, Any], annotation: Annotation, image: Image,
 
 def check_masks(image: Image, records: Mapping[int, Mapping[str, Any]], names: Mapping[int, PartName], limits: Limits,
                 findings: SplitFindings) -> list[Annotation]:
-    """Check all masks of an image; returns them without repeated ones.
+    """Add findings on an image's masks.
+
+    Returns the annotations without those that repeat category, object and mask of another; faulty ones are included.
 
     Args:
         image: with its annotations.

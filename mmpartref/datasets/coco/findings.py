@@ -96,5 +96,5 @@ class SplitFindings:
         self.ann_file = ann_file
 
     def add(self, code: str, record: str = '', message: str = '', file: str | Path = '') -> None:
-        """Add a finding of this split."""
+        """Add a ``Finding`` of this split; ``file`` is its json by default."""
         self.findings.add(Finding(code, record, message, self.split), file or self.ann_file)

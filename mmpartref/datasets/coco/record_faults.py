@@ -120,7 +120,7 @@ def ids_of(records: list) -> set[int | str]:
 
 
 def ref_name(record: object, index: int) -> str:
-    """Return how messages name a record of ``referring``."""
+    """Return the name of a record of ``referring`` in messages: 'referring ID', or 'referring[INDEX]' without an id."""
     return f"referring {shown(record['id'])}" if isinstance(record, dict) and 'id' in record else f'referring[{index}]'
 
 

@@ -80,7 +80,7 @@ def plain(text: str) -> str:
 
 
 def level_of(ref: Mapping[str, Any]) -> str:
-    """Return the level of a ref of a dataset entry."""
+    """Return a ref's level: 'object', 'part' or 'subpart'; 'part' where none is given."""
     return ref.get('level', 'part')
 
 

@@ -2,7 +2,7 @@
 
 Every converter returns what is written and lines to print, which count what was read, written and dropped and compare
 it with the published numbers. It raises a ``MissingFileError`` where a file or folder does not exist, and an
-``InputError`` where one is malformed.
+``InputError`` where one is malformed. ``standard_json.write_documents`` validates and writes what it returns.
 """
 from mmpartref.datasets.converters.published.ade20k_part_234 import convert_ade20k_part_234
 from mmpartref.datasets.converters.published.grefcoco import convert_grefcoco

@@ -1,5 +1,9 @@
 """Builder of a COCO json from pixel masks, and readers of mask files."""
-from collections.abc import Iterable, Iterator, Mapping
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,16 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.standard_json import AS_PUBLISHED, Document, field
-from mmpartref.errors import InputError, MissingFileError
-from mmpartref.files.plain_file import open_plain_file
+from mmpartref.errors import FileReadError, InputError, MissingFileError, MMPartRefError
+from mmpartref.files.plain_file import open_plain_file, read_plain_file
 from mmpartref.masks.rle import rle_from_segmentation
+from mmpartref.text import has_words, shown, shown_name, text_fault
+
+# Formats of label maps, masks and images; Pillow runs a program for some of the others.
+FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'GIF', 'PPM', 'WEBP')
+PNG = b'\x89PNG\r\n\x1a\n'
+# Of usual file systems.
+MAX_NAME_BYTES = 255
 
 
 class MaskDocument:
@@ -30,7 +41,7 @@ class MaskDocument:
         self.annotations: list[dict] = []
 
     def add_image(self, image_id: int | str, file_name: str, height: int, width: int) -> None:
-        """Add an image; its size in pixels."""
+        """Add an image of ``height`` x ``width`` pixels; ids are not checked."""
         self.images.append({'id': image_id, 'file_name': file_name, 'height': height, 'width': width})
 
     def add_mask(self, image_id: int | str, category_id: int, mask: np.ndarray, **keys: Any) -> bool:
@@ -46,7 +57,7 @@ class MaskDocument:
             self.annotations.append({
                 'id': len(self.annotations) + 1, 'image_id': image_id, 'category_id': category_id,
                 'segmentation': {'size': [int(side) for side in rle['size']], 'counts': rle['counts'].decode('ascii')},
-                'area': area, 'iscrowd': 0, **keys})
+                'area': area, 'bbox': coco_mask.toBbox(rle).tolist(), 'iscrowd': 0, **keys})
         return area > 0
 
     def to_json(self, **sections: Any) -> Document:
@@ -73,9 +84,15 @@ def label_categories(parts: Mapping[str, str], words: Mapping[str, str]) -> list
 
 
 def annotation_rle(record: dict, size: tuple[int, int], where: str) -> dict | None:
-    """Return a published annotation's mask as a compressed RLE, or None for a polygon without a ring.
+    """Return a published annotation's mask as a compressed RLE, or None for a polygon without a ring of three points.
 
-    ``size`` is the image's (h, w), ``where`` file and record for the message of an ``InputError``.
+    Args:
+        record: the annotation.
+        size: the image's (h, w).
+        where: file and record, for the message.
+
+    Raises:
+        InputError: the segmentation is missing or cannot be read.
     """
     segmentation = field(record, 'segmentation', object, where)
     try:
@@ -94,58 +111,108 @@ def read_label_map(path: Path, size: tuple[int, int], size_source: object, class
 
     Raises:
         MissingFileError: the file does not exist.
-        InputError: it is damaged, is a colour image, or has another size or an unknown label.
+        InputError: it is damaged, is a colour image, or has another size, too few bits or an unknown label.
     """
-    labels = _read_pixels(path)
-    if labels.ndim != 2 or labels.dtype == bool:
-        raise InputError(f'{path} has shape {labels.shape} of {labels.dtype}, but a label map has one channel of '
+    # Pillow returns the labels of a palette image; OpenCV returns the palette's colours.
+    labels, name = _read_pixels(path, np.asarray), shown_name(str(path))
+    if labels.ndim != 2 or labels.dtype.kind not in 'iu':
+        raise InputError(f'{name} has shape {labels.shape} of {labels.dtype}, but a label map has one channel of '
                          f'numbers; {AS_PUBLISHED}')
     if labels.shape != size:
-        raise InputError(f'{path} is {labels.shape} (height, width), but {size_source} is {size}; unpack both again')
-    known = (labels < classes) | (labels == ignored)
+        raise InputError(f'{name} is {labels.shape} (height, width), but {size_source} is {size}; unpack both again')
+    if ignored > np.iinfo(labels.dtype).max:
+        raise InputError(f'{name} has {8 * labels.itemsize} bits for each pixel, but its labels go to {ignored}; '
+                         f'{AS_PUBLISHED}')
+    known = ((labels >= 0) & (labels < classes)) | (labels == ignored)
     if not known.all():
-        raise InputError(f'{path} has the label {int(labels[~known][0])}, but there are 0 to {classes - 1} and '
+        raise InputError(f'{name} has the label {int(labels[~known][0])}, but there are 0 to {classes - 1} and '
                          f'{ignored}; {AS_PUBLISHED}')
     return labels
 
 
 def read_binary_mask(path: Path) -> np.ndarray:
-    """Return a mask (h, w), bool, from a black and white image file of one channel or three equal ones.
+    """Return a mask (h, w), bool, from a black and white image file: of one channel, three equal ones, or a palette.
 
     Raises:
         MissingFileError: the file does not exist.
-        InputError: it is damaged, or has other colours.
+        InputError: it is damaged, or has other colours or transparent pixels.
     """
-    pixels = _read_pixels(path)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels[..., :3]
+    pixels, name = _read_pixels(path, _colours), shown_name(str(path))
     if pixels.dtype == bool:
-        return pixels[..., 0]
+        return pixels
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape[2] in (2, 4):
+        if (pixels[..., -1] != 255).any():
+            raise InputError(f'{name} is not a mask: it has transparent pixels; {AS_PUBLISHED}')
+        pixels = pixels[..., :-1]
     if not np.isin(pixels, (0, 255)).all() or (pixels != pixels[..., :1]).any():
-        raise InputError(f'{path} is not a mask: a pixel is neither black (0) nor white (255); {AS_PUBLISHED}')
+        raise InputError(f'{name} is not a mask: a pixel is neither black (0) nor white (255); {AS_PUBLISHED}')
     return pixels[..., 0] == 255
+
+
+def _colours(image: Image.Image) -> np.ndarray:
+    """Return the pixels, of a palette image their colours."""
+    palette = image.mode in ('P', 'PA') or 'transparency' in image.info
+    return np.asarray(image.convert('RGBA') if palette else image)
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """Return the (height, width) in an image file's header; raises as ``read_label_map`` for a damaged file."""
-    with _open_image(path) as image:
+    with _image_errors(path), open_plain_file(path) as file, Image.open(file, formats=FORMATS) as image:
         return image.height, image.width
 
 
-def _read_pixels(path: Path) -> np.ndarray:
-    """Read with Pillow, which returns the labels of a palette image; OpenCV returns the palette's colours."""
-    with _open_image(path) as image:
-        return np.asarray(image)
+def _read_pixels(path: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    with _image_errors(path):
+        content = read_plain_file(path)
+        if content.startswith(PNG):
+            _check_png(content)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return convert(image)
+
+
+def _check_png(content: bytes) -> None:
+    """Check the length and checksum of each chunk of a PNG; Pillow does not check those of the pixels."""
+    place = len(PNG)
+    while place < len(content):
+        length, = struct.unpack_from('>I', content, place)
+        checksum, = struct.unpack_from('>I', content, place + 8 + length)
+        if zlib.crc32(content[place + 4:place + 8 + length]) != checksum:
+            raise ValueError(f'a wrong checksum at byte {place:,}')
+        if content[place + 4:place + 8] == b'IEND':
+            return
+        place += 12 + length
+    raise ValueError('no end')
 
 
 @contextmanager
-def _open_image(path: Path) -> Iterator[Image.Image]:
+def _image_errors(path: Path) -> Iterator[None]:
+    """Raise one of our errors in place of one of Pillow's, which are of many types."""
+    name = shown_name(str(path))
     try:
-        with open_plain_file(path) as file, Image.open(file) as image:
-            yield image
-    except FileNotFoundError:
-        raise MissingFileError(f'{path} does not exist; unpack the whole archive') from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f'{path} is not a complete image ({error}); unpack it again') from None
+        yield
+    except MissingFileError:
+        raise MissingFileError(f'{name} does not exist; unpack the whole archive') from None
+    except MMPartRefError:
+        raise
+    except Exception as error:
+        reason = 'the format is unknown' if isinstance(error, Image.UnidentifiedImageError) else shown(str(error))[1:-1]
+        reason = reason or type(error).__name__
+        raise InputError(f'{name} is not a complete image ({reason}); unpack it again') from None
+
+
+def file_in(folder: Path, stem: str, suffix: str, where: str) -> Path:
+    """Return the path of a file that a record names by its stem.
+
+    Raises:
+        InputError: the stem is not the name of a file in the folder, but for example a path or too long for a name.
+    """
+    name = f'{stem}{suffix}'
+    if (not has_words(stem.strip('.')) or Path(name).name != name or '\\' in stem or '\0' in stem
+            or text_fault(stem) or len(name.encode()) > MAX_NAME_BYTES):
+        raise InputError(f'{where}: {shown(stem)} is not the name of a file in {shown_name(str(folder))}; '
+                         f'{AS_PUBLISHED}')
+    return folder / name
 
 
 def files_by_stem(folder: Path, suffix: str) -> tuple[dict[str, Path], int]:
@@ -157,17 +224,23 @@ def files_by_stem(folder: Path, suffix: str) -> tuple[dict[str, Path], int]:
         MissingFileError: the folder does not exist.
         InputError: two files have the same stem.
     """
-    if not folder.is_dir():
-        raise MissingFileError(f'{folder} is not a folder; unpack the whole archive')
+    name = shown_name(str(folder))
+    if not os.path.isdir(folder):
+        raise MissingFileError(f'{name} is not a folder; unpack the whole archive')
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        raise FileReadError(f'{name} cannot be read ({error.strerror}); check its permissions') from None
     found: dict[str, Path] = {}
     hidden = 0
-    for path in sorted(folder.iterdir()):
+    for path in paths:
         if path.suffix.lower() != suffix:
             continue
         if path.name.startswith('.'):
             hidden += 1
         elif path.stem in found:
-            raise InputError(f'{path} and {found[path.stem].name} differ only in their suffix; remove one')
+            raise InputError(f'{shown_name(str(path))} and {shown_name(found[path.stem].name)} differ only in their '
+                             'suffix; remove one')
         else:
             found[path.stem] = path
     return found, hidden

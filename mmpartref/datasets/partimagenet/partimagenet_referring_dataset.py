@@ -37,12 +37,15 @@ def partimagenet_labels() -> list[str]:
 
 
 def name_partimagenet_category(category: Category) -> PartName:
-    """Return the meaning of a category: of one of the 40 by its name, or as ``split_category`` does."""
+    """Return the super-category and part of a category, in PartImageNet's words where it is one of the 40.
+
+    The 40 are found by the name ("Fish Head") or by super-category and part ("Head" of "Fish"); others are split by
+    ``split_category``.
+    """
     known = PARTIMAGENET_NAMES.get(plain(category.name))
     if known is not None:
         return known
     name = split_category(category)
-    # "Head" of the super-category "Fish" means the same as "Fish Head".
     return PARTIMAGENET_NAMES.get(' '.join(name), name)
 
 

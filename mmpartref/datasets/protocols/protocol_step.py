@@ -94,7 +94,7 @@ class ProtocolStep(EntryStep):
 
 
 def shorten(names: list[str]) -> str:
-    """Return the first names of a list as text."""
+    """Return names joined by commas, after ``MAX_NAMES`` of them '...'."""
     return ', '.join(names[:MAX_NAMES]) + (', ...' if len(names) > MAX_NAMES else '')
 
 

@@ -94,7 +94,17 @@ def read_split(name: str, fold: str | None = None) -> Protocol:
 
 
 def parse_fold(name: str, fold: str, unit: str, content: Any) -> Protocol:
-    """Return one fold of a file; raises an ``InputError`` if it is malformed or has an entry twice."""
+    """Return one fold of a split file.
+
+    Args:
+        name: of the protocol.
+        fold: name of the fold; '' if the file has only one.
+        unit: of the entries, 'class' or 'category'.
+        content: of the fold, a dict with the lists ``'seen'`` and ``'unseen'``.
+
+    Raises:
+        InputError: it is malformed or has an entry twice.
+    """
     where = f'split file {name}' + (f', fold {fold}' if fold else '')
     sides: dict[str, list] = {}
     for side in SIDES:
@@ -111,7 +121,11 @@ def parse_fold(name: str, fold: str, unit: str, content: Any) -> Protocol:
 
 
 def parse_entry(entry: Any, unit: str, where: str) -> PartName | str:
-    """Return an entry of ``seen`` or ``unseen``."""
+    """Return an entry of ``seen`` or ``unseen``: (super-category, part), or with ``unit='class'`` the synset's id.
+
+    Raises:
+        InputError: it is not a pair of strings, or not one of PartImageNet's class names.
+    """
     if unit == 'category':
         if not isinstance(entry, list) or len(entry) != 2 or not all(isinstance(text, str) for text in entry):
             raise InputError(f'{where}: {entry!r} is not a pair of super-category and part; {FORMAT_HINT}')

@@ -12,10 +12,10 @@ META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix',
 
 @TRANSFORMS.register_module()
 class PackReferringInputs(BaseTransform):
-    """Return ``{'inputs': uint8 tensor (3, H, W) RGB, 'data_samples': ReferringDataSample}``.
+    """Pack an image as ``{'inputs': uint8 tensor (3, H, W) RGB, 'data_samples': ReferringDataSample}``.
 
     ``expressions`` default to the first one of each ref; with given ``expressions``, ``refs`` are not needed. Without
-    ``Letterbox`` the matrix is the identity.
+    ``Letterbox`` the ``letterbox_matrix`` is the identity.
 
     Raises:
         InputError: there are no expressions, or expressions, refs and masks differ in number.

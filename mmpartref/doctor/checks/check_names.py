@@ -106,7 +106,7 @@ def check_images(parts: CocoParts, document: dict[str, Any], findings: SplitFind
 
 
 def check_class(image: Image, names: dict[int, PartName], findings: SplitFindings) -> None:
-    """Compare an image's parts with its ImageNet class."""
+    """Report parts of other super-categories than that of the image's ImageNet class, and unknown classes."""
     name, synset = f'image {image.img_id}', load_synsets().get(wnid(image.file_name))
     if synset is None:
         findings.add('unknown-synset', name, image.file_name)

@@ -74,7 +74,7 @@ def check_classes_disjoint(counts: Mapping[str, PartCounts], findings: Findings)
 
 
 def compare_counts(kind: str, counts: Mapping[str, PartCounts], findings: Findings) -> None:
-    """Report counts that differ from the published ones."""
+    """Report counts (by split) that differ from those published for this ``kind`` of dataset, as 'count-differs'."""
     for split, count in counts.items():
         found = {'images': count.images, 'classes': len(count.classes), 'parts': count.annotations}
         for what, number in published(kind, split).items():

@@ -86,7 +86,7 @@ class PreemptionHook(Hook):
             self.stop(runner, runner.iter)
 
     def stop(self, runner: Runner, iterations: int) -> None:
-        """Write the checkpoint and end the run."""
+        """Write the checkpoint after this number of iterations and raise ``PreemptedError``, which ends the run."""
         write_checkpoint(runner, runner.work_dir, INTERRUPTED, meta={'epoch': runner.epoch, 'iter': iterations},
                          by_epoch=False, backend_args=ATOMIC)
         self.after_train(runner)

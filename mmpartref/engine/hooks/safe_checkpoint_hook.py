@@ -27,7 +27,10 @@ def load_from_checked(filename: str, map_location: Any = None) -> Any:
     Raises:
         WeightsError: it does not exist, is damaged or has other types; no code in it was executed.
     """
-    return load_checkpoint(filename.removeprefix(PREFIX), map_location)
+    content = dict(load_checkpoint(filename.removeprefix(PREFIX), map_location))
+    if not isinstance(content.get('meta', {}), dict):
+        del content['meta']  # not mmengine's, whose hooks read a dictionary
+    return content
 
 
 @HOOKS.register_module()

@@ -43,7 +43,7 @@ class SkippedImagesHook(Hook):
 
     @staticmethod
     def check(runner: Runner, *datasets: Any) -> None:
-        """Raise or warn about images that do not exist."""
+        """Warn about images that do not exist, or raise MissingImageError with ``on_bad_image='raise'``."""
         for dataset in datasets:
             for message in check_images_exist(dataset):
                 runner.logger.warning(f'{message}; they are skipped')

@@ -1,5 +1,6 @@
 """Runner of a config file and a command line, for ``tools/train.py`` and ``tools/test.py``."""
 import argparse
+import multiprocessing.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
 from mmpartref.engine.launch.required_classes import add_required_hooks, use_resumable_loop, use_skipping_classes
 from mmpartref.engine.resume.resume_point import choose_resume_point
+from mmpartref.engine.resume.resumed_config import check_resumed_config
 from mmpartref.engine.resume.write_checkpoint import check_work_dir
 from mmpartref.errors import ConfigError, MissingFileError
 from mmpartref.models.weights.checkpoints import read_outline
@@ -109,7 +111,7 @@ def check_model(cfg: Config) -> None:
 
 
 def check_load_from(cfg: Config) -> None:
-    """Read the outline of the checkpoint in ``load_from``; mmengine would read it after everything has been built.
+    """Read the outline of ``load_from`` if it is a local file; mmengine would read it after everything has been built.
 
     Raises:
         WeightsError: it cannot be read.
@@ -132,6 +134,7 @@ PREPARE = (
     fill_letterbox,
     skip_initial_weights,
     add_required_hooks,
+    check_resumed_config,
 )
 
 
@@ -145,6 +148,8 @@ def build_runner(cfg: Config) -> Runner:
         WeightsError: ``load_from`` cannot be read.
     """
     check_work_dir(cfg.work_dir)
+    # The folder of sockets that data loading processes inherit; each would make its own, which stays when it is killed.
+    multiprocessing.util.get_temp_dir()
     for prepare in PREPARE:
         prepare(cfg)
     with build_errors_explained():

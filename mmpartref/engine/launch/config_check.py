@@ -8,9 +8,11 @@ import difflib
 import inspect
 import os
 import warnings
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -103,8 +105,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"the nearest valid key is '{close[0]}'" if close else 'no key is valid there'
 
 
-def check_bases(path: Path, above: tuple[Path, ...] = ()) -> None:
+def check_bases(path: Path, above: tuple[Path, ...] = ()) -> list[Path]:
     """Check that a config is not among its own bases: mmengine would recurse for a minute until Python stops it.
+
+    Returns:
+        Absolute paths of the config and its bases, those in packages (``mmdet::...``) aside.
 
     Raises:
         ConfigError: it is.
@@ -115,12 +120,14 @@ def check_bases(path: Path, above: tuple[Path, ...] = ()) -> None:
     try:
         lines = ast.parse(path.read_bytes()).body if path.suffix == '.py' else []
     except (OSError, SyntaxError, ValueError):
-        return  # reported when mmengine reads it
+        return [path]  # reported when mmengine reads it
+    found = [path]
     for line in lines:
         if isinstance(line, ast.Assign) and any(getattr(each, 'id', '') == '_base_' for each in line.targets):
             for each in ast.walk(line.value):
                 if isinstance(each, ast.Constant) and isinstance(each.value, str) and '::' not in each.value:
-                    check_bases(path.parent / each.value, (*above, path))
+                    found += check_bases(path.parent / each.value, (*above, path))
+    return found
 
 
 class SafeYamlHandler(BaseFileHandler):
@@ -150,18 +157,45 @@ def yaml_without_objects() -> Iterator[None]:
         file_handlers.update(before)
 
 
+def starts_with_bom(path: Path) -> bool:
+    """Return whether a file starts with the byte order mark that Windows' editors write; False if it cannot be read."""
+    try:
+        with path.open('rb') as file:
+            return file.read(len(BOM_UTF8)) == BOM_UTF8
+    except OSError:
+        return False
+
+
+def _read_without_boms(path: str, files: Iterable[Path]) -> Config:
+    """Read copies of a config and its bases without BOM, which mmengine takes for a syntax error.
+
+    The copies are at the same paths below a temporary folder, so that bases are found.
+    """
+    with TemporaryDirectory() as folder:
+        for file in files:
+            copy = Path(f'{folder}{file}')
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            # Variables such as {{ fileDirname }} get the original's values.
+            Config._substitute_predefined_vars(str(file), str(copy))
+            copy.write_bytes(copy.read_bytes().removeprefix(BOM_UTF8))
+        cfg = Config.fromfile(f'{folder}{os.path.abspath(path)}')
+    return Config(cfg.to_dict(), cfg.text.replace(folder, ''), path, cfg.env_variables)
+
+
 def read_config_file(path: str | Path) -> Config:
-    """Read a config.
+    """Read a config; a byte order mark (BOM) at the start of it or of a base is ignored.
 
     Raises:
         ConfigError: it is not a config, or raises an error.
         ModuleNotFoundError: one of its bases is in a package that is not installed.
     """
-    check_bases(Path(path))
+    files = check_bases(Path(path))
     try:
         with warnings.catch_warnings(), yaml_without_objects():
             # mmengine looks up the package of a base such as 'mmdet::...' through pkg_resources.
             warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
+            if any(starts_with_bom(file) for file in files):
+                return _read_without_boms(str(path), files)
             return Config.fromfile(path)
     except ModuleNotFoundError:
         raise
@@ -264,7 +298,9 @@ def find_class(kind: Any) -> Any:
 
 
 def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
-    """Check that each of ``paramwise_cfg.custom_keys`` is a part of a parameter's name, and ``layer_decay`` is used.
+    """Check that each of ``paramwise_cfg.custom_keys`` is a part of a parameter's name.
+
+    ``layer_decay`` needs the ``GroupedOptimWrapperConstructor``, since others ignore it.
 
     Raises:
         ConfigError: one is not; the message has the nearest name of a module or parameter.

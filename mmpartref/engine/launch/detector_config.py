@@ -66,7 +66,13 @@ def fill_categories(cfg: Config) -> None:
 
 
 def set_categories(cfg: Config, categories: list[dict[str, str]], source: str) -> None:
-    """Set a detector's categories, and their number in its heads; ``source`` names their file in the log."""
+    """Set ``cfg.model.categories``, and with ``targets='parts'`` their number in the detector's heads.
+
+    Args:
+        cfg: changed in place.
+        categories: arguments of a ``PartCategory`` each.
+        source: name of their file, for the log.
+    """
     cfg.model.categories = categories
     print_log(f'{len(categories)} categories from {source}', 'current')
     if argument(MODELS, cfg.model, 'targets') == 'parts':

@@ -9,6 +9,8 @@ from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
 from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
+from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
+from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.launch.config_nodes import builds, hook_nodes
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
@@ -44,7 +46,8 @@ def use_skipping_classes(cfg: Config) -> None:
 def add_required_hooks(cfg: Config) -> None:
     """Add hooks to ``default_hooks`` that the config lacks: a user's ``custom_hooks`` replaces the list of its base."""
     required: dict[str, type] = {'skipped_images': SkippedImagesHook, 'safe_checkpoint': SafeCheckpointHook,
-                                 'worker_errors': WorkerErrorHook}
+                                 'truncated_expressions': TruncatedExpressionsHook, 'worker_errors': WorkerErrorHook,
+                                 'strict_load': StrictLoadHook}
     if builds(MODELS, cfg.model, ReferringDetector):
         required['detector_categories'] = DetectorCategoriesHook
     if cfg.get('launcher', 'none') != 'none' and not cfg.get('sync_bn'):

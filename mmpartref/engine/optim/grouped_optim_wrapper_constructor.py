@@ -94,14 +94,14 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 group['lr'] = rate * scale
 
     def reject_rates_inside(self, part: str, decay: Mapping[str, float]) -> None:
-        """Reject a learning rate of ``custom_keys`` for some parameters inside a module, where their factor is not 1.
+        """Reject an ``lr_mult`` of ``custom_keys`` for only some of the parameters of a module with ``layer_decay``.
 
         Args:
             part: name of the module.
             decay: factor of each of its parameters, by the name inside the module.
 
         Raises:
-            ValueError: there is one.
+            ValueError: there is one, and its parameter's factor is not 1.
         """
         custom_keys = self.paramwise_cfg.get('custom_keys') or {}
         # mmengine uses the first of them that is a part of the parameter's full name.

@@ -8,11 +8,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmpartref.engine.distributed import unwrapped
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
-from mmpartref.errors import InputError
+from mmpartref.engine.resume.resumed_checkpoint import STATE_KEY, is_place
+from mmpartref.errors import InputError, WeightsError
 from mmpartref.registry import HOOKS
 from mmpartref.seeding import seed_global_generators
-
-KEY = 'resumable_state'
 
 
 def sampler_of(runner: Runner) -> Any:
@@ -77,7 +76,7 @@ class ResumableStateHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the position."""
-        checkpoint[KEY] = {
+        checkpoint[STATE_KEY] = {
             'batches_done': self.batches_done,
             'batches': len(runner.train_dataloader),
             'validation_due': self.validation_due,
@@ -92,11 +91,18 @@ class ResumableStateHook(Hook):
         """Set the position of a resumed run; with another number of ranks or batches, to the same share of the epoch.
 
         Raises:
-            ValueError: the checkpoint is from within an epoch, where the loop cannot start.
+            ValueError: the checkpoint is from within an epoch, where the loop cannot start, or its position is not one.
         """
-        state = checkpoint.get(KEY)
-        if state is None or not runner._resume:
+        if not runner._resume:
             return
+        state = checkpoint.get(STATE_KEY)
+        if state is None:
+            runner.logger.warning(f"the checkpoint has no '{STATE_KEY}': the run resumes at the start of an epoch, and "
+                                  'its results may differ from those of an uninterrupted run')
+            return
+        if not is_place(state):
+            raise WeightsError(f"the checkpoint's '{STATE_KEY}' is not a place within an epoch; resume from another "
+                               'checkpoint of the run')
         if state['sampler_seed'] is not None:
             sampler_of(runner).seed = state['sampler_seed']
         if len(state['buffers']) == get_world_size():

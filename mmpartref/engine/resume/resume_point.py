@@ -1,5 +1,6 @@
 """Choice of the checkpoint to resume from, where the newest one may be damaged or missing."""
 import logging
+import os
 import zipfile
 from pathlib import Path
 
@@ -8,7 +9,10 @@ from mmengine.logging import print_log
 
 from mmpartref.engine.resume.resumed_checkpoint import state_fault
 from mmpartref.errors import ConfigError, WeightsError
-from mmpartref.models.weights.state_files import read_checkpoint
+from mmpartref.models.weights.checkpoints import read_outline
+from mmpartref.models.weights.state_files import describe_error
+from mmpartref.models.weights.zip_archives import check_archive_size
+from mmpartref.text import shown, shown_name
 
 POINTER = 'last_checkpoint'
 
@@ -18,72 +22,78 @@ def last_checkpoint(work_dir: str | Path) -> Path | None:
     pointer = Path(work_dir, POINTER)
     if not pointer.is_file():
         return None
-    named = Path(pointer.read_text().strip())
-    return named if named.exists() else pointer.with_name(named.name)
+    named = Path(pointer.read_bytes().decode(errors='replace').strip())
+    return named if os.path.exists(named) else pointer.with_name(named.name or 'unnamed')
 
 
 def damage(path: Path) -> str | None:
     """Return what is wrong with a checkpoint's file, of which all checksums are verified, or None."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return 'does not exist'
     try:
+        check_archive_size(path)
         with zipfile.ZipFile(path) as archive:
             bad = archive.testzip()
-    except (zipfile.BadZipFile, EOFError) as error:
-        return f'is damaged ({error})'
-    return None if bad is None else f'is damaged (checksum of {bad})'
+    except Exception as error:  # zipfile raises zlib.error, NotImplementedError, ... for other bytes
+        return f'is damaged ({describe_error(error)})'
+    return None if bad is None else f'is damaged (checksum of {shown(bad)})'
 
 
-def progress(path: Path) -> tuple[int, int] | None:
-    """Return a checkpoint's epochs and iterations; None where a run cannot be resumed from the file."""
-    if damage(path) is not None:
-        return None
+def resume_fault(path: Path) -> str:
+    """Return why a run cannot be resumed from a file, '' if it can; whether it fits the run is checked later."""
+    fault = damage(path)
+    if fault is not None:
+        return f'it {fault}'
     try:
-        checkpoint = read_checkpoint(path, mmap=True)
-    except WeightsError:
-        return None
-    if not isinstance(checkpoint, dict) or 'optimizer' not in checkpoint or state_fault(checkpoint):
-        return None
-    return checkpoint['meta']['epoch'], checkpoint['meta']['iter']
+        return state_fault(read_outline(path))
+    except WeightsError as error:
+        return str(error)
 
 
 def last_good(folder: Path) -> Path | None:
-    """Return the undamaged checkpoint of a folder with the most iterations and an optimiser (``best_...`` has none)."""
-    found = {path: progress(path) for path in sorted(folder.glob('*.pth'))}
-    good = {path: place for path, place in found.items() if place is not None}
-    return max(good, key=lambda path: good[path]) if good else None
+    """Return the checkpoint of a folder with the most iterations from which a run can be resumed."""
+    good = [path for path in sorted(folder.glob('*.pth')) if not resume_fault(path)]
+    return max(good, key=position, default=None)
+
+
+def position(path: Path) -> tuple[int, int]:
+    """Return a checkpoint's epochs and iterations."""
+    meta = read_outline(path)['meta']
+    return meta['epoch'], meta['iter']
 
 
 def choose_resume_point(cfg: Config) -> None:
     """Set ``cfg.load_from`` to the checkpoint to resume from, if ``cfg.resume`` is true.
 
-    A damaged or missing ``last_checkpoint`` is replaced, with a warning, by the last undamaged checkpoint of the work
-    dir. A ``load_from`` in the config is checked and not replaced.
+    A ``last_checkpoint`` that is missing or cannot be resumed from is replaced, with a warning, by the last checkpoint
+    of the work dir that can. A ``load_from`` in the config is checked and not replaced.
 
     Raises:
-        ConfigError: ``load_from`` is damaged or missing, or there is no undamaged checkpoint.
+        ConfigError: the run cannot be resumed from ``load_from``, or from any checkpoint of the work dir.
     """
     if not cfg.get('resume'):
         return
     if cfg.get('load_from'):
         named = Path(cfg.load_from)
         # mmengine opens URLs.
-        fault = None if '://' in str(cfg.load_from) else damage(named)
-        if fault is not None:
+        fault = '' if '://' in str(cfg.load_from) else resume_fault(named)
+        if fault:
             good = last_good(named.parent)
-            raise ConfigError(f'cannot resume: {named} {fault}; ' + (
-                f'resume from {good}, the last undamaged one there' if good else 'its folder has no undamaged one'))
+            raise ConfigError(f'cannot resume from {shown_name(str(named))}: {fault}' + (
+                f'; the last checkpoint there to resume from is {good}' if good else
+                '; there is no other one in its folder'))
         return
     last = last_checkpoint(cfg.work_dir)
-    fault = 'does not exist' if last is None else damage(last)
-    if fault is not None:
+    fault = 'it does not exist' if last is None else resume_fault(last)
+    if fault:
         good = last_good(Path(cfg.work_dir))
         if good is None and last is not None:
-            raise ConfigError(f'cannot resume: {last} {fault}, and {cfg.work_dir} has no undamaged checkpoint; start '
-                              'without --resume')
+            raise ConfigError(f'cannot resume from {shown_name(str(last))}: {fault}; {cfg.work_dir} has no other '
+                              'checkpoint to resume from; start without --resume')
         if good is None:
             return
-        print_log(f'{last or Path(cfg.work_dir, POINTER)} {fault}; resuming from the last undamaged checkpoint, {good}',
-                  'current', level=logging.WARNING)
+        source = shown_name(str(last or Path(cfg.work_dir, POINTER)))
+        print_log(f'cannot resume from {source}: {fault}; resuming from the last usable '
+                  f'checkpoint there, {good}', 'current', level=logging.WARNING)
         last = good
     cfg.load_from = str(last)

@@ -19,6 +19,7 @@ from mmpartref.evaluation.scoring.iou_metrics import (
     group_metrics,
 )
 from mmpartref.tables import Cell, Column, Table, percent_columns, to_text
+from mmpartref.text import shown_name
 
 
 def check_ceiling(dump: PredictionDump, ceiling: PredictionDump, file: str | Path, ceiling_file: str | Path) -> None:
@@ -51,8 +52,8 @@ def ceiling_metrics(rows: Sequence[Row], ceiling_rows: Sequence[Row], *, strict:
     by_ref = {row.ref_id: row for row in ceiling_rows}
     missing = [row.ref_id for row in rows if row.ref_id not in by_ref]
     if missing:
-        raise InputError(f'{len(missing)} refs have no ceiling, e.g. {min(missing)}; make the ceiling of the same '
-                         'ann_file and split')
+        raise InputError(f'{len(missing)} refs have no ceiling, e.g. {shown_name(min(missing))}; make the ceiling '
+                         'of the same ann_file and split')
     counted = apply_empty_rule(rows, empty)
     # 'skip' has already been applied to the groups.
     rule: EmptyRule = 'zero' if empty == 'zero' else 'one'

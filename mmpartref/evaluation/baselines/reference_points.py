@@ -21,7 +21,7 @@ from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
 from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.errors import InputError
 from mmpartref.evaluation.baselines.mean_mask import MeanMaskPredictor, fit_mean_masks
-from mmpartref.evaluation.dumps.dump import PredictionDump, sort_images
+from mmpartref.evaluation.dumps.dump import PredictionDump, unite_images
 from mmpartref.evaluation.dumps.predictions import ImagePredictions, as_text, make_prediction
 from mmpartref.masks.iou import encode_masks
 from mmpartref.masks.rle import decode_refs, union
@@ -67,7 +67,7 @@ def reference_dump(kind: str, cfg: Config, split: str = 'test') -> PredictionDum
         header['train_ann_file'] = train['ann_file']
         train_dataset = build_dataset(train, 'train_dataloader')
         predictor = MeanMaskPredictor(fit_mean_masks(partial(read_entries, train_dataset)))
-    dump = PredictionDump(header, sort_images(predict(dataset, predictor, kind)))
+    dump = PredictionDump(header, unite_images(predict(dataset, predictor, kind)))
     if isinstance(predictor, MeanMaskPredictor):
         print(predictor.summary())
     return dump
@@ -158,7 +158,13 @@ def read_entries(dataset: PartReferDataset, task: str) -> Iterator[dict]:
 
 
 def predict(dataset: PartReferDataset, predictor: Predictor, task: str) -> list[ImagePredictions]:
-    """Predict a mask for every ref of a dataset; the expression is that of a test, by the first template."""
+    """Return one mask and score per ref of a dataset; the expression is the first one, as in a test.
+
+    Args:
+        dataset: in evaluation mode.
+        predictor: called with each entry.
+        task: name of the work, for the progress bar.
+    """
     images = []
     for entry in read_entries(dataset, task):
         size = (entry['height'], entry['width'])

@@ -47,7 +47,7 @@ class Resamples:
         return self.values[:, model, BOOTSTRAP_METRICS.index(metric)]
 
     def interval(self, model: int, metric: str) -> tuple[float, float]:
-        """Return the percentile interval of a model's metric."""
+        """Return the ``CONFIDENCE`` percentile interval (low, high) of a model's metric, fractions."""
         return percentile_interval(self.of(model, metric))
 
     def method(self) -> str:
@@ -147,7 +147,7 @@ def two_sided_p(differences: np.ndarray) -> float:
     return min(1.0, max(2 * share, 1 / (len(differences) + 1)))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_correction(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number, in the given order (S. Holm, Scand. J. Statistics 6, 1979)."""
     corrected = [0.0] * len(p_values)
     highest = 0.0
@@ -168,7 +168,7 @@ def paired_differences(resamples: Resamples, values: Sequence[float], metric: st
     pairs = list(combinations(range(len(values)), 2))
     drawn = [resamples.of(first, metric) - resamples.of(second, metric) for first, second in pairs]
     p_values = [two_sided_p(differences) for differences in drawn]
-    corrected: list[float] | list[None] = holm(p_values) if len(pairs) > 1 else [None] * len(pairs)
+    corrected: list[float] | list[None] = holm_correction(p_values) if len(pairs) > 1 else [None] * len(pairs)
     return [
         PairedDifference(metric, first, second, values[first] - values[second], *percentile_interval(differences), p,
                          p_holm)

@@ -10,6 +10,7 @@ from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.dumps.match_dumps import check_same_refs, truth_by_ref
 from mmpartref.evaluation.scoring.iou_metrics import Row, summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
+from mmpartref.text import shown
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def name_entries(dumps: Sequence[PredictionDump], files: Sequence[str], names: S
         labels = [spare if counts[label] > 1 else label for label, spare in zip(labels, fallback, strict=True)]
     twice = [label for label, count in Counter(labels).items() if count > 1]
     if twice:
-        raise InputError(f"two dumps have the name '{twice[0]}'; give distinct names with --names")
+        raise InputError(f"two dumps have the name {shown(twice[0])}; give distinct names with --names")
     return labels
 
 

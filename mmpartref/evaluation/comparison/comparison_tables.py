@@ -10,6 +10,7 @@ from mmpartref.evaluation.comparison.compare_dumps import Comparison, Comparison
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS
 from mmpartref.evaluation.scoring.iou_metrics import GROUP_METRICS, group_metrics
 from mmpartref.tables import Cell, Column, Estimate, Table, percent_columns
+from mmpartref.text import shown, shown_name
 
 # Metrics with a p-value for each pair.
 TESTED_METRICS = ('mIoU', 'cIoU', 'P@0.5')
@@ -50,13 +51,13 @@ def header_number(entry: ComparisonEntry, key: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InputError(f'the header of the dump {entry.name} has {key} {value!r}; write a number from 0 up, or drop '
-                         'the key')
+        raise InputError(f'the header of the dump {shown_name(entry.name)} has {key} {shown(value)}; write a '
+                         'number from 0 up, or drop the key')
     return float(value)
 
 
 def precision_note(strict: bool) -> str:
-    """Return which IoU Precision@X counts."""
+    """Return the note below a table that P@X counts IoU > X, or >= X if not ``strict``."""
     return f"P@X counts IoU {'>' if strict else '>='} X."
 
 

@@ -1,9 +1,9 @@
 """Count the pixels of a predicted mask on its part, on other parts of the same object and on background.
 
-Datasets without object ids do not record which parts belong to one object. An expression's *siblings*, the image's other
-expressions of the same super-category, stand in for them, so that two objects of one kind in an image count as one. A
-sibling of another part name is a sibling part; one of the same name is another instance (``instances='separate'`` has
-one expression per instance).
+Datasets without object ids do not record which parts belong to one object. An expression's *siblings*, the image's
+other expressions of the same super-category, stand in for them, so that two objects of one kind in an image count as
+one. A sibling of another part name is a sibling part; one of the same name is another instance
+(``instances='separate'`` has one expression per instance).
 
 All counts are integers, taken on run lengths.
 """

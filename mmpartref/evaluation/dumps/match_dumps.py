@@ -3,6 +3,7 @@ from collections.abc import Mapping
 
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.text import shown_name
 
 SAME_SPLIT = 'compare dumps of the same ann_file and split'
 
@@ -17,20 +18,13 @@ def truth_by_ref(dump: PredictionDump, file: str) -> dict[str, tuple]:
         file: name of the dump in messages.
 
     Raises:
-        ValueError: the dump has no expression, or a ``ref_id`` twice, so that predictions cannot be paired.
+        ValueError: the dump has no expression.
     """
-    truths: dict[str, tuple] = {}
-    for image in dump.images:
-        for each in image.expressions:
-            if each.absent is not None:
-                continue
-            if each.ref_id in truths:
-                raise InputError(f'{file} contains the ref {each.ref_id} twice, so that it cannot be paired with '
-                                 'another dump; write a dump with one expression per ref')
-            masks = sorted((*rle['size'], rle['counts']) for rle in each.truth)
-            truths[each.ref_id] = (image.img_id, each.super_category, each.part, masks)
+    truths = {each.ref_id: (image.img_id, each.super_category, each.part,
+                            sorted((*rle['size'], rle['counts']) for rle in each.truth))
+              for image in dump.images for each in image.expressions if each.absent is None}
     if not truths:
-        raise InputError(f'{file} contains no expression; check the dataset and its ann_file')
+        raise InputError(f'{shown_name(file)} contains no expression; check the dataset and its ann_file')
     return truths
 
 
@@ -47,8 +41,8 @@ def check_same_refs(first: Mapping[str, tuple], other: Mapping[str, tuple], firs
     missing, extra = first.keys() - other.keys(), other.keys() - first.keys()
     if missing or extra:
         raise InputError(f'{other_file} lacks {len(missing)} refs of {first_file} and has {len(extra)} others, '
-                         f'e.g. {min(missing or extra)}; {SAME_SPLIT}')
+                         f'e.g. {shown_name(min(missing or extra))}; {SAME_SPLIT}')
     changed = [ref_id for ref_id, truth in first.items() if other[ref_id] != truth]
     if changed:
         raise InputError(f'{first_file} and {other_file} differ in the ground truth (image, names or masks) of '
-                         f'{len(changed)} refs, e.g. {min(changed)}; {SAME_SPLIT}')
+                         f'{len(changed)} refs, e.g. {shown_name(min(changed))}; {SAME_SPLIT}')

@@ -9,6 +9,7 @@ import torch
 
 from mmpartref.errors import InputError
 from mmpartref.masks.iou import encode_masks
+from mmpartref.text import shown_name
 
 REQUIRED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scores')
 
@@ -40,6 +41,8 @@ class Prediction:
         source: the dataset of the expression, where known.
         level: ``'object'`` or ``'subpart'``; None for a part.
         position: of the object among several of its kind, e.g. ``'left'`` (``Expressions(instances='object')``).
+        truncated: last words of the expression, which the model did not see because they exceed the text encoder's
+            rows; None where all fit.
     """
     ref_id: str
     expression: str
@@ -55,6 +58,7 @@ class Prediction:
     source: str | None = None
     level: str | None = None
     position: str | None = None
+    truncated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def read_sample(sample: Mapping[str, Any]) -> ImagePredictions:
     Raises:
         ValueError: a key is missing, or masks, scores, refs, expressions and the image's size do not fit together.
     """
-    where = f"image {sample.get('img_path') or sample.get('img_id')}"
+    where = f"image {shown_name(str(sample.get('img_path') or sample.get('img_id')))}"
     missing = [key for key in REQUIRED if sample.get(key) is None]
     if missing:
         raise InputError(f"{where} lacks {', '.join(missing)}; the dataset has to set img_id, ori_shape, refs and "
@@ -88,18 +92,20 @@ def read_sample(sample: Mapping[str, Any]) -> ImagePredictions:
     img_id = sample['img_id'] if isinstance(sample['img_id'], str) else int(sample['img_id'])
     height, width = (int(side) for side in sample['ori_shape'][:2])
     presences = _checked_presence(sample, len(encoded), where)
+    nothing = [None] * len(encoded)
     columns = zip(sample['refs'], sample['expressions'], encoded, sample['pred_scores'],
-                  sample.get('pred_candidates') or [None] * len(encoded), presences, strict=True)
+                  sample.get('pred_candidates') or nothing, presences, sample.get('truncated') or nothing, strict=True)
     expressions = [
-        make_prediction(ref, text, pred, score, (height, width), where, candidates=candidates, presence=presence)
-        for ref, text, pred, score, candidates, presence in columns
+        make_prediction(ref, text, pred, score, (height, width), where, candidates=candidates, presence=presence,
+                        truncated=truncated or None)
+        for ref, text, pred, score, candidates, presence, truncated in columns
     ]
     return ImagePredictions(img_id, str(sample.get('img_path') or ''), (height, width), expressions)
 
 
 def make_prediction(ref: Mapping[str, Any], text: str, pred: dict, score: float, size: tuple[int, int], where: str, *,
                     candidates: tuple[torch.Tensor, torch.Tensor] | None = None,
-                    presence: float | None = None) -> Prediction:
+                    presence: float | None = None, truncated: str | None = None) -> Prediction:
     """Combine a ref, its expression and the predicted RLE; ``Prediction`` describes them.
 
     Args:
@@ -110,7 +116,7 @@ def make_prediction(ref: Mapping[str, Any], text: str, pred: dict, score: float,
     Raises:
         ValueError: the score is not finite, an annotation has another size, or an absent part has annotations.
     """
-    where = f"{where}, ref {ref['ref_id']}"
+    where = f"{where}, ref {shown_name(ref['ref_id'])}"
     if not math.isfinite(score):
         raise InputError(f"{where}: the predicted score is {float(score)}, not a finite number; look for NaN in the "
                          "model's outputs")
@@ -137,7 +143,8 @@ def make_prediction(ref: Mapping[str, Any], text: str, pred: dict, score: float,
         presence=presence,
         source=ref.get('source'),
         level=ref.get('level'),
-        position=ref.get('position'))
+        position=ref.get('position'),
+        truncated=truncated)
 
 
 def _checked_masks(sample: Mapping[str, Any], where: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skippe
 from mmpartref.evaluation.scoring.iou_metrics import mean
 from mmpartref.evaluation.scoring.presence import average_precision
 from mmpartref.registry import METRICS
+from mmpartref.text import shown_name
 
 # What a config lacks where samples do not have these keys.
 FIXES = {'pred_part_presence': "model.auxiliary_head=dict(type='MultiLabelPresenceHead', in_evaluation=True)",
@@ -55,7 +56,8 @@ class PartPresenceMetric(BaseMetric):
                 continue
             for key, fix in FIXES.items():
                 if key not in sample:
-                    raise InputError(f"the sample of image {sample.get('img_path')!r} has no {key}; set {fix}")
+                    image = shown_name(str(sample.get('img_path')))
+                    raise InputError(f'the sample of image {image} has no {key}; set {fix}')
             truth = sample['part_presence']
             self.results.append([(label, probability, truth[label])
                                  for label, probability in sample['pred_part_presence'].items() if label in truth])

@@ -8,7 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.dump import PredictionDump, encode_header, sort_images
+from mmpartref.evaluation.dumps.dump import PredictionDump, encode_header, unite_images
 from mmpartref.evaluation.dumps.predictions import read_sample
 from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
 from mmpartref.registry import METRICS
@@ -47,10 +47,14 @@ class ReferringDump(BaseMetric):
         self.results += [skipped_image(sample) or read_sample(sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Write the file and return an empty dict."""
+        """Write the file and return an empty dict.
+
+        Raises:
+            ValueError: an expression occurs twice, so that no tool could read the dump.
+        """
         skipped = [each for each in results if isinstance(each, SkippedImage)]
         images = [each for each in results if not isinstance(each, SkippedImage)]
-        PredictionDump({**self.header, **count_skipped(skipped)}, sort_images(images)).write(self.out_file)
+        PredictionDump({**self.header, **count_skipped(skipped)}, unite_images(images)).write(self.out_file)
         expressions = sum(len(image.expressions) for image in images)
         print_log(f'predictions for {expressions} expressions of {len(images)} images -> {self.out_file}', 'current')
         if skipped:

@@ -10,7 +10,14 @@ from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.predictions import read_sample
 from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
 from mmpartref.evaluation.scoring.conventions import EmptyRule, check_empty_rule
-from mmpartref.evaluation.scoring.iou_metrics import PRECISION_THRESHOLDS, exact_thresholds, format_table, summarise
+from mmpartref.evaluation.scoring.iou_metrics import (
+    PRECISION_THRESHOLDS,
+    count_truncated,
+    describe_truncated,
+    exact_thresholds,
+    format_table,
+    summarise,
+)
 from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent, score_image
@@ -39,6 +46,8 @@ class ReferringSegMetric(BaseMetric):
                      kind), where there are several; the table has their numbers. An object counts as one annotation
         skipped_images, skipped_expressions     with on_bad_image='skip', where there are any: images that could not
                      be read and their expressions, which are ignored (not among M)
+        truncated_expressions    where there are any: expressions, those of absent parts included, with more tokens than
+                     the rows of the text encoder, so that the model did not see their last words
         skipped_empty    with empty='skip': expressions that are ignored (not among M and J)
 
     Expressions of parts that are not in the image (``ref['absent']``) are ignored by all of these. Where there are any,
@@ -120,6 +129,9 @@ class ReferringSegMetric(BaseMetric):
         if self.protocol is not None:
             summary.update(summarise_protocol(rows, **conventions))
             tables.append(format_protocol(rows, self.protocol, **conventions))
+        summary.update(count_truncated(scored))
+        if truncated := describe_truncated(scored):
+            tables.append(truncated)
         if skipped:
             summary.update(count_skipped(skipped))
             tables.append(describe_skipped(skipped, len(scored)))

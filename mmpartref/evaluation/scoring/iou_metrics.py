@@ -17,11 +17,16 @@ from mmpartref.evaluation.scoring.conventions import (
 )
 from mmpartref.masks.iou import ExpressionScore, Overlap
 from mmpartref.tables import Cell, Column, Table, percent, percent_columns, to_text
+from mmpartref.text import one_line, shown
 
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # The threshold of P@0.5, the only one in tables of groups.
 TABLE_THRESHOLD = Fraction(1, 2)
 GROUP_METRICS = ('mIoU', 'P@0.5')
+# Truncated expressions that a warning quotes.
+MAX_EXAMPLES = 5
+# Characters of a dump's header in one line.
+MAX_HEADER = 2000
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Row:
         source: the dataset of the expression, where known.
         level: 'object' or 'subpart'; None for a part.
         position: of the object among several of its kind, e.g. 'left'; None where there is one.
+        truncated: last words of the expression that the model did not see, None where it saw all.
     """
     img_id: int | str
     ref_id: str
@@ -46,6 +52,7 @@ class Row:
     source: str | None = None
     level: str | None = None
     position: str | None = None
+    truncated: str | None = None
 
     @property
     def category(self) -> tuple[str, str]:
@@ -91,7 +98,10 @@ def group_rows(rows: Iterable[Row], by_part: bool) -> dict[tuple[str, ...], list
 
 
 def group_by_origin(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """Group by 'level', 'source' (dataset) and 'position', each only where there are at least two groups."""
+    """Return rows by 'level', 'source' (dataset) and 'position', then by value, each only if there are several.
+
+    Rows without a value count as level 'part', source '(none)' and position '(single)'.
+    """
     groups: dict[str, dict[str, list[Row]]] = {'level': {}, 'source': {}, 'position': {}}
     for row in rows:
         groups['position'].setdefault(row.position or '(single)', []).append(row)
@@ -101,7 +111,7 @@ def group_by_origin(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
 
 
 def group_metrics(rows: Sequence[Row], strict: bool) -> dict[str, float]:
-    """Return a group's ``GROUP_METRICS``, fractions."""
+    """Return mIoU and P@0.5 (fractions) of a group; ``strict``: P@0.5 counts IoU > 0.5 instead of >=."""
     overlaps = [row.score.overlap for row in rows]
     return {'mIoU': mean([each.iou for each in overlaps]), 'P@0.5': precision(overlaps, TABLE_THRESHOLD, strict)}
 
@@ -159,9 +169,27 @@ def summarise(rows: Sequence[Row],
     }
 
 
+def count_truncated(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the metric ``truncated_expressions``; an empty dict where the model saw all words."""
+    count = sum(row.truncated is not None for row in rows)
+    return {'truncated_expressions': count} if count else {}
+
+
+def describe_truncated(rows: Sequence[Row]) -> str:
+    """Return a warning with the number of truncated expressions and the first of them; '' where there are none."""
+    cut = {row.expression: row.truncated for row in rows if row.truncated is not None}
+    if not cut:
+        return ''
+    examples = '; '.join(f'{shown(text)} without {shown(words)}' for text, words in list(cut.items())[:MAX_EXAMPLES])
+    more = f'; and {len(cut) - MAX_EXAMPLES:,} more' if len(cut) > MAX_EXAMPLES else ''
+    return (f"{int(count_truncated(rows)['truncated_expressions']):,} of {len(rows):,} expressions are longer than the "
+            f"rows of the text encoder, and the model did not see their last words: {examples}{more}; raise the text "
+            "encoder's word_length")
+
+
 def describe_header(header: Mapping[str, object]) -> str:
     """Return a dump's header as one line."""
-    return ', '.join(f'{key} {value}' for key, value in header.items() if value is not None)
+    return one_line(', '.join(f'{key} {value}' for key, value in header.items() if value is not None), MAX_HEADER)
 
 
 def format_table(rows: Sequence[Row],

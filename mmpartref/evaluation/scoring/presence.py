@@ -29,6 +29,7 @@ from mmpartref.errors import InputError
 from mmpartref.evaluation.scoring.iou_metrics import Row, cumulative_iou, mean
 from mmpartref.masks.iou import Overlap
 from mmpartref.tables import Cell, Column, Table, percent, percent_columns, to_text
+from mmpartref.text import shown_name
 
 NO_TARGET_METRICS = ('N_acc', 'T_acc', 'gIoU', 'cIoU_all')
 
@@ -41,13 +42,16 @@ def presence_scores(rows: Sequence[Row]) -> np.ndarray:
     """
     for row in rows:
         if row.presence is None:
-            raise InputError(f'ref {row.ref_id} has no presence score; the model has to return pred_presence, and '
-                             'tools/test.py --dump writes it')
+            raise InputError(f'ref {shown_name(row.ref_id)} has no presence score; the model has to return '
+                             'pred_presence, and tools/test.py --dump writes it')
     return np.array([row.presence for row in rows], dtype=float)
 
 
 def predicts_no_target(row: Row, threshold: float | None) -> bool:
-    """Return whether the final mask is empty; ``threshold`` None takes the mask as predicted."""
+    """Return whether the model predicts that the part is absent.
+
+    It does where the predicted mask is empty, or the presence score is below ``threshold`` (None: not compared).
+    """
     if not row.score.pred_area:
         return True
     return threshold is not None and bool(presence_scores([row])[0] < threshold)
@@ -76,6 +80,9 @@ def roc_auc(present: np.ndarray, absent: np.ndarray) -> float:
     """Return the area under the ROC curve: the share of (present, absent) pairs in the right order, ties one half.
 
     Counted in integers, so that the order of the scores does not change a digit.
+
+    Raises:
+        ZeroDivisionError: there are no present or no absent scores.
     """
     ordered = np.sort(absent)
     below = np.searchsorted(ordered, present, side='left').sum()

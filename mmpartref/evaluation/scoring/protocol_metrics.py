@@ -51,7 +51,11 @@ def harmonic_mean(seen: float, unseen: float) -> float:
 
 
 def side_metrics(rows: Sequence[TaggedRow], strict: bool) -> dict[str, float]:
-    """Return the ``SIDE_METRICS`` of one side, fractions."""
+    """Return ``SIDE_METRICS`` (fractions) of the seen or the unseen expressions.
+
+    mIoU and P@0.5 are over expressions, mIoU_part and P@0.5_part means over groups. ``strict``: P@0.5 counts IoU > 0.5
+    instead of >=.
+    """
     groups: dict[tuple[str, ...], list[TaggedRow]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
@@ -87,7 +91,7 @@ def summarise_protocol(rows: Sequence[TaggedRow], *, strict: bool = True,
 
 def format_protocol(rows: Sequence[TaggedRow], protocol: Protocol, *, strict: bool = True,
                     empty: EmptyRule = 'one') -> str:
-    """Return a text table in percent; raises as ``summarise_protocol``."""
+    """Return ``summarise_protocol`` as a text table in percent, titled with the protocol's name; errors as there."""
     summary = summarise_protocol(rows, strict=strict, empty=empty)
     lines = [[name, summary.get(f'{side}_parts', ''), summary.get(f'{side}_expressions', ''),
               *(summary.get(f'{side}_{key}') for key in SIDE_METRICS)]

@@ -37,4 +37,4 @@ def _score_prediction(image: ImagePredictions, each: Prediction) -> Row:
     if each.level == 'object':
         score = replace(score, per_annotation=(score.overlap, ))
     return Row(image.img_id, each.ref_id, each.expression, each.part, each.super_category, score, each.absent,
-               each.presence, each.source, each.level, each.position)
+               each.presence, each.source, each.level, each.position, each.truncated)

@@ -11,6 +11,7 @@ from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_image
 from mmpartref.masks.rle import union
 from mmpartref.tables import Cell, Column, Table, percent_columns, to_text
+from mmpartref.text import shown_name
 
 SWEEP_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 SWEEP_METRICS = ('mIoU', 'cIoU', 'P@0.5', 'ann_mIoU')
@@ -28,8 +29,8 @@ def prediction_at(prediction: Prediction, threshold: float, rule: Literal['union
         ValueError: the prediction has no list of candidates.
     """
     if prediction.candidates is None:
-        raise InputError(f'ref {prediction.ref_id} has no candidates; write the dump with tools/test.py --dump FILE '
-                         '--candidates')
+        raise InputError(f'ref {shown_name(prediction.ref_id)} has no candidates; write the dump with '
+                         'tools/test.py --dump FILE --candidates')
     chosen = [each for each in prediction.candidates if each.score >= threshold]
     if rule == 'top1':
         chosen = sorted(chosen, key=lambda each: -each.score)[:1]
@@ -52,7 +53,8 @@ def sweep(dump: PredictionDump,
           empty: EmptyRule = 'one') -> dict[float, dict[str, float]]:
     """Return all metrics at each threshold.
 
-    Choose on a validation split and report another: the best of many thresholds is biased upwards on the split it was chosen on.
+    Choose on a validation split and report another: the best of many thresholds is biased upwards on the split it was
+    chosen on.
 
     Raises:
         ValueError: the dump has no candidates.
@@ -77,7 +79,7 @@ def best_threshold(results: dict[float, dict[str, float]], metric: str = 'mIoU')
 
 
 def format_sweep(results: dict[float, dict[str, float]], best: float) -> str:
-    """Return a text table in percent with a '*' at the best threshold."""
+    """Return ``results`` (metrics by threshold) as a text table in percent, with a '*' at the threshold ``best``."""
     lines: list[list[Cell]] = [
         [f"{'*' if threshold == best else ' '} {threshold:.2f}", *(metrics[name] for name in SWEEP_METRICS)]
         for threshold, metrics in results.items()

@@ -100,7 +100,7 @@ class CLIPResNet(TunableEncoder):
         self.attnpool = DenseAttentionPool(width * 32, embed_channels, num_heads, pretrain_grid)
         self.out_channels = (width * 8, width * 16, embed_channels)
         self.embed_channels = embed_channels
-        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def layer_id(self, name: str) -> int:
         """Return 0 for the stem, 1 to 4 for the stages, 5 for the attention pool."""

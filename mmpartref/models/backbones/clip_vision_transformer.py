@@ -91,7 +91,7 @@ class CLIPVisionTransformer(TunableEncoder):
         if pyramid_channels is not None:
             self.pyramid = SimpleFeaturePyramid(self.out_channels, pyramid_channels, patch_size)
             self.out_channels = (pyramid_channels, ) * 3
-        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def tokenise(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
         """Return tokens (N, 1 + H/P * W/P, C), the class token first, and the number of patches (rows, columns)."""

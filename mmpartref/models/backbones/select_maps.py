@@ -52,7 +52,7 @@ class SelectMaps(TunableEncoder):
                 "follow the README's lines for pip install 'mmpartref[all]'", name=error.name) from error
         self.out_channels = tuple(out_channels)
         self.indices = tuple(indices)
-        self.tune(freeze=freeze, frozen_stages=-1, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=-1, lora=lora, adapter=adapter)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Encode normalised images (N, 3, H, W) to C3, C4, C5.

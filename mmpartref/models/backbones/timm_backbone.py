@@ -13,6 +13,7 @@ from mmpartref.models.layers.simple_feature_pyramid import STRIDES, SimpleFeatur
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder, check_maps
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.key_report import value_fault
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
@@ -100,7 +101,7 @@ class TimmBackbone(TunableEncoder):
         self.mean, self.std = (tuple(255 * value for value in published[key]) for key in ('mean', 'std'))
         self._depths = self._read_depths()
         self.num_layers = max(self._depths.values())
-        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def _build(self, **pretrained: Any) -> nn.Module:
         """Build the complete timm model, for images of any size."""
@@ -188,7 +189,7 @@ class TimmBackbone(TunableEncoder):
             MissingWeightsError: the weights do not exist or cannot be downloaded.
             WeightsError: the weights do not fit the model.
         """
-        overlay = None
+        overlay: dict[str, Any] | None = None
         if checkpoint != PUBLISHED:
             path = expand_path(checkpoint)
             if not path.is_file():
@@ -209,5 +210,10 @@ class TimmBackbone(TunableEncoder):
             raise MissingWeightsError(
                 f'the weights of {self.model_name} could not be fetched ({type(error).__name__}: {reason[:200]}): '
                 f'download {where} elsewhere and give the path of its file as checkpoint') from error
-        return {f'model.{name}': value for name, value in model.state_dict().items()}
+        state = model.state_dict()
+        # timm casts whole and complex numbers without a check.
+        for name, value in (overlay or {}).get('state_dict', {}).items():
+            if name in state and (fault := value_fault(value, state[name].to('meta'))):
+                raise WeightsError(f'{checkpoint} cannot be used: {name} {fault}; use an undamaged checkpoint')
+        return {f'model.{name}': value for name, value in state.items()}
 

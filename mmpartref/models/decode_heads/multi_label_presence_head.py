@@ -10,6 +10,7 @@ from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import parti
 from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
+from mmpartref.text import shown_name
 
 
 @MODELS.register_module()
@@ -84,8 +85,8 @@ class MultiLabelPresenceHead(BaseModule):
         """
         for sample in samples:
             if 'part_presence' not in sample:
-                raise InputError(f"image {sample.get('img_path')!r} has no part_presence, which the auxiliary head is "
-                                 'trained on; set entries=dict(labels=dict()) on the dataset')
+                raise InputError(f"image {shown_name(str(sample.get('img_path')))} has no part_presence, which the "
+                                 'auxiliary head is trained on; set entries=dict(labels=dict()) on the dataset')
         rows = [[sample.part_presence.get(label) for label in self.labels] for sample in samples]
         present = torch.tensor([[bool(each) for each in row] for row in rows], device=device)
         known = torch.tensor([[each is not None for each in row] for row in rows], device=device)

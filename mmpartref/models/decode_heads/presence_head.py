@@ -10,6 +10,7 @@ from torch import nn
 from mmpartref.errors import InputError
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
+from mmpartref.text import shown_name
 
 
 @MODELS.register_module()
@@ -70,7 +71,7 @@ def are_present(samples: Sequence[ReferringDataSample]) -> torch.Tensor:
     """
     for sample in samples:
         if 'refs' not in sample:
-            raise InputError(f"image {sample.get('img_path')!r} has no refs, from which a presence head learns which "
-                             'parts are absent; train it on a PartReferDataset')
+            raise InputError(f"image {shown_name(str(sample.get('img_path')))} has no refs, from which a presence head "
+                             'learns which parts are absent; train it on a PartReferDataset')
     present = [ref.get('absent') is None for sample in samples for ref in sample.refs]
     return torch.tensor(present, device=samples[0].gt_masks.device)

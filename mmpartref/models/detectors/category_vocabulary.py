@@ -9,7 +9,7 @@ from mmpartref.datasets.partimagenet.partimagenet_names import OBJECT_SYNONYMS, 
 
 @dataclass(frozen=True)
 class PartCategory:
-    """One class of a detector: its name in the json, super-category and part, in lower case."""
+    """One class of a detector: its name in the json, and super-category and part, which callers give in lower case."""
     name: str
     super_category: str
     part: str
@@ -82,7 +82,10 @@ class CategoryVocabulary:
         return self._labels.get((super_category, part))
 
     def find(self, expression: str) -> int | None:
-        """Return the label of the category that an expression names, or None."""
+        """Return the label of the category whose part and object an expression names, the longest names first.
+
+        An expression that names a part or an object alone gets the label if a single category fits; otherwise None.
+        """
         text = as_words(expression)
         objects, parts = matches(text, self._objects), matches(text, self._parts)
         named = []

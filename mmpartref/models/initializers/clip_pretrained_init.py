@@ -1,5 +1,6 @@
 """Initialise an encoder with CLIP's weights."""
 import torch
+import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import nn
 
@@ -20,7 +21,7 @@ class CLIPPretrainedInit:
 
     Every key has to fit, except those of CRIS's ``connect`` residual, the pyramid, LoRA and adapters, which CLIP does
     not have. Position tables are fitted, which is logged: image positions are resized to the module's grid, text
-    positions truncated to its context length.
+    positions truncated to its context length, or resized to a longer one by linear interpolation.
 
     Args:
         checkpoint: name of one of OpenAI's archives (``'RN50'``, ``'RN101'``, ``'ViT-B/16'``, ...) or path of any CLIP
@@ -62,11 +63,14 @@ class CLIPPretrainedInit:
         if given.shape[1] != wanted.shape[1]:
             return given
         is_grid = all(_side(table)**2 + 1 == len(table) for table in (given, wanted))
-        if name == 'positional_embedding' and len(given) > len(wanted) and not is_grid:
+        if not is_grid and name != 'positional_embedding':
+            return given
+        if not is_grid and len(given) > len(wanted):
             print_log(f'{name}: {len(wanted)} of {len(given)} positions are used', 'current')
             return given[:len(wanted)]
         if not is_grid:
-            return given
+            print_log(f'{name}: resized from {len(given)} to {len(wanted)} positions', 'current')
+            return F.interpolate(given.T[None], size=len(wanted), mode='linear', align_corners=True)[0].T
         old, new = _side(given), _side(wanted)
         print_log(f'{name}: resized from {old} x {old} to {new} x {new} positions', 'current')
         return torch.cat([given[:1], resize_positions(given[1:], (old, old), (new, new))])

@@ -7,7 +7,7 @@ from mmengine.model import update_init_info
 from torch import nn
 
 from mmpartref.errors import WeightsError
-from mmpartref.models.weights.key_report import compare_keys
+from mmpartref.models.weights.key_report import check_loaded, compare_keys
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, torch.Tensor], source: str, *, initializer: str,
@@ -25,13 +25,14 @@ def load_strictly(module: nn.Module, state: Mapping[str, torch.Tensor], source: 
         hint: how to fix keys that do not fit, for the message.
 
     Raises:
-        WeightsError: a key is missing, unexpected or of another shape; the message lists all of them.
+        WeightsError: a key is missing, unexpected, of another shape or with unusable values; all are listed.
     """
     name, own = type(module).__name__, module.state_dict()
     report = compare_keys(state, own, allow_missing=('num_batches_tracked', *allow_missing))
-    if report.missing or report.reshaped or (report.unexpected and not allow_unexpected):
+    if report.missing or report.reshaped or report.unusable or (report.unexpected and not allow_unexpected):
         raise WeightsError(f'{source} does not fit this {name}{hint}:\n{report}')
     module.load_state_dict(state, strict=False)
+    check_loaded(module, state, source)
     message = f'{name}: {len(state) - len(report.unexpected)} entries from {source}'
     if initialised := sorted({key.partition('.')[0] for key in own if key not in state}):
         message += f'; {", ".join(initialised)} partly or wholly as initialised'

@@ -7,6 +7,7 @@ from torch import nn
 
 from mmpartref.errors import WeightsError
 from mmpartref.models.initializers.load_strictly import load_strictly
+from mmpartref.models.weights.state_dicts import find_state_dict, rename_entries
 from mmpartref.models.weights.state_files import load_checkpoint
 from mmpartref.registry import WEIGHT_INITIALIZERS
 
@@ -41,15 +42,16 @@ class PretrainedInit(MMEnginePretrainedInit):
         Raises:
             WeightsError: a key is missing or of another shape; all are listed.
         """
-        content = load_checkpoint(self.checkpoint, self.map_location)
-        state = content.get('state_dict', content)
+        state = find_state_dict(load_checkpoint(self.checkpoint, self.map_location), self.checkpoint)
         if self.prefix is not None:
             prefix = f"{self.prefix.removesuffix('.')}."
+            if not any(name.startswith(prefix) for name in state):
+                state = rename_entries(state, self.checkpoint)
             state = {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
             if not state:
                 raise WeightsError(f'{self.checkpoint} has no entry that starts with {prefix!r}; correct the prefix')
-        state = {name.removeprefix('module.'): value for name, value in state.items()}
         own = module.state_dict()
+        state = rename_entries(state, self.checkpoint, own)
         reshaped = [name for name in own if name in state and state[name].shape != own[name].shape
                     and any(part in name for part in self.allow_missing)]
         for name in reshaped:

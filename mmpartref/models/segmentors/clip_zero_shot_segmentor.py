@@ -84,6 +84,11 @@ class CLIPZeroShotSegmentor(BaseModel):
         vectors = F.normalize(self.text_encoder(self.text_encoder.tokenizer(filled).to(device))[1], dim=1)
         return F.normalize(vectors.unflatten(0, (len(texts), len(self.prompts))).mean(dim=1), dim=1)
 
+    def truncated(self, text: str) -> str:
+        """Return the words that the text encoder does not see with the longest of the prompts; '' for none."""
+        tokenizer = self.data_preprocessor.tokenizer
+        return max((tokenizer.truncated(prompt.format(text)) for prompt in self.prompts), key=len)
+
     def embed_background(self) -> torch.Tensor:
         """Return the background's unit vectors (B, E), cached in evaluation until a weight or a string changes."""
         stamp = None
@@ -139,6 +144,8 @@ class CLIPZeroShotSegmentor(BaseModel):
             index = torch.zeros(len(sample.expressions), dtype=torch.long, device=image.device)
             probs = self.probabilities(image[None], sample.expressions, index)  # (K, h', w')
             sample.pred_presence = probs.amax(dim=(1, 2))
+            if any(truncated := [self.truncated(text) for text in sample.expressions]):
+                sample.truncated = truncated
             size = (-(-image.size(1) // LOGIT_STRIDE), -(-image.size(2) // LOGIT_STRIDE))
             probs = F.interpolate(probs[:, None], size=size, mode='bilinear', align_corners=False)[:, 0]
             write_prediction(sample, probs, self.decode, self.keep_candidates)

@@ -130,6 +130,10 @@ class ReferringSegmentor(BaseModel):
             data_samples: the N samples; unused with ``'tensor'``.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             tokens, image_index, text_index: as in ``encode_decode``.
+
+        Returns:
+            ``'loss'``: the losses by name; ``'predict'``: the samples with predictions; ``'tensor'``: logits
+            (M, 1, H/4, W/4).
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise InputError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")

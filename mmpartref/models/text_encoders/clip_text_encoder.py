@@ -74,7 +74,7 @@ class CLIPTextEncoder(TunableEncoder):
         nn.init.normal_(self.positional_embedding, std=0.01)
         nn.init.normal_(self.text_projection, std=width**-0.5)
         self.num_layers = layers
-        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     @staticmethod
     def padding_mask(tokens: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpartref.errors import MissingPackageError
-from mmpartref.models.text_encoders.fixed_length_tokenizer import MAX_CHARACTERS, FixedLengthTokenizer
+from mmpartref.models.text_encoders.fixed_length_tokenizer import FixedLengthTokenizer
 
 
 @cache
@@ -44,10 +44,8 @@ class CLIPTokenizer(FixedLengthTokenizer):
     def __init__(self, length: int = 17) -> None:
         super().__init__(length, ('[SOS]', '[EOS]'))
         self._encoder = load_bpe()
-        self.start = self._encoder.encoder['<start_of_text>']
+        self.start = (self._encoder.encoder['<start_of_text>'], )
         self.end = self._encoder.encoder['<end_of_text>']
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        readable = ' '.join(text.split())[:MAX_CHARACTERS]
-        row = [self.start, *self._encoder.encode(readable)[:self.length - 2], self.end]
-        return tuple(row + [0] * (self.length - len(row)))
+    def _encode(self, text: str) -> list[int]:
+        return self._encoder.encode(text)

@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
-from mmpartref.models.text_encoders.fixed_length_tokenizer import MAX_CHARACTERS, FixedLengthTokenizer
+from mmpartref.models.text_encoders.fixed_length_tokenizer import FixedLengthTokenizer
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, is_after_end
 from mmpartref.models.weights.archives import expand_path
 from mmpartref.models.weights.state_files import read_tensors
@@ -25,10 +25,11 @@ class OpenCLIPTokenizer(FixedLengthTokenizer):
     def __init__(self, length: int) -> None:
         super().__init__(length, ('[SOS]', '[EOS]'))
         self._tokenizer = import_package('open_clip', 'OpenCLIPTextEncoder').SimpleTokenizer(context_length=length)
+        self.start = (self._tokenizer.sot_token_id, )
         self.end = self._tokenizer.eot_token_id
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer([' '.join(text.split())[:MAX_CHARACTERS]])[0].tolist())
+    def _encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text)
 
 
 @MODELS.register_module()
@@ -93,7 +94,7 @@ class OpenCLIPTextEncoder(TunableEncoder):
         self.word_channels = self.model.width
         self.sentence_channels = self.model.output_dim
         self.num_layers = len(self.model.transformer.resblocks)
-        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def _check(self, text: Mapping[str, Any], word_length: int | None, tokenizer: Mapping[str, Any] | None) -> int:
         """Return L; raise a ValueError where the model is not supported or an argument does not fit it."""

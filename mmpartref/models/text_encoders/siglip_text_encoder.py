@@ -100,7 +100,7 @@ class SiglipTextEncoder(TunableEncoder):
         self.word_channels = width
         self.sentence_channels = embed_channels or width
         self.num_layers = layers
-        self.tune(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
+        self.set_trainable(freeze=freeze, frozen_stages=frozen_stages, lora=lora, adapter=adapter)
 
     def padding_mask(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return (U, L) bool, true where a token is padding."""

@@ -7,7 +7,7 @@ import torch
 
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.models.layers.optional_package import import_package
-from mmpartref.models.text_encoders.fixed_length_tokenizer import MAX_CHARACTERS, FixedLengthTokenizer
+from mmpartref.models.text_encoders.fixed_length_tokenizer import FixedLengthTokenizer
 from mmpartref.models.weights.archives import expand_path
 
 PUNCTUATION = str.maketrans('', '', string.punctuation)
@@ -67,9 +67,8 @@ class SubwordTokenizer(FixedLengthTokenizer):
                              'tokens of its vocabulary')
         self.end, self.pad = special[eos], special[pad]
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        words = self._ids(self._clean(text[:MAX_CHARACTERS]))[:self.length - 1]
-        return (*words, self.end, *[self.pad] * (self.length - 1 - len(words)))
+    def _encode(self, text: str) -> list[int]:
+        return self._ids(self._clean(text))
 
 
 def read_vocabulary(path: Path) -> tuple[Callable[[str], list[int]], Callable[[str], int | None], int]:

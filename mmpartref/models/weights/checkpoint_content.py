@@ -45,9 +45,13 @@ METHODS = (*(getattr(HistoryBuffer, name) for name in STATISTICS),
 DTYPE_CODE = re.compile(r'b1|[iu][1248]|f[248]')
 
 
-def reject(what: str) -> pickle.UnpicklingError:
-    """Return an error of the type that torch's safe loader raises."""
-    return pickle.UnpicklingError(what)
+class RejectedContent(pickle.UnpicklingError):
+    """A checkpoint holds what no checkpoint may hold; of the type that torch's safe loader raises."""
+
+
+def rejection(what: str) -> RejectedContent:
+    """Return the error for content that is rejected."""
+    return RejectedContent(what)
 
 
 class Restorer:
@@ -81,17 +85,25 @@ class Restorer:
         if id(value) in self.done:
             copy = self.done[id(value)][1]
             if copy is None:
-                raise reject(f'{where} contains itself')
+                raise rejection(f'{where} contains itself')
             return copy
         if depth > MAX_DEPTH:
-            raise reject(f'{where} is nested more than {MAX_DEPTH} levels deep')
+            raise rejection(f'{where} is nested more than {MAX_DEPTH} levels deep')
         self.done[id(value)] = value, None
         copy = self.build(value, kind, where, depth + 1)
         self.done[id(value)] = value, copy
         return copy
 
     def build(self, value: Any, kind: type, where: str, depth: int) -> Any:
-        """Return the copy of a container or tensor, or the object of a record."""
+        """Return the copy of a container or tensor, or the object of a record.
+
+        Args:
+            kind: type of the value.
+            where, depth: as in ``__call__``.
+
+        Raises:
+            pickle.UnpicklingError: the value is of another kind.
+        """
         if kind in (dict, OrderedDict, Counter):
             return self.mapping(value, kind, where, depth)
         if kind in (list, tuple, set, frozenset):
@@ -100,7 +112,7 @@ class Restorer:
             return self.dense(value, where)
         if issubclass(kind, Record):
             return self.record(value, where, depth)
-        raise reject(f'{where} is a {kind.__name__}; a checkpoint may hold plain values and tensors')
+        raise rejection(f'{where} is a {kind.__name__}; a checkpoint may hold plain values and tensors')
 
     def mapping(self, value: Any, kind: Any, where: str, depth: int) -> Any:
         """Return a dictionary of the same type, or the object that it represents."""
@@ -115,12 +127,12 @@ class Restorer:
         return copy
 
     def record(self, value: Record, where: str, depth: int) -> Any:
-        """Return the object that a record represents."""
+        """Return the object that a record represents; raises as ``build``, and so do unknown uses of a known name."""
         if isinstance(value, Dtype):
             return dtype_of(value, where)
         if isinstance(value, Reconstruct):
             if len(value.args) != 3 or value.args[0] is not Array:
-                raise reject(f'{where}: {value.path} makes arrays only')
+                raise rejection(f'{where}: {value.path} makes arrays only')
             return self.array(value.state, where)
         if isinstance(value, Scalar):
             return self.array((1, (), value.args[0], False, value.args[1]) if len(value.args) == 2 else None, where)[()]
@@ -131,7 +143,7 @@ class Restorer:
             return attribute_of(value, where)
         if isinstance(value, NoBytes) and not value.args and value.state is None:
             return b''
-        raise reject(f'{where} uses {value.path} in a way that no checkpoint of mmengine does')
+        raise rejection(f'{where} uses {value.path} in a way that no checkpoint of mmengine does')
 
     def array(self, state: Any, where: str) -> np.ndarray:
         """Return an array; raise if all arrays together are too large."""
@@ -146,7 +158,7 @@ class Restorer:
             pickle.UnpicklingError: the tensor is sparse (torch does not check its indices), quantised, nested or meta.
         """
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta or tensor.is_nested:
-            raise reject(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
+            raise rejection(f'{where} is a sparse, quantised, nested or empty tensor; weights are dense')
         # Drops gradients and hooks, which torch does not store as Python attributes.
         plain = torch.Tensor.detach(tensor)
         storage = plain.untyped_storage()
@@ -160,14 +172,17 @@ class Restorer:
         return plain.requires_grad_(tensor.requires_grad)
 
     def count(self, size: int, where: str) -> None:
-        """Add to the bytes that can be more than those of the file; raise above ``MAX_ARRAY_BYTES``."""
+        """Add the bytes of an array or expanded tensor; raise an UnpicklingError above ``MAX_ARRAY_BYTES`` in total."""
         self.array_bytes += size
         if self.array_bytes > MAX_ARRAY_BYTES:
-            raise reject(f'{where}: arrays and expanded tensors are larger than {MAX_ARRAY_BYTES:,} bytes')
+            raise rejection(f'{where}: arrays and expanded tensors are larger than {MAX_ARRAY_BYTES:,} bytes')
 
 
 def is_built(value: Any) -> bool:
-    """Return whether a value is an object of ``restore``, which no pickle can create: content may be restored twice."""
+    """Return whether ``restore`` built this value: a numpy array or scalar, a HistoryBuffer or a method.
+
+    Pickles that are loaded safely cannot contain these, so restoring twice is safe.
+    """
     return type(value) in (np.ndarray, HistoryBuffer) or isinstance(value, np.generic) or is_method(value)
 
 
@@ -216,39 +231,39 @@ def dtype_of(record: Any, where: str) -> np.dtype:
     """Return a numeric dtype from a record of ``dtype('f8', False, True)`` with the state ``(3, '<', ...)``."""
     code = record.args[0] if isinstance(record, Dtype) and record.args else None
     if not isinstance(code, str) or not DTYPE_CODE.fullmatch(code):
-        raise reject(f'{where}: an array of {shown_key(code)} is not an array of numbers')
+        raise rejection(f'{where}: an array of {shown_key(code)} is not an array of numbers')
     state = record.state
     if state is None:
         return np.dtype(code)
     order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
     order = order.decode('latin-1') if isinstance(order, bytes) else order
     if order not in ('<', '>', '|', '='):
-        raise reject(f'{where}: a dtype has the byte order {shown_key(order)}')
+        raise rejection(f'{where}: a dtype has the byte order {shown_key(order)}')
     return np.dtype(order + code)
 
 
 def array_of(state: Any, where: str) -> np.ndarray:
     """Return an array from numpy's state ``(version, shape, dtype, column-major, bytes)``, with checks of its size."""
     if not isinstance(state, tuple) or len(state) != 5:
-        raise reject(f'{where}: an array has no shape, dtype and bytes')
+        raise rejection(f'{where}: an array has no shape, dtype and bytes')
     _, shape, dtype, column_major, data = state
     data = b'' if isinstance(data, NoBytes) and not data.args else data
     found = dtype_of(dtype, where)
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 32:
-        raise reject(f'{where}: an array has a shape that is not a tuple of sizes')
+        raise rejection(f'{where}: an array has a shape that is not a tuple of sizes')
     if not isinstance(data, bytes) or len(data) != math.prod(shape) * found.itemsize:
-        raise reject(f'{where}: an array of shape {shape} has not the bytes of {math.prod(shape)} numbers')
+        raise rejection(f'{where}: an array of shape {shape} has not the bytes of {math.prod(shape)} numbers')
     return np.frombuffer(data, found).reshape(shape, order='F' if column_major else 'C')
 
 
 def history_of(state: Any, where: str) -> HistoryBuffer:
-    """Return a log history from its attributes."""
+    """Return a HistoryBuffer with these attributes; raises an UnpicklingError if they are not those of one."""
     state = state if isinstance(state, dict) else {}
     arrays = [state.get(name) for name in ('_log_history', '_count_history')]
     length = state.get('max_length', 1)
     if not all(isinstance(each, np.ndarray) and each.ndim == 1 for each in arrays) or type(length) is not int or (
             length < 1) or len(arrays[0]) != len(arrays[1]):
-        raise reject(f'{where}: a log history is not two rows of numbers of the same length')
+        raise rejection(f'{where}: a log history is not two rows of numbers of the same length')
     history = HistoryBuffer(max_length=length)
     history._log_history, history._count_history = arrays
     return history
@@ -261,7 +276,7 @@ def attribute_of(record: Record, where: str) -> Callable:
         return getattr(HistoryBuffer, name)
     if owner is OneCycle and name in ANNEALING:
         return getattr(OneCycleParamScheduler, name)
-    raise reject(f'{where} names the attribute {shown_key(name)}; no code in the checkpoint was run')
+    raise rejection(f'{where} names the attribute {shown_key(name)}; no code in the checkpoint was run')
 
 
 def unpack(value: Mapping[str, Any], where: str) -> Any:
@@ -275,7 +290,7 @@ def unpack(value: Mapping[str, Any], where: str) -> Any:
                            'max_length': value.get('max_length')}, where)
     if kind == 'OneCycleParamScheduler' and value.get('method') in ANNEALING:
         return getattr(OneCycleParamScheduler, value['method'])
-    raise reject(f'{where} stands for an unknown {shown_key(kind)}; a newer mmpartref may have written it')
+    raise rejection(f'{where} stands for an unknown {shown_key(kind)}; a newer mmpartref may have written it')
 
 
 def pack(value: Any, where: str = 'the checkpoint', done: dict[int, tuple[Any, Any]] | None = None) -> Any:

@@ -1,9 +1,10 @@
 """Infer a CLIP's architecture from its weights."""
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from mmpartref.errors import WeightsError
 
@@ -41,23 +42,55 @@ def _count(state: Mapping[str, torch.Tensor], prefix: str) -> int:
     return len({name[len(prefix):].split('.')[0] for name in state if name.startswith(prefix)})
 
 
+def shape_of(state: Mapping[str, torch.Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    """Return the shape of a weight.
+
+    Raises:
+        KeyError: it is missing.
+        WeightsError: it has another number of dimensions, or no elements.
+    """
+    shape = tuple(state[name].shape)
+    if len(shape) != dimensions or 0 in shape:
+        raise WeightsError(f'{name} has the shape {shape} instead of {dimensions} dimensions; use another checkpoint')
+    return shape
+
+
+def meta_state_dict(build: Callable[[], nn.Module], name: str) -> dict[str, torch.Tensor]:
+    """Return the state dict of a model on the meta device.
+
+    Args:
+        build: returns the model.
+        name: of its architecture, for the message.
+
+    Raises:
+        WeightsError: a model cannot have this architecture.
+    """
+    try:
+        with torch.device('meta'):
+            return build().state_dict()
+    except (ValueError, TypeError, AssertionError, ArithmeticError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f'{name} is read from the shapes of these weights, and no model can have it ({reason}); use '
+                           'another checkpoint') from error
+
+
 def read_architecture(state: Mapping[str, torch.Tensor]) -> CLIPArchitecture:
     """Infer the architecture from weights with OpenAI's names.
 
     Raises:
-        WeightsError: a weight is missing, or the position table is not a square.
+        WeightsError: a weight is missing or has another number of dimensions, or the position table is not a square.
     """
     try:
-        embed = state['text_projection'].shape[1]
-        text_width = state['ln_final.weight'].shape[0]
+        _, embed = shape_of(state, 'text_projection', 2)
+        text_width, = shape_of(state, 'ln_final.weight', 1)
         text = {
             'type': 'CLIPTextEncoder',
             'width': text_width,
             'layers': _count(state, 'transformer.resblocks.'),
             'heads': max(1, text_width // HEAD_WIDTH),
             'embed_channels': embed,
-            'context_length': state['positional_embedding'].shape[0],
-            'vocab_size': state['token_embedding.weight'].shape[0],
+            'context_length': shape_of(state, 'positional_embedding', 2)[0],
+            'vocab_size': shape_of(state, 'token_embedding.weight', 2)[0],
         }
         backbone, key = _read_vit(state) if 'visual.proj' in state else _read_resnet(state)
     except KeyError as error:
@@ -68,27 +101,28 @@ def read_architecture(state: Mapping[str, torch.Tensor]) -> CLIPArchitecture:
 
 def _read_resnet(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], tuple]:
     layers = tuple(_count(state, f'visual.layer{stage}.') for stage in (1, 2, 3, 4))
-    width = state['visual.conv3.weight'].shape[0]
-    grid = _grid(state['visual.attnpool.positional_embedding'])
-    embed = state['visual.attnpool.c_proj.weight'].shape[0]
+    width = shape_of(state, 'visual.conv3.weight', 4)[0]
+    grid = _grid(state, 'visual.attnpool.positional_embedding')
+    embed = shape_of(state, 'visual.attnpool.c_proj.weight', 2)[0]
     config = dict(type='CLIPResNet', layers=layers, width=width, embed_channels=embed,
                   num_heads=max(1, width * 32 // HEAD_WIDTH), pretrain_grid=grid)
     return config, ('resnet', layers, width, grid, embed)
 
 
 def _read_vit(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], tuple]:
-    width, _, patch, _ = state['visual.conv1.weight'].shape
+    width, _, patch, _ = shape_of(state, 'visual.conv1.weight', 4)
     layers = _count(state, 'visual.transformer.resblocks.')
-    embed = state['visual.proj'].shape[1]
+    embed = shape_of(state, 'visual.proj', 2)[1]
     config = dict(type='CLIPVisionTransformer', patch_size=patch, width=width, layers=layers,
                   num_heads=max(1, width // HEAD_WIDTH), embed_channels=embed,
-                  pretrain_grid=_grid(state['visual.positional_embedding']))
+                  pretrain_grid=_grid(state, 'visual.positional_embedding'))
     return config, ('vit', layers, width, patch, embed)
 
 
-def _grid(positions: torch.Tensor) -> int:
+def _grid(state: Mapping[str, torch.Tensor], name: str) -> int:
     """Return the side of the square grid of a position table (1 + side * side, C)."""
-    side = round((positions.shape[0] - 1)**0.5)
-    if side * side + 1 != positions.shape[0]:
-        raise WeightsError(f'a position table of {positions.shape[0]} rows covers no square and a class token')
+    rows, _ = shape_of(state, name, 2)
+    side = round(max(rows - 1, 0)**0.5)
+    if side * side + 1 != rows:
+        raise WeightsError(f'a position table of {rows} rows covers no square and a class token')
     return side

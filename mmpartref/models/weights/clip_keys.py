@@ -51,8 +51,8 @@ def to_openai(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     if any(name.startswith('text.') for name in state):
         state = {name.removeprefix('text.'): value for name, value in state.items()}
     if not {'token_embedding.weight', 'text_projection', 'visual.conv1.weight'} <= state.keys():
-        raise WeightsError("these are not CLIP weights: neither OpenAI's and open_clip's names (token_embedding.weight, "
-                           "visual.conv1.weight) nor Hugging Face's (text_model...) occur")
+        raise WeightsError("these are not CLIP weights: neither OpenAI's and open_clip's names "
+                           "(token_embedding.weight, visual.conv1.weight) nor Hugging Face's (text_model...) occur")
     return state
 
 
@@ -64,6 +64,8 @@ def _from_hugging_face(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
             renamed[HF_SINGLE[name]] = value
             continue
         if name in HF_TRANSPOSED:
+            if value.ndim != 2:
+                raise WeightsError(f"'{name}' has {value.ndim} dimensions instead of 2; use another checkpoint")
             renamed[HF_TRANSPOSED[name]] = value.T.contiguous()
             continue
         found = re.fullmatch(r'(text|vision)_model\.encoder\.layers\.(\d+)\.(.+)', name)
@@ -80,5 +82,7 @@ def _from_hugging_face(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     for name, parts in joined.items():
         if parts.keys() != {'q', 'k', 'v'}:
             raise WeightsError(f"{name} is made of query, key and value, but only {sorted(parts)} are there")
+        if len({(part.shape, part.dtype) for part in parts.values()}) > 1 or not parts['q'].ndim:
+            raise WeightsError(f'{name} is made of query, key and value, which have different shapes or types')
         renamed[name] = torch.cat([parts[each] for each in 'qkv'])
     return renamed

@@ -6,10 +6,10 @@ import torch
 
 from mmpartref.errors import WeightsError
 from mmpartref.models.clip_model import CLIPModel
-from mmpartref.models.weights.clip_architecture import CLIPArchitecture, read_architecture
+from mmpartref.models.weights.clip_architecture import CLIPArchitecture, meta_state_dict, read_architecture
 from mmpartref.models.weights.clip_keys import to_openai
 from mmpartref.models.weights.key_report import compare_keys
-from mmpartref.models.weights.state_files import read_tensors
+from mmpartref.models.weights.state_files import errors_with_path, read_tensors
 
 # The residual is CRIS's; a checkpoint of both encoders may lack the temperature.
 ALLOWED_MISSING = ('attnpool.connect.', 'logit_scale')
@@ -33,8 +33,7 @@ def convert_clip(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Ten
         raise WeightsError(f'the image encoder embeds in {widths[0]} channels but text_projection in {widths[1]}: '
                            'these encoders belong to different CLIPs')
     ours = {_rename(name): value.float() if value.is_floating_point() else value for name, value in openai.items()}
-    with torch.device('meta'):
-        wanted = build_clip(architecture).state_dict()
+    wanted = meta_state_dict(lambda: build_clip(architecture), f'CLIP {architecture.name}')
     report = compare_keys(ours, wanted, allow_missing=ALLOWED_MISSING)
     if report:
         raise WeightsError(f'these weights do not fit CLIP {architecture.name}:\n{report}')
@@ -69,15 +68,13 @@ def load_clip(path: str | Path) -> CLIPModel:
     return model.eval()
 
 
-def read_clip(path: str | Path) -> tuple[dict[str, torch.Tensor], CLIPArchitecture]:
-    """Read a CLIP checkpoint of any format, converted ones included; see ``convert_clip``."""
-    state = read_tensors(path)
+def read_clip(path: str | Path, *, key: str | None = None) -> tuple[dict[str, torch.Tensor], CLIPArchitecture]:
+    """Read a CLIP checkpoint of any format, converted ones included; see ``convert_clip`` and ``read_tensors``."""
+    state = read_tensors(path, key=key)
     if any(name.startswith('text_encoder.') for name in state):
         state = {_rename_back(name): value for name, value in state.items()}
-    try:
+    with errors_with_path(path):
         return convert_clip(state)
-    except WeightsError as error:
-        raise WeightsError(f'{path}: {error}') from None
 
 
 def _rename_back(name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from mmpartref.errors import WeightsError
-from mmpartref.models.weights.clip_architecture import CLIPArchitecture, read_architecture
+from mmpartref.models.weights.clip_architecture import CLIPArchitecture, meta_state_dict, read_architecture, shape_of
 from mmpartref.models.weights.cris_keys import from_published, to_published
 from mmpartref.models.weights.key_report import compare_keys
 from mmpartref.registry import MODELS
@@ -22,18 +22,21 @@ def read_model_config(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any]
         state: a published state dict, without ``module.``.
 
     Raises:
-        WeightsError: weights that determine the architecture are missing.
+        WeightsError: weights that determine the architecture are missing or have another number of dimensions.
     """
+    if any(name.startswith('decode_head.') for name in state):
+        raise WeightsError("these weights have mmpartref's names; use them as they are, or convert them back with "
+                           '--reverse')
     prefix = 'backbone.'
     clip = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     architecture = read_architecture(clip)
     try:
-        high, c5 = state['neck.f1_v_proj.0.weight'].shape[:2]
-        mid, c4 = state['neck.f2_v_proj.0.weight'].shape[:2]
-        low, c3 = state['neck.f3_v_proj.0.weight'].shape[:2]
-        sentence = state['neck.txt_proj.0.weight'].shape[1]
-        words = state['backbone.ln_final.weight'].shape[0]
-        feedforward = state['decoder.layers.0.ffn.0.weight'].shape[0]
+        high, c5 = shape_of(state, 'neck.f1_v_proj.0.weight', 4)[:2]
+        mid, c4 = shape_of(state, 'neck.f2_v_proj.0.weight', 4)[:2]
+        low, c3 = shape_of(state, 'neck.f3_v_proj.0.weight', 4)[:2]
+        sentence = shape_of(state, 'neck.txt_proj.0.weight', 2)[1]
+        words, = shape_of(state, 'backbone.ln_final.weight', 1)
+        feedforward = shape_of(state, 'decoder.layers.0.ffn.0.weight', 2)[0]
     except KeyError as error:
         raise WeightsError(f'these are not CRIS weights: {error} is missing') from error
     layers = {name.split('.')[2] for name in state if name.startswith('decoder.layers.')}
@@ -66,8 +69,7 @@ def convert_cris(state: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Ten
     """
     config, architecture = read_model_config(state)
     ours = from_published(state)
-    with torch.device('meta'):
-        wanted = MODELS.build(config).state_dict()
+    wanted = meta_state_dict(lambda: MODELS.build(config), f'CRIS on CLIP {architecture.name}')
     report = compare_keys(ours, wanted)
     if report:
         raise WeightsError(f'these weights do not fit CRIS on {architecture.name}:\n{report}')
@@ -79,8 +81,11 @@ def revert_cris(state: Mapping[str, torch.Tensor],
     """Convert our weights to a published state dict.
 
     Raises:
-        WeightsError: converting the result back does not give the same keys.
+        WeightsError: the names are the published ones, or converting the result back does not give the same keys.
     """
+    if any(name.startswith('neck.f1_v_proj.') for name in state):
+        raise WeightsError('these weights have the published names; use them as they are, or convert them without '
+                           '--reverse')
     published = to_published(state, logit_scale)
     again = convert_cris(published)[0]
     report = compare_keys(again, state)

@@ -2,7 +2,8 @@
 import os
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +15,67 @@ from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 from mmpartref.models.weights.archives import locate_url
-from mmpartref.models.weights.checkpoint_content import Restorer, restore
+from mmpartref.models.weights.checkpoint_content import RejectedContent, Restorer, restore
+from mmpartref.models.weights.state_dicts import WRAPPERS, find_state_dict, rename_entries
 from mmpartref.models.weights.torchscript import is_torchscript, read_torchscript
-from mmpartref.models.weights.zip_archives import MAX_COMPRESSED, check_archive_size, starts_as_archive
+from mmpartref.models.weights.zip_archives import (
+    MAX_COMPRESSED,
+    check_archive_size,
+    check_checksums,
+    starts_as_archive,
+)
 
 # Characters of another library's error message that are repeated in ours.
 MAX_SHOWN = 200
-# Keys of the weights inside a checkpoint.
-WRAPPERS = ('state_dict', 'model', 'module')
 
 
-def read_tensors(path: str | Path, *, wrappers: Sequence[str] = WRAPPERS) -> dict[str, torch.Tensor]:
+def read_tensors(path: str | Path, *, key: str | None = None,
+                 wrappers: Sequence[str] = WRAPPERS) -> dict[str, torch.Tensor]:
     """Return the tensors of a weights file by name, on the CPU, in their stored precision.
 
-    Formats: pickled state dicts and checkpoints (``torch.save``; loaded with ``weights_only``), TorchScript archives
-    such as OpenAI's CLIP (read without loading their code) and ``.safetensors``. A prefix ``module.`` of all names,
-    from data-parallel training, is removed.
+    The parts ``module.``, ``_orig_mod.``, ``model.`` and ``clip.`` of names are removed; see ``rename_entries``.
 
     Args:
-        path: the file.
-        wrappers: keys that a checkpoint may have its state dict under; the first match is used.
+        path: a file of any format of ``read_content``.
+        key, wrappers: of the weights in the checkpoint; see ``find_state_dict``.
 
     Raises:
         MissingWeightsError: the file does not exist.
         WeightsError: it contains no state dict, is damaged, or contains code.
     """
+    return rename_entries(find_state_dict(read_content(path), path, key, wrappers), path)
+
+
+@contextmanager
+def errors_with_path(path: str | Path) -> Iterator[None]:
+    """Put the path of the file in front of the message of a ``WeightsError``."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f'{path}: {error}') from None
+
+
+def read_content(path: str | Path, map_location: Any = 'cpu') -> Any:
+    """Return the content of a weights file of any format; no code of the file is executed.
+
+    Formats: pickled state dicts and checkpoints (``torch.save``), TorchScript archives such as OpenAI's CLIP, and
+    ``.safetensors``. Checksums are verified where the format has them: in the archives of ``torch.save`` and
+    TorchScript.
+
+    Args:
+        path: the file.
+        map_location: as in ``torch.load``, for pickles.
+
+    Raises:
+        MissingWeightsError: the path does not exist or is not a regular file.
+        WeightsError: the file is damaged, has an unknown format, or contains code.
+    """
     path = Path(path)
-    if not path.is_file():
-        raise MissingWeightsError(f'there is no weights file {path}')
-    if path.suffix == '.safetensors':
-        content: Any = _read_safetensors(path)
-    elif is_torchscript(path):
-        content = _read_archive(path)
-    else:
-        content = read_checkpoint(path)
-    state = _find_state_dict(content, wrappers)
-    if not state:
-        raise WeightsError(f'{path} holds no state dict: give a file that maps names to tensors, at the top level or '
-                           f'under one of {tuple(wrappers)}')
-    if all(name.startswith('module.') for name in state):
-        state = {name.removeprefix('module.'): value for name, value in state.items()}
-    return state
+    if path.is_file() and path.suffix == '.safetensors':
+        return _read_safetensors(path)
+    if path.is_file() and is_torchscript(path):
+        return _read_archive(path)
+    return read_checkpoint(path, map_location)
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
@@ -77,7 +98,7 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
     Args:
         path: a file of ``torch.save``, in its current or older formats.
         map_location: as in ``torch.load``.
-        mmap: map the tensors instead of reading them, where the format allows it.
+        mmap: map the tensors instead of reading them, where the format allows it; their checksums are not verified.
 
     Raises:
         MissingWeightsError: the path does not exist or is not a regular file.
@@ -90,11 +111,12 @@ def read_checkpoint(path: str | Path, map_location: Any = 'cpu', *, mmap: bool =
         if starts_as_archive(path):
             check_archive_size(path)
             if not mmap:
+                check_checksums(path)
                 check_storages(path)
         with mmengine_checkpoints_allowed():
             content = torch.load(path, map_location, weights_only=True, mmap=mmap and starts_as_archive(path))
         return restore(content)
-    except WeightsError as error:
+    except (WeightsError, RejectedContent) as error:
         raise WeightsError(f'{path} was not loaded: {error}') from error
     except pickle.UnpicklingError as error:
         # Without torch's message, which advises loading with weights_only=False.
@@ -115,12 +137,12 @@ def load_checkpoint(source: str, map_location: Any = 'cpu') -> Any:
         map_location: as in ``torch.load``.
 
     Raises:
-        WeightsError: as in ``read_checkpoint``, or the content is not a dictionary.
+        WeightsError: as in ``read_content``, or the content is not a dictionary.
     """
     if source.startswith(('http://', 'https://')):
-        content = read_checkpoint(locate_url(source), map_location)
+        content = read_content(locate_url(source), map_location)
     elif CheckpointLoader._get_checkpoint_loader(source) is load_from_local:
-        content = read_checkpoint(os.path.expanduser(source), map_location)
+        content = read_content(os.path.expanduser(source), map_location)
     else:
         with mmengine_checkpoints_allowed():
             content = restore(CheckpointLoader.load_checkpoint(source, map_location))
@@ -150,22 +172,11 @@ def describe_error(error: Exception) -> str:
     return f'{type(error).__name__}: {"".join(filter(str.isprintable, first))[:MAX_SHOWN]}'
 
 
-def _find_state_dict(content: Any, wrappers: Sequence[str]) -> dict[str, torch.Tensor]:
-    if not isinstance(content, Mapping):
-        return {}
-    tensors = {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
-    if tensors:
-        return tensors
-    for wrapper in wrappers:
-        found = _find_state_dict(content.get(wrapper), wrappers)
-        if found:
-            return found
-    return {}
-
-
 def _read_archive(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return read_torchscript(path)
+        if not (state := read_torchscript(path)):
+            raise WeightsError('it holds no state dict: no module in it has tensors')
+        return state
     except WeightsError as error:
         raise WeightsError(f'{path} was not loaded: {error}') from error
     except Exception as error:  # as in read_checkpoint

@@ -13,7 +13,7 @@ import torch
 
 from mmpartref.errors import WeightsError
 from mmpartref.models.weights.allowed_types import Record, record
-from mmpartref.models.weights.zip_archives import check_archive_size
+from mmpartref.models.weights.zip_archives import ARCHIVE_ERRORS, check_archive_size
 
 # Nesting depth of modules; CLIP's ViT-L/14 has 6.
 MAX_DEPTH = 100
@@ -53,7 +53,7 @@ class ArchiveUnpickler(pickle._Unpickler):
         raise WeightsError(f'a TorchScript archive names {module}.{name}, which holds no tensor')
 
     def persistent_load(self, pid: Any) -> Record:
-        """Return the record of a storage, with checks of its arguments."""
+        """Return the record of a ``pid`` ('storage', dtype, key, device, number of elements); else WeightsError."""
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] != 'storage':
             raise WeightsError('a TorchScript archive holds an unknown kind of object')
         _, dtype, key, _, count = pid
@@ -123,11 +123,11 @@ class TensorReader:
 
 def is_torchscript(path: Path) -> bool:
     """Return whether a file is a zip archive with TorchScript's ``constants.pkl``."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
+        if not zipfile.is_zipfile(path):
+            return False
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except ARCHIVE_ERRORS:
         return False  # torch.load raises an error for it
     with archive:
         return any(name.endswith('/constants.pkl') for name in archive.namelist())

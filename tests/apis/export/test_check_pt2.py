@@ -69,7 +69,7 @@ def with_context(context: Any) -> Callable[[str, Any], Any]:
     return change
 
 
-def test_what_the_exporter_writes_is_loaded(good):
+def test_exported_files_are_loaded(good):
     run = load_exported(good)
     assert run([torch.ones(4, 3)]).shape == (8, 3)
 
@@ -96,7 +96,7 @@ def test_what_the_exporter_writes_is_loaded(good):
     (replaced('in_spec', '[1, {"type": "collections.defaultdict", "context": "null", "children_spec": []}]'),
      'other than tuples'),
 ])
-def test_what_would_run_is_rejected(good, tmp_path, change, message):
+def test_files_that_would_run_code_are_rejected(good, tmp_path, change, message):
     with pytest.raises(WeightsError, match=f'was not loaded: .*{message}.*; nothing in it was run'):
         load_exported(changed(good, tmp_path, change))
 
@@ -127,7 +127,7 @@ def test_a_long_expression_fails_at_once(good, tmp_path):
 
 
 @pytest.mark.parametrize('content', [b'', b'text', b'PK\x03\x04'])
-def test_what_is_not_such_a_file_is_one_sentence(tmp_path, content):
+def test_other_files_raise_one_sentence(tmp_path, content):
     (tmp_path / 'a.pt2').write_bytes(content)
     with pytest.raises(WeightsError, match=r'is not a file that torch\.export wrote'):
         load_exported(tmp_path / 'a.pt2')

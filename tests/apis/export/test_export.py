@@ -1,8 +1,8 @@
 """Exported graphs against the model they came from, run the way a user runs them."""
 import json
 import re
-import runpy
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from mmpartref.apis.model_building import load_segmentor
 from mmpartref.errors import ExportError
 
 ROOT = Path(__file__).parents[3]
-TOOL = str(ROOT / 'tools' / 'export.py')
 ONNX_SIZE, PT2_SIZE = (64, 96), (96, 64)
 # (N, M, U): one of each, more and less of each than of the others.
 COUNTS = ((1, 1, 1), (2, 5, 3), (3, 2, 1), (1, 2, 6))
@@ -33,29 +32,14 @@ test_dataloader = dict(dataset=dict(pipeline=[
 """
 
 
-def run_tool(*arguments: str | Path) -> None:
-    before = sys.argv
-    sys.argv = [TOOL, *map(str, arguments)]
-    try:
-        runpy.run_path(TOOL, run_name='__main__')
-    except SystemExit as error:
-        if error.code:
-            raise
-    finally:
-        sys.argv = before
-
-
-def sentence(*arguments: str | Path) -> str:
-    """Return what the tool ends with."""
-    with pytest.raises(SystemExit) as caught:
-        run_tool(*arguments)
-    assert isinstance(caught.value.code, str)
-    return caught.value.code
+@pytest.fixture(scope='module')
+def export(run_script) -> Callable[..., None]:
+    return partial(run_script, 'export')
 
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory) -> Path:
-    """A config, and a checkpoint in which every weight and statistic has a say."""
+    """A config, and a checkpoint in which every weight and statistic changes the outputs."""
     folder = tmp_path_factory.mktemp('export')
     (folder / 'tiny.py').write_text(CONFIG)
     torch.manual_seed(0)
@@ -76,8 +60,8 @@ def model(folder):
 
 
 @pytest.fixture(scope='module')
-def onnx_file(folder) -> Path:
-    run_tool(folder / 'tiny.py', folder / 'tiny.pth', folder / 'tiny.onnx')
+def onnx_file(folder, export) -> Path:
+    export(folder / 'tiny.py', folder / 'tiny.pth', folder / 'tiny.onnx')
     return folder / 'tiny.onnx'
 
 
@@ -87,8 +71,8 @@ def session(onnx_file) -> onnxruntime.InferenceSession:
 
 
 @pytest.fixture(scope='module')
-def pt2_file(folder) -> Path:
-    run_tool(folder / 'tiny.py', folder / 'tiny.pth', folder / 'tiny.pt2', '--size', *PT2_SIZE)
+def pt2_file(folder, export) -> Path:
+    export(folder / 'tiny.py', folder / 'tiny.pth', folder / 'tiny.pt2', '--size', *PT2_SIZE)
     return folder / 'tiny.pt2'
 
 
@@ -116,14 +100,14 @@ def assert_rounding(result: torch.Tensor, model: nn.Module, inputs: dict[str, to
 
 @pytest.mark.slow
 @pytest.mark.parametrize('counts', COUNTS)
-def test_onnxruntime_gives_what_the_model_gives(session, model, counts):
+def test_onnxruntime_gives_the_models_outputs(session, model, counts):
     inputs = make_inputs(ONNX_SIZE, counts)
     logits = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
     assert_rounding(torch.from_numpy(logits), model, inputs)
 
 
 @pytest.mark.slow
-def test_a_loaded_program_gives_what_the_model_gives_at_another_size(pt2_file, model):
+def test_a_loaded_program_gives_the_models_outputs_at_another_size(pt2_file, model):
     extra_files = {'metadata.json': ''}
     network = torch.export.load(pt2_file, extra_files=extra_files).module()
     facts = json.loads(extra_files['metadata.json'])
@@ -135,7 +119,7 @@ def test_a_loaded_program_gives_what_the_model_gives_at_another_size(pt2_file, m
 
 
 @pytest.mark.slow
-def test_onnx_names_its_axes_and_says_what_surrounds_it(session):
+def test_onnx_has_named_axes_and_metadata(session):
     assert {each.name: each.shape for each in session.get_inputs()} == {
         'images': ['N', 3, 64, 96], 'tokens': ['U', 8], 'image_index': ['M'], 'text_index': ['M']}
     assert {each.name: each.shape for each in session.get_outputs()} == {'logits': ['M', 1, 16, 24]}
@@ -158,18 +142,18 @@ def test_a_threshold_of_the_config_is_written(folder):
 
 
 @pytest.mark.slow
-def test_the_documented_example_gives_the_inferencers_masks(session, folder):
+def test_the_documented_example_reproduces_the_inferencer(session, folder):
     example = re.search(r'```python\n(import.*?def segment.*?)```', (ROOT / 'docs/export.md').read_text(), re.DOTALL)
     names: dict = {}
     exec(example[1], names)
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    asked = ['car tire', 'the head of the bird', 'car tire']
-    masks = names['segment'](session, image, asked)
+    expressions = ['car tire', 'the head of the bird', 'car tire']
+    masks = names['segment'](session, image, expressions)
     inferencer = PartReferInferencer(Config.fromfile(folder / 'tiny.py'), folder / 'tiny.pth', 'cpu')
-    expected = np.stack([each['mask'] for each in inferencer(image, asked)])
+    expected = np.stack([each['mask'] for each in inferencer(image, expressions)])
     assert 0.05 < expected.mean() < 0.95
     assert masks.shape == expected.shape
-    # A probability beside the threshold may fall to either side.
+    # A probability next to the threshold may fall to either side.
     assert np.mean(masks != expected) < 1e-3
 
 
@@ -190,26 +174,32 @@ def differences(monkeypatch) -> dict[tuple[int, int], float]:
 
 
 @pytest.mark.parametrize('difference', [2e-3, float('nan')])
-def test_a_check_fails_above_rounding(folder, tmp_path, differences, capsys, difference):
+def test_a_check_fails_above_rounding(folder, tmp_path, export, differences, capsys, difference):
     differences.update({(64, 96): difference, (96, 64): 1e-6})
     arguments = (folder / 'tiny.py', 'none', tmp_path / 'out.pt2', '--size', 64, 96, '--size', 96, 64)
-    run_tool(*arguments)
+    export(*arguments)
     with pytest.raises(SystemExit) as caught:
-        run_tool(*arguments, '--check')
+        export(*arguments, '--check')
     assert caught.value.code == 1
     assert f'N=2, M=5, U=3: differs by {difference:.1e}' in capsys.readouterr().out
 
 
-def test_several_sizes_are_several_files_and_none_given_is_the_configs(folder, tmp_path, differences):
+def test_several_sizes_are_several_files_and_none_given_is_the_configs(folder, tmp_path, export, differences):
     differences.update({(64, 96): 0.5e-3, (96, 64): 1e-6})
     arguments = (folder / 'tiny.py', 'none', tmp_path / 'out.pt2', '--check')
-    run_tool(*arguments, '--size', 64, 96, '--size', 96, 64)
+    export(*arguments, '--size', 64, 96, '--size', 96, 64)
     assert sorted(each.name for each in tmp_path.iterdir()) == ['out_64x96.pt2', 'out_96x64.pt2']
-    run_tool(*arguments)
+    export(*arguments)
     assert (tmp_path / 'out.pt2').is_file()
 
 
-def test_bad_calls_end_with_a_sentence(folder, tmp_path, monkeypatch):
+def test_bad_calls_end_with_a_sentence(folder, tmp_path, monkeypatch, export):
+    def sentence(*arguments: str | Path) -> str:
+        with pytest.raises(SystemExit) as caught:
+            export(*arguments)
+        assert isinstance(caught.value.code, str)
+        return caught.value.code
+
     config, weights, out = folder / 'tiny.py', folder / 'tiny.pth', tmp_path / 'out.onnx'
     assert 'must end in .onnx or .pt2' in sentence(config, weights, tmp_path / 'out.pth')
     assert 'size (64, 50) must be' in sentence(config, weights, out, '--size', '64', '50')

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_ade20k_part_234
+from mmpartref.datasets.converters.mask_document import read_label_map
 from mmpartref.datasets.converters.published.ade20k_part_234 import CATEGORIES
 from mmpartref.datasets.converters.standard_json import write_documents
 from mmpartref.masks.rle import decode_refs
@@ -128,3 +129,22 @@ def test_the_tool_writes_what_the_config_reads(tmp_path: Path, objects: dict, la
     dataset, = build_config('ade20k_part_234', tmp_path).values()
     assert dataset.get_data_info(0)['img_path'].endswith('ADE20KPart234/images/training/ADE_train_00000040.jpg')
     assert convert_tool('ade20k_part_234', tmp_path / 'nothing', '--out', tmp_path / 'other')[0] == 2
+
+
+def test_label_maps_of_8_bits_are_named(tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
+    """Saved by a program that cuts off the higher bits: 65535 becomes 255."""
+    with pytest.raises(ValueError, match=r'00000040\.png has 8 bits for each pixel, but its labels go to 65535'):
+        convert(tmp_path, objects, labels.astype(np.uint8))
+
+
+def test_a_negative_label_is_named(tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
+    Image.fromarray(np.full(SIZE, -1, np.int32)).save(tmp_path / 'map.tif')
+    with pytest.raises(ValueError, match='has the label -1, but there are'):
+        read_label_map(tmp_path / 'map.tif', SIZE, 'the image', 234, 65535)
+
+
+@pytest.mark.parametrize('name', ['x' * 300 + '.jpg', '..', 'a\0.jpg', ' '])
+def test_a_file_name_that_cannot_be_one_is_named(name: str, tmp_path: Path, objects: dict, labels: np.ndarray) -> None:
+    objects['images'][0]['file_name'] = name
+    with pytest.raises(ValueError, match=r'image 40: .* is not the name of a file in .*training'):
+        convert(tmp_path, objects, labels)

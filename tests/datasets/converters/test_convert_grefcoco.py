@@ -68,3 +68,37 @@ def test_the_tool_writes_what_the_config_reads(tmp_path: Path, coco: dict, conve
     assert [len(each.get_data_info(0)['refs']) for each in built.values()] == [1, 2]
     status, lines = convert_tool(*arguments)
     assert (status, len(lines)) == (2, 1)
+
+
+def test_refs_without_a_usable_sentence_are_dropped_and_counted(tmp_path: Path, coco: dict) -> None:
+    refs = [ref(1, [11]), {**ref(2, [-1]), 'sentences': []}, {**ref(3, [12]), 'sentences': [{'sent': ' '}]}]
+    documents, lines = convert(tmp_path, coco, refs)
+    assert [record['id'] for record in documents['grefcoco_unc_val']['referring']] == [1]
+    assert lines[1] == ('val    1 refs, 0 of them without a target; 1 expressions; dropped: 1 blank sentences, 2 refs '
+                        'without a usable sentence')
+
+
+def test_long_lists_are_shortened_in_messages(tmp_path: Path, coco: dict) -> None:
+    with pytest.raises(ValueError, match='not a list of ids') as error:
+        convert(tmp_path, coco, [ref(1, [[1] * 1000] * 1000)])
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ('é'.encode('latin-1'), r'grefs\(unc\)\.json is not a text file in UTF-8'),
+    (b'[' * 100_000, r'grefs\(unc\)\.json is (nested too deeply|not a complete json)'),
+    (b'[' * 100_000 + b']' * 100_000, r'grefs\(unc\)\.json is nested too deeply'),
+    (b'[{"ref_id": ' + b'9' * 5000 + b'}]', r'grefs\(unc\)\.json holds an integer of thousands of digits')])
+def test_other_encodings_and_depths_are_named(content: bytes, message: str, tmp_path: Path, coco: dict) -> None:
+    convert(tmp_path, coco, [ref(1, [11])])
+    (tmp_path / 'grefs(unc).json').write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        convert_grefcoco(tmp_path / 'grefs(unc).json', tmp_path / 'instances.json')
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_a_json_with_a_byte_order_mark_is_read(encoding: str, tmp_path: Path, coco: dict) -> None:
+    expected = convert(tmp_path, coco, [ref(1, [11])])
+    for path in tmp_path.iterdir():
+        path.write_text(path.read_text(), encoding=encoding)
+    assert convert_grefcoco(tmp_path / 'grefs(unc).json', tmp_path / 'instances.json') == expected

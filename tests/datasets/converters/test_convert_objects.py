@@ -1,5 +1,6 @@
 """COCO's and Objects365's objects."""
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,46 @@ def test_the_tool_writes_what_the_config_reads(kind: str, config: str, folder: s
     path.write_text(json.dumps(instances))
     status, lines = convert_tool(kind, path, '--out', tmp_path / 'other')
     assert (status, len(lines)) == (2, 1)
+
+
+@pytest.mark.parametrize(('section', 'change', 'message'), [
+    ('annotations', {'segmentation': 0}, 'annotation 1: .*its segmentation is a int'),
+    ('annotations', {'segmentation': {'size': [1, 1], 'counts': [1]}}, 'annotation 1: .*its RLE has size'),
+    ('annotations', {'iscrowd': 2}, "annotation 1: 'iscrowd' is 2; write 0 or 1"),
+    ('images', {'file_name': '\udcff.jpg'}, 'image 1: .*half a character'),
+    ('images', {'height': -20}, 'image 1: height -20 and width 30 should be positive'),
+    ('images', {'width': '30'}, "image 1: 'width' is '30', a str"),
+])
+def test_what_the_dataset_would_reject_is_not_written(section: str, change: dict, message: str, tmp_path: Path,
+                                                      instances: dict, convert_tool: Callable) -> None:
+    instances[section][0].update(change)
+    path = tmp_path / 'instances_val2017.json'
+    path.write_text(json.dumps(instances))
+    status, lines = convert_tool('coco', path, '--out', tmp_path / 'out')
+    assert (status, len(lines)) == (2, 1)
+    assert re.search(f'out/instances_val2017.json is not written: {message}', lines[0])
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('bbox', [[1, 2, 3], 'abcd', [None] * 4, [10**400] * 4, ['1'] * 4])
+def test_a_published_box_of_a_wrong_type_is_replaced(bbox: object, tmp_path: Path, instances: dict) -> None:
+    instances['annotations'][3]['bbox'] = bbox
+    path, = write_documents({'coco': convert(tmp_path, instances)[0]}, tmp_path / 'out')
+    assert json.loads(path.read_text())['annotations'][3]['bbox'] == [25, 1, 3, 8]
+
+
+def test_a_json_without_objects_is_not_written(tmp_path: Path, instances: dict, convert_tool: Callable) -> None:
+    for each in instances['annotations']:
+        each['iscrowd'] = 1
+    (tmp_path / 'x.json').write_text(json.dumps(instances))
+    status, lines = convert_tool('coco', tmp_path / 'x.json', '--out', tmp_path / 'out')
+    assert (status, len(lines)) == (2, 1)
+    assert 'no annotated part is left' in lines[0]
+
+
+@pytest.mark.parametrize('arguments', [('coco', '', '--out', 'x'), ('coco', 'x.json', '--out', ''),
+                                       ('pascal_part', 'x', '--images', '', '--out', 'x')])
+def test_empty_arguments_are_rejected(arguments: tuple[str, ...], convert_tool: Callable) -> None:
+    status, lines = convert_tool(*arguments)
+    assert status == 2
+    assert lines[-1].endswith('it is empty; name a file or folder')

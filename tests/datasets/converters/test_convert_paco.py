@@ -53,7 +53,7 @@ def test_parts_and_negatives_reach_the_dataset(tmp_path: Path, paco: dict) -> No
     assert [int(coco_mask.area(ref['rles'][0])) for ref in refs[:2]] == [20, 20]
 
 
-def test_an_absent_object_stands_for_all_its_parts(tmp_path: Path, paco: dict) -> None:
+def test_an_absent_object_marks_all_its_parts_absent(tmp_path: Path, paco: dict) -> None:
     paco['images'].append({**paco['images'][0], 'id': 8, 'neg_category_ids': [1]})
     assert convert(tmp_path, paco)[0]['images'][1]['neg_category_ids'] == [10, 11, 12]
 

@@ -1,4 +1,7 @@
 """PASCAL-Part's .mat files."""
+import json
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters import convert_pascal_part
@@ -148,3 +151,84 @@ def test_the_tool_writes_what_the_config_reads(folder: Path, tmp_path: Path, con
     assert 'is not a complete .mat' in lines[0]
     assert convert_tool('pascal_part', folder / 'nothing', '--out', tmp_path / 'other') == (
         2, [f'{folder}/nothing is not a folder; unpack the whole archive'])
+
+
+def crash(path: Path) -> None:
+    """Write a .mat that ends a process which reads it with SciPy: an uncompressed one with a flipped bit."""
+    content = loadmat(path)
+    savemat(path, {'anno': content['anno']}, do_compression=False)
+    damaged = bytearray(path.read_bytes())
+    damaged[236] ^= 1  # the number of bytes of a shape
+    path.write_bytes(damaged)
+
+
+def test_a_mat_that_crashes_scipy_is_named(folder: Path) -> None:
+    path = write_mat(folder, 'a', thing('car', {'wheel_1': mask(slice(1), slice(1))}))
+    crash(path)
+    program = f'from scipy.io import loadmat; loadmat({str(path)!r}, simplify_cells=True)'
+    code = subprocess.run([sys.executable, '-c', program], stderr=subprocess.DEVNULL, check=False).returncode
+    assert code == -signal.SIGSEGV
+    with pytest.raises(ValueError, match=r'a\.mat is not a complete \.mat \(the process that reads it ends '
+                                         'with code -11'):
+        convert_pascal_part(folder)
+
+
+def test_damaged_mats_are_skipped_and_named(folder: Path, tmp_path: Path, convert_tool: Callable) -> None:
+    for name in ('a', 'b'):
+        crash(write_mat(folder, name, thing('car', {'wheel_1': mask(slice(1), slice(1))})))
+    # Its second object is malformed: nothing of the first is written.
+    write_mat(folder, '2008_000005', thing('car', {'wheel_1': mask(slice(1), slice(1))}), thing('lorry', {}))
+    whole = (folder / '2008_000002.mat').read_bytes()
+    flipped = bytearray(whole)
+    flipped[-3] ^= 1  # the checksum
+    (folder / '2008_000006.mat').write_bytes(flipped)
+    status, lines = convert_tool('pascal_part', folder, '--out', tmp_path / 'out', '--on-error', 'skip')
+    assert status == 0
+    assert lines[0].startswith('images: 6 read, 2 written; dropped: 0 without an object, 4 that cannot be read; 1 of')
+    assert lines[2].startswith('parts: 5 read, 4 written')
+    assert [line.split(' is not ')[0].split(': object')[0] for line in lines[5:9]] == [
+        f'skipped: {folder}/{name}.mat' for name in ('2008_000005', '2008_000006', 'a', 'b')]
+    assert len(json.loads((tmp_path / 'out/pascal_part_all.json').read_text())['images']) == 2
+    assert convert_tool('pascal_part', folder, '--out', tmp_path / 'other')[0] == 2
+
+
+def test_a_mat_that_takes_forever_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mmpartref.datasets.converters.published.mat_reader.TIMEOUT', 0.001)
+    with pytest.raises(ValueError, match='ends with code -9 or takes over'):
+        convert_pascal_part(folder)
+
+
+def test_a_mask_of_three_values_is_rejected(tmp_path: Path) -> None:
+    pixels = mask(slice(1), slice(3))
+    pixels[0, 0] = 3
+    write_mat(tmp_path / 'parts', '2009_1', thing('car', {'wheel_1': pixels}))
+    with pytest.raises(ValueError, match=r'part 1: its mask has more values than 0 and 3'):
+        convert_pascal_part(tmp_path / 'parts')
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    ('2008_000003\n'.encode('utf-16'), 'val.txt is not text in UTF-8 .*; save it as UTF-8'),
+    ('2008_000003\n2008_000002'.encode('utf-16-le'), 'val.txt, line 1, has a zero byte, as text in UTF-16 has'),
+    ('2008_000003\né'.encode('latin-1'), 'val.txt is not text in UTF-8 .*position 12'),
+    (b'2008_000003\n' + b'x' * 5000, "names 'xxxx.*, but .* has no 'xxx")])
+def test_lists_in_other_encodings_are_rejected(content: bytes, message: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / 'val.txt').write_bytes(content)
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as error:
+        convert_pascal_part(folder, tmp_path / 'val.txt')
+    assert len(str(error.value)) < 1000
+
+
+def test_a_list_with_a_byte_order_mark_is_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / 'val.txt').write_text('2008_000003\r\n', encoding='utf-8-sig')
+    assert [image['id'] for image in convert_pascal_part(folder, tmp_path / 'val.txt')[0]['images']] == ['2008_000003']
+
+
+@pytest.mark.parametrize('key', ['objects', 'parts'])
+def test_missing_lists_are_rejected(key: str, tmp_path: Path) -> None:
+    """An empty one is a 0 x 0 array; a missing one is a damaged name."""
+    path = write_mat(tmp_path / 'parts', '2009_1', thing('car', {}))
+    content = loadmat(path)
+    savemat(path, {'anno': content['anno']}, do_compression=False)
+    path.write_bytes(path.read_bytes().replace(key.encode(), b'x' + key.encode()[1:]))
+    with pytest.raises(ValueError, match=f"has no '{key}'"):
+        convert_pascal_part(tmp_path / 'parts')

@@ -110,3 +110,20 @@ def test_the_tool_writes_what_the_config_reads(root: Path, tmp_path: Path, conve
     (root / PARTS / 'train' / '2008_000008.png').write_bytes(b'')
     status, lines = convert_tool('pascal_part_116', root, '--out', tmp_path / 'other')
     assert (status, len(lines)) == (2, 1)
+
+
+def test_file_names_that_are_not_utf8_are_named(root: Path, tmp_path: Path, convert_tool: Callable) -> None:
+    for folder, suffix in ((f'{PARTS}/train', 'png'), (f'{OBJ}/train', 'png'), ('images/train', 'jpg')):
+        path = root / folder / f'2008_000008.{suffix}'
+        path.rename(path.with_name(f'a\udcff.{suffix}'))
+    status, lines = convert_tool('pascal_part_116', root, '--out', tmp_path / 'out')
+    assert (status, len(lines)) == (2, 1)
+    assert r"'a\udcff' contains half a character" in lines[0]
+    assert not (tmp_path / 'out').exists()
+
+
+def test_folders_that_are_not_utf8_are_read(root: Path, tmp_path: Path, convert_tool: Callable) -> None:
+    other = root.rename(tmp_path / '\udcff')
+    status, lines = convert_tool('pascal_part_116', other, '--out', other / 'out')
+    assert status == 0
+    assert r'\udcff/out/pascal_part_116_train.json' in lines[-1]

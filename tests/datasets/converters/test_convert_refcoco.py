@@ -51,7 +51,8 @@ def test_each_split_is_a_json_the_dataset_reads(files: tuple[Path, Path], tmp_pa
     ({'ann_id': 99}, 'ref 0: .*instances.json has no annotation 99 of image 1; use the two files of one download'),
     ({'image_id': 2}, 'ref 0: .*instances.json has no annotation 11 of image 2'),
     ({'image_id': 9}, r'ref 0: .* has no image 9'),
-    ({'sentences': []}, 'ref 0 has no sentence or a blank one'),
+    ({'sentences': [3]}, r"ref 0, sentences\[0\] has no 'sent'"),
+    ({'ref_id': 2**80}, "ref 0: 'ref_id' is an integer of 81 bits"),
     ({'sentences': [{'raw': 'x'}]}, r"ref 0, sentences\[0\] has no 'sent'"),
     ({'ref_id': '1'}, "ref 0: 'ref_id' is a str, not int"),
     ({'ref_id': 2}, 'ref 1 has the ref_id 2 of another'),
@@ -105,3 +106,26 @@ def test_the_tool_writes_what_the_config_reads(kind: str, config: str, split_by:
                              tmp_path / kind)
     train, val = build_config(config, tmp_path).values()
     assert (status, len(train.get_data_info(0)['refs']), len(val.get_data_info(0)['refs'])) == (0, 1, 2)
+
+
+@pytest.mark.parametrize('blank', [[], [' '], ['', '\u200b\n']])
+def test_refs_without_a_usable_sentence_are_dropped_and_counted(blank: list[str], files: tuple[Path, Path]) -> None:
+    refs = pickle.loads(files[0].read_bytes())
+    refs += [ref(4, 12, 1, 'train', *blank), ref(5, 12, 1, 'train', 'hood', *blank)]
+    files[0].write_bytes(pickle.dumps(refs))
+    documents, lines = convert_refcoco(*files, 'refcoco', 'unc')
+    document = documents['refcoco_unc_train']
+    assert [record['id'] for record in document['referring']] == [1, 2, 5]
+    assert document['referring'][-1]['expressions'] == ['hood']
+    sentences = f'{2 * len(blank)} blank sentences, ' if blank else ''
+    assert lines[0] == ('train  4 refs, but 42,404 are published; 4 expressions; dropped: '
+                        f'{sentences}1 refs without a usable sentence')
+    assert 'dropped' not in lines[2]
+
+
+def test_nothing_to_write_is_an_error(files: tuple[Path, Path], tmp_path: Path, convert_tool: Callable) -> None:
+    files[0].write_bytes(pickle.dumps([ref(1, 11, 1, 'train', ' ')]))
+    status, lines = convert_tool('refcoco', *files, '--out', tmp_path / 'new')
+    assert (status, lines) == (2, [f'nothing is written to {tmp_path}/new, since no record can be used; use the file '
+                                   'as it was published'])
+    assert not (tmp_path / 'new').exists()

@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
@@ -59,7 +60,6 @@ def test_each_record_becomes_a_ref(root: Path) -> None:
 
 @pytest.mark.parametrize(('records', 'message'), [
     ({}, r'val_part_only\.json is not a list of records'),
-    ([record(7)], 'record 0 has no sentence or a blank one'),
     ([record(7, 'ear') | {'sentences': ['ear']}], r"record 0, sentences\[0\] has no 'sent'"),
     ([record(7, 'ear'), record(None, 'ear')], "record 1: 'segment_id' is None, not the name of a mask"),
     ([record(7, 'ear', img_name=3)], "record 0: 'img_name' is a int, not str"),
@@ -96,3 +96,63 @@ def test_the_tool_writes_what_the_config_reads(root: Path, convert_tool: Callabl
     entry = dataset.get_data_info(0)
     assert (len(entry['refs']), entry['img_path']) == (2, f'{root}/coco/train2014/{IMAGE}')
     assert convert_tool('refcocom', root / 'masks', '--out', root / 'other')[0] == 2
+
+
+def test_records_without_a_usable_sentence_are_dropped_and_counted(root: Path) -> None:
+    documents, lines = convert(root, [record(7, 'ear'), record(7), record(8, ' '), record(8, 'nose', '')])
+    assert [each['id'] for each in documents['refcocom_val_part_only']['referring']] == [0, 3]
+    assert lines == ['val_part_only: records: 4 read, 2 written; dropped: 0 with an empty mask, 2 without a usable '
+                     'sentence; 2 expressions for 1 images; dropped: 2 blank sentences']
+
+
+@pytest.mark.parametrize('segment', ['../masks/7', '/etc/passwd', '..', '.', 'a/b', 'a\\b', '', ' ', 'x\0y', 'x' * 300,
+                                     'é' * 150, '\ud800'])
+def test_a_segment_id_is_the_name_of_a_file(segment: str, root: Path) -> None:
+    with pytest.raises(ValueError, match=r'record 1: .* is not the name of a file in .*masks') as error:
+        convert(root, [record(7, 'ear'), record(segment, 'ear')])
+    assert len(str(error.value)) < 400 + len(str(root))
+    assert str(error.value).isprintable()
+
+
+def palette_mask(path: Path, colours: list[int], index: int) -> None:
+    """Write a palette image of 6 x 9 pixels, all 0 except for 2 x 3 pixels of an index."""
+    pixels = np.zeros((6, 9), np.uint8)
+    pixels[:2, :3] = index
+    image = Image.fromarray(pixels).convert('P')
+    image.putdata(pixels.flatten().tolist())
+    image.putpalette(colours + [0] * (768 - len(colours)))
+    image.save(path)
+
+
+def test_a_palette_mask_is_read_by_its_colours(root: Path) -> None:
+    palette_mask(root / 'masks' / '7.png', [0, 0, 0, 255, 255, 255], 1)
+    documents, _ = convert(root, [record(7, 'ear')])
+    annotation, = documents['refcocom_val_part_only']['annotations']
+    assert (annotation['area'], annotation['bbox']) == (6, [0, 0, 3, 2])
+
+
+@pytest.mark.parametrize('kind', ['palette', 'alpha', 'grey and alpha'])
+def test_masks_that_look_empty_are_named(kind: str, root: Path) -> None:
+    path = root / 'masks' / '7.png'
+    if kind == 'palette':  # as of PASCAL VOC
+        palette_mask(path, [0, 0, 0, 128, 0, 0], 1)
+    else:
+        pixels = np.zeros((6, 9, 4 if kind == 'alpha' else 2), np.uint8)
+        pixels[:2, :3, -1] = 255
+        Image.fromarray(pixels, 'RGBA' if kind == 'alpha' else 'LA').save(path)
+    with pytest.raises(ValueError, match=r'7\.png is not a mask: '):
+        convert(root, [record(7, 'ear')])
+
+
+def test_a_flipped_bit_in_a_mask_is_detected(root: Path) -> None:
+    path = root / 'masks' / '7.png'
+    content = bytearray(path.read_bytes())
+    content[content.index(b'IDAT') + 8] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r'7\.png is not a complete image \(a wrong checksum at byte \d+\)'):
+        convert(root, [record(7, 'ear')])
+
+
+def test_hidden_files_are_ignored_and_counted(root: Path) -> None:
+    (root / 'annotations' / '._val_part_only.json').write_bytes(b'\0\5\26\7')
+    assert convert(root, [record(7, 'ear')])[1][-1] == '1 hidden files ignored'

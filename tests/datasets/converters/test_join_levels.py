@@ -1,8 +1,6 @@
 """Join of three jsons: objects, parts and subparts."""
 import copy
 import json
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +8,7 @@ import pytest
 
 from mmpartref.datasets import PartReferDataset
 from mmpartref.datasets.converters.published.join_levels import join_levels
-
-ROOT = Path(__file__).parents[3]
+from mmpartref.datasets.converters.standard_json import measured
 
 
 @pytest.fixture
@@ -74,13 +71,38 @@ def test_files_that_do_not_belong_together_are_rejected(files: dict) -> None:
         join_levels(files)
 
 
-def test_the_tool_writes_it_once(files: dict, tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_tool_writes_it_once(files: dict, tmp_path: Path, run_tool, capsys) -> None:
     out = tmp_path / 'new' / 'train.json'
-    monkeypatch.setattr(sys, 'argv', ['join_levels.py', *(word for level, path in files.items()
-                                                          for word in (f'--{level}s', path)), '--out', str(out)])
-    runpy.run_path(str(ROOT / 'tools/join_levels.py'), run_name='__main__')
-    assert json.loads(out.read_text()) == join_levels(files)[0]
-    assert f'2 images -> {out}' in capsys.readouterr().out
+    arguments = [*(word for level, path in files.items() for word in (f'--{level}s', path)), '--out', out]
+    printed = run_tool('join_levels', *arguments)
+    assert json.loads(out.read_text()) == measured(join_levels(files)[0], 'the json')
+    assert f'2 images -> {out}' in printed
     with pytest.raises(SystemExit, match='2'):
-        runpy.run_path(str(ROOT / 'tools/join_levels.py'), run_name='__main__')
+        run_tool('join_levels', *arguments)
     assert 'exists already' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['--out', '{folder}'], 'is not the name of a json; name one, for example {folder}/train.json'),
+    (['--out', '{folder}/new'], 'is not the name of a json'),
+    (['--out', ''], 'argument --out: it is empty; name a file or folder'),
+    (['--out', '{folder}/new.json', '--parts', ''], 'argument --parts: it is empty'),
+    (['--out', '{folder}/new.json', '--subparts', ' '], 'argument --subparts: it is empty')])
+def test_the_tool_rejects_names_of_nothing(arguments: list[str], message: str, files: dict, tmp_path: Path, run_tool,
+                                           capsys) -> None:
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    before = sorted(tmp_path.rglob('*'))
+    with pytest.raises(SystemExit, match='2'):
+        run_tool('join_levels', '--parts', files['part'], *(each.format(folder=folder) for each in arguments))
+    assert message.format(folder=folder) in capsys.readouterr().err
+    assert sorted(tmp_path.rglob('*')) == before
+
+
+@pytest.mark.parametrize('change', [{'supercategory': 3}, {'part': ['x']}, {'name': '\u200b'}, {'level': 5}])
+def test_faulty_categories_are_rejected(change: dict, files: dict) -> None:
+    document = json.loads(Path(files['part']).read_text())
+    document['categories'][0].update(change)
+    Path(files['part']).write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=f"parts.json: category 5: .*{next(iter(change))}"):
+        join_levels(files)

@@ -30,7 +30,7 @@ def frozen(name: str) -> str:
 
 
 @pytest.mark.parametrize('name', GENERATED)
-def test_the_frozen_file_is_what_its_seed_draws(name: str) -> None:
+def test_the_frozen_file_equals_the_draw_of_its_seed(name: str) -> None:
     assert as_text(GENERATED[name]()) == frozen(name)
 
 

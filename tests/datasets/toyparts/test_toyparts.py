@@ -31,7 +31,7 @@ def assert_same_scenes(one, other):
     assert list(first) == list(second)
     for name, content in first.items():
         if name.endswith('.JPEG'):
-            # A level of rounding, and what JPEG makes of it; other scenes differ by more than 100.
+            # A level of rounding, and its error after JPEG; other scenes differ by more than 100.
             assert difference(content, second[name])[0] <= 8, name
         elif name.endswith('.png'):
             # A label map's borders may move by a pixel here and there; other scenes differ in hundreds of pixels.

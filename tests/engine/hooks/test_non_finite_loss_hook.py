@@ -98,7 +98,7 @@ def test_an_average_of_the_weights_does_not_count_a_skipped_step():
     assert not same(ema.ema_model.state_dict(), before)
 
 
-def test_a_skipped_loss_keeps_and_a_skipped_gradient_drops_what_was_accumulated():
+def test_a_skipped_loss_preserves_and_a_skipped_gradient_drops_accumulated_gradients():
     run, plain = (Run(NonFiniteLossHook('skip'), accumulative_counts=2) for _ in range(2))
     for values, expected in (((2., float('nan'), 3.), (2., 3.)), ((2., 4., 2., 3.), (2., 3.))):
         plain.model.load_state_dict(run.state())

@@ -98,7 +98,7 @@ def test_accumulation_of_gradients_is_finished(toy, tmp_path):
 
 @pytest.mark.slow
 def test_all_processes_stop_at_the_same_step_and_two_go_on_as_two(toy, tmp_path):
-    """Each with its own BatchNorm statistics, of which the main process's alone are in the weights."""
+    """Each with separate BatchNorm statistics; only those of the main process are in the weights."""
 
     def train(name: str, **options):
 

@@ -38,12 +38,12 @@ def test_a_training_on_one_protocol_starts(train: dict | None, val: dict | None)
     ProtocolHook().before_train(training(train, val))
 
 
-@pytest.mark.parametrize(('val', 'said'), [
+@pytest.mark.parametrize(('val', 'message'), [
     (None, 'the validation data none'), (identity(role='all'), 'role all'), (identity(fold='snake'), 'fold snake'),
     (identity(OOD), OOD),
 ])
-def test_a_validation_that_shows_more_is_rejected(val: dict | None, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_validation_that_shows_more_is_rejected(val: dict | None, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         ProtocolHook().before_train(training(identity(), val))
 
 
@@ -77,12 +77,12 @@ def test_a_checkpoint_of_the_same_protocol_is_tested() -> None:
     load(None)
 
 
-@pytest.mark.parametrize(('trained', 'said'), [
+@pytest.mark.parametrize(('trained', 'message'), [
     (None, 'none'), (identity(role='all'), 'role all'), (identity('leave_one_super_category_out'), 'leave_one'),
     (identity(OOD, role='train'), OOD),
 ])
-def test_a_checkpoint_that_saw_something_else_is_rejected(trained: dict | None, said: str) -> None:
-    with pytest.raises(WeightsError, match=f'trained on protocol.*{said}.*, the test needs {SPLIT}, role seen'):
+def test_a_checkpoint_that_saw_something_else_is_rejected(trained: dict | None, message: str) -> None:
+    with pytest.raises(WeightsError, match=f'trained on protocol.*{message}.*, the test needs {SPLIT}, role seen'):
         load(trained, metric=load_protocol(SPLIT))
 
 
@@ -94,7 +94,7 @@ def test_another_fold_is_rejected() -> None:
         load(identity(OOD, role='val'), data=identity(OOD, role='test'))
 
 
-def test_a_checkpoint_that_says_nothing_is_tested_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_without_a_protocol_is_tested_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     printed: list[str] = []
     monkeypatch.setattr('mmpartref.engine.hooks.protocol_hook.print_log', lambda text, *_: printed.append(text))
     load(None, metric=load_protocol(SPLIT), meta=False)

@@ -66,7 +66,7 @@ def test_a_test_without_a_folder_draws_nothing(runner, tmp_path):
     assert not list(tmp_path.rglob('vis_image/*'))
 
 
-def test_every_validation_adds_pictures_to_the_backends_anew(runner, tmp_path):
+def test_every_validation_adds_pictures_to_the_backends(runner, tmp_path):
     hook = ReferringVisualizationHook(max_images=1)
     for step in (7, 9):
         runner.iter = step

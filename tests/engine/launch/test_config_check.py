@@ -1,8 +1,12 @@
+import json
+from codecs import BOM_UTF8
+from pathlib import Path
+
 import pytest
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmpartref.engine.launch.config_check import check_custom_keys, check_options, check_top_level
+from mmpartref.engine.launch.config_check import check_custom_keys, check_options, check_top_level, read_config_file
 from mmpartref.errors import ConfigError
 
 
@@ -80,3 +84,33 @@ def test_custom_keys_must_match_a_parameter():
     with pytest.raises(ConfigError, match=r"'bakbone' matches no parameter of the model; .* is 'backbone"):
         check_custom_keys(model, {'paramwise_cfg': {'custom_keys': {'bakbone': {'lr_mult': 0.1}}}})
     check_custom_keys(model, None)
+
+
+@pytest.mark.parametrize('with_bom', [(), ('top',), ('base', ), ('top', 'base')])
+def test_a_byte_order_mark_is_ignored(with_bom: tuple[str, ...], tmp_path: Path) -> None:
+    contents = {'base': "a = dict(b=1, c=2)\nbase_folder = '{{ fileDirname }}'\n",
+                'top': "_base_ = '../base.py'\na = dict(b=3)\n"
+                       "name = '{{ fileBasenameNoExtension }} of {{ fileDirname }}'\nd = {{ _base_.a.c }}\n"}
+    files = {'base': tmp_path / 'base.py', 'top': tmp_path / 'folder' / 'top.py'}
+    files['top'].parent.mkdir()
+    for name, file in files.items():
+        file.write_bytes((BOM_UTF8 if name in with_bom else b'') + contents[name].encode())
+    config = read_config_file(files['top'])
+    assert config.to_dict() == {'a': {'b': 3, 'c': 2}, 'base_folder': str(tmp_path), 'd': 2,
+                                'name': f'top of {tmp_path}/folder'}
+    assert config.filename == str(files['top'])
+    assert [line for line in config.text.splitlines() if line.startswith('/')] == list(map(str, files.values()))
+
+
+@pytest.mark.parametrize(('name', 'content'), [('a.json', json.dumps({'a': 1})), ('a.yml', 'a: 1'), ('a.py', 'a = 1')])
+def test_a_byte_order_mark_is_ignored_in_every_format(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, encoding='utf-8-sig')
+    assert read_config_file(tmp_path / name).to_dict() == {'a': 1}
+
+
+@pytest.mark.parametrize('content', [BOM_UTF8 + b'a = (', 2 * BOM_UTF8 + b'a = 1', 'a = 1'.encode('utf-16')])
+def test_what_is_no_config_is_named_without_a_temporary_folder(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / 'a.py').write_bytes(content)
+    with pytest.raises(ConfigError, match=r'the config .*a\.py cannot be read') as error:
+        read_config_file(tmp_path / 'a.py')
+    assert '/tmp' not in str(error.value).replace(str(tmp_path), '')

@@ -26,7 +26,7 @@ def cfg(tmp_path) -> Config:
     })
 
 
-def test_categories_come_from_the_json_in_its_order_with_the_data_sets_meanings(cfg):
+def test_categories_come_from_the_json_in_its_order_with_the_datasets_meanings(cfg):
     fill_categories(cfg)
     assert cfg.model.categories == [{'name': 'Car Tier', 'super_category': 'car', 'part': 'tire'},
                                     {'name': 'Sail', 'super_category': 'boat', 'part': 'sail'}]
@@ -36,7 +36,7 @@ def test_categories_come_from_the_json_in_its_order_with_the_data_sets_meanings(
     assert cfg.model.detector.rpn_head.num_classes == 1
 
 
-def test_cocos_detector_keeps_its_classes_and_given_categories_stay(cfg):
+def test_cocos_detector_has_cocos_classes_and_given_categories_stay(cfg):
     cfg.model.targets = 'coco_objects'
     fill_categories(cfg)
     assert cfg.model.detector.roi_head.mask_head.num_classes == 80

@@ -96,7 +96,7 @@ def test_clips_weights_are_not_needed_where_a_checkpoint_replaces_them(tmp_path)
     assert needed(with_clip(resume=True, work_dir=str(tmp_path))) == [True, True]
 
 
-def test_an_error_that_says_all_ends_with_its_sentence():
+def test_an_error_of_the_package_ends_with_its_sentence():
     with pytest.raises(SystemExit) as caught, one_sentence_errors():
         raise WeightsError('the checkpoint does not fit')
     assert caught.value.code == 'the checkpoint does not fit'

@@ -17,7 +17,7 @@ def parse(*options: str) -> dict:
     ('[a,b]', ['a', 'b']), ('1,2', [1, 2]), ('3', 3), ('0.5', 0.5), ('true', True), ('None', None), ('a=b', 'a=b'),
     ('[(1,2),c]', [(1, 2), 'c']), ('[]', []),
 ])
-def test_values_mean_what_they_say(value, expected):
+def test_values_are_parsed_as_python_literals(value, expected):
     found = parse(f'key={value}')['key']
     assert found == expected
     assert type(found) is type(expected)

@@ -1,7 +1,5 @@
 """Preparation of configs: idempotent, and by class whichever way the config names it."""
 import logging
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -46,7 +44,8 @@ def test_required_hooks_are_added_once(kind):
     for _ in range(2):
         add_required_hooks(cfg)
         assert [type_name(each) for each in hook_nodes(cfg)] == [
-            'WorkerErrorHook', 'DetectorCategoriesHook', 'SyncBuffersHook', 'SkippedImagesHook', 'SafeCheckpointHook']
+            'TruncatedExpressionsHook', 'WorkerErrorHook', 'StrictLoadHook', 'DetectorCategoriesHook',
+            'SyncBuffersHook', 'SkippedImagesHook', 'SafeCheckpointHook']
     assert not any(builds(HOOKS, each, SafeCheckpointHook) for each in cfg.default_hooks.values())
 
 
@@ -133,7 +132,7 @@ def test_a_config_from_a_work_dir_starts_the_same_run(tiny_config, odd_toyparts,
     assert len(set(hooks)) == len(hooks)
 
 
-def test_a_test_leaves_the_files_of_the_training(tiny_config, odd_toyparts, tmp_path, monkeypatch):
+def test_a_test_leaves_the_files_of_the_training(tiny_config, odd_toyparts, tmp_path, run_script):
     cfg = load_config(tiny_config(), data_root=str(odd_toyparts), work_dir=str(tmp_path / 'run'))
     cfg.experiment_name = 'files_of_training'
     runner = build_runner(cfg)
@@ -141,10 +140,8 @@ def test_a_test_leaves_the_files_of_the_training(tiny_config, odd_toyparts, tmp_
     (dumped, ) = (tmp_path / 'run').glob('*.py')
     before = dumped.read_bytes()
     for config in (dumped, tmp_path / 'run/test' / dumped.name):
-        monkeypatch.setattr(sys, 'argv', ['test.py', str(config), str(tmp_path / 'weights.pth'), '--split', 'val',
-                                          '--dump', str(tmp_path / 'dump.json'), '--cfg-options',
-                                          f'experiment_name={config.parent.name}'])
-        runpy.run_path(str(ROOT / 'tools/test.py'), run_name='__main__')
+        run_script('test', config, tmp_path / 'weights.pth', '--split', 'val', '--dump', tmp_path / 'dump.json',
+                   '--cfg-options', f'experiment_name={config.parent.name}')
     assert dumped.read_bytes() == before
     assert sorted(each.name for each in (tmp_path / 'run/test').glob('*.py')) == [dumped.name]
     assert 'ReferringDump' in (tmp_path / 'run/test' / dumped.name).read_text()

@@ -52,7 +52,7 @@ def test_a_detectors_config_is_checked(toyparts, tmp_path):
         check_training(load_config(config, {}, data_root=str(tmp_path)))
 
 
-def test_a_config_without_training_is_refused():
+def test_a_config_without_training_is_rejected():
     whole = load_config(ROOT / 'configs/cris_tiny_toyparts.py', {})
     check_training(whole)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):

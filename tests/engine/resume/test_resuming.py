@@ -15,7 +15,7 @@ from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
 
 @pytest.fixture(scope='module')
 def whole(toy, tmp_path_factory):
-    """The checkpoint of a run that nobody disturbed."""
+    """The checkpoint of a run without interruption."""
     work_dir = tmp_path_factory.mktemp('whole')
     toy.train(work_dir)
     return toy.last(work_dir)
@@ -40,7 +40,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint_bit_for_bit(toy, whole, t
     assert toy.last(tmp_path)['meta']['iter'] == kept
     resumed = toy.train(tmp_path, resume=True)
     toy.assert_same_run(toy.last(tmp_path), whole)
-    # What lay behind was not loaded again.
+    # The batches before it were not loaded again.
     assert len(resumed.train_dataloader.dataset.loaded) == 2 * (toy.STEPS - kept)
 
 
@@ -103,7 +103,7 @@ def test_a_killed_validation_is_repeated(toy, whole, tmp_path):
 
 
 @pytest.mark.e2e
-def test_a_run_without_a_seed_keeps_the_one_it_drew(toy, tmp_path):
+def test_a_run_without_a_seed_resumes_with_the_drawn_one(toy, tmp_path):
     def work() -> None:
         # mmengine draws from it; the forked process would draw what this one is going to.
         np.random.seed()  # noqa: NPY002
@@ -116,7 +116,7 @@ def test_a_run_without_a_seed_keeps_the_one_it_drew(toy, tmp_path):
     toy.assert_same_run(toy.last(tmp_path / 'run'), toy.last(tmp_path / 'whole'))
 
 
-def test_another_number_of_batches_keeps_the_share_of_the_epoch(toy, tmp_path, caplog):
+def test_another_number_of_batches_preserves_the_share_of_the_epoch(toy, tmp_path, caplog):
     with pytest.raises(StoppedError):
         toy.train(tmp_path, hooks=[toy.At(6, stop)])
     resumed = toy.start(tmp_path, resume=True, batch_size=4)
@@ -131,7 +131,7 @@ def test_another_number_of_batches_keeps_the_share_of_the_epoch(toy, tmp_path, c
     assert len(resumed.train_dataloader.dataset.loaded) == 4 + 8
 
 
-def test_mmengines_own_loop_refuses_a_place_within_an_epoch(toy, tmp_path):
+def test_mmengines_loop_rejects_a_position_within_an_epoch(toy, tmp_path):
     with pytest.raises(StoppedError):
         toy.train(tmp_path, hooks=[toy.At(6, stop)])
     runner = toy.start(tmp_path, resume=True)
@@ -156,15 +156,15 @@ def test_a_damaged_checkpoint_is_replaced_by_the_last_undamaged_one_with_a_warni
     harm(tmp_path / 'iter_12.pth')
     toy.train(tmp_path, resume=True)
     fault = 'does not exist' if harm is os.remove else 'is damaged'
-    said = capsys.readouterr().out
-    assert re.search(rf'iter_12\.pth {fault}.*the last undamaged checkpoint, {tmp_path}/iter_10\.pth', said)
+    printed = capsys.readouterr().out
+    assert re.search(rf'iter_12\.pth: it {fault}.*the last usable checkpoint there, {tmp_path}/iter_10\.pth', printed)
     toy.assert_same_run(toy.last(tmp_path), whole)
 
 
 def test_a_damaged_checkpoint_that_was_named_is_not_replaced(toy, tmp_path):
     toy.train(tmp_path)
     truncate(tmp_path / 'iter_12.pth')
-    with pytest.raises(ConfigError, match=r'iter_12\.pth is damaged .*resume from .*iter_10\.pth'):
+    with pytest.raises(ConfigError, match=r'iter_12\.pth: it is damaged .*to resume from is .*iter_10\.pth'):
         toy.start(tmp_path, resume=str(tmp_path / 'iter_12.pth'))
 
 
@@ -185,7 +185,7 @@ def test_damaged_checkpoints_only_are_an_error_not_a_new_start(toy, tmp_path):
     toy.train(tmp_path)
     for path in tmp_path.glob('iter_*.pth'):
         truncate(path)
-    with pytest.raises(ConfigError, match='has no undamaged checkpoint'):
+    with pytest.raises(ConfigError, match='has no other checkpoint to resume from'):
         build_runner(Config({'work_dir': str(tmp_path), 'resume': True}))
 
 

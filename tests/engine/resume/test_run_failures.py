@@ -11,7 +11,7 @@ from mmpartref.errors import CheckpointWriteError, DataWorkerError
 
 
 def full_at(name: str):
-    """Return an ``os.replace`` to which the disk is full when a file of this name is to be put down."""
+    """Return an ``os.replace`` that raises "disk full" for a file of this name."""
     replace = os.replace
 
     def call(source, target):
@@ -67,7 +67,7 @@ def test_all_processes_end_when_the_main_one_cannot_write(toy, tmp_path, name):
     ('death', DataWorkerError, r'died .*Killed.*/dev/shm.*resume with --resume from .*iter_4\.pth'),
     ('exception', RuntimeError, 'Caught RuntimeError in DataLoader worker process 0')])
 def test_the_death_of_a_loading_process_is_an_error_that_names_the_checkpoint(toy, tmp_path, fault, error, sentence):
-    """An exception in one keeps its traceback."""
+    """An exception in one is raised with its traceback."""
 
     def work() -> None:
         runner = toy.start(tmp_path, workers=1)

@@ -1,9 +1,5 @@
-import importlib.util
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +8,6 @@ from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.predictions import ImagePredictions, read_sample
 from mmpartref.evaluation.scoring.score_dump import score_dump
 
-ROOT = Path(__file__).parents[3]
 SIZE = (120, 120)
 
 
@@ -47,7 +42,7 @@ def test_each_size_next_to_its_ceiling(dump, ceiling):
     assert ceiling_metrics(score_dump(dump), score_dump(ceiling), strict=False)['small']['P@0.5'] == .5
 
 
-def test_what_the_empty_rule_drops_is_dropped_from_the_ceiling_too(sample_of):
+def test_expressions_dropped_by_the_empty_rule_are_dropped_from_the_ceiling(sample_of):
     parts = [('car', 'tire', [(0, 10, 0, 10)], [(0, 5, 0, 10)]), ('car', 'body', [(0, 0, 0, 0)], [])]
     rows = score_dump(PredictionDump({}, [read_sample(sample_of(1, parts, SIZE))]))
     figures = {rule: ceiling_metrics(rows, rows, empty=rule)['all'] for rule in ('one', 'zero', 'skip')}
@@ -86,35 +81,22 @@ def test_a_ceiling_of_another_decode_is_rejected(dump, ceiling):
 
 def test_absent_parts_need_no_ceiling(dump, ceiling, strip):
     absent = strip('wing', [], absent='other')
-    asked = [*dump.images, ImagePredictions(3, 'c.jpg', (1, 60), [absent])]
+    images = [*dump.images, ImagePredictions(3, 'c.jpg', (1, 60), [absent])]
     # Does not raise.
-    check_ceiling(replace(dump, images=asked), ceiling, 'r.json', 'c.json')
+    check_ceiling(replace(dump, images=images), ceiling, 'r.json', 'c.json')
 
 
-@pytest.fixture
-def tool(monkeypatch) -> Callable[..., None]:
-    spec = importlib.util.spec_from_file_location('evaluate', ROOT / 'tools/evaluate.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args: str) -> None:
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', *args])
-        module.main()
-    return call
-
-
-def test_the_tool(tool, dump, ceiling, tmp_path, capsys):
+def test_the_tool(run_tool, dump, ceiling, tmp_path, capsys):
     for name, each in (('dump', dump), ('ceiling', ceiling), ('short', replace(ceiling, images=ceiling.images[1:]))):
         each.write(tmp_path / f'{name}.json')
-    files = [str(tmp_path / f'{name}.json') for name in ('dump', 'ceiling', 'short')]
-    tool(files[0], '--ceiling', files[1], '--json', str(tmp_path / 'out.json'))
-    shown = capsys.readouterr().out
+    files = [tmp_path / f'{name}.json' for name in ('dump', 'ceiling', 'short')]
+    shown = run_tool('evaluate', files[0], '--ceiling', files[1], '--json', tmp_path / 'out.json')
     assert shown.splitlines()[-1].split() == ['all', '3', '41.67', '90.00', '33.33', '100.00']
     found = json.loads((tmp_path / 'out.json').read_text())
     assert found['ceiling']['small']['ceiling mIoU'] == pytest.approx(.85)
     assert found['mIoU'] == found['ceiling']['all']['mIoU']
     with pytest.raises(SystemExit, match=r'short\.json lacks 1 refs'):
-        tool(files[0], '--ceiling', files[2])
+        run_tool('evaluate', files[0], '--ceiling', files[2])
     with pytest.raises(SystemExit):
-        tool(files[0], '--ceiling', files[1], '--sweep')
+        run_tool('evaluate', files[0], '--ceiling', files[1], '--sweep')
     assert '--ceiling needs one threshold' in capsys.readouterr().err

@@ -1,6 +1,4 @@
 import json
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +27,6 @@ from mmpartref.models.segmentors.probability_masks import write_prediction
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 
-TOOLS = Path(__file__).parents[3] / 'tools'
 CATEGORIES = {1: ('Car Body', 'Car'), 2: ('Car Tire', 'Car'), 3: ('Bird Head', 'Bird'), 4: ('Bird Tail', 'Bird')}
 TEST_PIPELINE = [{'type': 'LoadImage'}, {'type': 'Letterbox', 'size': 64, 'half_pixel': True},
                  {'type': 'PackReferringInputs'}]
@@ -96,7 +93,7 @@ def test_absent_parts_have_no_reference_point(config):
 
 
 @pytest.mark.parametrize('length', [1, 50, 64, 65, 375])
-def test_cells_average_all_pixels_alike(length):
+def test_cells_average_all_pixels_equally(length):
     matrix = area_matrix(length)
     assert matrix.min() >= 0
     np.testing.assert_allclose(matrix.sum(axis=1), 1, rtol=1e-5)
@@ -246,7 +243,7 @@ def test_the_aligned_ceiling_is_higher_for_small_parts():
 @pytest.mark.parametrize(('decode', 'size', 'threshold'), [
     ('cris', (64, 64), None), ('aligned', (64, 64), None), ('cris', (50, 70), 0.2), ('aligned', (50, 70), 0.7)])
 def test_the_ceiling_takes_the_path_of_the_model(tiny_model_cfg, monkeypatch, decode, size, threshold):
-    """Target from the model's ``loss``, mask from its ``predict``, whatever the input's size is a multiple of."""
+    """Target from the model's ``loss``, mask from its ``predict``, for any size of the input."""
     masks = np.zeros((2, 40, 60), np.uint8)
     masks[0, 3:30, 5:22] = masks[1, 20:40, 41:60] = 1
     letterbox = Letterbox(size, half_pixel=decode == 'aligned')
@@ -313,33 +310,25 @@ def test_an_image_of_another_size_than_its_masks_is_rejected():
 @pytest.mark.parametrize(('kind', 'extra'), [
     ('mean-mask', {'name': 'mean mask', 'train_ann_file': 'train.json'}), ('whole-object', {'name': 'whole object'}),
     ('decode-ceiling', {'name': 'decode ceiling aligned', 'decode': 'aligned', 'threshold': 0.4})])
-def test_the_tool_writes_a_dump_that_scores_the_same(config, tmp_path, monkeypatch, capsys, kind, extra):
+def test_the_tool_writes_a_dump_that_scores_the_same(config, tmp_path, run_tool, kind, extra):
     images = [((48, 64), [(1, (0, 0, 40, 20)), (2, (0, 15, 10, 10)), (2, (30, 15, 10, 10)), (3, (50, 30, 9, 9))]),
               ((64, 48), [(1, (3, 9, 33, 20)), (3, (20, 40, 12, 20))])]
     config(images, images, data_root='nowhere')
     out = tmp_path / 'dumps' / 'one.json'
-
-    def tool(name: str, *args: str) -> str:
-        monkeypatch.setattr(sys, 'argv', [name, *args])
-        runpy.run_path(str(TOOLS / name), run_name='__main__')
-        return capsys.readouterr().out
-
     options = ['--cfg-options', 'model.threshold=0.4'] if kind == 'decode-ceiling' else []
-    printed = tool('reference_points.py', str(tmp_path / 'small.py'), kind, '--dump', str(out), '--data-root',
-                   str(tmp_path), *options)
+    printed = run_tool('reference_points', tmp_path / 'small.py', kind, '--dump', out, '--data-root', tmp_path,
+                       *options)
     dump = read_dump(out)
     assert dump.header == {'config': 'small.py', 'reference_point': kind, 'ann_file': 'test.json', **extra}
     assert summarise(score_dump(dump))['expressions'] == 5
-    again = tool('evaluate.py', str(out))
+    again = run_tool('evaluate', out)
     assert f"name {extra['name']}, config small.py" in again
     assert printed.endswith(again)
 
 
-def test_a_missing_json_is_one_sentence(config, tmp_path, monkeypatch):
+def test_a_missing_json_is_one_sentence(config, tmp_path, run_tool):
     config([], [((50, 60), [(1, (0, 0, 40, 20))])])
     (tmp_path / 'train.json').unlink()
-    monkeypatch.setattr(sys, 'argv', ['reference_points.py', str(tmp_path / 'small.py'), 'mean-mask', '--dump',
-                                      str(tmp_path / 'one.json')])
     with pytest.raises(SystemExit, match=r'train\.json'):
-        runpy.run_path(str(TOOLS / 'reference_points.py'), run_name='__main__')
+        run_tool('reference_points', tmp_path / 'small.py', 'mean-mask', '--dump', tmp_path / 'one.json')
     assert not (tmp_path / 'one.json').exists()

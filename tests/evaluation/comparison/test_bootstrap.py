@@ -4,7 +4,7 @@ import pytest
 from mmpartref.evaluation.comparison.bootstrap import (
     BOOTSTRAP_METRICS,
     draw_weights,
-    holm,
+    holm_correction,
     paired_differences,
     percentile_interval,
     resample,
@@ -81,7 +81,7 @@ def test_a_small_but_steady_gain_is_significant_because_draws_are_paired(rows):
     drawn = resample([rows_of(better), rows_of(worse)], resamples=200)
     (pair, ) = paired_differences(drawn, [0.001, 0.0], 'mIoU')
     assert pair.p == pytest.approx(1 / 201)
-    # Their own intervals overlap nearly whole.
+    # Their separate intervals overlap nearly whole.
     assert drawn.interval(0, 'mIoU')[0] < drawn.interval(1, 'mIoU')[1]
 
 
@@ -90,12 +90,12 @@ def test_p_values_by_hand():
     assert two_sided_p(np.array([1.0, 2, 3, 4])) == 0.2
     assert two_sided_p(np.zeros(4)) == 1
     # Holm 1979: smallest times 3, next times 2, never below an earlier one.
-    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
-    assert holm([0.9, 0.8]) == [1, 1]
+    assert holm_correction([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm_correction([0.9, 0.8]) == [1, 1]
     assert percentile_interval(np.arange(1001.0)) == pytest.approx((25, 975))
 
 
-def test_what_cannot_be_paired_is_rejected(rows):
+def test_dumps_that_cannot_be_paired_are_rejected(rows):
     with pytest.raises(ValueError, match='same images'):
         resample([rows, [row for row in rows if row.img_id != 7]])
     with pytest.raises(ValueError, match='at least one'):

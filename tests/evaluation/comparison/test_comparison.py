@@ -1,10 +1,8 @@
 import csv
-import runpy
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 import cv2
 import numpy as np
@@ -25,7 +23,6 @@ from mmpartref.evaluation.scoring.grouped_metrics import (
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
 
-TOOL = Path(__file__).parents[3] / 'tools/compare.py'
 PARTS = [('car', 'tire'), ('car', 'body'), ('bird', 'head')]
 HEADER = {'config': 'configs/cris.py', 'decode': 'aligned', 'device': 'CPU', 'parameters': 5_040_000,
           'gflops_per_expression': 1.25, 'seconds_per_image': 0.125}
@@ -62,13 +59,8 @@ def write(tmp_path) -> Callable[..., str]:
 
 
 @pytest.fixture
-def compare(monkeypatch, capsys) -> Callable[..., str]:
-    def run(*args: str) -> str:
-        monkeypatch.setattr(sys, 'argv', ['compare.py', *args])
-        runpy.run_path(str(TOOL), run_name='__main__')
-        return capsys.readouterr().out
-
-    return run
+def compare(run_tool) -> Callable[..., str]:
+    return partial(run_tool, 'compare')
 
 
 # Groups.
@@ -134,7 +126,7 @@ def test_dumps_of_other_expressions_are_rejected(write):
     with pytest.raises(ValueError, match=r'differ in the ground truth .* of 1 refs, e\.g\. 5:1'):
         read_comparison([file, grown])
     doubled = changed(file, lambda image: replace(image, expressions=[*image.expressions, *image.expressions]))
-    with pytest.raises(ValueError, match='contains the ref 0:0 twice'):
+    with pytest.raises(ValueError, match="contains the ref '0:0' twice, in image 0; write"):
         read_comparison([doubled])
     with pytest.raises(ValueError, match='contains no expression'):
         read_comparison([changed(file, lambda image: None)])

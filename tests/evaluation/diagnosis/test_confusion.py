@@ -15,12 +15,12 @@ from mmpartref.evaluation.diagnosis.pixel_breakdown import count_pixels
 @pytest.fixture
 def breakdowns(strip) -> list:
     """Head and body in two images, a fish in the second."""
-    def pixels(asked, *siblings):
-        return asked.super_category, asked.part, count_pixels(asked, siblings)
+    def pixels(prediction, *siblings):
+        return prediction.super_category, prediction.part, count_pixels(prediction, siblings)
 
     first = [strip('head', [(0, 10)], [(0, 10), (10, 20)]), strip('body', [(10, 30)], [(40, 50)])]
     second = [strip('head', [(0, 4)], [(0, 1), (10, 13), (50, 60)]), strip('body', [(10, 30)], [])]
-    # The fish lies where the bird was sought; that is background to the bird.
+    # The fish is where the bird was predicted; that is background to the bird.
     fish = strip('tail', [(50, 60)], [(50, 52)], owner='fish')
     absent = strip('wing', [], [(0, 5)], absent='other')
     return [pixels(first[0], first[1]), pixels(first[1], first[0]), pixels(second[0], second[1], absent),
@@ -33,14 +33,14 @@ def test_shares_counted_by_hand(breakdowns):
     assert list(found['bird']) == ['body', 'head']
     head, body = found['bird']['head'], found['bird']['body']
     assert (head.expressions, head.empty) == (2, 0)
-    # 10 of 20 and 1 of 14 on the head, 10 and 3 on the body, none and 10 on nothing.
+    # 10 of 20 and 1 of 14 on the head, 10 and 3 on the body, 0 and 10 on background.
     assert head.shares == {
         'body': pytest.approx((10 / 20 + 3 / 14) / 2),
         'head': pytest.approx((10 / 20 + 1 / 14) / 2),
         'background': pytest.approx((0 + 10 / 14) / 2)
     }
     assert sum(head.shares.values()) == pytest.approx(1)
-    # One of the two masks is empty; the other lies on nothing.
+    # One of the two masks is empty; the other is on background.
     assert body == ConfusionRow(2, 1, {'body': 0, 'head': 0, 'background': 1})
     assert found['fish']['tail'] == ConfusionRow(1, 0, {'tail': 1, 'background': 0})
 
@@ -50,8 +50,8 @@ def test_the_order_does_not_matter(breakdowns):
 
 
 def test_other_instances_count_as_the_part(strip):
-    asked = strip('foot', [(0, 10)], [(0, 5), (50, 55)])
-    found = confusion([('bird', 'foot', count_pixels(asked, [strip('foot', [(50, 60)])]))])
+    prediction = strip('foot', [(0, 10)], [(0, 5), (50, 55)])
+    found = confusion([('bird', 'foot', count_pixels(prediction, [strip('foot', [(50, 60)])]))])
     assert found['bird']['foot'].shares == {'foot': 1, 'background': 0}
 
 

@@ -1,8 +1,5 @@
-import importlib.util
 import json
 import random
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +15,6 @@ from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction,
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.masks.iou import encode_masks
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -117,7 +112,7 @@ def test_predicting_the_whole_object_is_collapse(random_dump):
 @pytest.mark.parametrize(('pred', 'expected'), [
     ([(0, 10)], 'both'), ([(0, 5), (20, 25)], 'both'), ([(0, 5), (20, 26)], 'over-segmented'),
     ([(0, 4), (20, 24)], 'under-segmented'), ([(0, 4), (20, 25)], 'neither'), ([], 'empty')])
-def test_how_a_mask_fits(strip, pred, expected):
+def test_failure_kind_of_a_mask(strip, pred, expected):
     assert expected in FITS
     assert fit_of(count_pixels(strip('head', [(0, 10)], pred), [])) == expected
 
@@ -127,8 +122,8 @@ def test_the_boundary_is_that_of_the_union(strip):
     masks = np.zeros((3, 100, 100), dtype=bool)
     masks[0, 40:60, 40:60] = masks[1, 40:60, 40:50] = masks[2, 40:60, 50:60] = True
     rles = encode_masks(masks)
-    asked = Prediction('1', 'bird foot', 'foot', 'bird', [1, 2], .5, rles[0], rles[1:])
-    found = diagnose(PredictionDump({}, [ImagePredictions(1, '', (100, 100), [asked])]))[0]
+    prediction = Prediction('1', 'bird foot', 'foot', 'bird', [1, 2], .5, rles[0], rles[1:])
+    found = diagnose(PredictionDump({}, [ImagePredictions(1, '', (100, 100), [prediction])]))[0]
     assert (found.boundary.inter, found.boundary.union) == (204, 204)
 
 
@@ -159,7 +154,7 @@ def test_the_text(dump):
     assert '2 super-categories with one part or fewer than 20 expressions' in text
 
 
-def test_the_text_where_there_is_little_to_say(strip):
+def test_the_text_of_a_small_dump(strip):
     one = PredictionDump({}, [ImagePredictions(1, '', (1, 60), [strip('head', [(0, 10)])])])
     summary = summarise_diagnosis(diagnose(one), strict=False)
     text = format_diagnosis(summary)
@@ -175,26 +170,13 @@ def test_the_text_where_there_is_little_to_say(strip):
         diagnose(PredictionDump({}, []))
 
 
-@pytest.fixture
-def tool(monkeypatch) -> Callable[..., None]:
-    spec = importlib.util.spec_from_file_location('diagnose', ROOT / 'tools/diagnose.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args: str) -> None:
-        monkeypatch.setattr(sys, 'argv', ['diagnose.py', *args])
-        module.main()
-    return call
-
-
-def test_the_tool(tool, dump, tmp_path, capsys):
+def test_the_tool(run_tool, dump, tmp_path):
     files = [str(tmp_path / name) for name in ('dump.json', 'other.json', 'out.json')]
     dump.write(files[0])
     images = [replace(image, expressions=[replace(each, expression=f'the {each.expression}')
                                           for each in image.expressions]) for image in dump.images]
     replace(dump, images=images).write(files[1])
-    tool(files[0], '--paraphrases', files[1], '--json', files[2], '--inclusive')
-    shown = capsys.readouterr().out
+    shown = run_tool('diagnose', files[0], '--paraphrases', files[1], '--json', files[2], '--inclusive')
     assert shown.startswith('config cris.py\n\nP@0.5 counts IoU >= 0.5')
     assert 'paraphrases: 5 refs under 2 templates' in shown
     found = json.loads(Path(files[2]).read_text())
@@ -203,9 +185,9 @@ def test_the_tool(tool, dump, tmp_path, capsys):
     assert (paraphrases['agreement'], paraphrases['spread']) == (1, 0)
 
 
-def test_errors_of_the_tool_are_one_sentence(tool, dump, tmp_path):
+def test_errors_of_the_tool_are_one_sentence(run_tool, dump, tmp_path):
     dump.write(tmp_path / 'dump.json')
     with pytest.raises(SystemExit, match=r'all expressions of .* are the same'):
-        tool(str(tmp_path / 'dump.json'), '--paraphrases', str(tmp_path / 'dump.json'))
+        run_tool('diagnose', tmp_path / 'dump.json', '--paraphrases', tmp_path / 'dump.json')
     with pytest.raises(SystemExit, match='there is no dump'):
-        tool(str(tmp_path / 'none.json'))
+        run_tool('diagnose', tmp_path / 'none.json')

@@ -50,7 +50,7 @@ def test_kinds_of_masks_counted_by_hand(strip, siblings, pred, expected):
 def test_an_object_with_one_annotated_part_cannot_collapse(strip):
     prediction = strip('head', [HEAD], [(0, 40)])
     assert failure_kind(prediction, []) == 'over-segmented'
-    # A sibling that has nothing beside the part shows no other part either.
+    # A sibling without pixels outside the part shows no other part either.
     inside = strip('beak', [(2, 4)])
     assert not is_collapsed(count_pixels(prediction, [inside]))
     assert failure_kind(prediction, [inside, strip('body', [BODY])]) == 'whole object'
@@ -84,7 +84,7 @@ def test_other_instances_of_the_same_part(strip):
     assert failure_kind(strip('foot', [(0, 10)], [(0, 10), (49, 60)]), siblings) == 'other instance'
     # A precision of exactly 1/2 is enough.
     assert failure_kind(strip('foot', [(0, 10)], [(0, 10), (50, 60)]), siblings) == 'imprecise'
-    # 10 of the 20 stray pixels lie on the other foot: not more than half.
+    # 10 of the 20 stray pixels are on the other foot: not more than half.
     assert failure_kind(strip('foot', [(0, 10)], [(0, 10), (40, 60)]), siblings) == 'over-segmented'
     # Both feet are not the whole object while there is a body.
     pixels = count_pixels(strip('foot', [(0, 10)], [(0, 10), (50, 60)]), siblings)
@@ -98,12 +98,12 @@ def test_other_instances_of_the_same_part(strip):
 def test_absent_parts(strip, siblings):
     assert failure_kind(strip('tail', [], [(0, 3)], absent='other'), siblings) == 'false positive'
     assert failure_kind(strip('tail', [], [], absent='other'), siblings) == 'good'
-    # They are no siblings either.
+    # They are not siblings either.
     pixels = count_pixels(strip('head', [HEAD], [HEAD]), [strip('tail', [], absent='other')])
     assert (pixels.parts, pixels.siblings_area) == ({}, 0)
 
 
-def test_a_pixel_counts_once_for_the_own_part_or_the_smallest(strip):
+def test_a_pixel_counts_once_for_the_expressions_part_or_the_smallest(strip):
     siblings = [strip('skin', [(0, 30)]), strip('nose', [(12, 16)]), strip('brow', [(14, 16)]),
                 strip('ear', [(40, 42)])]
     pixels = count_pixels(strip('eye', [(0, 10)], [(5, 20), (30, 33)]), siblings)

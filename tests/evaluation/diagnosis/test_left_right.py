@@ -40,24 +40,24 @@ def image(strip):
     ([], (0, 10), (0, 10), False),
 ])
 def test_overlaps_with_both_sides(image, pred, own, mirror, both):
-    asked = image(left=pred)
-    assert side_overlap(asked[0], asked) == SideOverlap(Overlap(*own), Overlap(*mirror), both)
+    expressions = image(left=pred)
+    assert side_overlap(expressions[0], expressions) == SideOverlap(Overlap(*own), Overlap(*mirror), both)
 
 
 def test_only_pairs_are_counted(image, strip):
-    asked = image()
-    assert side_overlap(asked[1], asked).own == Overlap(0, 10)
-    assert side_overlap(asked[2], asked) is None
-    assert side_overlap(asked[3], asked) is None
-    # A counterpart that the image does not show is none.
+    expressions = image()
+    assert side_overlap(expressions[1], expressions).own == Overlap(0, 10)
+    assert side_overlap(expressions[2], expressions) is None
+    assert side_overlap(expressions[3], expressions) is None
+    # A counterpart that the image does not show does not count.
     absent = strip('right wheel', [], [(1, 2)], owner='car', absent='unannotated')
-    assert side_overlap(asked[2], [*asked, absent]) is None
-    assert side_overlap(absent, [*asked, absent]) is None
+    assert side_overlap(expressions[2], [*expressions, absent]) is None
+    assert side_overlap(absent, [*expressions, absent]) is None
 
 
 def test_shares(image):
     preds = [[(0, 10)], [(0, 10), (20, 22)], [(20, 30)], []]
-    overlaps = [side_overlap(asked[0], asked) for asked in map(image, preds)]
+    overlaps = [side_overlap(expressions[0], expressions) for expressions in map(image, preds)]
     metrics = left_right_metrics(7, overlaps)
     assert metrics == {'expressions': 7, 'pairs': 4, 'own': .5, 'mirror': .25, 'tie': .25, 'both': 0}
     text = format_left_right(metrics)

@@ -16,12 +16,12 @@ from mmpartref.evaluation.dumps.predictions import ImagePredictions
 
 @pytest.fixture
 def worded(strip) -> Callable[..., ParaphraseDump]:
-    """One wording of a head (0 to 9) and a tail (20 to 29), each in an image of its own."""
+    """One wording of a head (0 to 9) and a tail (20 to 29), each in a separate image."""
     def make(file: str, template: str, head: list, tail: list) -> ParaphraseDump:
-        asked = [strip('head', [(0, 10)], head, ref_id='1:0', expression=template.format('head')),
+        predictions = [strip('head', [(0, 10)], head, ref_id='1:0', expression=template.format('head')),
                  strip('tail', [(20, 30)], tail, ref_id='2:1', expression=template.format('tail'))]
         return ParaphraseDump(file, PredictionDump({}, [ImagePredictions(number, '', (1, 60), [each])
-                                                 for number, each in enumerate(asked, 1)]))
+                                                 for number, each in enumerate(predictions, 1)]))
     return make
 
 

@@ -1,4 +1,4 @@
-"""Our figures beside those of pycocotools and mmdet, and by hand where the three differ."""
+"""Metrics compared with those of pycocotools and mmdet, and by hand where the three differ."""
 import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
@@ -39,7 +39,7 @@ def test_pycocotools_gives_two_empty_masks_zero():
 
 @pytest.fixture(scope='module')
 def mmdet_metric() -> type:
-    """mmdet's class from its file: its package imports all of mmdet, and a second registration would be refused."""
+    """mmdet's class from its file: its package imports all of mmdet, and a second registration would raise."""
     from mmdet import registry
     file = Path(importlib.util.find_spec('mmdet').origin).parent / 'evaluation/metrics/refseg_metric.py'
     spec = importlib.util.spec_from_file_location('mmdet_refseg_metric', file)
@@ -84,14 +84,14 @@ def test_mean_and_cumulative_iou_are_mmdets(mmdet_metric, random_samples):
 def test_mmdet_gives_two_empty_masks_zero(mmdet_metric, sample_of):
     samples = [sample_of(1, [('bird', 'head', [(0, 2, 0, 10)], [(0, 1, 0, 10)]), ('bird', 'tail', [(0, 0, 0, 0)], [])])]
     theirs = theirs_of(mmdet_metric, samples)
-    # IoU 10/20 and 0/0; the same pixels, so that the cumulative IoU agrees whatever the rule.
+    # IoU 10/20 and 0/0; the same pixels, so that the cumulative IoU agrees under every rule.
     assert theirs == pytest.approx({'mIoU': 0.25, 'cIoU': 0.5}, rel=1e-6)
     assert [ours_of(samples, empty=rule)['mIoU'] for rule in ('zero', 'one', 'skip')] == [0.25, 0.75, 0.5]
     assert {ours_of(samples, empty=rule)['cIoU'] for rule in ('zero', 'one', 'skip')} == {0.5}
 
 
 @pytest.mark.full_mmcv
-def test_what_mmdet_does_not_count(mmdet_metric, sample_of):
+def test_expressions_that_mmdet_does_not_count(mmdet_metric, sample_of):
     # It has no Precision@X and no counting per annotation: by hand, IoU 1/2 and 8/10; two annotations of 2 x 2.
     samples = [sample_of(1, [('bird', 'head', [(0, 2, 0, 10)], [(0, 1, 0, 10)]),
                              ('bird', 'foot', [(5, 7, 0, 2), (5, 7, 6, 8)],

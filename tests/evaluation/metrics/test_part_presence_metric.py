@@ -6,9 +6,9 @@ TRUTH = [{'a': True, 'b': False, 'c': True}, {'a': False, 'b': False, 'c': True}
 PREDICTED = [{'a': .9, 'b': .1, 'c': .5}, {'a': .8, 'b': .2, 'c': .5}, {'a': .3, 'b': .9, 'c': .5}]
 
 
-def score(truth: list[dict], said: list[dict]) -> dict:
+def score(truth: list[dict], predicted: list[dict]) -> dict:
     metric = PartPresenceMetric()
-    for one, other in zip(truth, said, strict=True):
+    for one, other in zip(truth, predicted, strict=True):
         metric.process({}, [{'part_presence': one, 'pred_part_presence': other}])
     assert len(metric.results) == len(truth)
     return metric.evaluate(len(truth))

@@ -143,3 +143,18 @@ def test_samples_that_do_not_fit_are_rejected(samples, values, message):
 def test_a_threshold_outside_zero_to_one_is_rejected():
     with pytest.raises(ValueError, match='contains 50'):
         ReferringSegMetric(precision_thresholds=(0.5, 50))
+
+
+def test_truncated_expressions_are_counted_and_named(samples, monkeypatch):
+    whole, logged = evaluate(samples), []
+    assert 'refer/truncated_expressions' not in whole
+    monkeypatch.setattr('mmpartref.evaluation.metrics.referring_seg_metric.print_log',
+                        lambda message, logger: logged.append(message))
+    samples[0]['truncated'] = ['', 'foot']
+    samples[1]['truncated'] = ['head']
+    metrics = evaluate(samples)
+    assert metrics.pop('refer/truncated_expressions') == 2
+    assert metrics == whole
+    assert logged[0].endswith(
+        '\n2 of 4 expressions are longer than the rows of the text encoder, and the model did not see their last '
+        "words: 'bird foot' without 'foot'; 'fish head' without 'head'; raise the text encoder's word_length")

@@ -1,9 +1,5 @@
-import importlib.util
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +10,6 @@ from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
 from mmpartref.evaluation.scoring.iou_metrics import apply_empty_rule, format_table, group_metrics, summarise
 from mmpartref.evaluation.scoring.score_dump import score_image
 from mmpartref.evaluation.scoring.threshold_sweep import sweep
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -50,7 +44,7 @@ def test_each_rule_counted_by_hand(rows, empty):
 
 
 def test_the_rule_holds_for_single_annotations_too(sample_of):
-    # Nothing predicted for an annotation of four pixels and one of none: 0/4 and 0/0.
+    # Nothing predicted for an annotation of four pixels and one of zero: 0/4 and 0/0.
     rows = score_image(read_sample(sample_of(1, [('bird', 'foot', [(0, 2, 0, 2), (5, 5, 0, 0)], [])])))
     found = {empty: summarise(rows, empty=empty) for empty in EMPTY_RULES}
     assert {empty: each['ann_mIoU'] for empty, each in found.items()} == {'one': .5, 'zero': 0, 'skip': 0}
@@ -58,7 +52,7 @@ def test_the_rule_holds_for_single_annotations_too(sample_of):
     assert found['skip']['skipped_empty'] == 0
 
 
-def test_what_holds_without_a_choice(rows):
+def test_metrics_without_a_threshold(rows):
     assert summarise(rows) == summarise(rows, empty='one')
     # Only masks that are both empty are touched.
     for empty in EMPTY_RULES:
@@ -90,7 +84,7 @@ def test_an_unknown_rule_is_rejected(rows):
 
 
 @pytest.mark.parametrize(('empty', 'words'), [('one', 'IoU 1'), ('zero', 'IoU 0'), ('skip', 'skipped')])
-def test_the_first_line_says_what_was_used(rows, empty, words):
+def test_the_first_line_names_the_conventions(rows, empty, words):
     for strict, sign in ((True, '>'), (False, '>=')):
         first = format_table(rows, strict=strict, empty=empty).splitlines()[0]
         assert first == (f'Precision@X counts IoU {sign} X; prediction and truth both empty: {words} (1 expression); '
@@ -98,7 +92,7 @@ def test_the_first_line_says_what_was_used(rows, empty, words):
     assert '(0 expressions)' in format_table(rows[:1], empty=empty).splitlines()[0]
 
 
-def test_the_table_is_of_what_is_counted(rows):
+def test_the_table_has_the_counted_expressions(rows):
     assert 'fish' in format_table(rows)
     assert 'fish' not in format_table(rows, empty='skip')
 
@@ -111,30 +105,18 @@ def test_the_metric_takes_the_rule(sample, rows, empty):
     assert found == summarise(rows, empty=empty)
 
 
-@pytest.fixture
-def tool(monkeypatch) -> Callable[..., None]:
-    spec = importlib.util.spec_from_file_location('evaluate', ROOT / 'tools/evaluate.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args: str) -> None:
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', *args])
-        module.main()
-    return call
-
-
 @pytest.mark.parametrize('empty', EMPTY_RULES)
-def test_the_tool_takes_the_rule(tool, sample, rows, tmp_path, capsys, empty):
+def test_the_tool_takes_the_rule(run_tool, sample, rows, tmp_path, empty):
     PredictionDump({}, [read_sample(sample)]).write(tmp_path / 'dump.json')
-    tool(str(tmp_path / 'dump.json'), '--empty', empty, '--json', str(tmp_path / 'out.json'))
+    printed = run_tool('evaluate', tmp_path / 'dump.json', '--empty', empty, '--json', tmp_path / 'out.json')
     assert json.loads((tmp_path / 'out.json').read_text()) == summarise(rows, empty=empty)
-    assert capsys.readouterr().out.splitlines() == format_table(rows, empty=empty).splitlines()
+    assert printed.splitlines() == format_table(rows, empty=empty).splitlines()
 
 
 def test_a_sweep_takes_the_rule(strip):
     # Without a candidate every mask is empty.
-    asked = [replace(each, candidates=[]) for each in (strip('head', [(0, 4)]), strip('tail', [(7, 7)]))]
-    dump = PredictionDump({}, [ImagePredictions(1, 'a.jpg', (1, 60), asked)])
+    predictions = [replace(each, candidates=[]) for each in (strip('head', [(0, 4)]), strip('tail', [(7, 7)]))]
+    dump = PredictionDump({}, [ImagePredictions(1, 'a.jpg', (1, 60), predictions)])
     assert sweep(dump, [.5], empty='one')[.5]['mIoU'] == .5
     assert sweep(dump, [.5], empty='zero')[.5]['mIoU'] == 0
     assert sweep(dump, [.5], empty='skip')[.5]['skipped_empty'] == 1

@@ -1,8 +1,5 @@
-import importlib.util
 import json
 import random
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +18,8 @@ from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_du
 from mmpartref.evaluation.scoring.threshold_sweep import dump_at
 from mmpartref.masks.iou import ExpressionScore, Overlap
 
-ROOT = Path(__file__).parents[3]
-
 # super-category, part, true boxes, predicted boxes, kind of absence, presence
-ASKED = [
+IMAGES = [
     [('bird', 'head', [(0, 2, 0, 10)], [(0, 1, 0, 10)], None, 0.9),  # IoU 10 / 20
      ('bird', 'foot', [(5, 7, 0, 2)], [(5, 7, 0, 2)], None, 0.3),  # IoU 1, but hardly there
      ('bird', 'hand', [], [(0, 1, 0, 6)], 'impossible', 0.4),
@@ -38,12 +33,12 @@ ASKED = [
 @pytest.fixture
 def samples(sample_of) -> list[dict]:
     found = []
-    for img_id, asked in enumerate(ASKED, 1):
-        sample = sample_of(img_id, [each[:4] for each in asked])
-        for ref, (*_, kind, _) in zip(sample['refs'], asked, strict=True):
+    for img_id, rows in enumerate(IMAGES, 1):
+        sample = sample_of(img_id, [each[:4] for each in rows])
+        for ref, (*_, kind, _) in zip(sample['refs'], rows, strict=True):
             if kind is not None:
                 ref.update(absent=kind, category_id=None)
-        sample['pred_presence'] = torch.tensor([each[-1] for each in asked], dtype=torch.float64)
+        sample['pred_presence'] = torch.tensor([each[-1] for each in rows], dtype=torch.float64)
         found.append(sample)
     return found
 
@@ -68,7 +63,7 @@ def test_masks_without_a_threshold_counted_by_hand(samples):
     figures = evaluate(samples)
     expected = {
         'N_acc': 1 / 3,  # the fish's tail alone has no mask
-        'T_acc': 2 / 3,  # the fish's head has none either
+        'T_acc': 2 / 3,  # the fish's head has no mask either
         'gIoU': (0.5 + 1 + 0 + 0 + 1 + 0) / 6,
         'cIoU_all': (10 + 4) / (20 + 4 + 8 + 6 + 0 + 4),
         # Pairs in order: .9 beats all three, .3 only .1, .5 beats .4 and .1.
@@ -144,7 +139,7 @@ def test_the_order_of_the_images_does_not_matter(samples):
     assert evaluate(samples[::-1], presence_threshold=0.45) == expected
 
 
-def test_the_table_says_what_was_counted(samples, monkeypatch):
+def test_the_table_has_the_counts(samples, monkeypatch):
     printed = []
     monkeypatch.setattr('mmpartref.evaluation.metrics.referring_seg_metric.print_log',
                         lambda text, *_: printed.append(text))
@@ -170,7 +165,7 @@ def test_absent_parts_alone_cannot_be_judged(samples):
 
 
 def row(presence: float, *, kind: str | None = None, iou: float = 1.0, empty: bool = False) -> Row:
-    """A prediction of ten pixels, or of none."""
+    """A prediction of ten pixels, or of zero."""
     area = 0 if empty else 10
     true = 0 if kind else 10
     inter = 0 if kind or empty else round(10 * iou)
@@ -251,7 +246,7 @@ def test_noisy_kinds_do_not_move_the_threshold():
     ([row(0.5), replace(row(0.5, kind='other'), presence=None)], 'gIoU', 'has no presence score'),
     ([row(0.5), row(0.5, kind='other')], 'accuracy', "criterion='accuracy' is unknown"),
 ])
-def test_what_cannot_be_calibrated_is_rejected(rows, criterion, message):
+def test_dumps_that_cannot_be_calibrated_are_rejected(rows, criterion, message):
     with pytest.raises(ValueError, match=message):
         calibrate(rows, criterion)
 
@@ -280,10 +275,10 @@ def dump(samples, tmp_path) -> Path:
     return tmp_path / 'dump.json'
 
 
-def test_a_dump_keeps_presence_and_absence(dump, samples, tmp_path):
+def test_a_dump_stores_presence_and_absence(dump, samples, tmp_path):
     read = read_dump(dump)
     expressions = [each for image in read.images for each in image.expressions]
-    assert [(each.absent, each.presence) for each in expressions] == [asked[4:] for image in ASKED for asked in image]
+    assert [(each.absent, each.presence) for each in expressions] == [row[4:] for rows in IMAGES for row in rows]
     assert summarise(score_dump(read))['expressions'] == 3
     again = summarise(score_dump(read))
     assert {name: value for name, value in evaluate(samples).items() if name in again} == again
@@ -308,7 +303,7 @@ def test_a_dump_without_either_reads_and_writes_as_ever(dump, tmp_path):
     assert json.loads(dump.read_text()) == content
 
 
-def test_another_mask_threshold_keeps_presence_and_absence(dump):
+def test_another_mask_threshold_preserves_presence_and_absence(dump):
     read = read_dump(dump)
     images = [replace(image, expressions=[replace(each, candidates=[]) for each in image.expressions])
               for image in read.images]
@@ -334,40 +329,27 @@ def test_damaged_dumps_are_rejected(dump, key, value, message):
         read_dump(dump)
 
 
-@pytest.fixture
-def tool(monkeypatch, capsys) -> Callable[..., str]:
-    def call(name: str, *args: str) -> str:
-        spec = importlib.util.spec_from_file_location(name, ROOT / f'tools/{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, 'argv', [name, *args])
-        capsys.readouterr()
-        module.main()
-        return capsys.readouterr().out
-    return call
-
-
-def test_the_threshold_goes_from_one_tool_to_the_other(tool, dump, tmp_path, samples):
+def test_the_threshold_goes_from_one_tool_to_the_other(run_tool, dump, tmp_path, samples):
     chosen, scored = tmp_path / 'chosen.json', tmp_path / 'scored.json'
-    printed = tool('calibrate_presence', str(dump), '--criterion', 'gIoU', '--json', str(chosen))
+    printed = run_tool('calibrate_presence', dump, '--criterion', 'gIoU', '--json', chosen)
     threshold = json.loads(chosen.read_text())['presence_threshold']
     assert f'--presence-threshold {threshold!r}' in printed
     assert 'on this split, on which it was chosen' in printed
     assert 'config cris.py' in printed
-    printed = tool('evaluate', str(dump), '--presence-threshold', repr(threshold), '--json', str(scored))
+    printed = run_tool('evaluate', dump, '--presence-threshold', repr(threshold), '--json', scored)
     assert f'presence < {threshold:.6g}' in printed
     assert json.loads(scored.read_text()) == evaluate(samples, presence_threshold=threshold)
 
 
-def test_errors_of_the_tool_are_one_sentence(tool, dump, samples):
+def test_errors_of_the_tool_are_one_sentence(run_tool, dump, samples):
     metric = ReferringDump(out_file=str(dump))
     metric.process({}, present_only(samples))
     metric.evaluate(2)
     with pytest.raises(SystemExit, match=r'there are 3 and 0; write the dump with absent parts'):
-        tool('calibrate_presence', str(dump))
+        run_tool('calibrate_presence', dump)
     with pytest.raises(SystemExit, match='has no expression of an absent part'):
-        tool('evaluate', str(dump), '--presence-threshold', '0.5')
-    assert 'absent' not in tool('evaluate', str(dump))
+        run_tool('evaluate', dump, '--presence-threshold', '0.5')
+    assert 'absent' not in run_tool('evaluate', dump)
 
 
 def test_many_images_in_any_order(samples):

@@ -1,8 +1,7 @@
 """Seen, unseen and harmonic means, counted by hand."""
 import json
-import runpy
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from mmpartref.evaluation.dumps.predictions import read_sample
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, harmonic_mean, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_image
 
-ROOT = Path(__file__).parents[3]
 PROTOCOL = 'partimagenet_parts_25_15'
 # Seen are quadruped head (IoU 1 and 0.5) and boat sail (0), unseen car body (0.8) and fish tail (0.6, 0.2).
 EXPECTED = {
@@ -97,7 +95,7 @@ def test_empty_masks_follow_the_rule(sample_of: Callable[..., dict]) -> None:
     assert summarise_protocol(tagged(samples), empty='skip')['unseen_expressions'] == 0
 
 
-def test_classes_are_told_by_the_image(sample_of: Callable[..., dict]) -> None:
+def test_classes_come_from_the_image(sample_of: Callable[..., dict]) -> None:
     by_name = {synset.class_name: wnid for wnid, synset in load_synsets().items()}
     classes = ['goose', 'albatross', 'bald eagle', 'redbone']
     samples = [sample_of(number, [part('bird', 'head', 0, hits), part('bird', 'head', 1, hits)])
@@ -122,7 +120,7 @@ def test_a_part_of_neither_side_is_rejected_at_once(sample_of: Callable[..., dic
 # The metric and the tool.
 
 
-def test_the_metric_adds_the_metrics_to_its_own(samples: list[dict]) -> None:
+def test_the_metric_adds_the_protocols_metrics(samples: list[dict]) -> None:
     plain = evaluate(samples)
     metrics = evaluate(samples, protocol={'name': PROTOCOL})
     assert metrics == pytest.approx({**plain, **{f'refer/{key}': value for key, value in EXPECTED.items()}}, abs=1e-15)
@@ -146,18 +144,12 @@ def test_absent_parts_count_on_neither_side(samples: list[dict]) -> None:
 
 
 @pytest.fixture
-def tool(samples: list[dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-         capsys: pytest.CaptureFixture) -> Callable[..., str]:
+def tool(samples: list[dict], tmp_path: Path, run_tool: Callable[..., str]) -> Callable[..., str]:
     """Score a dump of the samples; returns what is printed."""
     dump = ReferringDump(out_file=str(tmp_path / 'dump.json'))
     dump.process({}, samples)
     dump.evaluate(len(samples))
-
-    def run(*args: object) -> str:
-        monkeypatch.setattr(sys, 'argv', ['evaluate.py', str(tmp_path / 'dump.json'), *map(str, args)])
-        runpy.run_path(str(ROOT / 'tools/evaluate.py'), run_name='__main__')
-        return capsys.readouterr().out
-    return run
+    return partial(run_tool, 'evaluate', tmp_path / 'dump.json')
 
 
 def test_evaluate_adds_the_metrics(tool: Callable[..., str], tmp_path: Path) -> None:
@@ -174,14 +166,14 @@ def test_evaluate_takes_a_fold(tool: Callable[..., str], tmp_path: Path) -> None
     assert 'fold fish: 36 categories seen, 4 unseen' in out
 
 
-@pytest.mark.parametrize(('args', 'said'), [
+@pytest.mark.parametrize(('args', 'message'), [
     (('--protocol', 'nothing'), "there is no protocol 'nothing'"),
     (('--protocol', 'leave_one_super_category_out'), 'has no fold None'),
     (('--protocol', 'partimagenet_ood'), '--train-json'), (('--fold', 'fish'), 'need --protocol'),
     (('--protocol', PROTOCOL, '--sweep'), 'remove --sweep'),
 ])
-def test_evaluate_refuses_what_does_not_go_together(args: tuple, said: str, tool: Callable[..., str],
-                                                    capsys: pytest.CaptureFixture) -> None:
+def test_evaluate_rejects_options_that_do_not_go_together(args: tuple, message: str, tool: Callable[..., str],
+                                                          capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as ended:
         tool(*args)
-    assert said in f'{ended.value.code}{capsys.readouterr().err}'
+    assert message in f'{ended.value.code}{capsys.readouterr().err}'

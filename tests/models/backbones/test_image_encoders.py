@@ -52,7 +52,7 @@ def test_encoder_takes_odd_sizes_in_half_precision(name):
 
 
 @pytest.mark.full_mmcv
-def test_select_maps_refuses_wrong_channels():
+def test_select_maps_rejects_wrong_channels():
     config = {**ENCODERS['mmdet'][0], 'out_channels': (64, 128, 999)}
     with pytest.raises(ValueError, match='declares out_channels'):
         MODELS.build(config)(torch.randn(1, 3, 64, 64))

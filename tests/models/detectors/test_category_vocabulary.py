@@ -15,7 +15,7 @@ def vocabulary() -> CategoryVocabulary:
 
 
 @pytest.mark.parametrize('name', CATEGORY_NAMES)
-def test_every_category_is_found_by_its_own_name(vocabulary, name):
+def test_every_category_is_found_by_its_name(vocabulary, name):
     meaning = NAMES[name.lower()]
     expected = CATEGORY_NAMES.index(name)
     assert vocabulary.label_of(*meaning) == expected
@@ -45,7 +45,7 @@ def test_other_words_are_understood(vocabulary, text, category):
 
 @pytest.mark.parametrize('text', ['', 'head', 'the wing', 'snake foot', 'a chair leg', 'carpet body part', 'dog',
                                   'quadruped', 'headlight of the moon', '🚗'])
-def test_what_names_no_single_category_is_unknown(vocabulary, text):
+def test_texts_without_a_single_category_are_unknown(vocabulary, text):
     assert vocabulary.find(text) is None
 
 
@@ -64,7 +64,7 @@ def test_plurals():
         'side mirror', 'side mirrors', 'foot', 'feet', 'body', 'bodies', 'bus', 'buses', 'toy', 'toys']
 
 
-def test_cocos_objects_stand_for_super_categories(vocabulary):
+def test_cocos_objects_map_to_super_categories(vocabulary):
     assert len(COCO_CLASSES) == 80
     assert set(COCO_OF_SUPER_CATEGORY) == {each.super_category for each in vocabulary.categories}
     assert [COCO_CLASSES[label] for label in coco_labels('car')] == ['car', 'bus', 'truck']

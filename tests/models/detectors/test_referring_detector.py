@@ -29,7 +29,7 @@ def build(model_cfg: dict, **changes) -> ReferringDetector:
     return MODELS.build({**copy.deepcopy(model_cfg), **changes}).eval()
 
 
-def answering(model: ReferringDetector, monkeypatch) -> ReferringDetector:
+def with_instances(model: ReferringDetector, monkeypatch) -> ReferringDetector:
     """Let the detector inside find two tires, a body and a wing, each a column of a 4 x 6 image, worst first."""
     masks = torch.zeros(4, 4, 6, dtype=torch.bool)
     for index in range(4):
@@ -46,7 +46,7 @@ def answering(model: ReferringDetector, monkeypatch) -> ReferringDetector:
     return model
 
 
-def ask(model: ReferringDetector, expressions: list[str], refs: list[dict] | None = None) -> ReferringDataSample:
+def predict(model: ReferringDetector, expressions: list[str], refs: list[dict] | None = None) -> ReferringDataSample:
     sample = ReferringDataSample(metainfo={'ori_shape': (4, 6), 'img_shape': (4, 6), 'img_id': 1})
     sample.expressions = expressions
     if refs is not None:
@@ -67,38 +67,38 @@ def columns(sample: ReferringDataSample) -> list[list[int]]:
     ('union', 1.0, [[], [], [], []], [0, 0, 0, 0]),
 ])
 def test_rule_and_threshold_choose_the_instances(model_cfg, monkeypatch, rule, threshold, expected, scores):
-    model = answering(build(model_cfg, rule=rule, score_threshold=threshold), monkeypatch)
-    sample = ask(model, ['tire of the car', 'car body', 'bird wings', 'the moon'])
+    model = with_instances(build(model_cfg, rule=rule, score_threshold=threshold), monkeypatch)
+    sample = predict(model, ['tire of the car', 'car body', 'bird wings', 'the moon'])
     assert columns(sample) == expected
     assert sample.pred_masks.shape == (4, 4, 6)
     assert sample.pred_masks.dtype == torch.bool
     torch.testing.assert_close(sample.pred_scores, torch.tensor(scores, dtype=torch.float32))
 
 
-def test_the_oracle_is_told_the_category_and_the_text_is_not_read(model_cfg, monkeypatch):
-    model = answering(build(model_cfg, resolver='oracle', score_threshold=0.1), monkeypatch)
+def test_the_oracle_uses_the_category_and_ignores_the_text(model_cfg, monkeypatch):
+    model = with_instances(build(model_cfg, resolver='oracle', score_threshold=0.1), monkeypatch)
     refs = [{'super_category': 'bird', 'part': 'wing'}, {'super_category': 'fish', 'part': 'fin'}]
-    assert columns(ask(model, ['the tire of the car', 'fish fin'], refs)) == [[1], []]
+    assert columns(predict(model, ['the tire of the car', 'fish fin'], refs)) == [[1], []]
     with pytest.raises(ValueError, match=r"use resolver='text'"):
-        ask(model, ['the tire of the car'])
+        predict(model, ['the tire of the car'])
 
 
-def test_coco_answers_with_the_whole_object(model_cfg, monkeypatch):
-    """Label 2 of COCO's 80 is the car, whatever part of it is asked for."""
-    model = answering(build(model_cfg, targets='coco_objects', score_threshold=0.1), monkeypatch)
-    assert columns(ask(model, ['car tire', 'jeep', 'bird wing', 'snake head'])) == [[1], [1], [], []]
+def test_coco_predicts_the_whole_object(model_cfg, monkeypatch):
+    """Label 2 of COCO's 80 is the car, for every part of a car."""
+    model = with_instances(build(model_cfg, targets='coco_objects', score_threshold=0.1), monkeypatch)
+    assert columns(predict(model, ['car tire', 'jeep', 'bird wing', 'snake head'])) == [[1], [1], [], []]
 
 
 @pytest.mark.parametrize('threshold', [0.1, 0.95])
 def test_presence_is_the_best_instance_of_the_category_chosen_or_not(model_cfg, monkeypatch, threshold):
-    model = answering(build(model_cfg, score_threshold=threshold), monkeypatch)
-    sample = ask(model, ['car tire', 'car body', 'bird wing', 'bird tire', 'the moon'])
+    model = with_instances(build(model_cfg, score_threshold=threshold), monkeypatch)
+    sample = predict(model, ['car tire', 'car body', 'bird wing', 'bird tire', 'the moon'])
     torch.testing.assert_close(sample.pred_presence, torch.tensor([.9, .6, .4, 0, 0]))
 
 
 def test_candidates_are_all_instances_of_the_label_best_first(model_cfg, monkeypatch):
-    model = answering(build(model_cfg, keep_candidates=True), monkeypatch)
-    sample = ask(model, ['car tire', 'the moon'])
+    model = with_instances(build(model_cfg, keep_candidates=True), monkeypatch)
+    sample = predict(model, ['car tire', 'the moon'])
     scores, masks = sample.pred_candidates[0]
     torch.testing.assert_close(scores, torch.tensor([.9, .2]))
     assert [mask.all(dim=0).nonzero()[0, 0].item() for mask in masks] == [3, 0]
@@ -136,7 +136,7 @@ def test_a_real_detector_predicts_and_learns(model_cfg):
     assert model.detector.roi_head.mask_head.conv_logits.weight.grad.abs().sum() > 0
 
 
-def test_unknown_arguments_and_other_class_counts_are_refused(model_cfg):
+def test_unknown_arguments_and_other_class_counts_are_rejected(model_cfg):
     for name in ('resolver', 'rule', 'targets'):
         with pytest.raises(ValueError, match=f"{name}='guess' is unknown; choose one of"):
             build(model_cfg, **{name: 'guess'})

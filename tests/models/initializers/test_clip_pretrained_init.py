@@ -25,7 +25,7 @@ def start(cfg: dict, checkpoint) -> torch.nn.Module:
 
 @pytest.mark.parametrize('tiny_clip', ['resnet'], indirect=True)
 def test_a_whole_model_starts_from_the_original_archive(openai_archive, tiny_model_cfg, tiny_clip, monkeypatch):
-    """Named by path, by variable; both towers; through the segmentor's own ``init_weights``."""
+    """Named by path, by variable; both towers; through the segmentor's ``init_weights``."""
     monkeypatch.setenv('MY_CLIP', str(openai_archive.parent))
     init = {'type': 'CLIPPretrained', 'checkpoint': '$MY_CLIP/RN50.pt'}
     tiny_model_cfg |= {
@@ -52,7 +52,7 @@ def test_a_converted_file_serves_as_well(openai_archive, openai_state, tmp_path)
 
 
 @pytest.mark.parametrize('tiny_clip', ['vit'], indirect=True)
-def test_positions_of_another_grid_or_context_are_fitted_and_said(openai_archive, tiny_clip, caplog):
+def test_positions_of_another_grid_or_context_are_fitted_and_logged(openai_archive, tiny_clip, caplog):
     expected = tiny_clip.half().float()
     text = start({**TEXT, 'context_length': 7, 'word_length': 7}, openai_archive)
     assert torch.equal(text.positional_embedding, expected.text_encoder.positional_embedding[:7])
@@ -63,12 +63,15 @@ def test_positions_of_another_grid_or_context_are_fitted_and_said(openai_archive
     images = torch.randn(1, 3, 48, 48)
     with torch.no_grad():
         torch.testing.assert_close(image.eval().embed(images), expected.backbone.embed(images), rtol=1e-4, atol=1e-5)
-    with pytest.raises(WeightsError, match=r'positional_embedding: \(9, 64\) instead of \(12, 64\)'):
-        start({**TEXT, 'context_length': 12}, openai_archive)
+    # Nine positions and a new one between each two.
+    table = expected.text_encoder.positional_embedding
+    longer = start({**TEXT, 'context_length': 17, 'word_length': 17}, openai_archive).positional_embedding
+    torch.testing.assert_close(longer[::2], table)
+    torch.testing.assert_close(longer[1::2], (table[1:] + table[:-1]) / 2)
 
 
 @pytest.mark.parametrize('tiny_clip', ['resnet'], indirect=True)
-def test_another_architecture_is_refused_with_a_list(openai_archive, tmp_path):
+def test_another_architecture_is_rejected_with_a_list(openai_archive, tmp_path):
     with pytest.raises(WeightsError, match=r'(?s)does not fit this CLIPResNet:.*layer1\.1\.conv1\.weight'):
         start({**RESNET, 'layers': (2, 1, 1, 1)}, openai_archive)
     with pytest.raises(WeightsError, match=r'(?s)unexpected:.*transformer\.resblocks\.1'):
@@ -78,7 +81,7 @@ def test_another_architecture_is_refused_with_a_list(openai_archive, tmp_path):
               openai_archive)
 
 
-def test_a_name_that_is_nowhere_says_where_to_put_it(tmp_path, monkeypatch):
+def test_a_missing_file_names_the_folder_for_it(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, 'CLIP_CACHE', tmp_path / 'cache')
     monkeypatch.setitem(archives.CLIP_ARCHIVES, 'RN50', archives.Archive('http://127.0.0.1:9/RN50.pt', '', 3))
     with pytest.raises(FileNotFoundError) as caught:

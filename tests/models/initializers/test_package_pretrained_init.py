@@ -1,4 +1,4 @@
-"""Weights of other packages that do not fit are refused in one message."""
+"""Weights of other packages that do not fit are rejected in one message."""
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def whole(load, tmp_path) -> dict[str, torch.Tensor]:
     return entries(MODELS.build(small(tmp_path)))
 
 
-def test_what_fits_is_loaded_and_what_lacks_a_key_is_refused(load, whole, tmp_path):
+def test_fitting_weights_are_loaded_and_incomplete_ones_rejected(load, whole, tmp_path):
     path = tmp_path / 'model.safetensors'
     save_file(whole, str(path))
     assert all(torch.equal(entries(load(path))[name], value) for name, value in whole.items())
@@ -68,7 +68,7 @@ def test_files_without_a_siglip_and_names_that_lead_nowhere(load, tmp_path, monk
         load('nobody/nothing')
 
 
-def test_an_encoder_of_ones_own_is_not_loaded_this_way():
+def test_a_custom_encoder_is_not_loaded_this_way():
     encoder = MODELS.build(dict(type='CLIPTextEncoder', width=16, layers=1, heads=2, embed_channels=8,
                                 init_cfg=dict(type='PackagePretrained', checkpoint='x.pth')))
     with DefaultScope.overwrite_default_scope('mmpartref'), \

@@ -24,7 +24,7 @@ def start(**init) -> Part:
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    """A detector's checkpoint: the part under ``backbone.``, a classifier beside it, no BatchNorm counter."""
+    """A detector's checkpoint: the part under ``backbone.``, a classifier, no BatchNorm counter."""
     state = {f'backbone.{name}': value for name, value in Part({}).state_dict().items() if 'tracked' not in name}
     torch.save({'state_dict': {**state, 'backbone.fc.weight': torch.zeros(2, 2)}}, tmp_path / 'detector.pth')
     return tmp_path / 'detector.pth', state
@@ -39,7 +39,7 @@ def test_weights_load_with_and_without_a_prefix(checkpoint, tmp_path):
         assert torch.equal(each.conv.weight, state['backbone.conv.weight'])
 
 
-def test_what_is_missing_or_misshapen_is_an_error_unless_named(checkpoint, tmp_path):
+def test_missing_or_misshapen_weights_are_an_error_unless_named(checkpoint, tmp_path):
     _, state = checkpoint
     del state['backbone.norm.weight']
     torch.save(state, tmp_path / 'lacking.pth')

@@ -1,4 +1,4 @@
-"""What is said where a package is missing that only some configs need."""
+"""The message where a package is missing that only some configs need."""
 import configparser
 import re
 import sys
@@ -36,7 +36,7 @@ def test_a_missing_package_is_named_with_its_extra(package, monkeypatch):
     assert caught.value.name == package
 
 
-def test_what_a_package_needs_itself_is_named(monkeypatch):
+def test_a_missing_dependency_of_a_package_is_named(monkeypatch):
     def broken(name: str) -> None:
         raise ModuleNotFoundError("No module named 'torchvision'", name='torchvision.ops')
 
@@ -51,7 +51,7 @@ def test_what_a_package_needs_itself_is_named(monkeypatch):
     (dict(type='OpenCLIPTextEncoder', model_name='ViT-B-32'), 'open_clip'),
     ({**VIT, 'lora': dict(r=2, target_modules=['in_proj'])}, 'peft'),
 ], ids=['timm', 'open_clip', 'lora'])
-def test_a_config_says_what_it_needs(config, package, monkeypatch):
+def test_a_config_names_the_package_it_needs(config, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"needs the package {package}, .*'mmpartref\[{EXTRAS[package]}\]'"):
         MODELS.build(config)

@@ -26,7 +26,7 @@ def test_a_gradient_along_rows_stays_one():
     torch.testing.assert_close(resized, resized[:, :1].expand(8, 6))
 
 
-def test_an_image_of_another_shape_takes_a_resized_table_and_the_class_token_keeps_its_place():
+def test_an_image_of_another_shape_uses_a_resized_table_and_the_same_class_token():
     vit = MODELS.build(dict(type='CLIPVisionTransformer', patch_size=16, width=32, layers=1, num_heads=2,
                             embed_channels=24, pretrain_grid=3)).eval()
     image = torch.randn(1, 3, 50, 75)

@@ -57,7 +57,7 @@ def test_freeze_and_frozen_stages():
     assert not any('resblocks.0.' in name for name in learning(encoder))
 
 
-def test_frozen_batch_norm_keeps_its_statistics():
+def test_frozen_batch_norm_does_not_update_its_statistics():
     encoder = MODELS.build(dict(type='CLIPResNet', layers=(1, 1, 1, 1), width=8, embed_channels=20, num_heads=4,
                                 pretrain_grid=2, frozen_stages=1)).train()
     assert not encoder.bn1.training
@@ -66,7 +66,7 @@ def test_frozen_batch_norm_keeps_its_statistics():
 
 
 @pytest.mark.parametrize('name', SWITCHES)
-def test_contradictory_switches_are_refused(name):
+def test_contradictory_switches_are_rejected(name):
     switch, _ = SWITCHES[name]
     with pytest.raises(ValueError, match='freeze=True has no effect together with lora or adapter'):
         MODELS.build({**VIT, **switch, 'freeze': True})

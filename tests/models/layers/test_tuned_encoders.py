@@ -62,7 +62,7 @@ def total(outputs) -> torch.Tensor:
 
 
 @pytest.mark.parametrize('name', cases(TUNED))
-def test_it_starts_as_the_plain_encoder_and_what_was_added_alone_learns(build, name):
+def test_it_starts_as_the_plain_encoder_and_only_added_weights_are_trained(build, name):
     config, switch = TUNED[name]
     plain, given = build(config)
     tuned, _ = build({**config, **switch})
@@ -98,13 +98,13 @@ def test_it_starts_as_the_plain_encoder_and_what_was_added_alone_learns(build, n
 
 @pytest.mark.parametrize('config', [pytest.param(MMSEG, marks=pytest.mark.full_mmcv), VIT, CLIP_TEXT],
                          ids=['mmseg', 'vit', 'clip text'])
-def test_an_adapter_that_would_never_be_called_is_refused(build, config):
+def test_an_adapter_that_would_never_be_called_is_rejected(build, config):
     with pytest.raises(ValueError, match=r"'out_proj' of .* is inside nn\.MultiheadAttention, .* name feed-forward"):
         build({**config, 'adapter': dict(channels=2, target_modules=['out_proj'])})
 
 
 @pytest.mark.full_mmcv
-def test_attention_that_cannot_be_opened_is_refused(build):
+def test_attention_without_separate_projections_is_rejected(build):
     with pytest.raises(ValueError, match='has to be batch first; name other layers than in_proj'):
         build({**MMSEG, 'lora': dict(r=2, target_modules=['out_proj'])})
 

@@ -39,7 +39,7 @@ def test_a_long_expression_is_cut_and_ends_all_the_same(file):
     assert long[3] == tokenizer.end
 
 
-def test_what_the_model_has_not_seen_is_unknown(file):
+def test_unseen_words_are_unknown(file):
     pieces = sentencepiece.SentencePieceProcessor(model_file=file)
     assert pieces.unk_id() in SubwordTokenizer(file, length=8, **SIGLIP)(['車'])[0].tolist()
 

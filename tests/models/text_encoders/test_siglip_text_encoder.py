@@ -1,4 +1,4 @@
-"""SigLIP's text half against transformers' own model, weights by way of a file."""
+"""SigLIP's text encoder compared with transformers' model, weights loaded from a file."""
 import torch
 import transformers
 from mmengine.registry import DefaultScope
@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models
 from mmpartref.registry import MODELS
 
 
-def test_siglip_gives_what_transformers_gives(tmp_path):
+def test_siglip_gives_the_outputs_of_transformers(tmp_path):
     words = {'<pad>': 0, '<eos>': 1, 'tire': 2}
     Tokenizer(models.WordLevel(words, unk_token='<pad>')).save(str(tmp_path / 'tokenizer.json'))
     theirs = transformers.SiglipTextModel(transformers.SiglipTextConfig(

@@ -47,7 +47,7 @@ def test_an_mmengine_message_hub_loads_under_torchs_check(tmp_path):
 
 @pytest.mark.parametrize('weights_only', [None, False])
 def test_a_pickle_that_would_run_code_does_not(tmp_path, weights_only):
-    """Not even where the caller asks for an unchecked load, as forks of mmengine do."""
+    """Not even where the caller passes weights_only=False, as forks of mmengine do."""
     marker = tmp_path / 'ran'
     path = tmp_path / 'evil.pth'
     torch.save({'state_dict': Payload(str(marker))}, path)
@@ -74,7 +74,7 @@ def test_the_environment_is_put_back(monkeypatch):
     dict(type='ExponentialLR', gamma=0.5),
 ], ids=lambda schedule: '-'.join([schedule['type'], schedule.get('anneal_strategy', '')]))
 def test_every_schedulers_state_loads(tmp_path, schedule):
-    """As a run saves it: beside the optimiser's state."""
+    """As a run saves it: next to the optimiser's state."""
     optimizer = OptimWrapper(torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1, momentum=0.9))
     scheduler = PARAM_SCHEDULERS.build(schedule, default_args={'optimizer': optimizer})
     optimizer.step()
@@ -89,7 +89,7 @@ def test_every_schedulers_state_loads(tmp_path, schedule):
     assert torch.load(tmp_path / 'ours.pth', weights_only=True)['optimizer'] == state['optimizer']
 
 
-def test_it_may_stand_inside_itself(tmp_path):
+def test_it_may_be_nested(tmp_path):
     torch.save({'hub': HistoryBuffer([1.0], [1])}, tmp_path / 'hub.pth')
     with mmengine_checkpoints_allowed():
         with mmengine_checkpoints_allowed():

@@ -18,11 +18,11 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Server:
-    """What the test's host serves, and what it was asked."""
+    """The files that the test's host serves, and the requests it got."""
     content: bytes = CONTENT
     ranges: bool = True
     cut: int | None = None
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
     host: str = ''
     archive: Archive | None = None
 
@@ -35,9 +35,9 @@ def server(monkeypatch, tmp_path) -> Iterator[Server]:
     class Handler(http.server.BaseHTTPRequestHandler):
 
         def do_GET(self) -> None:
-            asked = self.headers.get('Range')
-            state.asked.append((self.path, asked))
-            start = int(asked.removeprefix('bytes=').rstrip('-')) if asked and state.ranges else 0
+            byte_range = self.headers.get('Range')
+            state.requests.append((self.path, byte_range))
+            start = int(byte_range.removeprefix('bytes=').rstrip('-')) if byte_range and state.ranges else 0
             body = state.content[start:]
             self.send_response(206 if start else 200)
             self.send_header('Content-Length', str(len(body)))
@@ -67,7 +67,7 @@ def test_a_name_is_fetched_once_then_found(server, tmp_path):
     assert path == tmp_path / 'cache' / 'RN50.pt'
     assert path.read_bytes() == CONTENT
     assert locate_clip('RN50') == path
-    assert server.asked == [(f'/clip/{SHA}/RN50.pt', None)]
+    assert server.requests == [(f'/clip/{SHA}/RN50.pt', None)]
     assert [each.name for each in path.parent.iterdir()] == ['RN50.pt']
 
 
@@ -80,7 +80,7 @@ def test_a_download_that_was_cut_off_is_continued(server, tmp_path, ranges):
     assert (tmp_path / 'cache' / 'RN50.pt.partial').read_bytes() == CONTENT[:3000]
     server.cut = None
     assert locate_clip('RN50').read_bytes() == CONTENT
-    assert server.asked[1][1] == 'bytes=3000-'
+    assert server.requests[1][1] == 'bytes=3000-'
     assert not (tmp_path / 'cache' / 'RN50.pt.partial').exists()
 
 
@@ -88,10 +88,10 @@ def test_a_whole_partial_file_is_not_fetched_again(server, tmp_path):
     (tmp_path / 'cache').mkdir()
     (tmp_path / 'cache' / 'RN50.pt.partial').write_bytes(CONTENT)
     assert locate_clip('RN50').read_bytes() == CONTENT
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_what_is_not_the_published_archive_is_refused(server, tmp_path, monkeypatch):
+def test_other_content_than_the_published_archive_is_rejected(server, tmp_path, monkeypatch):
     server.content = CONTENT[::-1]
     with pytest.raises(WeightsError, match=r'is not the published file .* deleted: try again'):
         locate_clip('RN50')
@@ -107,25 +107,25 @@ def test_what_is_not_the_published_archive_is_refused(server, tmp_path, monkeypa
         locate_clip('RN50')
     (folder / 'RN50.pt').write_bytes(CONTENT)
     assert locate_clip('RN50') == folder / 'RN50.pt'
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_paths_expand_variables_and_a_missing_one_is_named(server, tmp_path, monkeypatch):
-    (tmp_path / 'own.pt').write_bytes(b'any')
+    (tmp_path / 'custom.pt').write_bytes(b'any')
     monkeypatch.setenv('WEIGHTS', str(tmp_path))
-    assert locate_clip('$WEIGHTS/own.pt') == tmp_path / 'own.pt'
+    assert locate_clip('$WEIGHTS/custom.pt') == tmp_path / 'custom.pt'
     with pytest.raises(FileNotFoundError, match=r'no CLIP checkpoint .*none\.pt; give the path of a file'):
         locate_clip('$WEIGHTS/none.pt')
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_an_unwritable_cache_says_so(server, tmp_path):
+def test_an_unwritable_cache_is_reported(server, tmp_path):
     (tmp_path / 'cache').write_text('a file where the folder should be')
     with pytest.raises(FileNotFoundError, match='could not be fetched'):
         fetch(server.archive, tmp_path / 'cache' / 'RN50.pt')
 
 
-def test_a_url_says_in_its_name_how_its_checksum_begins(server, tmp_path):
+def test_a_url_has_the_start_of_its_checksum_in_its_name(server, tmp_path):
     """As torch hub's and OpenMMLab's checkpoints do; other names are not checked."""
     path = locate_url(f'{server.host}/mask_rcnn_2020-{SHA[:8]}.pth')
     assert path == tmp_path / 'hub' / 'checkpoints' / f'mask_rcnn_2020-{SHA[:8]}.pth'

@@ -39,7 +39,7 @@ from mmpartref.models.weights.state_files import read_checkpoint, read_tensors
 
 
 def load_pickle_programs() -> types.ModuleType:
-    """Load the helper of the generated programs; ``tests`` is no package."""
+    """Load the helper of the generated programs; ``tests`` is not a package."""
     path = Path(__file__).parents[2] / 'robustness/pickle_programs.py'
     spec = importlib.util.spec_from_file_location('pickle_programs', path)
     module = importlib.util.module_from_spec(spec)
@@ -81,7 +81,7 @@ def data(value: str) -> bytes:
 
 
 def dtype(code: str) -> bytes:
-    """Push a dtype; that of objects without a state, which the earlier list refused."""
+    """Push a dtype; that of objects without a state, which the earlier list rejected."""
     made = call('numpy.dtype', text(code), FALSE, TRUE)
     return made if code == 'O' else build(made, tuple_of(integer(3), text('<'), NONE, NONE, NONE, integer(-1),
                                                          integer(-1), integer(0)))
@@ -107,7 +107,7 @@ def write(path: Path, program: bytes, format: str = 'zip') -> Path:
     return path
 
 
-def refused(path: Path, match: str = '') -> None:
+def rejected(path: Path, match: str = '') -> None:
     """Read a checkpoint by each way in; each raises one sentence."""
     for read in WAYS.values():
         with pytest.raises(WeightsError, match=match) as caught:
@@ -148,7 +148,7 @@ def test_a_chain_of_attributes_reaches_no_command(tmp_path: Path, module: str, f
     attack = command_by_attributes(module, f'touch {marker}')
     for name, program in {'alone': attack, 'hub': dict_of(text('state_dict'), dict_of(text('w'), tensor(format)),
                                                           text('message_hub'), dict_of(text('x'), attack))}.items():
-        refused(write(tmp_path / f'{name}.pth', program, format))
+        rejected(write(tmp_path / f'{name}.pth', program, format))
         assert not marker.exists()
 
 
@@ -203,7 +203,8 @@ def test_a_resumed_run_does_not_execute_the_config(tmp_path: Path, hook: bool) -
     """Without the hook it does: the trap works."""
     marker, path = tmp_path / 'marker', tmp_path / 'epoch_1.pth'
     config = f'open({str(marker)!r}, "w").close()'
-    torch.save(resumable(meta={'epoch': 1, 'iter': 2, 'config': config}), path)
+    state = torch.optim.SGD(Net().parameters(), lr=0.1, momentum=0.9).state_dict()
+    torch.save(resumable(meta={'epoch': 1, 'iter': 2, 'config': config}, optimizer=state), path)
     more = {} if hook else {'default_hooks': {}}
     run = runner(tmp_path, 2, load_from=str(path), resume=True, **more)
     run.train()
@@ -217,10 +218,10 @@ class Payload:
     """Calls something when it is unpickled without care."""
 
     def __init__(self, function: Callable, *arguments: object) -> None:
-        self.asked = (function, arguments)
+        self.reduced = (function, arguments)
 
     def __reduce__(self) -> tuple:
-        return self.asked
+        return self.reduced
 
 
 class Setstate:
@@ -250,12 +251,12 @@ def payloads(marker: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize('protocol', range(6))
-def test_what_a_pickle_calls_is_not_called(tmp_path: Path, protocol: int) -> None:
+def test_calls_in_a_pickle_are_not_executed(tmp_path: Path, protocol: int) -> None:
     marker, path = tmp_path / 'marker', tmp_path / 'evil.pth'
     for name, payload in payloads(marker).items():
         for writer in WRITERS.values():
             writer(path, pickle.dumps(payload, protocol))
-            refused(path)
+            rejected(path)
             assert not marker.exists(), name
     # The trap works.
     pickle.loads(pickle.dumps(payloads(marker)['exec'], protocol))
@@ -274,7 +275,7 @@ def test_other_opcodes_that_call(tmp_path: Path, opcode: str) -> None:
         'BUILD on a class': build(named('collections.OrderedDict'), dict_of(text('__init__'), named('builtins.set'))),
     }[opcode]
     for format in WRITERS:
-        refused(write(tmp_path / 'evil.pth', program, format))
+        rejected(write(tmp_path / 'evil.pth', program, format))
         assert not marker.exists()
 
 
@@ -284,9 +285,9 @@ def test_extension_codes_are_not_looked_up(tmp_path: Path) -> None:
     try:
         program = pickle.EXT1 + b'\xf0' + tuple_of(text(f'touch {marker}')) + pickle.REDUCE
         for format in WRITERS:
-            refused(write(tmp_path / 'evil.pth', program, format))
+            rejected(write(tmp_path / 'evil.pth', program, format))
         script(tmp_path / 'evil.pt', program)
-        refused(tmp_path / 'evil.pt')
+        rejected(tmp_path / 'evil.pt')
         assert not marker.exists()
     finally:
         copyreg.remove_extension('posix', 'system', 240)
@@ -303,7 +304,7 @@ def test_extension_codes_are_not_looked_up(tmp_path: Path) -> None:
 def test_persistent_ids_name_storages_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identifier: bytes) -> None:
     monkeypatch.chdir(tmp_path)  # torch would write a patch of a class's source here
     for format in WRITERS:
-        refused(write(tmp_path / 'evil.pth', identifier + pickle.BINPERSID, format))
+        rejected(write(tmp_path / 'evil.pth', identifier + pickle.BINPERSID, format))
     assert [file.name for file in tmp_path.iterdir()] == ['evil.pth']
 
 
@@ -385,7 +386,7 @@ def test_a_parameters_gradient_and_hooks_are_dropped(tmp_path: Path) -> None:
     assert found._metadata == {'': {'version': 1}}
 
 
-def test_an_expanded_tensor_has_its_own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_expanded_tensor_has_separate_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save({'state_dict': {'w': torch.ones(1).expand(1000)}}, tmp_path / 'a.pth')
     found = read_checkpoint(tmp_path / 'a.pth')['state_dict']['w']
     assert found.untyped_storage().nbytes() == 4000
@@ -395,7 +396,7 @@ def test_an_expanded_tensor_has_its_own_memory(tmp_path: Path, monkeypatch: pyte
 
 
 def test_files_of_tensors_are_numbered(tmp_path: Path) -> None:
-    """torch's reader does not tell capital letters, so that one file would be read under many names."""
+    """torch's reader ignores case, so that one file would be read under many names."""
     torch.save({'w': torch.ones(2)}, tmp_path / 'a.pth')
     with zipfile.ZipFile(tmp_path / 'a.pth') as old, zipfile.ZipFile(tmp_path / 'b.pth', 'w') as new:
         for each in old.namelist():
@@ -467,7 +468,7 @@ def test_shared_containers_are_packed_once() -> None:
     call('mmengine.logging.history_buffer.HistoryBuffer') + pickle.BINPUT + b'\0' + dict_of(
         text('x'), pickle.BINGET + b'\0') + pickle.BUILD,
 ], ids=['list', 'dict', 'tuple', 'history'])
-def test_what_contains_itself_is_rejected(tmp_path: Path, program: bytes) -> None:
+def test_cyclic_values_are_rejected(tmp_path: Path, program: bytes) -> None:
     with pytest.raises(WeightsError, match='contains itself'):
         read_checkpoint(write(tmp_path / 'evil.pth', program))
 
@@ -525,7 +526,7 @@ def test_a_small_file_does_not_unpack_to_gigabytes(tmp_path: Path, name: str) ->
     for more in ({}, {'archive/constants.pkl': b'\x80\x02).'}):
         bomb(path, name, size, {key: each for key, each in {**content, **more}.items() if key != name})
         assert path.stat().st_size < 8 << 20
-        refused(path, 'bytes unpack to 6,44')
+        rejected(path, 'bytes unpack to 6,44')
 
 
 def test_a_second_directory_of_an_archive_hides_nothing(tmp_path: Path) -> None:
@@ -544,7 +545,7 @@ def test_a_second_directory_of_an_archive_hides_nothing(tmp_path: Path) -> None:
     true[last + 16:last + 20] = struct.pack('<I', zlib.crc32(bytes(size)))
     other[last + 24:last + 28] = struct.pack('<I', 10)
     path.write_bytes(content[:start] + true + other + content[end:])
-    refused(path)
+    rejected(path)
 
 
 def doubled(times: int) -> bytes:
@@ -596,7 +597,7 @@ def test_a_torchscript_archive_changes_no_function(tmp_path: Path, name: str) ->
                     build(call(name), state), build(call('__torch__.Net'), dict_of(text('w'), call(name))),
                     build(call('__torch__.Net'), tuple_of(NONE, dict_of(text('state'), NONE)))):
         script(path, program)
-        refused(path)
+        rejected(path)
     for changed in (torch._utils._rebuild_tensor_v2, build_intlist, torch.float32):
         assert not hasattr(changed, 'path')
     assert OrderedDict() == {}
@@ -605,7 +606,7 @@ def test_a_torchscript_archive_changes_no_function(tmp_path: Path, name: str) ->
 def test_a_torchscript_module_inside_itself_gets_a_sentence(tmp_path: Path) -> None:
     inner = named('__torch__.Net') + tuple_of() + pickle.NEWOBJ + pickle.BINPUT + b'\0'
     script(tmp_path / 'script.pt', build(inner, dict_of(text('child'), pickle.BINGET + b'\0')))
-    refused(tmp_path / 'script.pt')
+    rejected(tmp_path / 'script.pt')
     with pytest.raises(WeightsError, match="module 'child' contains itself"):
         read_tensors(tmp_path / 'script.pt')
 
@@ -626,7 +627,7 @@ def test_a_torchscript_archive_of_shared_modules_is_bounded(tmp_path: Path) -> N
 def test_a_torchscript_archive_names_nothing_else(tmp_path: Path, name: str) -> None:
     marker = tmp_path / 'marker'
     script(tmp_path / 'script.pt', call(name, text(f'touch {marker}')))
-    refused(tmp_path / 'script.pt')
+    rejected(tmp_path / 'script.pt')
     assert not marker.exists()
 
 
@@ -661,7 +662,7 @@ def test_the_variable_that_turns_the_check_off_is_ignored(tmp_path: Path, monkey
     monkeypatch.setenv(FORCE_NO_CHECK, value)
     monkeypatch.setattr(allowed_types, 'print_log', lambda line, *_: lines.append(line))
     torch.save(payloads(marker)['exec'], tmp_path / 'evil.pth')
-    refused(tmp_path / 'evil.pth', 'no code in it was run')
+    rejected(tmp_path / 'evil.pth', 'no code in it was run')
     torch.save({'w': torch.ones(2)}, tmp_path / 'good.pth')
     assert read_tensors(tmp_path / 'good.pth')['w'].tolist() == [1, 1]
     assert not marker.exists()
@@ -673,7 +674,7 @@ def test_the_variable_that_turns_the_check_off_is_ignored(tmp_path: Path, monkey
 @pytest.mark.parametrize('resume', [False, True])
 def test_nothing_stays_allowed_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resume: bool) -> None:
     monkeypatch.setenv(FORCE_NO_CHECK, '1')
-    # Imports add some of torch's own.
+    # Imports add some of torch's.
     before, environment = set(torch.serialization.get_safe_globals()), dict(os.environ)
     torch.save(payloads(tmp_path / 'marker')['exec'], tmp_path / 'evil.pth')
     for path in (tmp_path / 'evil.pth', tmp_path / 'missing.pth'):

@@ -115,7 +115,7 @@ def test_the_architecture_is_read_from_the_weights(hugging_face, tiny_model_cfg)
     assert architecture.text_encoder['heads'] == 8
 
 
-def test_what_is_no_clip_is_refused(hugging_face):
+def test_weights_other_than_clips_are_rejected(hugging_face):
     with pytest.raises(WeightsError, match='these are not CLIP weights'):
         to_openai({'layer1.weight': torch.zeros(1)})
     with pytest.raises(WeightsError, match='is not a weight of Hugging Face'):
@@ -130,3 +130,16 @@ def test_what_is_no_clip_is_refused(hugging_face):
     del openai['ln_final.weight']
     with pytest.raises(WeightsError, match=r'lack .ln_final\.weight'):
         read_architecture(openai)
+
+
+def test_odd_shapes_have_a_sentence(hugging_face):
+    openai = to_openai(hugging_face)
+    for name, shape in (('text_projection', (3, )), ('ln_final.weight', (2, 2)), ('visual.conv1.weight', ()),
+                        ('positional_embedding', (0, 64)), ('visual.positional_embedding', (0, 128))):
+        with pytest.raises(WeightsError, match=rf'{name} has the shape .* instead of \d dimensions'):
+            read_architecture({**openai, name: torch.zeros(shape)})
+    with pytest.raises(WeightsError, match=r"'text_projection\.weight' has 1 dimensions instead of 2"):
+        to_openai({**hugging_face, 'text_projection.weight': torch.zeros(3)})
+    query = 'text_model.encoder.layers.0.self_attn.q_proj.weight'
+    with pytest.raises(WeightsError, match='which have different shapes or types'):
+        to_openai({**hugging_face, query: torch.zeros(3, 3)})

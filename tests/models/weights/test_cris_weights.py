@@ -1,7 +1,4 @@
 import copy
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,13 +9,11 @@ from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
-TOOL = str(Path(__file__).parents[3] / 'tools' / 'convert_cris.py')
-
 
 @pytest.fixture
 def published(tiny_model_cfg) -> dict[str, torch.Tensor]:
     """A state dict under the published names, of tiny widths."""
-    # What the weights cannot tell has to be what convert_cris assumes: 64 channels to a head of CLIP, 8 to CRIS.
+    # convert_cris assumes what is not in the weights: 64 channels per head in CLIP, 8 in CRIS.
     tiny_model_cfg['backbone']['num_heads'] = 4
     tiny_model_cfg['decode_head']['num_heads'] = 8
     return to_published(MODELS.build(tiny_model_cfg).state_dict())
@@ -66,17 +61,25 @@ def test_missing_unexpected_and_reshaped_keys_are_all_listed(published):
 
 
 @pytest.mark.parametrize('prefix', ['', 'module.'])
-def test_the_tool_converts_a_training_checkpoint_there_and_back(published, tmp_path, monkeypatch, capsys, prefix):
+def test_the_tool_converts_a_training_checkpoint_there_and_back(published, tmp_path, run_tool, prefix):
     source, ours, back = tmp_path / 'best_model.pth', tmp_path / 'ours.pth', tmp_path / 'back.pth'
     torch.save({'epoch': 3, 'best_iou': 0.5, 'state_dict': {prefix + key: value for key, value in published.items()},
                 'optimizer': {'state': {}, 'param_groups': [{'lr': 1e-4}]}}, source)
-    for arguments in ((str(source), str(ours)), (str(ours), str(back), '--reverse')):
-        monkeypatch.setattr(sys, 'argv', [TOOL, *arguments])
-        runpy.run_path(TOOL, run_name='__main__')
-    assert 'all fit' in capsys.readouterr().out
+    assert 'all fit' in run_tool('convert_cris', source, ours) + run_tool('convert_cris', ours, back, '--reverse')
     for name, value in read_tensors(back).items():
         if name != 'backbone.logit_scale':
             assert torch.equal(value, published[name]), name
-    monkeypatch.setattr(sys, 'argv', [TOOL, str(tmp_path / 'none.pth'), str(ours)])
     with pytest.raises(SystemExit, match='there is no weights file'):
-        runpy.run_path(TOOL, run_name='__main__')
+        run_tool('convert_cris', tmp_path / 'none.pth', ours)
+
+
+def test_the_tool_converts_the_weights_under_a_key_and_names_the_file(published, tmp_path, run_tool):
+    source, ours = tmp_path / 'best_model.pth', tmp_path / 'ours.pth'
+    averaged = {f'module.{name}': value + 1 for name, value in published.items()}
+    torch.save({'state_dict': published, 'ema': {**averaged, 'n_averaged': torch.tensor(3)}}, source)
+    run_tool('convert_cris', source, ours, '--key', 'ema')
+    assert torch.equal(read_tensors(ours)['decode_head.projector.kernel.bias'], published['proj.txt.bias'] + 1)
+    with pytest.raises(SystemExit, match=r"ours\.pth: these weights have mmpartref's names"):
+        run_tool('convert_cris', ours, source)
+    with pytest.raises(SystemExit, match=r'best_model\.pth: these weights have the published names'):
+        run_tool('convert_cris', source, ours, '--reverse')

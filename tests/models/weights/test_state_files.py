@@ -52,7 +52,7 @@ def test_a_torchscript_archive_is_read_for_its_tensors(tmp_path):
 
 @pytest.mark.parametrize('wrap', [lambda state: state, lambda state: {'epoch': 1, 'state_dict': state},
                                   lambda state: {'model': {'module.' + key: value for key, value in state.items()}}])
-def test_pickles_are_read_from_wherever_the_weights_stand(tmp_path, wrap):
+def test_pickles_are_read_at_any_nesting_of_the_weights(tmp_path, wrap):
     module = Small()
     torch.save(wrap(dict(module.state_dict())), tmp_path / 'weights.pth')
     assert_same(read_tensors(tmp_path / 'weights.pth'), module)
@@ -68,11 +68,11 @@ def test_safetensors(tmp_path):
         read_tensors(tmp_path / 'broken.safetensors')
 
 
-def test_bad_files_are_told_apart(tmp_path):
+def test_bad_files_have_different_messages(tmp_path):
     with pytest.raises(FileNotFoundError, match='there is no weights file'):
         read_tensors(tmp_path / 'none.pt')
     (tmp_path / 'text.pth').write_text('hello')
-    with pytest.raises(WeightsError, match='no checkpoint'):
+    with pytest.raises(WeightsError, match='not a checkpoint'):
         read_tensors(tmp_path / 'text.pth')
     torch.save({'epoch': 3}, tmp_path / 'empty.pth')
     with pytest.raises(WeightsError, match='holds no state dict'):
@@ -80,7 +80,7 @@ def test_bad_files_are_told_apart(tmp_path):
     torch.save(Small().state_dict(), tmp_path / 'whole.pth')
     whole = (tmp_path / 'whole.pth').read_bytes()
     (tmp_path / 'cut.pth').write_bytes(whole[:len(whole) // 2])
-    with pytest.raises(WeightsError, match=r'damaged|no checkpoint'):
+    with pytest.raises(WeightsError, match=r'damaged|not a checkpoint'):
         read_tensors(tmp_path / 'cut.pth')
 
 

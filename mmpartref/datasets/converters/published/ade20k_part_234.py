@@ -4,6 +4,7 @@ Paper: Wei et al., OV-PARTS: Towards Open-Vocabulary Part Segmentation (NeurIPS 
 ``register_ade_part_234.py``: the objects are in ``ade20k_instance_{train,val}.json``; a pixel of
 ``annotations_detectron2_part/{training,validation}/*.png`` is the index of its class among the 234, or 65535 for none.
 """
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,13 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from mmpartref.datasets.converters.mask_document import MaskDocument, annotation_rle, label_categories, read_label_map
+from mmpartref.datasets.converters.mask_document import (
+    MaskDocument,
+    annotation_rle,
+    file_in,
+    label_categories,
+    read_label_map,
+)
 from mmpartref.datasets.converters.standard_json import (
     AS_PUBLISHED,
     compare_count,
@@ -22,6 +29,7 @@ from mmpartref.datasets.converters.standard_json import (
     read_sections,
 )
 from mmpartref.errors import InputError, MissingFileError
+from mmpartref.text import shown, shown_name
 
 SOURCE = 'ADE20K-Part-234'
 # Folder of each split.
@@ -88,10 +96,10 @@ def convert_ade20k_part_234(root: str | Path) -> tuple[dict, list[str]]:
         root: the folder with ``ade20k_instance_train.json`` or ``..._val.json`` and ``annotations_detectron2_part``.
     """
     root = Path(root)
-    splits = [split for split in SPLITS if (root / f'ade20k_instance_{split}.json').is_file()]
+    splits = [split for split in SPLITS if os.path.isfile(root / f'ade20k_instance_{split}.json')]
     if not splits:
-        raise MissingFileError(f'{root} has neither ade20k_instance_train.json nor ..._val.json; name the folder that '
-                               'ADE20KPart234.tar.gz unpacks to')
+        raise MissingFileError(f'{shown_name(str(root))} has neither ade20k_instance_train.json nor ..._val.json; name '
+                               'the folder that ADE20KPart234.tar.gz unpacks to')
     return convert_splits('ade20k_part_234', splits, lambda split: _Converter(root, split).convert())
 
 
@@ -103,7 +111,8 @@ class _Converter:
         self.folder = root / 'annotations_detectron2_part' / SPLITS[split]
         self.images, annotations, categories = read_sections(self.path)
         # ADE20K appends synonyms to a name: "airplane, aeroplane, plane".
-        self.classes = {key: field(each, 'name', str, f'{self.path}: category {key}').partition(',')[0].strip()
+        self.name = shown_name(self.path)
+        self.classes = {key: field(each, 'name', str, f'{self.name}: category {key}').partition(',')[0].strip()
                         for key, each in categories.items()}
         self.objects: dict[int, list[tuple[int, dict]]] = {key: [] for key in self.images}
         for key, record in annotations.items():
@@ -116,10 +125,11 @@ class _Converter:
 
     def add_image(self, image_id: int) -> None:
         """Add an image and its parts."""
-        image, where = self.images[image_id], f'{self.path}: image {image_id}'
+        image, where = self.images[image_id], f'{self.name}: image {image_id}'
         file_name = field(image, 'file_name', str, where)
         size = (field(image, 'height', int, where), field(image, 'width', int, where))
-        labels = read_label_map(self.folder / f'{Path(file_name).stem}.png', size, where, len(CATEGORIES), IGNORED)
+        path = file_in(self.folder, Path(file_name).stem, '.png', where)
+        labels = read_label_map(path, size, where, len(CATEGORIES), IGNORED)
         self.document.add_image(image_id, file_name, *size)
         rest = labels.copy()
         for key, record in self.objects[image_id]:
@@ -133,7 +143,7 @@ class _Converter:
     def add_object(self, image_id: int, key: int, record: dict[str, Any], labels: np.ndarray, rest: np.ndarray) -> None:
         """Add the parts of an object, and remove their pixels from ``rest``."""
         self.counts['objects'] += 1
-        where = f'{self.path}: annotation {key}'
+        where = f'{self.name}: annotation {key}'
         own_labels = self.labels_of.get(self.classes[record['category_id']])
         if own_labels is None:
             self.counts['of another class'] += 1
@@ -148,8 +158,8 @@ class _Converter:
         self.counts['objects with parts'] += bool(found)
         self.counts['in objects'] += len(found)
         listed = record.get('part_category_id', [])
-        if not isinstance(listed, list) or not all(isinstance(each, int) for each in listed):
-            raise InputError(f"{where}: 'part_category_id' is {listed!r}, not a list of labels; {AS_PUBLISHED}")
+        if not isinstance(listed, list) or not all(type(each) is int for each in listed):
+            raise InputError(f"{where}: 'part_category_id' is {shown(listed)}, not a list of labels; {AS_PUBLISHED}")
         self.counts['listed only'] += len(set(listed) - set(found))
 
     def convert(self) -> tuple[dict, list[str]]:

@@ -4,9 +4,18 @@ Paper: Liu et al., GRES: Generalized Referring Expression Segmentation (CVPR 202
 """
 from pathlib import Path
 
-from mmpartref.datasets.converters.standard_json import AS_PUBLISHED, check_list, convert_refs, expression_count, field
+from mmpartref.datasets.converters.standard_json import (
+    AS_PUBLISHED,
+    MAX_INTEGER,
+    check_list,
+    convert_refs,
+    dropped_note,
+    expression_count,
+    field,
+)
 from mmpartref.errors import InputError
 from mmpartref.files.json_files import load_json
+from mmpartref.text import shown
 
 SPLITS = ('train', 'val', 'testA', 'testB')
 SOURCE = 'gRefCOCO'
@@ -17,13 +26,14 @@ NO_TARGET = -1
 def annotation_ids(ref: dict, where: str) -> list[int]:
     """Return the ids of a ref's annotations; none where ``ann_id`` is empty or ``[-1]``."""
     ann_ids = field(ref, 'ann_id', list, where)
-    if not all(isinstance(each, int) and not isinstance(each, bool) for each in ann_ids):
-        raise InputError(f"{where}: 'ann_id' is {ann_ids!r}, not a list of ids; {AS_PUBLISHED}")
+    if not all(type(each) is int and abs(each) <= MAX_INTEGER for each in ann_ids):
+        raise InputError(f"{where}: 'ann_id' is {shown(ann_ids)}, not a list of ids; {AS_PUBLISHED}")
     found = [] if ann_ids == [NO_TARGET] else ann_ids
     if NO_TARGET in found:
-        raise InputError(f"{where}: 'ann_id' is {ann_ids!r}, which is both no target and a target; correct it")
+        raise InputError(f"{where}: 'ann_id' is {shown(ann_ids)}, which is both no target and a target; correct it")
     if 'no_target' in ref and field(ref, 'no_target', bool, where) != (not found):
-        raise InputError(f"{where}: 'no_target' is {ref['no_target']} but 'ann_id' is {ann_ids!r}; correct one of them")
+        raise InputError(f"{where}: 'no_target' is {ref['no_target']} but 'ann_id' is {shown(ann_ids)}; correct one of "
+                         'them')
     return found
 
 
@@ -35,7 +45,8 @@ def convert_grefcoco(refs_file: str | Path, instances_file: str | Path) -> tuple
         instances_file: the ``instances.json`` next to it.
     """
     refs = check_list(load_json(refs_file, hint='download it again'), refs_file, 'refs')
-    documents, splits = convert_refs(refs, SPLITS, annotation_ids, refs_file, instances_file, SOURCE, 'grefcoco_unc')
+    documents, splits, dropped = convert_refs(refs, SPLITS, annotation_ids, refs_file, instances_file, SOURCE,
+                                              'grefcoco_unc')
     return documents, [f"{split:6} {len(records):,} refs, {sum(not record['ann_ids'] for record in records):,} of them "
-                       f'without a target; {expression_count(records):,} expressions'
+                       f'without a target; {expression_count(records):,} expressions{dropped_note(dropped[split])}'
                        for split, records in splits.items()]

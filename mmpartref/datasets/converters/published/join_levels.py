@@ -1,14 +1,18 @@
 """Join of jsons of objects, parts and subparts of the same images into one whose categories have a ``level``."""
 from collections.abc import Collection, Mapping
 
+from mmpartref.datasets.coco.record_faults import record_faults
 from mmpartref.datasets.coco.records import LEVELS, Category, PartName, plain, split_category
-from mmpartref.datasets.converters.standard_json import field, read_sections
+from mmpartref.datasets.converters.standard_json import read_sections
 from mmpartref.errors import InputError
+from mmpartref.text import shown, shown_name
 
 
 def category_meaning(category: dict, where: str) -> PartName:
-    """Return (super-category, part) of a category's record."""
-    name, owner, part = field(category, 'name', str, where), category.get('supercategory'), category.get('part')
+    """Return (super-category, part) of a category's record; raises an ``InputError`` if it is not a category's."""
+    for fault in record_faults(category, 'categories'):
+        raise InputError(f'{where}: {fault}')
+    name, owner, part = category['name'], category.get('supercategory'), category.get('part')
     return PartName(plain(owner or ''), plain(part)) if part else split_category(Category(category['id'], name, owner))
 
 
@@ -26,8 +30,8 @@ def joined_category(category: dict, level: str, owners: Collection[str], where: 
     if level == 'subpart':
         found = [each for each in owners if owner.startswith(f'{each} ')]
         if not found:
-            raise InputError(f'{where}: its super-category {owner!r} does not begin with one of the parts\' '
-                             f'({", ".join(sorted(owners))}); use jsons of one dataset')
+            raise InputError(f'{where}: its super-category {shown(owner)} does not begin with one of the parts\' '
+                             f'({shown(", ".join(sorted(owners)))}); use jsons of one dataset')
         whole = max(found, key=len)
         owner, part = whole, f'{part} of the {owner.removeprefix(whole).strip()}'
     return {'name': f'{owner} {part}', 'supercategory': owner, 'level': level}
@@ -52,6 +56,7 @@ def join_levels(files: Mapping[str, str]) -> tuple[dict, list[str]]:
     lines = []
     for level, path in ((level, files[level]) for level in LEVELS if level in files):
         images, annotations, categories = read_sections(path)
+        path = shown_name(path)
         for key, image in images.items():
             other = joined_images.setdefault(key, image)
             if any(other.get(side) != image.get(side) for side in ('file_name', 'height', 'width')):

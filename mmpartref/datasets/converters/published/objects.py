@@ -3,14 +3,16 @@
 Papers: Lin et al., Microsoft COCO: Common Objects in Context (ECCV 2014); Shao et al., Objects365: A Large-Scale,
 High-Quality Dataset for Object Detection (ICCV 2019), which has only boxes; its masks come from other releases.
 """
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mmpartref.datasets.coco.record_faults import TOO_LARGE
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.standard_json import compare_count, count_line, distinct, field, read_sections
 from mmpartref.errors import InputError
+from mmpartref.masks.rle import is_number
+from mmpartref.text import shown_name
 
 SOURCES = {'coco': 'COCO', 'objects365': 'Objects365'}
 PUBLISHED_CATEGORIES = {'coco': 80, 'objects365': 365}
@@ -22,8 +24,8 @@ def convert_objects(ann_file: str | Path, name: str) -> tuple[dict, list[str]]:
     """Return the json of the objects, and lines that count what was written and dropped.
 
     A category is named without COCO's super-category, "car" and not "vehicle car", and gets the ``level`` of objects.
-    Annotations without ``segmentation`` are dropped; crowds are written, since ``PartReferDataset`` drops and counts
-    them.
+    Annotations whose ``segmentation`` is missing or an empty list are dropped; crowds are written, since
+    ``PartReferDataset`` drops and counts them.
 
     Args:
         ann_file: ``instances_train2017.json`` and the like.
@@ -31,7 +33,8 @@ def convert_objects(ann_file: str | Path, name: str) -> tuple[dict, list[str]]:
     """
     path = str(ann_file)
     images, annotations, categories = read_sections(path)
-    written = [record for record in annotations.values() if record.get('segmentation')]
+    path = shown_name(path)
+    written = [record for record in annotations.values() if record.get('segmentation') not in (None, [])]
     boxes = sum(is_box(record['segmentation'], record.get('bbox')) for record in written)
     if boxes == len(written):
         what = 'polygons that are their boxes' if written else 'boxes'
@@ -51,7 +54,8 @@ def convert_objects(ann_file: str | Path, name: str) -> tuple[dict, list[str]]:
 def is_box(segmentation: object, bbox: object) -> bool:
     """Return whether a segmentation is one ring through the corners of the box (x, y, width, height)."""
     if not (isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], list)
-            and len(segmentation[0]) in (8, 10) and isinstance(bbox, Sequence) and len(bbox) == 4):
+            and len(segmentation[0]) in (8, 10) and isinstance(bbox, list) and len(bbox) == 4
+            and all(is_number(value) and abs(value) < TOO_LARGE for value in (*segmentation[0], *bbox))):
         return False
     x, y, width, height = bbox
     corners = np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.standard_json import compare_count, distinct, field, read_sections
 from mmpartref.errors import InputError
+from mmpartref.text import shown, shown_name
 
 SOURCE = 'PACO-LVIS'
 # Of parts.
@@ -33,6 +34,7 @@ def convert_paco(ann_file: str | Path) -> tuple[dict, list[str]]:
     """
     path = str(ann_file)
     published_images, annotations, published = read_sections(path, check_references=False)
+    path = shown_name(path)
     categories = part_categories(published, path)
     parts_of: dict[str, list[int]] = {}
     for key, category in categories.items():
@@ -59,13 +61,13 @@ def part_categories(published: dict[int, dict], path: str) -> dict[int, dict]:
         where = f'{path}: category {key}'
         name, kind = field(category, 'name', str, where), field(category, 'supercategory', str, where)
         if kind not in (OBJECT, PART):
-            raise InputError(f"{where}: 'supercategory' is {kind!r}, not {OBJECT} or {PART}; {OWN_JSON}")
+            raise InputError(f"{where}: 'supercategory' is {shown(kind)}, not {OBJECT} or {PART}; {OWN_JSON}")
         if kind == PART:
             owner, colon, part = name.partition(':')
             if not (owner.strip() and colon and part.strip()):
-                raise InputError(f"{where}: its name {name!r} is not 'object:part'; {OWN_JSON}")
+                raise InputError(f"{where}: its name {shown(name)} is not 'object:part'; {OWN_JSON}")
             if owner not in words:
-                raise InputError(f'{where}: its object {owner!r} is not a category; {OWN_JSON}')
+                raise InputError(f'{where}: its object {shown(owner)} is not a category; {OWN_JSON}')
             categories[key] = {'id': key, 'name': name, 'supercategory': words[owner], 'part': plain(part),
                                'object': owner}
     if not categories:
@@ -95,11 +97,21 @@ def sense_line(categories: Iterable[dict]) -> str:
 
 
 def negative_parts(image: dict, published: dict[int, dict], parts_of: dict[str, list[int]], where: str) -> list[int]:
-    """Return the categories of parts that the json declares absent from an image."""
+    """Return the ids of part categories that ``neg_category_ids`` of an image declares absent.
+
+    Args:
+        image: its record.
+        published: every category by id.
+        parts_of: ids of the part categories by object name, for an object that is declared absent.
+        where: file and image, for the message.
+
+    Raises:
+        InputError: an id is not that of a category.
+    """
     negatives: dict[int, None] = {}
     for key in field(image, 'neg_category_ids', list, where):
-        if not isinstance(key, int) or key not in published:
-            raise InputError(f'{where}: its neg_category_ids has {key!r}, which is not a category; {OWN_JSON}')
+        if type(key) is not int or key not in published:
+            raise InputError(f'{where}: its neg_category_ids has {shown(key)}, which is not a category; {OWN_JSON}')
         category = published[key]
         is_part = category['supercategory'] == PART
         negatives.update(dict.fromkeys([key] if is_part else parts_of.get(category['name'], [])))
@@ -107,7 +119,16 @@ def negative_parts(image: dict, published: dict[int, dict], parts_of: dict[str, 
 
 
 def part_annotations(annotations: dict[int, dict], published: dict[int, dict], path: str) -> list[dict]:
-    """Return the annotations of parts, with ``object_id``."""
+    """Return the annotations of parts, with the id of their object's annotation as ``object_id``.
+
+    Args:
+        annotations: all annotations by id.
+        published: every category by id.
+        path: of the file, for the message.
+
+    Raises:
+        InputError: a category does not exist, or ``obj_ann_id`` is not an annotation of the same image.
+    """
     parts = []
     for key, record in annotations.items():
         where = f'{path}: annotation {key}'

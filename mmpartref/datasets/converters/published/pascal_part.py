@@ -10,28 +10,16 @@ from typing import Any
 import numpy as np
 
 from mmpartref.datasets.converters.mask_document import MaskDocument, category_records, files_by_stem
+from mmpartref.datasets.converters.published.mat_reader import MatReader
 from mmpartref.datasets.converters.published.pascal_part_names import CLASSES, PARTS, category_names, part_key
 from mmpartref.datasets.converters.standard_json import AS_PUBLISHED, compare_count, count_line, distinct, field
-from mmpartref.errors import InputError, MissingFileError, MissingPackageError
+from mmpartref.errors import InputError, MissingFileError
 from mmpartref.files.plain_file import read_text
+from mmpartref.text import shown, shown_name
 
 SOURCE = 'PASCAL-Part'
 # Of trainval; no other was published.
 PUBLISHED_IMAGES = 10103
-
-
-def read_mat(path: Path) -> dict[str, Any]:
-    """Return the struct ``anno`` of a .mat as dicts and arrays."""
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingPackageError(f'PASCAL-Part is read with SciPy, which cannot be imported ({error}); pip install '
-                                  'scipy, or this package with its extra pascal') from None
-    try:
-        content = loadmat(path, simplify_cells=True)
-    except Exception as error:  # a damaged file raises errors of many types
-        raise InputError(f'{path} is not a complete .mat ({error or type(error).__name__}); unpack it again') from None
-    return field(content, 'anno', dict, str(path))
 
 
 def struct_list(value: Any) -> list[Any]:
@@ -39,7 +27,8 @@ def struct_list(value: Any) -> list[Any]:
     return [value] if isinstance(value, dict) else list(np.atleast_1d(value))
 
 
-def convert_pascal_part(folder: str | Path, names_file: str | Path | None = None) -> tuple[dict, list[str]]:
+def convert_pascal_part(folder: str | Path, names_file: str | Path | None = None,
+                        on_error: str = 'raise') -> tuple[dict, list[str]]:
     """Return the json of the parts, and lines that count what was written and dropped.
 
     A category's name is the class and the abbreviation, ``'horse:lfuleg'``, and its words are "horse" and "left front
@@ -49,67 +38,94 @@ def convert_pascal_part(folder: str | Path, names_file: str | Path | None = None
     Args:
         folder: ``Annotations_Part``.
         names_file: one image name per line, as VOC's ``ImageSets/Main/train.txt``; None: every .mat.
+        on_error: ``'raise'`` an error at a .mat that is damaged or malformed, or ``'skip'`` it: count it, with a line
+            that names it and what is wrong.
 
     Raises:
         MissingPackageError: SciPy is not installed.
     """
     found, hidden = files_by_stem(Path(folder), '.mat')
-    converter = _Converter()
-    for name in list(found) if names_file is None else read_names(Path(names_file)):
+    names = list(found) if names_file is None else read_names(Path(names_file))
+    folder_name = shown_name(str(folder))
+    for name in names:
         if name not in found:
-            raise MissingFileError(f'{names_file} names {name}, but {folder} has no {name}.mat; unpack the whole '
-                                   'archive')
-        converter.add_image(found[name])
-    files = compare_count(len(found), PUBLISHED_IMAGES, f'.mat files in {folder}')
-    lines = [*converter.lines(), files + (f'; {hidden:,} hidden files ignored' if hidden else '')]
+            name = shown_name(name)
+            raise MissingFileError(f'{shown_name(str(names_file))} names {name}, but {folder_name} has no {name}.mat; '
+                                   'unpack the whole archive')
+    with MatReader() as reader:
+        converter = _Converter(reader)
+        for name in names:
+            converter.add_file(found[name], skip=on_error == 'skip')
+    files = compare_count(len(found), PUBLISHED_IMAGES, f'.mat files in {folder_name}')
+    lines = [*converter.lines(), files + (f'; {hidden:,} hidden files ignored' if hidden else ''), *converter.skipped]
     return converter.document.to_json(), lines
 
 
 def read_names(path: Path) -> list[str]:
-    """Return the names in one of VOC's lists of images, which has one on each line."""
+    """Return the names in one of VOC's lists of images, one per line; blank lines are ignored.
+
+    Raises:
+        InputError: a line has several words, a name occurs twice, or there is none.
+    """
     names: dict[str, None] = {}
     for number, line in enumerate(read_text(path).split('\n'), start=1):
         words = line.split()
         if len(words) > 1 or (words and words[0] in names):
-            raise InputError(f'{path}, line {number}: {line!r} is not the name of another image; use train.txt, '
-                             'val.txt or trainval.txt, not the list of a class')
+            raise InputError(f'{shown_name(str(path))}, line {number}: {shown(line)} is not the name of another '
+                             'image; use train.txt, val.txt or trainval.txt, not the list of a class')
         names.update(dict.fromkeys(words))
     if not names:
-        raise InputError(f"{path} has no image name; use one of VOC's ImageSets/Main, e.g. train.txt")
+        raise InputError(f"{shown_name(str(path))} has no image name; use one of VOC's ImageSets/Main, e.g. train.txt")
     return list(names)
 
 
 class _Converter:
     """Converts one .mat after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: MatReader) -> None:
+        self.reader = reader
+        self.skipped: list[str] = []
         self.document = MaskDocument(SOURCE, category_records(category_names()))
         self.category_ids = {each['name']: each['id'] for each in self.document.categories}
         self.counts: Counter[str] = Counter()
 
-    def add_image(self, path: Path) -> None:
-        """Add the image of a .mat and its parts."""
-        anno = read_mat(path)
-        name = field(anno, 'imname', str, str(path))
+    def add_file(self, path: Path, skip: bool) -> None:
+        """Add the image of a .mat and its parts; with ``skip`` nothing of a file that raises an ``InputError``."""
+        images, annotations, counts = self.document.images, self.document.annotations, self.counts.copy()
+        sizes = len(images), len(annotations)
+        try:
+            self.add_image(path, shown_name(str(path)))
+        except InputError as error:
+            if not skip:
+                raise
+            del images[sizes[0]:], annotations[sizes[1]:]
+            self.counts = counts
+            self.counts.update(['images', 'skipped images'])
+            self.skipped.append(f'skipped: {error}')
+
+    def add_image(self, path: Path, file_name: str) -> None:
+        """Add the image of a .mat, which messages call ``file_name``, and its parts."""
+        anno = field(self.reader.read(path), 'anno', dict, file_name)
+        name = field(anno, 'imname', str, file_name)
         if name != path.stem:
-            raise InputError(f"{path}: it is of the image {name!r}; {AS_PUBLISHED}")
-        objects = struct_list(anno.get('objects', ()))
+            raise InputError(f'{file_name}: it is of the image {shown(name)}; {AS_PUBLISHED}')
+        objects = struct_list(field(anno, 'objects', object, file_name))
         self.counts['images'] += 1
         if not objects:
             self.counts['empty images'] += 1
             return
-        size = self.mask_of(objects[0], f'{path}: object 1', None).shape
+        size = self.mask_of(objects[0], f'{file_name}: object 1', None).shape
         self.document.add_image(name, f'{name}.jpg', *size)
         for number, record in enumerate(objects, start=1):
-            self.add_object(name, number, record, f'{path}: object {number}', size)
+            self.add_object(name, number, record, f'{file_name}: object {number}', size)
 
     def add_object(self, image: str, number: int, record: dict, where: str, size: tuple[int, int]) -> None:
         """Add the parts of an object."""
         owner = field(record, 'class', str, where)
         if owner not in CLASSES:
-            raise InputError(f"{where}: its class {owner!r} is not one of VOC's; {AS_PUBLISHED}")
+            raise InputError(f"{where}: its class {shown(owner)} is not one of VOC's; {AS_PUBLISHED}")
         silhouette = self.mask_of(record, where, size)
-        parts = struct_list(record.get('parts', ()))
+        parts = struct_list(field(record, 'parts', object, where))
         self.counts['objects'] += 1
         self.counts['objects with parts'] += bool(parts)
         for index, part in enumerate(parts, start=1):
@@ -117,7 +133,7 @@ class _Converter:
             part_name = field(part, 'part_name', str, here)
             key = part_key(part_name)
             if key not in PARTS.get(owner, {}):
-                raise InputError(f"{here}: {part_name!r} is not a part of PASCAL-Part's {owner}; {AS_PUBLISHED}")
+                raise InputError(f"{here}: {shown(part_name)} is not a part of PASCAL-Part's {owner}; {AS_PUBLISHED}")
             mask = self.mask_of(part, here, size)
             self.counts['parts'] += 1
             self.counts['parts outside'] += bool((mask & ~silhouette).any())
@@ -126,18 +142,23 @@ class _Converter:
 
     @staticmethod
     def mask_of(record: Any, where: str, size: tuple[int, int] | None) -> np.ndarray:
-        """Return a record's mask (h, w), bool; raises an ``InputError`` for a mask of another size."""
+        """Return a record's mask (h, w), bool; raises an ``InputError`` for another size or more than two values."""
         mask = field(record, 'mask', np.ndarray, where)
         if mask.ndim != 2 or mask.dtype.kind not in 'biu' or (size is not None and mask.shape != size):
             raise InputError(f"{where}: its mask is {mask.shape} of {mask.dtype}, not {size or '(height, width)'} of 0 "
                              f'and 1; {AS_PUBLISHED}')
+        if ((mask != 0) & (mask != mask.max(initial=0))).any():
+            raise InputError(f'{where}: its mask has more values than 0 and {mask.max()}; {AS_PUBLISHED}')
         return mask != 0
 
     def lines(self) -> list[str]:
         """Return the counts of images, objects, parts and categories."""
         counts, document = self.counts, self.document
+        dropped = {'without an object': counts['empty images']}
+        if self.skipped:
+            dropped['that cannot be read'] = counts['skipped images']
         return [
-            count_line('images', counts['images'], len(document.images), {'without an object': counts['empty images']})
+            count_line('images', counts['images'], len(document.images), dropped)
             + f"; {distinct(document.annotations, 'image_id'):,} of them with parts",
             f"objects: {counts['objects']:,} read, {counts['objects with parts']:,} of them with parts; only the parts "
             'are written',

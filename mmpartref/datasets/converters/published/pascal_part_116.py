@@ -4,6 +4,7 @@ Paper: Wei et al., OV-PARTS: Towards Open-Vocabulary Part Segmentation (NeurIPS 
 ``register_pascal_part_116.py``: a pixel of ``annotations_detectron2_part/{train,val}/*.png`` is the index of its class
 among the 116, one of ``annotations_detectron2_obj`` the index of its object's class among VOC's 20; 255 is neither.
 """
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mmpartref.datasets.converters.mask_document import (
 from mmpartref.datasets.converters.published.pascal_part_names import OBJECT_WORDS
 from mmpartref.datasets.converters.standard_json import compare_count, convert_splits, count_line, distinct
 from mmpartref.errors import MissingFileError
+from mmpartref.text import shown_name
 
 SOURCE = 'Pascal-Part-116'
 SPLITS = ('train', 'val')
@@ -60,10 +62,10 @@ def convert_pascal_part_116(root: str | Path) -> tuple[dict, list[str]]:
             ``annotations_detectron2_obj`` too, parts outside their object are counted.
     """
     root = Path(root)
-    splits = [split for split in SPLITS if (root / 'annotations_detectron2_part' / split).is_dir()]
+    splits = [split for split in SPLITS if os.path.isdir(root / 'annotations_detectron2_part' / split)]
     if not splits:
-        raise MissingFileError(f'{root} has neither annotations_detectron2_part/train nor .../val; name the folder '
-                               'that PascalPart116.tar.gz unpacks to')
+        raise MissingFileError(f'{shown_name(str(root))} has neither annotations_detectron2_part/train nor .../val; '
+                               'name the folder that PascalPart116.tar.gz unpacks to')
     return convert_splits('pascal_part_116', splits, lambda split: _convert_split(root, split))
 
 
@@ -77,12 +79,12 @@ def _convert_split(root: Path, split: str) -> tuple[dict, list[str]]:
         if stem not in images:
             counts['without an image'] += 1
             continue
-        size = image_size(images[stem])
-        labels = read_label_map(path, size, images[stem], len(CATEGORIES), IGNORED)
+        size, size_source = image_size(images[stem]), shown_name(str(images[stem]))
+        labels = read_label_map(path, size, size_source, len(CATEGORIES), IGNORED)
         document.add_image(stem, images[stem].name, *size)
         objects = None
         if object_maps.is_dir():
-            objects = read_label_map(object_maps / path.name, size, images[stem], len(OBJECTS), IGNORED)
+            objects = read_label_map(object_maps / path.name, size, size_source, len(OBJECTS), IGNORED)
         for label in np.unique(labels[labels != IGNORED]).tolist():
             mask = labels == label
             counts['parts'] += 1

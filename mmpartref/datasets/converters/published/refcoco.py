@@ -8,9 +8,18 @@ import pickle
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mmpartref.datasets.converters.standard_json import check_list, compare_count, convert_refs, expression_count, field
+from mmpartref.datasets.converters.standard_json import (
+    UNUSABLE,
+    check_list,
+    compare_count,
+    convert_refs,
+    dropped_note,
+    expression_count,
+    field,
+)
 from mmpartref.errors import InputError
 from mmpartref.files.plain_file import read_plain_file
+from mmpartref.text import shown, shown_name
 
 # Published number of refs of each split, by dataset and ``split_by``.
 PUBLISHED_REFS: dict[tuple[str, str], dict[str, int]] = {
@@ -38,8 +47,8 @@ def read_refs(path: str | Path) -> list[Any]:
     try:
         refs = _PlainUnpickler(io.BytesIO(content), encoding='utf-8').load()
     except Exception as error:  # a damaged pickle raises errors of many types
-        raise InputError(f'{path} is not a complete pickle of plain values ({error or type(error).__name__}); '
-                         'download it again') from None
+        raise InputError(f'{shown_name(str(path))} is not a complete pickle of plain values '
+                         f'({shown(str(error))[1:-1] or type(error).__name__}); download it again') from None
     return check_list(refs, path, 'refs')
 
 
@@ -57,8 +66,9 @@ def convert_refcoco(refs_file: str | Path, instances_file: str | Path, name: str
         pairs = ', '.join(' '.join(pair) for pair in PUBLISHED_REFS)
         raise InputError(f'{name} has no splits by {split_by!r}; choose one of {pairs}')
     published = PUBLISHED_REFS[name, split_by]
-    documents, splits = convert_refs(
+    documents, splits, dropped = convert_refs(
         read_refs(refs_file), published, lambda ref, where: [field(ref, 'ann_id', int, where)], refs_file,
         instances_file, SOURCES[name], f'{name}_{split_by}', 'name the dataset and splits of this file')
-    return documents, [f"{split:6} {compare_count(len(records), published[split], 'refs')}; "
-                       f'{expression_count(records):,} expressions' for split, records in splits.items()]
+    return documents, [
+        f"{split:6} {compare_count(len(records) + dropped[split][UNUSABLE], published[split], 'refs')}; "
+        f'{expression_count(records):,} expressions{dropped_note(dropped[split])}' for split, records in splits.items()]

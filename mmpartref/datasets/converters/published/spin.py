@@ -4,6 +4,7 @@ Paper: Myers-Dean et al., SPIN: Hierarchical Segmentation with Subpart Granulari
 Format: joshmyersdean/spin-api: ``spin_{split}_{wholes,parts,subparts}.json`` share image ids; file names have no
 suffix; subparts are named "Quadruped-Head-Eyes", parts "Quadruped Head".
 """
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.mask_document import annotation_rle
-from mmpartref.datasets.converters.standard_json import AS_PUBLISHED, compare_count, field, read_sections
+from mmpartref.datasets.converters.standard_json import AS_PUBLISHED, compare_count, field, measured, read_sections
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.masks.rle import union
+from mmpartref.text import shown, shown_name
 
 SOURCE = 'SPIN'
 SPLITS = ('train', 'val', 'test')
@@ -38,15 +40,17 @@ def convert_spin(folder: str | Path) -> tuple[dict, list[str]]:
         folder: with ``spin_train_wholes.json`` and the like.
     """
     folder = Path(folder)
-    splits = [split for split in SPLITS if any((folder / f'spin_{split}_{level}.json').is_file()
+    splits = [split for split in SPLITS if any(os.path.isfile(folder / f'spin_{split}_{level}.json')
                                                for level in FILE_LEVELS)]
     if not splits:
-        raise MissingFileError(f'{folder} has no spin_train_subparts.json or the like; name the folder that '
-                               'spin_coco.zip unpacks to')
+        raise MissingFileError(f'{shown_name(str(folder))} has no spin_train_subparts.json or the like; name the '
+                               'folder that spin_coco.zip unpacks to')
     documents, lines = {}, []
     for split in splits:
         levels = {level: read_level(folder / f'spin_{split}_{level}.json', level) for level in FILE_LEVELS}
         check_images(levels, folder, split)
+        levels = {level: measured(document, shown_name(str(folder / f'spin_{split}_{level}.json')))
+                  for level, document in levels.items()}
         for level, document in levels.items():
             documents[f'spin_{split}_{level}'] = document
             lines.append(f"{split}: {len(document['annotations']):,} annotations of {level} in "
@@ -59,9 +63,9 @@ def convert_spin(folder: str | Path) -> tuple[dict, list[str]]:
 
 
 def read_level(path: Path, level: str) -> dict:
-    """Return the json to write for one file."""
-    where = str(path)
-    images, annotations, categories = read_sections(where)
+    """Return the COCO json to write for the published file of one level, e.g. 'subparts'; raises an InputError."""
+    images, annotations, categories = read_sections(str(path))
+    where = shown_name(str(path))
     for key, image in images.items():
         for side in ('height', 'width'):
             field(image, side, int, f'{where}: image {key}')
@@ -88,7 +92,7 @@ def category_in_words(category: dict, level: str, where: str) -> dict:
         owner, part = ' '.join(pieces[:2]), pieces[-1] if len(pieces) == 3 else ''
     if not part.strip():
         form = {'wholes': "an object's name", 'parts': "'Quadruped Head'", 'subparts': "'Quadruped-Head-Eyes'"}[level]
-        raise InputError(f'{where}: its name {name!r} is not like {form}; {AS_PUBLISHED}')
+        raise InputError(f'{where}: its name {shown(name)} is not like {form}; {AS_PUBLISHED}')
     return {'id': category['id'], 'name': name, 'supercategory': plain(owner), 'part': plain(part),
             'level': FILE_LEVELS[level]}
 
@@ -100,8 +104,9 @@ def check_images(levels: dict[str, dict], folder: Path, split: str) -> None:
         for image in levels[level]['images']:
             other = images.get(image['id'])
             if other is not None and any(image.get(key) != other.get(key) for key in ('file_name', 'height', 'width')):
-                raise InputError(f"{folder}/spin_{split}_{level}.json: image {image['id']} has another name or size "
-                                 f'than in spin_{split}_subparts.json; use the files of one download')
+                path = shown_name(str(folder / f'spin_{split}_{level}.json'))
+                raise InputError(f"{path}: image {image['id']} has another name or size than in "
+                                 f'spin_{split}_subparts.json; use the files of one download')
 
 
 def part_of_subpart(category: dict) -> tuple[str, str]:

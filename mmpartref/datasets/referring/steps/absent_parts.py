@@ -78,7 +78,7 @@ class AbsentParts(EntryStep):
         self.possible = {PartName(*map(plain, pair)) for pair in possible}
 
     def prepare(self, document: CocoParts, names: Names) -> None:
-        """Count the parts and classes of the json."""
+        """Count the parts and classes of the json, which must not have ``referring`` (InputError), for ``plan``."""
         check_templated(document, 'AbsentParts')
         self.names = names
         self.known_possible = self.possible | {PartName(*pair) for pair in names.possible}

@@ -109,7 +109,7 @@ def check_arguments(dataset: str, arguments: Mapping[str, Any]) -> None:
 
 def make_ref(ref_id: str, category_id: int | None, name: Any, class_name: str | None, expressions: list[str],
              annotations: Any, **more: Any) -> dict[str, Any]:
-    """Return a ref; see ``PartReferDataset`` for its keys."""
+    """Return a ref of a ``PartName`` and its annotations; keys: see ``PartReferDataset``, ``more`` are others."""
     return {
         'ref_id': ref_id,
         'category_id': category_id,

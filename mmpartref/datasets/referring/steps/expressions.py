@@ -62,7 +62,7 @@ class Expressions(EntryStep):
         self.instances = instances
 
     def prepare(self, document: CocoParts, names: Names) -> None:
-        """Set the templates of ``names.wordings``."""
+        """Set the templates of ``names.wordings``; raises an InputError if the json does not suit ``instances``."""
         names.wordings = Wordings(self.templates, self.object_templates)
         self.document = document
         self.names = names

@@ -23,7 +23,7 @@ class ImageLabels(EntryStep):
     """
 
     def prepare(self, document: CocoParts, names: Names) -> None:
-        """Collect the labels."""
+        """Collect the labels: the annotated categories other than whole objects."""
         used = {annotation.category_id for image in document.images for annotation in image.annotations}
         self.labels = {key: label_of(name) for key, name in names.categories.items()
                        if key in used and document.categories[key].level != 'object'}
@@ -35,7 +35,7 @@ class ImageLabels(EntryStep):
         return {'present': sorted(present), 'unknown': sorted(image.dropped - present)}
 
     def draw(self, entry: dict[str, Any], plan: dict[str, Any], epoch: int) -> None:
-        """Add ``part_presence``: label to bool."""
+        """Add ``part_presence``: label to whether it is in the image, without unknown ones."""
         del epoch
         entry['part_presence'] = {label: key in plan['present'] for key, label in self.labels.items()
                                   if key not in plan['unknown']}

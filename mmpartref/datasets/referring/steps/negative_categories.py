@@ -32,7 +32,7 @@ class NegativeCategories(EntryStep):
         self.number = number
 
     def prepare(self, document: CocoParts, names: Names) -> None:
-        """Remember the names."""
+        """Check that the json has ``neg_category_ids`` and no ``referring``, and store the names for ``apply``."""
         check_templated(document, 'NegativeCategories')
         if not any(image.negatives for image in document.images):
             raise InputError(f"{document.ann_file} has no 'neg_category_ids', which negatives needs; turn it off "

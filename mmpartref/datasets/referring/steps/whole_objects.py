@@ -27,7 +27,7 @@ class WholeObjects(EntryStep):
         self.names = names
 
     def apply(self, image: Image, refs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Add the refs."""
+        """Add one ref per super-category with annotated parts and no annotated object: the union of the parts."""
         owners: dict[str, list[Annotation]] = {}
         annotated = set()
         for annotation in image.annotations:

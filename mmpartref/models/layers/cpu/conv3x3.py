@@ -38,7 +38,7 @@ RESULT_TRANSFORM_2D = torch.kron(RESULT_TRANSFORM, RESULT_TRANSFORM)  # (4, 16)
 
 
 def transform_kernel(weight: torch.Tensor) -> torch.Tensor:
-    """Transform a kernel (C', C, 3, 3), in double precision, to (16, C, C') in its own."""
+    """Return the Winograd transform (16, C, C') of a kernel (C', C, 3, 3), in its dtype; computed in float64."""
     transformed = torch.einsum('ij,ocjk,lk->ilco', KERNEL_TRANSFORM, weight.double(), KERNEL_TRANSFORM)
     return transformed.flatten(0, 1).to(weight.dtype).contiguous()
 

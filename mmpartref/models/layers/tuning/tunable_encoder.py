@@ -18,7 +18,7 @@ ADDED_PARTS = ('.lora_', '.adapter.')
 class TunableEncoder(BaseModule):
     """Base class of the image and text encoders.
 
-    A subclass calls ``tune`` at the end of its constructor with its arguments::
+    A subclass calls ``set_trainable`` at the end of its constructor with its arguments::
 
         freeze          train no pretrained parameter
         frozen_stages   freeze depths 0 to this one (0 is the stem or the embeddings); -1 freezes none
@@ -53,8 +53,8 @@ class TunableEncoder(BaseModule):
             return int(name.removeprefix(self.block_prefix).split('.')[0]) + 1
         return 0 if name.startswith(self.embedding_prefixes) else self.num_layers + 1
 
-    def tune(self, *, freeze: bool, frozen_stages: int, lora: Mapping[str, Any] | None,
-             adapter: Mapping[str, Any] | None) -> None:
+    def set_trainable(self, *, freeze: bool, frozen_stages: int, lora: Mapping[str, Any] | None,
+                      adapter: Mapping[str, Any] | None) -> None:
         """Freeze parameters and add LoRA and adapters; see the class.
 
         Raises:
