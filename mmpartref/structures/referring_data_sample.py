@@ -16,8 +16,8 @@ class ReferringDataSample(BaseDataElement):
             annotation, at the image's own size); for a part that is not in the image also ``absent``, the kind of its
             absence, and then no ``rles``. Missing in inference.
         gt_masks (uint8 tensor (K, H, W), 0..255): letterboxed training targets. Training only.
-        truncated (list[str], K): words that the text encoder does not see because an expression has more tokens than its
-            rows, '' for none; missing where all expressions fit. Evaluation only.
+        truncated (list[str], K): words that the text encoder does not see because an expression has too many tokens, ''
+            for none; missing where all expressions fit. Evaluation only.
         pred_masks (bool tensor (K, h, w)), pred_scores (float tensor (K,)): written by the model's ``predict``.
         pred_presence (float tensor (K,), 0 to 1): predicted probability that the part is in the image.
         part_presence (dict[str, bool]): labels of part categories, true if the image has such a part; written where the
