@@ -254,7 +254,8 @@ def test_the_tools_end_with_the_sentence_alone(scenes: Path, tiny_config: Callab
 def test_a_test_counts_the_expressions_that_the_model_does_not_see(scenes: Path, tiny_config: Callable[[str], Path],
                                                                    tmp_path: Path) -> None:
     """A row of three tokens has space for one word; ToyParts' expressions have two or more."""
-    config = tiny_config("model['text_encoder'].update(word_length=3)")
+    # Runs of one name that start in one second share a logger, and so a log file.
+    config = tiny_config("model['text_encoder'].update(word_length=3)\nexperiment_name = 'truncated_expressions'")
     runner = build_runner(load_config(config, data_root=str(scenes), work_dir=str(tmp_path / 'work')))
     figures = runner.test()
     assert figures['refer/truncated_expressions'] == figures['refer/expressions'] > 5
