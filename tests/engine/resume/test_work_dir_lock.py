@@ -3,10 +3,12 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -178,9 +180,12 @@ def test_of_many_processes_that_find_a_dead_lock_one_gets_it(tmp_path):
 
 
 @pytest.mark.e2e
-def test_the_tools_lock_the_work_dir_and_leave_no_temporary_folders(tiny_config, odd_toyparts, tmp_path, other):
-    work_dir, temporary = tmp_path / 'run', tmp_path / 'temporary'
-    temporary.mkdir()
+def test_the_tools_lock_the_work_dir_and_leave_no_temporary_folders(tiny_config, odd_toyparts, tmp_path, other,
+                                                                    request):
+    work_dir = tmp_path / 'run'
+    # Not below tmp_path: a socket's path has at most 107 bytes.
+    temporary = Path(tempfile.mkdtemp(prefix='lock-'))
+    request.addfinalizer(lambda: shutil.rmtree(temporary))
     config = tiny_config('train_dataloader = dict(batch_size=6, num_workers=2, persistent_workers=True)',
                          'train_cfg = dict(max_epochs=1, val_interval=5)')
 
