@@ -58,7 +58,7 @@ def rasterise_polygon(rings: Sequence[Sequence[float]], height: int, width: int)
     valid = [ring for ring in rings if len(ring) >= RING_NUMBERS]
     # Rings of two numbers are the points of one ring; a single one may be what is left of a ring.
     points = len(rings) > 1 and all(len(ring) == 2 for ring in rings)
-    if points or any(isinstance(value, (list, tuple)) for ring in rings for value in ring):
+    if points or any(isinstance(ring[0], (list, tuple)) for ring in rings if ring):
         raise InputError('its polygon is a list of points; write each ring as one flat list, [[x, y, x, y, ...], ...]')
     for ring in rings:
         check_ring(ring, height, width, short=len(ring) < RING_NUMBERS)
