@@ -1,8 +1,11 @@
 """Errors of mmpartref, and the handler that ends a tool with the message of one of them."""
+import errno
+import io
 import multiprocessing
 import os
 import select
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -13,6 +16,10 @@ from mmpartref.text import one_line
 PREEMPTED = 75
 # Exit code after the reader of stdout has ended (``| head -1``): 128 + SIGPIPE, as a shell reports it.
 CLOSED_STDOUT = 141
+# What printing to a full disk, or to a terminal that is gone, raises.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# Option of every tool.
+TRACEBACK = '--traceback'
 # Characters of an error's sentence.
 MAX_MESSAGE = 2000
 
@@ -117,27 +124,36 @@ class PreemptedError(MMPartRefError, RuntimeError):
 def one_sentence_errors(exit_code: int = 1) -> Iterator[None]:
     """End the program with the message on stderr where an ``MMPartRefError`` is raised; use it to decorate ``main``.
 
-    A preempted run ends with the exit code ``PREEMPTED``, a closed stdout silently with ``CLOSED_STDOUT``. Any other
-    error keeps its traceback.
+    A preempted run ends with the exit code ``PREEMPTED``, a closed stdout silently with ``CLOSED_STDOUT``, and where
+    stdout cannot be written (``> /dev/full``) with a message. Any other error keeps its traceback, and with
+    ``--traceback`` on the command line every error. Characters that stdout's encoding lacks are printed as escapes.
 
     Args:
         exit_code: of the program after an ``MMPartRefError``.
     """
     try:
-        yield
-        sys.stdout.flush()
+        with _printable(sys.stdout):
+            yield
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except MMPartRefError as error:
+        if TRACEBACK in sys.argv:
+            traceback.print_exc()
         code = PREEMPTED if isinstance(error, PreemptedError) else exit_code
         if code == 1:
             raise SystemExit(str(error)) from None  # Python prints it and ends with 1
         print(error, file=sys.stderr)
         raise SystemExit(code) from None
-    except BrokenPipeError:
-        if not _stdout_is_closed():
+    except OSError as error:
+        closed = isinstance(error, BrokenPipeError)
+        if not (_stdout_is_closed() if closed else _stdout_is_full(error)):
             raise
         # Python flushes stdout again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(CLOSED_STDOUT) from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if closed:
+            raise SystemExit(CLOSED_STDOUT) from None
+        print(f'stdout cannot be written ({error.strerror}); make room, or redirect it elsewhere', file=sys.stderr)
+        raise SystemExit(exit_code) from None
     finally:
         # At the end of an interrupted run torch would wait 5 seconds for each of its loading processes.
         for process in multiprocessing.active_children():
@@ -145,10 +161,36 @@ def one_sentence_errors(exit_code: int = 1) -> Iterator[None]:
                 process.terminate()
 
 
+@contextmanager
+def _printable(stdout: Any) -> Iterator[None]:
+    """Print characters that the encoding lacks as escapes; at the end ``sys.stdout`` is again this stream."""
+    errors = stdout.errors if isinstance(stdout, io.TextIOWrapper) else None
+    if errors == 'strict':
+        stdout.reconfigure(errors='backslashreplace')
+    try:
+        yield
+    finally:
+        sys.stdout = stdout
+        if errors == 'strict':
+            with suppress(OSError):  # a full or closed stdout
+                stdout.reconfigure(errors=errors)
+
+
 def _stdout_is_closed() -> bool:
     """Return whether nothing reads the pipe behind stdout any more."""
-    with suppress(OSError, AttributeError):  # stdout is not a file, or a system without poll
+    with suppress(OSError, AttributeError):  # a system without poll
         poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
+        poll.register(1, 0)
         return bool(poll.poll(0))
+    return False
+
+
+def _stdout_is_full(error: OSError) -> bool:
+    """Return whether an error is one of printing: stdout cannot be written, and the error names no other file."""
+    if error.filename is not None or error.errno not in FULL:
+        return False
+    try:
+        os.write(1, b'\n')
+    except OSError:
+        return True
     return False

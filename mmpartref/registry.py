@@ -33,6 +33,8 @@ VISUALIZERS = child(mmengine.VISUALIZERS, 'mmpartref.visualization')
 # Empty: without a child of scope ``mmpartref``, mmengine warns at every start that it falls back to its own registry.
 LOG_PROCESSORS = child(mmengine.LOG_PROCESSORS, 'mmpartref.engine')
 OPTIMIZERS = child(mmengine.OPTIMIZERS, 'mmpartref.engine')
+EVALUATOR = child(mmengine.EVALUATOR, 'mmpartref.evaluation')
+MODEL_WRAPPERS = child(mmengine.MODEL_WRAPPERS, 'mmpartref.models')
 VISBACKENDS = child(mmengine.VISBACKENDS, 'mmpartref.visualization')
 # Steps that change the entries of a dataset before they are serialised; see ``datasets/referring/steps``.
 ENTRY_STEPS = Registry('entry step', scope=SCOPE, locations=['mmpartref.datasets'])

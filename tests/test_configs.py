@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmpartref.engine.launch.config_check import check_custom_keys, check_top_level
+from mmpartref.engine.config.config_keys import check_custom_keys, check_top_level
 from mmpartref.registry import DATA_SAMPLERS, DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'

@@ -1,4 +1,48 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from mmpartref.progress import track
+
+ROOT = Path(__file__).parents[1]
+LOOP = '''
+import logging, sys
+from mmengine.logging import MMLogger, print_log
+from mmpartref.progress import track
+MMLogger.get_current_instance().handlers[0].setFormatter(logging.Formatter('%(message)s'))
+for number in track(range(3), 'images'):
+    print(f'printed {number} ' + 'long ' * 30 + 'end')
+    print_log(f'logged {number}', 'current')
+    print(f'also {number}')
+print('after')
+'''
+PRINTED = [line for number in range(3)
+           for line in (f'printed {number} ' + 'long ' * 30 + 'end', f'logged {number}', f'also {number}')]
+
+
+def on_a_terminal(command: str) -> list[str]:
+    """Run ``LOOP`` on a terminal of 80 columns; return the lines that stay on it."""
+    pty = pytest.importorskip('pty')
+    ours, its = pty.openpty()
+    environment = {**os.environ, 'TERM': 'xterm', 'COLUMNS': '80', 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1',
+                   'LOOP': LOOP}
+    with subprocess.Popen(command.format(sys.executable), shell=True, stdin=its, stdout=its, stderr=its,
+                          env=environment):
+        os.close(its)
+        output = b''
+        try:
+            while read := os.read(ours, 65536):
+                output += read
+        except OSError:  # Linux's end of a terminal
+            pass
+    os.close(ours)
+    # What is left of a line after the last return to its beginning, without colours.
+    return [re.sub(r'\x1b\[[\d;?]*\w', '', line.rpartition('\r')[2]) for line in output.decode().split('\r\n')]
+
 
 
 def test_items_are_yielded_and_a_log_file_gets_one_line(capsys):
@@ -19,3 +63,14 @@ def test_few_items_have_no_bar(capsys):
     assert list(track(['a'], 'images')) == ['a']
     assert list(track([1, 2], 'images', min_items=3)) == [1, 2]
     assert capsys.readouterr().err == ''
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == 'win32', reason='no pseudo-terminals')
+@pytest.mark.parametrize('command', ['{} -c "$LOOP"', '{} -c "$LOOP" | cat'], ids=['terminal', 'pipe'])
+def test_printed_and_logged_lines_do_not_run_into_the_bar(command):
+    lines = [line for line in on_a_terminal(command) if line]
+    bar = [line for line in lines if '3/3' in line]
+    assert len(bar) == 1
+    assert bar[0].startswith('images ')
+    assert [line for line in lines if line not in bar] == [*PRINTED, 'after']

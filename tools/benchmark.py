@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from mmengine.registry import DefaultScope
 
+from mmpartref.apis.model_building import choose_device
+from mmpartref.arguments import ToolParser, input_path, output_file, positive_int
 from mmpartref.benchmark.clock import Timing, measure, product_ceiling
 from mmpartref.benchmark.published_cris import load_published
 from mmpartref.benchmark.workload import (
@@ -33,8 +35,8 @@ from mmpartref.benchmark.workload import (
     switched,
     training_step,
 )
+from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
-from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.errors import one_sentence_errors
 from mmpartref.files.json_files import write_json
 from mmpartref.models.segmentors import ReferringSegmentor
@@ -49,24 +51,31 @@ Cases = dict[str, Run]
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('config', nargs='?', default='configs/cris_r50_partimagenet.py')
+    parser = ToolParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('config', type=input_path, nargs='?', default='configs/cris_r50_partimagenet.py')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='overrides (checked)')
     parser.add_argument('--only', nargs='+', choices=SECTIONS, default=SECTIONS, help='sections to time')
-    parser.add_argument('--size', type=int, default=416, help='side of the network input in pixels')
-    parser.add_argument('--expressions', type=int, nargs='+', default=[1, 2, 5, 10, 20], help='per image')
-    parser.add_argument('--train-images', type=int, default=4, help='images in the training batch')
-    parser.add_argument('--train-expressions', type=int, default=5, help='per image, for training and switches')
+    parser.add_argument('--size', type=positive_int, default=416, help='side of the network input in pixels')
+    parser.add_argument('--expressions', type=positive_int, nargs='+', default=[1, 2, 5, 10, 20], help='per image')
+    parser.add_argument('--train-images', type=positive_int, default=4, help='images in the training batch')
+    parser.add_argument('--train-expressions', type=positive_int, default=5,
+                        help='per image, for training and switches')
     parser.add_argument('--precision', choices=DTYPES, default='fp32', help='autocast type, for both models')
     parser.add_argument('--bf16', action='store_true', help='add bf16 autocast to the switches; takes minutes on a CPU '
                         'without such arithmetic')
     parser.add_argument('--compile', action='store_true', help='time torch.compile as well (takes minutes more)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--repeats', type=int, default=5)
-    parser.add_argument('--reference', metavar='DIR', help='a checkout of DerrickWang005/CRIS.pytorch')
-    parser.add_argument('--json', metavar='OUT', help='write all times to this JSON file')
-    return parser.parse_args()
+    parser.add_argument('--threads', type=positive_int, default=torch.get_num_threads())
+    parser.add_argument('--repeats', type=positive_int, default=5)
+    parser.add_argument('--reference', type=input_path, metavar='DIR', help='a checkout of DerrickWang005/CRIS.pytorch')
+    parser.add_argument('--json', type=output_file, metavar='OUT', help='write all times to this JSON file')
+    args = parser.parse_args()
+    for option, sections in (('bf16', ['switches']), ('compile', ['inference']), ('train_images', ['training']),
+                             ('reference', ['inference', 'training']), ('expressions', ['inference']),
+                             ('train_expressions', ['training', 'switches'])):
+        if getattr(args, option) != parser.get_default(option) and not set(args.only) & set(sections):
+            parser.error(f"--{option.replace('_', '-')} is for --only {' or '.join(sections)}")
+    return args
 
 
 def build(args: argparse.Namespace) -> ReferringSegmentor:
@@ -182,7 +191,7 @@ def show(rows: list[dict[str, Any]], ceiling: float) -> None:
 def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
-    device = torch.device(args.device)
+    device = choose_device(args.device)
     model = build(args)
     published = load_published(args.reference, model) if args.reference else None
     ceiling = product_ceiling(device, DTYPES[args.precision])

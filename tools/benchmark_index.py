@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from mmpartref.arguments import ToolParser, positive_int
 from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
 from mmpartref.errors import one_sentence_errors
@@ -62,11 +63,11 @@ def read_entries(dataset: PartImageNetReferringDataset, results: Connection) -> 
 
 @one_sentence_errors()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--images', type=int, default=20481)
-    parser.add_argument('--annotations', type=int, default=95059)
-    parser.add_argument('--points', type=int, default=60, help='points of each outline')
-    parser.add_argument('--workers', type=int, default=2)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--images', type=positive_int, default=20481)
+    parser.add_argument('--annotations', type=positive_int, default=95059)
+    parser.add_argument('--points', type=positive_int, default=60, help='points of each outline')
+    parser.add_argument('--workers', type=positive_int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ann_file = Path(folder) / 'train.json'

@@ -10,25 +10,26 @@ import platform
 import cv2
 import torch
 
+from mmpartref.arguments import ToolParser, input_path, natural, output_file, positive_int
 from mmpartref.benchmark.loader import time_loader, time_transforms
+from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
-from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.errors import one_sentence_errors
 from mmpartref.files.json_files import write_json
 from mmpartref.tables import Column, Table, to_markdown
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = ToolParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('config', nargs='?', default='configs/cris_r50_partimagenet.py')
-    parser.add_argument('--data-root', help='dataset folder')
+    parser.add_argument('config', type=input_path, nargs='?', default='configs/cris_r50_partimagenet.py')
+    parser.add_argument('--data-root', type=input_path, help='dataset folder')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, help='overrides (checked)')
-    parser.add_argument('--workers', type=int, nargs='+', default=[0, 1, 2, 4], help='numbers of workers to time')
-    parser.add_argument('--batch-size', type=int, help="expressions per batch; default: the config's")
-    parser.add_argument('--batches', type=int, default=8, help='batches that are timed')
-    parser.add_argument('--warm-up', type=int, default=2, help='batches before those')
-    parser.add_argument('--json', metavar='OUT', help='write all times to this JSON file')
+    parser.add_argument('--workers', type=natural, nargs='+', default=[0, 1, 2, 4], help='numbers of workers to time')
+    parser.add_argument('--batch-size', type=positive_int, help="expressions per batch; default: the config's")
+    parser.add_argument('--batches', type=positive_int, default=8, help='batches that are timed')
+    parser.add_argument('--warm-up', type=natural, default=2, help='batches before those')
+    parser.add_argument('--json', type=output_file, metavar='OUT', help='write all times to this JSON file')
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 """Choose the presence threshold, below which a mask is emptied, on a dump of a validation split."""
 import argparse
 
+from mmpartref.arguments import ToolParser, input_path, output_file
 from mmpartref.errors import one_sentence_errors
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.evaluation.scoring.iou_metrics import describe_header, percent
@@ -12,11 +13,14 @@ from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dump', help='file that tools/test.py wrote with --split val --dump, with absent parts')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('dump', type=input_path,
+                        help='file that tools/test.py wrote with --split val --dump, with absent parts')
     parser.add_argument('--criterion', choices=CRITERIA, default='balanced',
                         help='metric to maximise: (N_acc + T_acc) / 2 for balanced, or gIoU (default: %(default)s)')
-    parser.add_argument('--json', metavar='OUT', help='write the threshold and its metric to this JSON file')
+    parser.add_argument('--json', type=output_file, metavar='OUT',
+                        help='write the threshold and its metric, from 0 to 1, to this JSON '
+                        "file, '-' for stdout")
     return parser.parse_args()
 
 

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, seed, text_argument
 from mmpartref.errors import one_sentence_errors
 from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples, resample
 from mmpartref.evaluation.comparison.compare_dumps import Comparison, read_comparison
@@ -18,15 +19,18 @@ from mmpartref.tables import TABLE_FORMATS, Table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dumps', nargs='+', metavar='DUMP', help='file that tools/test.py wrote with --dump')
-    parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the models, one per dump')
-    parser.add_argument('--out', metavar='DIR', help='write tables and plots into this folder')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('dumps', type=input_path, nargs='+', metavar='DUMP',
+                        help='file that tools/test.py wrote with --dump')
+    parser.add_argument('--names', type=text_argument, nargs='+', metavar='NAME',
+                        help='names of the models, one per dump')
+    parser.add_argument('--out', type=output_folder, metavar='DIR', help='write tables and plots into this folder')
     parser.add_argument('--format', choices=TABLE_FORMATS, default='markdown', help='format of the printed tables')
     parser.add_argument('--inclusive', dest='strict', action='store_false',
                         help='Precision@X counts IoU >= X, not IoU > X')
-    parser.add_argument('--resamples', type=int, default=RESAMPLES, help='bootstrap resamples (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='seed of the bootstrap (default: %(default)s)')
+    parser.add_argument('--resamples', type=positive_int, default=RESAMPLES,
+                        help='bootstrap resamples (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='seed of the bootstrap (default: %(default)s)')
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 """Convert a CLIP checkpoint (OpenAI, open_clip or Hugging Face) to mmpartref's image and text encoders."""
 import argparse
 
+from mmpartref.arguments import ToolParser, input_path, output_file, text_argument
 from mmpartref.errors import one_sentence_errors
 from mmpartref.models.weights.archives import locate_clip
 from mmpartref.models.weights.clip_weights import describe_clip, read_clip
@@ -9,10 +10,11 @@ from mmpartref.models.weights.state_files import write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help='CLIP checkpoint (.pt, .pth, .bin, .safetensors), or the name of a published one')
-    parser.add_argument('dst', help='converted checkpoint to write')
-    parser.add_argument('--key', help='key of the weights in the checkpoint, e.g. ema_state_dict')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('src', type=input_path,
+                        help='CLIP checkpoint (.pt, .pth, .bin, .safetensors), or the name of a published one')
+    parser.add_argument('dst', type=output_file, help='converted checkpoint to write')
+    parser.add_argument('--key', type=text_argument, help='key of the weights in the checkpoint, e.g. ema_state_dict')
     return parser.parse_args()
 
 

@@ -2,17 +2,19 @@
 """Convert a published CRIS checkpoint to one for mmpartref's configs, or back."""
 import argparse
 
+from mmpartref.arguments import ToolParser, input_path, output_file, text_argument
 from mmpartref.errors import one_sentence_errors
 from mmpartref.models.weights.cris_weights import convert_cris, revert_cris
 from mmpartref.models.weights.state_files import errors_with_path, read_tensors, write_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', help="the authors' training checkpoint, or with --reverse one of mmpartref's")
-    parser.add_argument('dst', help='converted checkpoint to write')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('src', type=input_path,
+                        help="the authors' training checkpoint, or with --reverse one of mmpartref's")
+    parser.add_argument('dst', type=output_file, help='converted checkpoint to write')
     parser.add_argument('--reverse', action='store_true', help='convert from mmpartref to the published names')
-    parser.add_argument('--key', help='key of the weights in the checkpoint, e.g. ema_state_dict')
+    parser.add_argument('--key', type=text_argument, help='key of the weights in the checkpoint, e.g. ema_state_dict')
     return parser.parse_args()
 
 

@@ -7,8 +7,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmpartref.arguments import ToolParser, input_path, output_folder
 from mmpartref.datasets import converters
-from mmpartref.datasets.converters.standard_json import Document, given, write_documents
+from mmpartref.datasets.converters.standard_json import Document, write_documents
 from mmpartref.errors import one_sentence_errors
 from mmpartref.text import shown_name
 
@@ -28,28 +29,30 @@ FILES = {
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest='kind', required=True)
     for name, split_by in (('refcoco', ['unc']), ('refcoco+', ['unc']), ('refcocog', ['umd', 'google'])):
         kind = kinds.add_parser(name, help='refs(SPLIT_BY).p and instances.json')
-        kind.add_argument('refs', type=given, help='the refs(SPLIT_BY).p')
-        kind.add_argument('instances', type=given, help='the instances.json next to it')
+        kind.add_argument('refs', type=input_path, help='the refs(SPLIT_BY).p')
+        kind.add_argument('instances', type=input_path, help='the instances.json next to it')
         kind.add_argument('--split-by', choices=split_by, default=split_by[0], help='default: %(default)s')
     kind = kinds.add_parser('grefcoco', help='grefs(unc).json and instances.json')
-    kind.add_argument('refs', type=given, help='the grefs(unc).json')
-    kind.add_argument('instances', type=given, help='the instances.json next to it')
+    kind.add_argument('refs', type=input_path, help='the grefs(unc).json')
+    kind.add_argument('instances', type=input_path, help='the instances.json next to it')
     kind = kinds.add_parser('pascal_part', help='Annotations_Part/*.mat (needs SciPy)')
-    kind.add_argument('folder', type=given, help='Annotations_Part')
-    kind.add_argument('--images', metavar='FILE', type=given,
+    kind.add_argument('folder', type=input_path, help='Annotations_Part')
+    kind.add_argument('--images', metavar='FILE', type=input_path,
                       help="one of VOC 2010's ImageSets/Main, e.g. train.txt; default: all")
     kind.add_argument('--on-error', choices=('raise', 'skip'), default='raise',
                       help='stop at a .mat that is damaged or malformed, or skip and name it; default: %(default)s')
     for name, described in FILES.items():
-        kinds.add_parser(name, help=described).add_argument('annotations', type=given, help='the json of one split')
+        kind = kinds.add_parser(name, help=described)
+        kind.add_argument('annotations', type=input_path, help='the json of one split')
     for name, (_, described) in FOLDERS.items():
-        kinds.add_parser(name, help=described).add_argument('folder', type=given, help=described)
+        kinds.add_parser(name, help=described).add_argument('folder', type=input_path, help=described)
     for kind in kinds.choices.values():
-        kind.add_argument('--out', required=True, type=given, metavar='DIR', help='folder to write the json files into')
+        kind.add_argument('--out', required=True, type=output_folder, metavar='DIR',
+                          help='folder to write the json files into')
     return parser.parse_args(argv)
 
 

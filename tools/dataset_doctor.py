@@ -5,35 +5,38 @@ Exit code: 0 healthy, 1 unhealthy (at least one error), 2 could not run. Nothing
 into another folder.
 """
 import argparse
-import io
 import sys
-from pathlib import Path
 
+from mmpartref.arguments import ToolParser, fraction, input_path, natural, output_file, output_folder
 from mmpartref.doctor import Limits, examine
 from mmpartref.doctor.doctor_plots import draw_histograms
 from mmpartref.doctor.doctor_report import format_report
 from mmpartref.doctor.repair.write_repaired import check_out, check_outside, format_repairs, repair
-from mmpartref.errors import FileInTheWayError, MissingFileError, one_sentence_errors
+from mmpartref.errors import one_sentence_errors
 from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     limits = Limits()
-    parser.add_argument('root', help='folder with images/ and annotations/')
-    parser.add_argument('--annotations', metavar='DIR', help='folder of the json files, instead of ROOT/annotations')
+    parser.add_argument('root', type=input_path, help='folder with images/ and annotations/')
+    parser.add_argument('--annotations', type=input_path, metavar='DIR',
+                        help='folder of the json files, instead of ROOT/annotations')
     parser.add_argument('--fast', action='store_true', help='read headers and file hashes only, do not decode images')
     parser.add_argument('--strict', action='store_true', help='count warnings as errors')
     parser.add_argument('--all', action='store_true', help='print every finding and every category')
-    parser.add_argument('--json', metavar='OUT', help='write all findings and counts to this JSON file')
-    parser.add_argument('--picture', metavar='OUT', help='write histograms of areas, parts and categories to this PNG')
-    parser.add_argument('--repair', metavar='OUT', help='write repaired json files and a log of all repairs into this '
+    parser.add_argument('--json', type=output_file, metavar='OUT', help='write all findings and counts to this JSON '
+                        "file, '-' for stdout")
+    parser.add_argument('--picture', type=output_file, metavar='OUT',
+                        help='write histograms of areas, parts and categories to this PNG')
+    parser.add_argument('--repair', type=output_folder, metavar='OUT',
+                        help='write repaired json files and a log of all repairs into this '
                         'folder, which must not contain any yet')
-    parser.add_argument('--min-pixels', type=int, default=limits.min_pixels, metavar='N',
+    parser.add_argument('--min-pixels', type=natural, default=limits.min_pixels, metavar='N',
                         help='report masks of fewer pixels as near-empty (default: %(default)s)')
-    parser.add_argument('--max-overlap', type=float, default=limits.max_overlap, metavar='SHARE',
+    parser.add_argument('--max-overlap', type=fraction, default=limits.max_overlap, metavar='SHARE',
                         help='share of the smaller of two parts that the other may cover (default: %(default)s)')
-    parser.add_argument('--max-map-difference', type=float, default=limits.max_map_difference, metavar='SHARE',
+    parser.add_argument('--max-map-difference', type=fraction, default=limits.max_map_difference, metavar='SHARE',
                         help="share of an image's annotated pixels where json and label map may differ "
                         '(default: %(default)s)')
     return parser.parse_args()
@@ -47,10 +50,6 @@ def check_outputs(args: argparse.Namespace) -> None:
     """
     for path in filter(None, (args.json, args.picture)):
         check_outside(path, args.root, args.annotations)
-        if Path(path).is_dir():
-            raise FileInTheWayError(f'{path} is a folder; name a file')
-        if not Path(path).absolute().parent.is_dir():
-            raise MissingFileError(f'the folder of {path} does not exist; make it first')
     if args.repair:
         check_out(args.repair, args.root, args.annotations)
 
@@ -58,9 +57,6 @@ def check_outputs(args: argparse.Namespace) -> None:
 @one_sentence_errors(exit_code=2)
 def main() -> int:
     args = parse_args()
-    # A damaged json may contain names that no encoding can print.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='backslashreplace')
     check_outputs(args)
     limits = Limits(args.min_pixels, args.max_overlap, args.max_map_difference)
     examination = examine(args.root, annotations=args.annotations, limits=limits, decode=not args.fast,

@@ -2,6 +2,7 @@
 """Analyse the errors in a dump of predictions, without the model and the dataset."""
 import argparse
 
+from mmpartref.arguments import ToolParser, input_path, output_file
 from mmpartref.errors import one_sentence_errors
 from mmpartref.evaluation.diagnosis.diagnose import diagnose, summarise_diagnosis
 from mmpartref.evaluation.diagnosis.diagnosis_tables import format_diagnosis
@@ -12,11 +13,14 @@ from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dump', help='file that tools/test.py wrote with --dump')
-    parser.add_argument('--paraphrases', nargs='+', default=[], metavar='DUMP', help='dumps of the same refs with '
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('dump', type=input_path, help='file that tools/test.py wrote with --dump')
+    parser.add_argument('--paraphrases', type=input_path, nargs='+', default=[], metavar='DUMP',
+                        help='dumps of the same refs with '
                         'paraphrased expressions, one per template')
-    parser.add_argument('--json', metavar='OUT', help='write all metrics to this JSON file (fractions from 0 to 1)')
+    parser.add_argument('--json', type=output_file, metavar='OUT',
+                        help='write all metrics to this JSON file (fractions from 0 to '
+                        "1), '-' for stdout")
     boundary = parser.add_mutually_exclusive_group()
     boundary.add_argument(
         '--strict', dest='strict', action='store_true', default=True, help='P@0.5 counts IoU > 0.5 (default)')

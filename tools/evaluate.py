@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from mmpartref.arguments import ToolParser, fraction, input_path, output_file, text_argument
 from mmpartref.datasets.protocols import load_protocol
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
@@ -23,36 +24,46 @@ from mmpartref.files.json_files import write_json
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dump', help='file that tools/test.py wrote with --dump')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('dump', type=input_path, help='file that tools/test.py wrote with --dump')
     boundary = parser.add_mutually_exclusive_group()
     boundary.add_argument(
         '--strict', dest='strict', action='store_true', default=True, help='Precision@X counts IoU > X (default)')
     boundary.add_argument('--inclusive', dest='strict', action='store_false', help='Precision@X counts IoU >= X')
     parser.add_argument('--empty', choices=EMPTY_RULES, default='one', help='IoU where prediction and ground truth '
                         'are both empty: 1 (default), 0, or skipped in every mean')
-    parser.add_argument('--ceiling', metavar='DUMP', help='dump with the decode ceiling of the same refs, printed next '
+    parser.add_argument('--ceiling', type=input_path, metavar='DUMP',
+                        help='dump with the decode ceiling of the same refs, printed next '
                         'to the result by mask size; tools/reference_points.py writes one')
-    parser.add_argument('--json', metavar='OUT', help='write the metrics to this JSON file (fractions from 0 to 1)')
+    parser.add_argument('--json', type=output_file, metavar='OUT',
+                        help='write the metrics to this JSON file (fractions from 0 to '
+                        "1), '-' for stdout")
     parser.add_argument('--by-part', action='store_true', help='print a line per part as well')
     parser.add_argument('--sweep', action='store_true', help='evaluate all thresholds; the dump needs --candidates')
-    parser.add_argument('--rule', choices=('union', 'top1'), default='union', help='candidates to unite in a sweep')
-    parser.add_argument('--metric', default='mIoU', help='metric that selects the best threshold of a sweep')
-    parser.add_argument('--threshold', type=float, help='threshold for the candidates of the dump')
-    parser.add_argument('--out', help='write the dump at --threshold to this file')
-    parser.add_argument('--presence-threshold', type=float, metavar='T', help='count masks of a lower presence as '
+    parser.add_argument('--rule', choices=('union', 'top1'), help='candidates to unite at --threshold or in a sweep '
+                        '(default: union)')
+    parser.add_argument('--metric', type=text_argument, help='metric that selects the best threshold of a sweep '
+                        '(default: mIoU)')
+    parser.add_argument('--threshold', type=fraction, help='threshold for the candidates of the dump')
+    parser.add_argument('--out', type=output_file, help='write the dump at --threshold to this file')
+    parser.add_argument('--presence-threshold', type=fraction, metavar='T', help='count masks of a lower presence as '
                         'empty; tools/calibrate_presence.py chooses a threshold on a validation split')
-    parser.add_argument('--protocol', metavar='NAME', help='print means over seen and unseen parts as well: a name of '
+    parser.add_argument('--protocol', type=text_argument, metavar='NAME',
+                        help='print means over seen and unseen parts as well: a name of '
                         'docs/protocols.md, or the .json of a custom split')
-    parser.add_argument('--fold', help='fold of --protocol, if it has several')
-    parser.add_argument('--train-json', metavar='JSON', help='json of the seen classes of --protocol partimagenet_ood')
+    parser.add_argument('--fold', type=text_argument, help='fold of --protocol, if it has several')
+    parser.add_argument('--train-json', type=input_path, metavar='JSON',
+                        help='json of the seen classes of --protocol partimagenet_ood')
     args = parser.parse_args()
-    if not args.protocol and (args.fold or args.train_json):
-        parser.error('--fold and --train-json need --protocol')
-    if args.sweep and args.protocol:
-        parser.error('--protocol needs one threshold: remove --sweep, or give --threshold')
-    if args.sweep and args.ceiling:
-        parser.error('--ceiling needs one threshold: remove --sweep, or give --threshold')
+    for option, needed in (('--fold', '--protocol'), ('--train-json', '--protocol'), ('--metric', '--sweep'),
+                           ('--out', '--threshold')):
+        parser.require(args, option, needed)
+    if args.rule and not args.sweep and args.threshold is None:
+        parser.error('--rule needs --threshold or --sweep')
+    for option in ('threshold', 'out', 'protocol', 'ceiling', 'by_part', 'presence_threshold') if args.sweep else ():
+        if getattr(args, option) not in (None, False):
+            parser.error(f"--{option.replace('_', '-')} needs one threshold, and --sweep evaluates all; remove --sweep")
+    args.rule, args.metric = args.rule or 'union', args.metric or 'mIoU'
     return args
 
 
@@ -101,7 +112,7 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
 def main() -> None:
     args = parse_args()
     dump = read_dump(args.dump)
-    if args.threshold is not None and not args.sweep:
+    if args.threshold is not None:
         dump = dump_at(dump, args.threshold, args.rule)
         if args.out:
             dump.write(args.out)

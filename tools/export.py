@@ -6,20 +6,22 @@ from pathlib import Path
 from mmpartref.apis.export.export_graph import OPSETS, check_suffix, export_onnx, export_pt2, require
 from mmpartref.apis.export.run_exported import TOLERANCE, compare_with_eager
 from mmpartref.apis.model_building import letterbox_of, load_segmentor
+from mmpartref.arguments import ToolParser, input_path, output_file, positive_int
+from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
-from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.errors import ExportError, one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help="checkpoint file, or 'none' for random weights, e.g. to measure time")
-    parser.add_argument('out', help='file to write, .onnx or .pt2')
-    parser.add_argument('--size', nargs=2, type=int, action='append', metavar=('H', 'W'),
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('config', type=input_path, help='config file')
+    parser.add_argument('checkpoint', type=input_path,
+                        help="checkpoint file, or 'none' for random weights, e.g. to measure time")
+    parser.add_argument('out', type=output_file, help='file to write, .onnx or .pt2')
+    parser.add_argument('--size', nargs=2, type=positive_int, action='append', metavar=('H', 'W'),
                         help="network input; default: the size of the config's test pipeline. May be repeated: one "
                         'file per size, with _HxW in its name')
-    parser.add_argument('--opset', type=int, help=f'ONNX opset, {OPSETS[0]} (default) to {OPSETS[1]}')
+    parser.add_argument('--opset', type=positive_int, help=f'ONNX opset, {OPSETS[0]} (default) to {OPSETS[1]}')
     parser.add_argument('--check', action='store_true', help='compare each file with the model on random input; '
                         f'exit code 1 if they differ by more than {TOLERANCE} standard deviations')
     parser.add_argument(

@@ -2,6 +2,7 @@
 """Write an HTML gallery of a dump of predictions: image, ground truth, prediction, heat map. It opens from disk."""
 import argparse
 
+from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, text_argument
 from mmpartref.errors import one_sentence_errors
 from mmpartref.gallery import Options, build_gallery
 from mmpartref.gallery.page_data import counted
@@ -9,20 +10,25 @@ from mmpartref.gallery.page_data import counted
 
 def parse_args() -> argparse.Namespace:
     defaults = Options()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('dump', help='file that tools/test.py wrote with --dump (and --candidates for heat maps)')
-    parser.add_argument('--images', metavar='DIR', help='image folder, if not the one in the dump')
-    parser.add_argument('--out', required=True, metavar='FOLDER', help='folder to write: new, empty or an old gallery')
-    parser.add_argument('--against', nargs='+', default=[], metavar='DUMP', help='other dumps of the same expressions; '
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('dump', type=input_path,
+                        help='file that tools/test.py wrote with --dump (and --candidates for heat maps)')
+    parser.add_argument('--images', type=input_path, metavar='DIR', help='image folder, if not the one in the dump')
+    parser.add_argument('--out', required=True, type=output_folder, metavar='FOLDER',
+                        help='folder to write: new, empty or an old gallery')
+    parser.add_argument('--against', type=input_path, nargs='+', default=[], metavar='DUMP',
+                        help='other dumps of the same expressions; '
                         'each gets a page with the differences between the two models')
-    parser.add_argument('--limit', type=int, metavar='N', help='show only N of the expressions, drawn at random')
-    parser.add_argument('--title', help="title of the first page (default: the model's name)")
-    parser.add_argument('--names', nargs='+', metavar='NAME', help='names of the models, one per dump')
+    parser.add_argument('--limit', type=positive_int, metavar='N',
+                        help='show only N of the expressions, drawn at random')
+    parser.add_argument('--title', type=text_argument, help="title of the first page (default: the model's name)")
+    parser.add_argument('--names', type=text_argument, nargs='+', metavar='NAME',
+                        help='names of the models, one per dump')
     parser.add_argument('--on-missing-image', choices=('raise', 'skip'), default=defaults.on_missing_image,
                         help='skip drops the expressions of a missing image and prints their number')
-    parser.add_argument('--thumbnail-side', type=int, default=defaults.thumbnail_side, metavar='PX',
+    parser.add_argument('--thumbnail-side', type=positive_int, default=defaults.thumbnail_side, metavar='PX',
                         help='longest side of the pictures on the cards (default: %(default)s)')
-    parser.add_argument('--image-side', type=int, default=defaults.image_side, metavar='PX',
+    parser.add_argument('--image-side', type=positive_int, default=defaults.image_side, metavar='PX',
                         help='longest side of the enlarged images (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='write into a folder with other files; these stay')
     return parser.parse_args()

@@ -16,31 +16,35 @@ from mmpartref.apis.image_files import ImageFile, check_not_inputs, find_images
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import names_weights, read_config
 from mmpartref.apis.part_labels import parts_of
+from mmpartref.arguments import ToolParser, input_path, output_file, output_folder, positive_int, text_argument
 from mmpartref.errors import MAX_MESSAGE, ConfigError, InputError, one_sentence_errors
-from mmpartref.files.atomic_write import write_errors
+from mmpartref.files.output_path import write_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
 from mmpartref.text import one_line, shown_name
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('image', help='image, folder (searched recursively), glob in quotes, or http(s) URL')
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('image', type=input_path,
+                        help='image, folder (searched recursively), glob in quotes, or http(s) URL')
     parser.add_argument('expressions', nargs='*', help='expressions to segment, e.g. "the tire of the car"')
-    parser.add_argument('--images', nargs='+', default=[], help='more images, folders, globs or URLs')
-    parser.add_argument('--expressions-file', help='a text file with one expression per line')
-    parser.add_argument('--parse', metavar='SUPER_CATEGORY',
+    parser.add_argument('--images', type=input_path, nargs='+', default=[], help='more images, folders, globs or URLs')
+    parser.add_argument('--expressions-file', type=input_path, help='a text file with one expression per line')
+    parser.add_argument('--parse', type=text_argument, metavar='SUPER_CATEGORY',
                         help='segment all parts of this super-category into one label map, e.g. quadruped')
-    parser.add_argument('--config', required=True, help='config file')
-    parser.add_argument('--checkpoint', help='checkpoint file; default: that of init_cfg in the config')
+    parser.add_argument('--config', type=input_path, required=True, help='config file')
+    parser.add_argument('--checkpoint', type=input_path,
+                        help='checkpoint file; default: that of init_cfg in the config')
     parser.add_argument('--device', default='auto', help="'cpu', 'cuda', ...; auto: CUDA if available")
-    parser.add_argument('--batch-size', type=int, default=1, help='images per forward pass')
-    parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, help='reject images with more pixels')
-    parser.add_argument('--out-dir', default='outputs', help='output folder')
+    parser.add_argument('--batch-size', type=positive_int, default=1, help='images per forward pass')
+    parser.add_argument('--max-pixels', type=positive_int, default=MAX_PIXELS, help='reject images with more pixels')
+    parser.add_argument('--out-dir', type=output_folder, default='outputs', help='output folder')
     parser.add_argument('--heat-maps', action='store_true', help='write the probabilities as well, 0 to 255')
     parser.add_argument('--no-masks', action='store_true', help='do not write a mask per expression')
     parser.add_argument('--no-overlays', action='store_true', help='do not write overlays')
-    parser.add_argument('--json', help='write all masks to this COCO json')
+    parser.add_argument('--json', type=output_file,
+                        help="write all masks to this COCO json (scores from 0 to 1), '-' for stdout")
     parser.add_argument('--on-error', choices=('raise', 'skip'), default='skip',
                         help='stop at an image that cannot be read, or skip it')
     return parser.parse_args()
@@ -80,14 +84,12 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
     inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
     outputs = [file for image in images for file in options.files(image.stem)]
     check_not_inputs(outputs + ([Path(args.json)] if args.json else []), inputs)
-    if args.batch_size < 1:
-        raise InputError(f'--batch-size {args.batch_size} must be at least 1')
-    with write_errors(options.out_dir):
-        options.out_dir.mkdir(parents=True, exist_ok=True)
     config = read_config(args.config)
     if args.checkpoint is None and not names_weights(config):
         raise ConfigError(f'{args.config} names no weights (init_cfg): give --checkpoint')
     inferencer = PartReferInferencer(config, args.checkpoint, args.device, max_pixels=args.max_pixels)
+    with write_errors(options.out_dir):
+        options.out_dir.mkdir(parents=True, exist_ok=True)
     info = {'description': 'predicted by mmpartref', 'config': args.config, 'checkpoint': args.checkpoint}
     return inferencer, images, options, CocoOutput(options.expressions, info) if args.json else None
 

@@ -6,8 +6,9 @@ Exit code: 0 written, 2 could not.
 import argparse
 from pathlib import Path
 
+from mmpartref.arguments import ToolParser, input_path, output_file
 from mmpartref.datasets.converters.published.join_levels import join_levels
-from mmpartref.datasets.converters.standard_json import given, write_documents
+from mmpartref.datasets.converters.standard_json import write_documents
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.text import shown_name
 
@@ -15,10 +16,10 @@ LEVELS = ('object', 'part', 'subpart')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for level in LEVELS:
-        parser.add_argument(f'--{level}s', type=given, help=f'json of the {level}s', required=level == 'part')
-    parser.add_argument('--out', required=True, type=given, help='json to write; must not exist')
+        parser.add_argument(f'--{level}s', type=input_path, help=f'json of the {level}s', required=level == 'part')
+    parser.add_argument('--out', required=True, type=output_file, help='json to write; must not exist')
     return parser.parse_args()
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     args = parse_args()
     files = {level: getattr(args, f'{level}s') for level in LEVELS}
     out = Path(args.out)
-    if out.suffix != '.json' or out.is_dir():
+    if out.suffix != '.json':
         raise InputError(f'--out {shown_name(args.out)} is not the name of a json; name one, for example '
                          f'{shown_name(str(out / "train.json"))}')
     document, lines = join_levels({level: path for level, path in files.items() if path is not None})

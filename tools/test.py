@@ -3,22 +3,29 @@
 import argparse
 import os
 
-from mmpartref.engine.launch.build_errors import build_errors_explained
+from mmpartref.arguments import ToolParser, input_path, output_file, output_folder
+from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
-from mmpartref.engine.launch.initial_weights import start_from_init_cfg
+from mmpartref.engine.launch.initial_weights import check_has_weights, start_from_init_cfg
 from mmpartref.engine.launch.prediction_dump import add_dump
+from mmpartref.engine.launch.run_checks import check_run
 from mmpartref.errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; default: what init_cfg in the config names')
-    parser.add_argument('--dump', help='write the predictions to this .json file, which tools/evaluate.py reads')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('config', type=input_path, help='config file')
+    parser.add_argument('checkpoint', type=input_path, nargs='?',
+                        help='checkpoint file; default: what init_cfg in the config names')
+    parser.add_argument('--dump', type=output_file,
+                        help='write the predictions to this .json file, which tools/evaluate.py reads')
     parser.add_argument('--candidates', action='store_true', help='dump all candidates, for tools/evaluate.py --sweep')
     parser.add_argument('--split', choices=('test', 'val'), default='test', help='dataloader of the config')
-    parser.add_argument('--show-dir', help='write overlays of ground truth and prediction into this folder')
-    return parse_launch_arguments(parser)
+    parser.add_argument('--show-dir', type=output_folder,
+                        help='write overlays of ground truth and prediction into this folder')
+    args = parse_launch_arguments(parser)
+    parser.require(args, '--candidates', '--dump')
+    return args
 
 
 @one_sentence_errors()
@@ -37,6 +44,9 @@ def main() -> None:
         add_dump(cfg, args.dump, candidates=args.candidates)
     if args.show_dir:
         cfg.default_hooks.visualization.update(out_dir=args.show_dir)
+    if args.checkpoint is None:
+        check_has_weights(cfg)
+    check_run(cfg, ['test'])
     runner = build_runner(cfg)
     if args.checkpoint is None:
         start_from_init_cfg(runner)

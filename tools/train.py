@@ -4,7 +4,8 @@ import argparse
 
 from mmengine.config import Config
 
-from mmpartref.engine.launch.build_errors import build_errors_explained
+from mmpartref.arguments import ToolParser, input_path, seed
+from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.launch.training_checks import check_training
 from mmpartref.engine.resume.work_dir_lock import work_dir_lock
@@ -12,21 +13,22 @@ from mmpartref.errors import one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser = ToolParser(description=__doc__)
+    parser.add_argument('config', type=input_path, help='config file')
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
+        type=input_path,
         help='resume from the latest checkpoint of the work dir, or from the given one')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA only)')
-    parser.add_argument('--seed', type=int, help='random seed; default: drawn and printed')
+    parser.add_argument('--seed', type=seed, help='random seed; default: drawn and printed')
     parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms')
     return parse_launch_arguments(parser)
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    if args.amp:
+    if args.amp and cfg.get('optim_wrapper'):
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if args.resume is not None:
         cfg.resume = True

@@ -8,5 +8,5 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))
 param_scheduler = [
-    dict(type='OneCycleLR', eta_max=2e-3, total_steps=7, pct_start=0.2, by_epoch=True, convert_to_iter_based=True)
+    dict(type='OneCycleLR', eta_max=2e-3, pct_start=0.2, by_epoch=True, convert_to_iter_based=True)
 ]

@@ -1,4 +1,6 @@
 """Inference on many images into files: masks, overlays, heat maps, label maps and one COCO json."""
+import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +17,15 @@ from mmpartref.apis.results import ImageResults
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.images.read_image import DecodedImage
 from mmpartref.progress import track
+from mmpartref.tables import percent
 from mmpartref.text import one_line, shown_name
 
 # Longest side of an overlay, in pixels: its text is read on a screen.
 OVERLAY_SIDE = 4096
+# Bytes of an output's name, which can have 255, but 15 more while it is written; and of the expression in it.
+MAX_NAME, MAX_SLUG = 240, 80
+# Ends of other outputs' names.
+HEAT, OVERLAY, PARTS = 'heat', 'overlay', 'parts'
 
 
 @dataclass(frozen=True)
@@ -39,20 +46,48 @@ class OutputOptions:
     heat_maps: bool = False
 
     def file(self, stem: Path, kind: str) -> Path:
-        """Return the path ``out_dir/<stem>_<kind>.png``.
-
-        Kinds are 'overlay', 'parts', an expression's number, or its number and '_heat'.
-        """
+        """Return the path ``out_dir/<stem>_<kind>.png``."""
         return self.out_dir / stem.with_name(f'{stem.name}_{kind}.png')
+
+    def mask_files(self, stem: Path, number: int) -> tuple[Path, Path]:
+        """Return the paths ``<stem>_<number>_<slug>.png`` and ``..._heat.png`` of an expression's mask and heat map."""
+        room = MAX_NAME - len(os.fsencode(f'{stem.name}_{number}__{HEAT}.png'))
+        kind = '_'.join(filter(None, (str(number), slug(self.expressions[number], min(room, MAX_SLUG)))))
+        return self.file(stem, kind), self.file(stem, f'{kind}_{HEAT}')
 
     def files(self, stem: Path) -> list[Path]:
         """Return the paths of all outputs of an image."""
-        kinds = ['overlay'] if self.overlays else []
+        files = [self.file(stem, OVERLAY)] if self.overlays else []
         if self.parse:
-            kinds += ['parts']
+            files += [self.file(stem, PARTS)]
         for number in range(0 if self.parse else len(self.expressions)):
-            kinds += [str(number)] * self.masks + [f'{number}_heat'] * self.heat_maps
-        return [self.file(stem, kind) for kind in kinds]
+            mask, heat_map = self.mask_files(stem, number)
+            files += [mask] * self.masks + [heat_map] * self.heat_maps
+        return files
+
+
+def slug(expression: str, limit: int) -> str:
+    """Return an expression as part of a file name: its letters and digits, of any script, and '-' for the rest.
+
+    It is empty where there are none. It has no '_' and is not the end of another output's name, so that with the number
+    in front of it the name is unique.
+
+    Args:
+        expression: to convert.
+        limit: greatest length in bytes of UTF-8.
+    """
+    text = ''
+    for each in unicodedata.normalize('NFC', expression):
+        if len(text) > limit:
+            break
+        kind = unicodedata.category(each)[0]
+        # Marks are the vowels of some scripts.
+        if kind in 'LN' or (kind == 'M' and text[-1:] not in ('', '-')):
+            text += each
+        elif text[-1:] not in ('', '-'):
+            text += '-'
+    text = text.encode()[:max(0, limit - 1)].decode(errors='ignore').strip('-')
+    return f'{text}-' if text.isdecimal() or text.lower() in (HEAT, OVERLAY, PARTS) else text
 
 
 @dataclass
@@ -119,17 +154,18 @@ def write_results(results: ImageResults, stem: Path, options: OutputOptions, coc
     name = results.image.name
     for number, result in enumerate(results):
         target = ''
+        mask_file, heat_file = options.mask_files(stem, number)
         if options.masks:
-            file = options.file(stem, str(number))
-            write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), file)
-            target = f' -> {file}'
+            write_png(Image.fromarray(result.mask.astype(np.uint8) * 255), mask_file)
+            target = f' -> {mask_file}'
         if options.heat_maps:
             levels = np.rint(result.heat_map * 255).astype(np.uint8)
-            write_png(Image.fromarray(levels), options.file(stem, f'{number}_heat'))
-        print(f'{shown_name(name)}: {one_line(result.expression)}: score {result.score:.3f}, '
+            write_png(Image.fromarray(levels), heat_file)
+        # The number is the overlay's label where no font has the expression's letters.
+        print(f'{shown_name(name)}: #{number} {one_line(result.expression)}: score {percent(result.score)}, '
               f'{result.mask.mean():.1%} of the image{target}')
     if options.overlays:
-        write_png(results.overlay(OVERLAY_SIDE), options.file(stem, 'overlay'))
+        write_png(results.overlay(OVERLAY_SIDE), options.file(stem, OVERLAY))
     if coco is not None:
         coco.add(name, results.size, [each.expression for each in results], [each.mask for each in results],
                  [each.score for each in results])
@@ -137,11 +173,11 @@ def write_results(results: ImageResults, stem: Path, options: OutputOptions, coc
 
 def write_labels(labels: PartLabels, stem: Path, options: OutputOptions, coco: CocoOutput | None) -> None:
     """Write and print the label map of one image."""
-    file = options.file(stem, 'parts')
+    file = options.file(stem, PARTS)
     write_png(labels.as_image(), file)
     print(f'{shown_name(labels.image.name)}: {labels.describe_shares()} -> {file}')
     if options.overlays:
-        write_png(labels.overlay(OVERLAY_SIDE), options.file(stem, 'overlay'))
+        write_png(labels.overlay(OVERLAY_SIDE), options.file(stem, OVERLAY))
     if coco is not None:
         parts = labels.names[1:]
         coco.add(labels.image.name, labels.size, parts, [labels.mask(part) for part in parts])

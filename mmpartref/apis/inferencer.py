@@ -1,23 +1,29 @@
 """Inference on images with a trained model."""
+import os
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from PIL import Image
 
 from mmpartref.apis.model_building import build_model, build_pipeline, choose_device, read_config
 from mmpartref.apis.part_labels import MAX_PARTS, PartLabels, merge_masks, parts_of
 from mmpartref.apis.results import ImageResults, PartResult
-from mmpartref.errors import InputError
+from mmpartref.errors import InputError, InputTypeError
+from mmpartref.images.argument_checks import check_integer, check_switch
+from mmpartref.images.image_arrays import describe
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
 from mmpartref.images.read_image import MAX_PIXELS, DecodedImage, ImageLike, ImageReader
 from mmpartref.structures import ReferringDataSample
-from mmpartref.text import has_words, shown, text_fault
+from mmpartref.text import has_words, shown, shown_name, text_fault
 
 
 class PartReferInferencer:
@@ -31,7 +37,7 @@ class PartReferInferencer:
         inferencer.parse_parts('dog.jpg', 'quadruped').labels
 
     Outputs have the size of the image after rotation by its EXIF orientation. Thread-safe: one forward pass runs at a
-    time.
+    time. An inferencer can be pickled and deep-copied. Building one leaves the global random states alone.
 
     Args:
         model: path of a config, or a loaded one; its test pipeline prepares the images.
@@ -39,25 +45,35 @@ class PartReferInferencer:
             None for the weights of the config's ``init_cfg``, or random ones with a warning.
         device: ``'cpu'``, ``'cuda'``, ...; None or ``'auto'`` for CUDA where it is available.
         max_pixels: larger images are rejected, files before they are decoded.
-        max_bytes, timeout: limits of a download, see ``fetch_image``.
+        max_bytes, timeout: limits of a download, see ``fetch_image``; at most a day.
         weights_key: key of the weights in the checkpoint, e.g. ``'ema_state_dict'``; None to find them.
 
     Raises:
         FileNotFoundError: config or checkpoint does not exist.
+        TypeError: an argument is of another type.
         ConfigError: the compiled operations of a detector are missing, or the test pipeline is not usable.
         WeightsError: the checkpoint is damaged, unsafe, or does not fit the model; a ValueError.
-        ValueError: the checkpoint of a detector has no categories, or the device is not available.
+        ValueError: a limit is out of range, the checkpoint of a detector has no categories, or the device is not
+            available.
     """
 
     def __init__(self, model: str | Path | Config, weights: str | Path | None = None,
                  device: str | torch.device | None = None, *, max_pixels: int = MAX_PIXELS,
                  max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, weights_key: str | None = None) -> None:
         self.device = choose_device(device)
-        config = read_config(model)
         self.reader = ImageReader(max_pixels, max_bytes, timeout)
+        config = read_config(model)
         self.model = build_model(config, weights, weights_key).to(self.device)
         self.pipeline = Compose(build_pipeline(config))
         # The model has a cache of text features.
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and pickles, without the lock."""
+        return {name: value for name, value in self.__dict__.items() if name != '_lock'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._lock = threading.Lock()
 
     @overload
@@ -76,7 +92,7 @@ class PartReferInferencer:
             image: a path, an http(s) URL, a PIL image, an array or a tensor, see ``ImageReader``; or a list of these.
             expressions: the queries, the same for every image.
             heat_map: also return a heat map per expression, 4 bytes per pixel.
-            batch_size: images per forward pass; results differ by rounding only.
+            batch_size: images per forward pass, at least 1; results differ by rounding only.
 
         Returns:
             A ``PartResult`` per expression: ``'expression'``, ``'mask'`` ((h, w) bool), ``'score'`` (0 to 1) and
@@ -84,7 +100,8 @@ class PartReferInferencer:
 
         Raises:
             ValueError: no expression, an empty one, or an image that is too large or cannot be read.
-            FileNotFoundError, ConnectionError, TypeError: see ``ImageReader``.
+            TypeError: ``heat_map``, ``batch_size`` or an image is of another type.
+            FileNotFoundError, ConnectionError: see ``ImageReader``.
         """
         if isinstance(image, (list, tuple)):
             return list(self.stream(image, expressions, heat_map=heat_map, batch_size=batch_size))
@@ -96,8 +113,9 @@ class PartReferInferencer:
 
         Arguments and errors as in ``__call__``.
         """
+        with_heat_map = check_switch(heat_map, 'heat_map')
         predicted = self._predicted(images, check_expressions(expressions), batch_size)
-        return (self._results(each, sample, heat_map) for each, sample in predicted)
+        return (self._results(each, sample, with_heat_map) for each, sample in predicted)
 
     @overload
     def parse_parts(self, image: list | tuple, super_category: str | None = None, *,
@@ -125,7 +143,10 @@ class PartReferInferencer:
         """
         if (super_category is None) == (expressions is None):
             raise InputError("give either a super-category, e.g. 'quadruped', or expressions=[...]")
-        parts = check_expressions(parts_of(super_category) if super_category is not None else expressions or [])
+        if super_category is not None and not isinstance(super_category, str):
+            raise InputTypeError(f'super_category={shown(super_category)} should be a string; give a list of parts as '
+                                 'expressions=[...]')
+        parts = check_expressions(parts_of(super_category) if super_category is not None else expressions)
         if len(set(parts)) < len(parts) or len(parts) > MAX_PARTS:
             raise InputError(f'a label map has at most {MAX_PARTS} parts, each once; got {shown(parts)}')
         if isinstance(image, (list, tuple)):
@@ -134,10 +155,10 @@ class PartReferInferencer:
 
     def _predicted(self, images: Iterable[ImageLike], expressions: list[str],
                    batch_size: int) -> Iterator[tuple[DecodedImage, ReferringDataSample]]:
-        """Check the batch size at once, and return a generator that reads and predicts."""
-        if batch_size < 1:
-            raise InputError(f'batch_size={batch_size} must be at least 1')
-        return self._in_batches(iter(images), expressions, batch_size)
+        """Check the batch size and the kind of ``images`` at once, and return a generator that reads and predicts."""
+        # The most that islice takes.
+        size = min(check_integer(batch_size, 'batch_size'), sys.maxsize)
+        return self._in_batches(iter(check_images(images)), expressions, size)
 
     def _in_batches(self, images: Iterator[ImageLike], expressions: list[str],
                     batch_size: int) -> Iterator[tuple[DecodedImage, ReferringDataSample]]:
@@ -149,9 +170,7 @@ class PartReferInferencer:
         groups: dict[tuple[int, ...], list[int]] = {}
         items = []
         for number, image in enumerate(images):
-            # A copy of the list, because the results keep it.
-            items.append(self.pipeline({'img': image.pixels, 'img_path': image.name, 'ori_shape': image.size,
-                                        'expressions': list(expressions)}))
+            items.append(self._prepare(image, expressions))
             groups.setdefault(tuple(items[-1]['inputs'].shape), []).append(number)
         samples: dict[int, ReferringDataSample] = {}
         for group in groups.values():
@@ -160,6 +179,16 @@ class PartReferInferencer:
                 found = self.model(**self.model.data_preprocessor(batch, False), mode='predict')
             samples.update(zip(group, found, strict=True))
         return [samples[number] for number in range(len(images))]
+
+    def _prepare(self, image: DecodedImage, expressions: list[str]) -> dict[str, Any]:
+        try:
+            # A copy of the list, because the results keep it.
+            return self.pipeline({'img': image.pixels, 'img_path': image.name, 'ori_shape': image.size,
+                                  'expressions': list(expressions)})
+        except cv2.error as error:
+            height, width = image.size
+            raise InputError(f'{shown_name(image.name)}, {width} x {height} pixels, cannot be scaled for the model '
+                             f'({describe(error)}); cut a very long image into pieces') from error
 
     def _labels(self, image: DecodedImage, sample: ReferringDataSample) -> PartLabels:
         masks = (mask.cpu().numpy() for mask in sample.pred_masks)
@@ -179,18 +208,36 @@ class PartReferInferencer:
             for index, expression in enumerate(sample.expressions)])
 
 
-def check_expressions(expressions: str | Sequence[str]) -> list[str]:
-    """Return expressions as a list.
+def check_images(images: Any) -> Iterable[ImageLike]:
+    """Return an iterable of images.
+
+    Raises:
+        TypeError: it is one image, or not iterable.
+    """
+    single = isinstance(images, (str, bytes, os.PathLike, Mapping, Image.Image, DecodedImage)) or (
+        isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim < 4)
+    if single or not isinstance(images, Iterable):
+        raise InputTypeError(f'images should be several, e.g. in a list or from a generator, got a '
+                             f'{type(images).__name__}; give one image as [image]')
+    return images
+
+
+def check_expressions(expressions: Any) -> list[str]:
+    """Return a string, or an ordered iterable of strings, as a list.
 
     Raises:
         ValueError: there is none, or one is empty or not a string.
     """
-    if isinstance(expressions, (bytes, Mapping)) or not isinstance(expressions, Iterable):
+    if isinstance(expressions, str):
+        expressions = [expressions]
+    # A set has no order; arrays without axes are of iterable types.
+    elif isinstance(expressions, (bytes, Mapping, set, frozenset)) or not isinstance(expressions, Iterable) or (
+            getattr(expressions, 'ndim', 1) == 0):
         raise InputError(f'expressions must be a string or a list of strings, got {shown(expressions)}')
-    queries = [expressions] if isinstance(expressions, str) else list(expressions)
+    queries = list(expressions)
     if not queries or not all(isinstance(each, str) and has_words(each) for each in queries):
         raise InputError(f'expressions must be one or more non-empty strings, got {shown(queries)}')
     for each in queries:
         if fault := text_fault(each):
             raise InputError(fault)
-    return queries
+    return [str(each) for each in queries]  # those of numpy are of a subclass

@@ -1,10 +1,14 @@
 """Build a model for inference from a config and a checkpoint, without datasets or a runner."""
 import copy
 import logging
-from collections.abc import Mapping
+import os
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -14,17 +18,22 @@ from mmengine.registry import DefaultScope
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PARTS
 from mmpartref.datasets.transforms.letterbox import Letterbox
+from mmpartref.engine.config.build_errors import build_errors_explained
+from mmpartref.engine.config.config_nodes import builds, nodes, type_name
+from mmpartref.engine.config.config_values import check_values
+from mmpartref.engine.config.read_config import read_config_file
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
-from mmpartref.engine.launch.build_errors import build_errors_explained
-from mmpartref.engine.launch.config_check import read_config_file
-from mmpartref.engine.launch.config_nodes import builds, nodes, type_name
 from mmpartref.engine.launch.detector_config import require_operations, set_categories
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
-from mmpartref.errors import ConfigError, InputError, MissingFileError
+from mmpartref.errors import ConfigError, InputError, InputTypeError, MissingFileError
+from mmpartref.files.plain_file import check_plain
+from mmpartref.images.argument_checks import check_path
+from mmpartref.images.image_arrays import describe
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 from mmpartref.models.weights.checkpoints import load_weights, read_outline
 from mmpartref.registry import MODELS, SCOPE, TRANSFORMS
+from mmpartref.text import shown, shown_name
 
 # Steps of a test pipeline that need annotations.
 ANNOTATION_STEPS = ('LoadReferringMasks', 'DrawExpressions', 'ConstantExpression')
@@ -34,19 +43,54 @@ def read_config(config: str | Path | Config) -> Config:
     """Return a config from its file, or a copy of a loaded one.
 
     Raises:
+        TypeError: it is neither.
         FileNotFoundError: the file does not exist.
-        ConfigError: the config has no model or no test pipeline.
+        ConfigError: the config has no model or no test pipeline, or a value cannot be used.
     """
     if isinstance(config, Config):
         config = copy.deepcopy(config)
-    elif Path(config).is_file():
-        config = read_config_file(config)
+    elif isinstance(config, Mapping):
+        raise InputTypeError('the config should be a path or a Config, got a dict; give mmengine.config.Config(...) of '
+                             'it')
     else:
-        raise MissingFileError(f'the config {config} does not exist')
-    if not config.get('model') or not ((config.get('test_dataloader') or {}).get('dataset') or {}).get('pipeline'):
+        config = read_config_file(existing_file(config, 'config'))
+    dataset = _inside(_inside(config, 'test_dataloader'), 'dataset')
+    pipeline = dataset.get('pipeline')
+    if not (_is_node(config.get('model')) and isinstance(pipeline, (list, tuple)) and pipeline
+            and all(map(_is_node, pipeline))):
         raise ConfigError(f'{name_of(config)} has no model or no test_dataloader.dataset.pipeline, which prepares the '
                           'images; give a complete config')
+    check_values(config)
     return config
+
+
+def _inside(node: Any, key: str) -> Mapping[str, Any]:
+    """Return a dict inside another, or an empty one if there is none."""
+    found = node.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _is_node(value: object) -> bool:
+    """Return whether a value of a config is a dict from which a registry builds an object."""
+    return isinstance(value, Mapping) and (isinstance(value.get('type'), str) or callable(value.get('type')))
+
+
+def existing_file(path: object, kind: str) -> str:
+    """Return the path of a plain file; ``kind`` is 'config' or 'checkpoint', for messages.
+
+    Raises:
+        TypeError: it is not a path.
+        ValueError: it is empty, or names a folder or a device.
+        FileNotFoundError: it does not exist.
+    """
+    text = check_path(path, f'the {kind}')
+    name = f'the {kind} {shown_name(text)}'
+    if not text:
+        raise InputError(f'the path of a {kind} is empty; name a file')
+    if not os.path.exists(text):
+        raise MissingFileError(f'{name} does not exist')
+    check_plain(os.stat(text), name)
+    return text
 
 
 def name_of(config: Config) -> str:
@@ -58,36 +102,66 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     """Return a device; None and ``'auto'`` choose CUDA where it is available.
 
     Raises:
-        ValueError: the device is unknown, or CUDA is not available.
+        TypeError: it is neither a string nor a device.
+        ValueError: the device is unknown, or not available.
     """
+    if not isinstance(device, (str, torch.device, type(None))):
+        raise InputTypeError(f"device={shown(device)} should be a string such as 'cpu' or 'cuda:1', or a torch.device")
     if device is None or device == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError(f"device={device!r} is not a torch device; give 'cpu', 'cuda', 'cuda:1', ...") from None
+        raise InputError(f"device={shown(device)} is not a torch device; give 'cpu', 'cuda', 'cuda:1', ...") from None
     if chosen.type == 'cuda' and not torch.cuda.is_available():
         raise InputError(f"device='{chosen}' is not available, torch finds no CUDA device; use 'cpu' or 'auto'")
+    try:
+        torch.zeros(1, device=chosen).cpu()
+    except Exception as error:  # of many types, e.g. ModuleNotFoundError
+        raise InputError(f"device='{chosen}' cannot be used ({describe(error)}); use 'cpu' or 'auto'") from None
     return chosen
+
+
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Restore the random states of torch, numpy and Python when the context ends.
+
+    What is drawn inside still depends on the state before, e.g. on ``torch.manual_seed``.
+    """
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (mmengine and others use it)
+    # On a GPU only where one is in use: reading a state would initialise it, and forbid to fork.
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(gpus):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
 
 
 def build_model(config: Config, checkpoint: str | Path | None, key: str | None = None) -> BaseModel:
     """Build a config's model on the CPU, in evaluation mode, and load a checkpoint.
 
     Without a checkpoint the weights are those of ``init_cfg``, as in ``tools/test.py``, or random with a warning.
-    ``key`` is that of ``load_weights``.
+    ``key`` is that of ``load_weights``. The global random states stay as they are.
 
     Raises:
         ConfigError: the compiled operations of a detector are missing.
-        ValueError: see ``set_detector_categories``.
+        FileNotFoundError, TypeError, ValueError: the checkpoint is not a plain file, ``key`` is not a name or given
+            without a checkpoint; see also ``set_detector_categories``.
         WeightsError: see ``load_weights``.
     """
+    if key is not None and not (isinstance(key, str) and key):
+        raise InputTypeError(f"weights_key={shown(key)} should be the name of an entry, e.g. 'ema_state_dict', or None")
+    if checkpoint is not None:
+        checkpoint = existing_file(checkpoint, 'checkpoint')
+    elif key is not None:
+        raise InputError(f'weights_key={shown(key)} is the name of an entry of a checkpoint, but there is none; give '
+                         'weights')
     require_operations(config)
-    if checkpoint is not None and not Path(checkpoint).is_file():
-        raise MissingFileError(f'the checkpoint {checkpoint} does not exist')
     if builds(MODELS, config.model, ReferringDetector) and not config.model.get('categories'):
         set_detector_categories(config, checkpoint)
-    with DefaultScope.overwrite_default_scope(SCOPE):
+    with DefaultScope.overwrite_default_scope(SCOPE), random_states_kept():
         with build_errors_explained():
             model = MODELS.build(config.model)
         if checkpoint is not None:
@@ -151,7 +225,7 @@ def build_pipeline(config: Config) -> list[Any]:
         raise ConfigError(f'{name_of(config)}: {unsupported[0]} in the test pipeline needs annotations, which '
                           'inference does not have; use a config without it')
     fill_letterbox(config)
-    with DefaultScope.overwrite_default_scope(SCOPE):
+    with DefaultScope.overwrite_default_scope(SCOPE), build_errors_explained():
         return [TRANSFORMS.build(step) for step in steps[1:]]
 
 

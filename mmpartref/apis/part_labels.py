@@ -53,7 +53,7 @@ class PartLabels(Drawable):
     def overlay(self, max_side: int | None = None) -> Image.Image:
         image, (labels, ) = shrink_to(self.image.pixels, [self.labels], max_side)
         masks = labels == np.arange(1, len(self.names), dtype=labels.dtype)[:, None, None]
-        return Image.fromarray(draw_overlay(image, masks, self.names[1:]))
+        return Image.fromarray(draw_overlay(image, masks, self.names[1:], first_number=1))
 
     def describe_shares(self) -> str:
         """Return the share of the image that each of ``names`` covers, as text."""

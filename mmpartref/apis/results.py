@@ -9,6 +9,7 @@ from PIL import Image
 
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
+from mmpartref.tables import percent
 from mmpartref.text import shown
 from mmpartref.visualization.overlay import draw_heat_map, draw_overlay
 
@@ -96,8 +97,8 @@ class PartResult(dict[str, Any], Drawable):
 
     def __repr__(self) -> str:
         height, width = self.size
-        return (f'PartResult({shown(self.expression)}, score {self.score:.3f}, {self.mask.mean():.1%} of {width} x '
-                f'{height} pixels)')
+        return (f'PartResult({shown(self.expression)}, score {percent(self.score)}, {self.mask.mean():.1%} of '
+                f'{width} x {height} pixels)')
 
 
 class ImageResults(list[PartResult], Drawable):

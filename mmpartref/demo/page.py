@@ -14,7 +14,7 @@ from mmpartref.demo.predict import predict
 from mmpartref.demo.requests import EXAMPLE, FIND, Functions
 from mmpartref.demo.server import PageServer, ended_by_signals
 from mmpartref.demo.uploads import INTERVAL, MAX_AGE, delete_uploads, upload_folder, uploaded_file
-from mmpartref.engine.launch.config_nodes import builds
+from mmpartref.engine.config.config_nodes import builds
 from mmpartref.errors import MissingPackageError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import DATASETS

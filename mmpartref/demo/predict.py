@@ -12,6 +12,7 @@ from mmpartref.apis.results import ImageResults, PartResult
 from mmpartref.demo.limits import Limits, expressions_of
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import FORMATS, MAX_SIDE, DecodedImage
+from mmpartref.tables import percent
 
 # Longest side of the pictures on the page, in pixels.
 PICTURE_SIDE = 1024
@@ -57,7 +58,7 @@ def predict(inferencer: PartReferInferencer, path: Path | None, text: str, chose
         outputs = inferencer(image, expression, heat_map=True)
         seconds.append(time.perf_counter() - start)
         for each in outputs:
-            pictures += [(each.overlay(PICTURE_SIDE), f'{each.expression}: mask, score {each.score:.2f}'),
+            pictures += [(each.overlay(PICTURE_SIDE), f'{each.expression}: mask, score {percent(each.score)}'),
                          (each.heat_overlay(PICTURE_SIDE), f'{each.expression}: heat map')]
             # Without the heat map, which is four times the mask's size: only one is in memory at a time.
             results.append(PartResult(image, each.expression, each.mask, each.score, presence=each.presence))
@@ -95,7 +96,7 @@ def why_unreadable(path: Path, max_pixels: int) -> str:
 def table_of(results: Sequence[PartResult], seconds: Sequence[float]) -> str:
     """Return an HTML table with a row per expression, with all text escaped."""
     rows = ''.join(
-        f'<tr><td>{html.escape(result.expression)}</td><td>{result.score:.3f}</td><td>{result.mask.mean():.1%}</td>'
+        f'<tr><td>{html.escape(result.expression)}</td><td>{percent(result.score)}</td><td>{result.mask.mean():.1%}</td>'
         f'<td>{1000 * spent:.0f} ms</td></tr>' for result, spent in zip(results, seconds, strict=True))
     return ('<table class="results"><thead><tr><th>expression</th><th>score</th><th>of the image</th><th>time</th></tr>'
             f'</thead><tbody>{rows}</tbody></table>')

@@ -15,7 +15,7 @@ from mmpartref.datasets.coco.records import Category, split_category
 from mmpartref.datasets.toyparts.make_toyparts import VERSION, make_toyparts
 from mmpartref.engine.launch.build_runner import build_runner, load_config
 from mmpartref.errors import MissingFileError
-from mmpartref.files.atomic_write import write_errors
+from mmpartref.files.output_path import write_errors
 
 PACKAGE = Path(__file__).parents[1]
 NAME = 'cris_tiny_toyparts'

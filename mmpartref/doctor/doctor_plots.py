@@ -9,6 +9,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from mmpartref.doctor.part_counts import BINS_PER_OCTAVE, PartCounts
 from mmpartref.files.atomic_write import atomic_write
+from mmpartref.visualization.fonts import drawable, set_fonts
 
 # M. Okabe and K. Ito, "Color Universal Design" (2008).
 COLOURS = {'train': '#0072B2', 'val': '#E69F00', 'test': '#009E73'}
@@ -35,6 +36,7 @@ def draw_histograms(counts: Mapping[str, PartCounts], min_pixels: int, path: str
     draw_categories(categories, counts, names)
     handles, labels = categories.get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=len(labels) or 1, frameon=False)
+    set_fonts(figure)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format='png')
 
@@ -81,7 +83,8 @@ def draw_parts_per_image(axes: Axes, counts: Mapping[str, PartCounts]) -> None:
 def draw_categories(axes: Axes, counts: Mapping[str, PartCounts], names: list[str]) -> None:
     """Draw the number of annotations per category as dots, the first category on top.
 
-    The axis is logarithmic from 1 on and linear below, to include 0.
+    The axis is logarithmic from 1 on and linear below, to include 0. A name with characters that no installed font has
+    is '#' and its row in the report, counted from 1.
     """
     for number, (split, count) in enumerate(counts.items()):
         # Shifted by split, so that dots of equal numbers stay visible.
@@ -89,7 +92,8 @@ def draw_categories(axes: Axes, counts: Mapping[str, PartCounts], names: list[st
         axes.plot([count.categories[name] for name in names], places, 'o', color=COLOURS[split], label=split,
                   markersize=5, clip_on=False)
     total = len({name for count in counts.values() for name in count.categories})
-    axes.set_yticks(range(len(names)), [_short(name) for name in names], fontsize='small')
+    labels = [_short(drawable(name, f'#{row}')) for row, name in enumerate(names, 1)]
+    axes.set_yticks(range(len(names)), labels, fontsize='small')
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xscale('symlog', linthresh=1)
     axes.set_xlim(left=0)

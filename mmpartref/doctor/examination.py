@@ -102,6 +102,7 @@ class Examiner:
         """Examine everything."""
         counts = {}
         partimagenet = []
+        toyparts = []
         for split in self.splits:
             findings = SplitFindings(self.findings, split.name, split.ann_file)
             records = read_split(findings)
@@ -109,7 +110,11 @@ class Examiner:
                 self.unread.add(split.image_dir)
                 continue
             partimagenet.append(records.partimagenet)
+            toyparts += [split.name] * records.toyparts
             counts[split.name] = self.examine_split(split, records, findings)
+        if toyparts:
+            self.remarks.append(f'{", ".join(toyparts)}: ToyParts, whose scenes have objects of two classes; parts are '
+                                "not compared with the class in their image's name")
         self.check_extra_images()
         kind, verdict = identify(counts, bool(partimagenet) and all(partimagenet), self.findings)
         compare_counts(kind, counts, self.findings)

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import FrameType
 
 from mmpartref.errors import FileInTheWayError, NotAFolderError
-from mmpartref.files.atomic_write import DISK_FULL, temporary_path, write_errors
+from mmpartref.files.atomic_write import temporary_path
 from mmpartref.files.json_files import load_json
+from mmpartref.files.output_path import DISK_FULL, write_errors
 
 # File in the folder that lists the files of the gallery.
 MARKER = 'gallery.manifest.json'

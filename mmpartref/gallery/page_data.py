@@ -11,9 +11,11 @@ from mmpartref.evaluation.scoring.iou_metrics import cumulative_iou, describe_he
 from mmpartref.gallery import thumbnails
 from mmpartref.gallery.entries import METRICS, Entry, ImageEntries, all_entries
 from mmpartref.gallery.pair_comparison import PairComparison, summarise_pairs
+from mmpartref.tables import percent
 
 COLOURS = {'truth': thumbnails.TRUTH, 'first': thumbnails.PREDICTION, 'second': thumbnails.OTHER,
            'both': thumbnails.BOTH_RIGHT, 'neither': thumbnails.BOTH_WRONG}
+IN_PERCENT = 'IoU, score and presence are in percent.'
 HEAT_MAP_HINT = 'write it with tools/test.py CONFIG CHECKPOINT --dump FILE --candidates and make the gallery again.'
 # Samples of matplotlib's viridis at 0, 1/8, ... 1, RGB.
 HEAT_COLOURS = ((68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140), (40, 174, 128),
@@ -120,9 +122,9 @@ def describe_heat(dump: PredictionDump) -> dict[str, Any]:
                 'for the category of the expression. Grey: no instance.')
     else:
         kind = 'levels'
-        listed = ', '.join(f'{level:g}' for level in levels)
+        listed = [f'{100 * level:g}' for level in levels]
         note = (f'Heat map: the probability in {len(levels)} steps. A pixel has the colour of the highest of the '
-                f'levels {listed} that its probability exceeds. Grey: {levels[0]:g} or less.')
+                f'levels {", ".join(listed)} percent that its probability exceeds. Grey: {listed[0]} or less.')
     return {'kind': kind, 'note': note, 'missing': missing if lacking else '', 'levels': levels,
             'colours': HEAT_COLOURS}
 
@@ -132,7 +134,7 @@ def common_content(site: Site, title: str) -> dict[str, Any]:
     return {
         'title': title,
         'pages': page_names(site),
-        'notes': list(site.notes),
+        'notes': [IN_PERCENT, *site.notes],
         'colours': COLOURS,
         'alpha': {'mask': thumbnails.ALPHA, 'difference': thumbnails.DIFFERENCE_ALPHA},
         'kinds': list(FAILURE_KINDS),
@@ -154,8 +156,8 @@ def gallery_page(site: Site) -> dict[str, Any]:
         'thumbs': 'thumbs',
         'names': [site.name],
         'models': [describe_header(site.dump.header)],
-        'summary': [['mean IoU', f'{mean([each.iou for each in overlaps]):.4f}'],
-                    ['cumulative IoU', f'{cumulative_iou(overlaps):.4f}'],
+        'summary': [['mean IoU', percent(mean([each.iou for each in overlaps]))],
+                    ['cumulative IoU', percent(cumulative_iou(overlaps))],
                     ['expressions', str(len(overlaps))],
                     ['images', str(len(site.everything))],
                     *([['absent parts with an empty mask', f'{empty} of {len(absent)}']] if absent else [])],
@@ -169,7 +171,9 @@ def comparison_page(site: Site, number: int) -> dict[str, Any]:
     """Return the content of the page of a comparison."""
     comparison = site.comparisons[number]
     summary = summarise_pairs(site.everything, comparison)
+    first, second = summary['mIoU']
     content = common_content(site, page_names(site)[number + 1][1])
+    content['notes'].append(f'Differences in IoU are first minus second: {site.name} minus {comparison.name}.')
     unpaired = len(all_entries(site.everything)) - len(comparison.others)
     if comparison.reworded:
         content['notes'].append(f'{comparison.name} has different expressions, paired by ref_id: '
@@ -183,8 +187,9 @@ def comparison_page(site: Site, number: int) -> dict[str, Any]:
         'thumbs': comparison_name(number),
         'names': [site.name, comparison.name],
         'models': [describe_header(site.dump.header), describe_header(comparison.header)],
-        'summary': [[f'mean IoU, {site.name}', f"{summary['mIoU'][0]:.4f}"],
-                    [f'mean IoU, {comparison.name}', f"{summary['mIoU'][1]:.4f}"],
+        'summary': [[f'mean IoU, {site.name}', percent(first)],
+                    [f'mean IoU, {comparison.name}', percent(second)],
+                    [f'difference, {site.name} minus {comparison.name}', f'{100 * (first - second):+.2f}'],
                     [f'{site.name} better', str(summary['first'])],
                     ['equal', str(summary['equal'])],
                     [f'{comparison.name} better', str(summary['second'])],

@@ -6,7 +6,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from mmpartref.errors import DownloadError, InputError
+from mmpartref.errors import DownloadError, InputError, MMPartRefError
+from mmpartref.text import shown_name, text_fault
 
 MAX_BYTES = 64 * 2**20
 TIMEOUT = 20.0
@@ -22,6 +23,27 @@ def is_url(text: str) -> bool:
     return re.match(r'[a-z][a-z0-9+.-]+://', text, re.IGNORECASE) is not None
 
 
+def check_url(url: str) -> None:
+    """Check a URL before it is used.
+
+    Raises:
+        ValueError: the scheme is not http or https, there is no host, or the text is not a URL.
+    """
+    name = shown_name(url)
+    if not url.lower().startswith(('http://', 'https://')):
+        raise InputError(f'{name}: images are downloaded over http and https only; give a path for a local file')
+    fault = 'it has a control character' if re.search(r'[\x00-\x1f\x7f-\x9f]', url) else text_fault(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # Both raise an error: for a port that is no number up to 65535, and for a host with an empty or long part.
+        _ = parts.port, (parts.hostname or '').encode('idna')
+        fault = fault or ('' if parts.hostname else 'it has no host')
+    except ValueError as error:
+        fault = fault or str(error)
+    if fault:
+        raise InputError(f'{name} is not a valid URL ({fault}); correct it')
+
+
 def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT) -> bytes:
     """Download a file; its content type is ignored, its bytes are checked by the reader.
 
@@ -31,12 +53,12 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
         timeout: seconds, for each network operation and for the whole content.
 
     Raises:
-        ValueError: another scheme, or too many bytes.
+        ValueError: not a valid URL, another scheme, or too many bytes.
         ConnectionError: the network fails, or is too slow.
     """
-    if not url.lower().startswith(('http://', 'https://')):
-        raise InputError(f'{url}: images are downloaded over http and https only; give a path for a local file')
-    too_large = f'{url} is larger than {max_bytes:,} bytes; download it yourself, or raise max_bytes'
+    check_url(url)
+    name = shown_name(url)
+    too_large = f'{name} is larger than {max_bytes:,} bytes; download it yourself, or raise max_bytes'
     deadline = time.monotonic() + timeout
     content = bytearray()
     # Quotes spaces and non-ASCII letters as browsers do. Some servers reject Python's default user agent.
@@ -56,10 +78,12 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
                     raise InputError(too_large)
                 if time.monotonic() > deadline:
                     raise TimeoutError(f'not complete after {timeout:g} seconds')
+    except MMPartRefError:
+        raise
     except urllib.error.HTTPError as error:
-        raise DownloadError(f'{url} was not downloaded: HTTP status {error.code} {error.reason}') from None
-    except (OSError, http.client.HTTPException) as error:
-        raise DownloadError(f"{url} was not downloaded: {getattr(error, 'reason', '') or error}") from None
+        raise DownloadError(f'{name} was not downloaded: HTTP status {error.code} {error.reason}') from None
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host or header is not valid
+        raise DownloadError(f"{name} was not downloaded: {getattr(error, 'reason', '') or error}") from None
     if length.isdigit() and len(content) < int(length):
-        raise DownloadError(f'{url} was truncated after {len(content):,} of {int(length):,} bytes; try again')
+        raise DownloadError(f'{name} was truncated after {len(content):,} of {int(length):,} bytes; try again')
     return bytes(content)

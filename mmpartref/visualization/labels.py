@@ -1,18 +1,17 @@
 """Placement and drawing of text labels on an image."""
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
-from mmpartref.text import one_line
+from mmpartref.visualization.fonts import DEJAVU, load_font, printable, split_by_font
 
 TEXT_COLOUR, BOX_COLOUR = (255, 255, 255), (24, 24, 24)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Height of a capital letter: a share of the image's longer side, and the legible minimum in pixels.
-HEIGHT_SHARE, MIN_HEIGHT = 1 / 48, 8
-# Height of the font's capital letters at scale 1, in pixels.
-FONT_HEIGHT = 22
+HEIGHT_SHARE, MIN_HEIGHT = 1 / 52, 7
 # Cost of a position: fully on other labels, fully on other masks, hiding all of its mask, and an image diagonal away
 # from it.
 LABEL_COST, OTHERS_COST, OWN_COST, DISTANCE_COST = 10.0, 1.0, 2.0, 3.0
@@ -26,32 +25,45 @@ def text_height(shape: tuple[int, ...]) -> int:
 
 
 def fit_text(text: str, height: int, max_width: int) -> tuple[str, int]:
-    """Convert text to printable ASCII and truncate it to ``max_width`` pixels; return it with its width.
+    """Make text printable and truncate it to ``max_width`` pixels; return it with its width.
 
     ``height`` is that of capital letters in pixels.
     """
-    def width_of(fitted: str) -> int:
-        return cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]
-
     # A letter is at least one pixel wide.
-    text = text[:max(0, max_width) + 1]
-    text = one_line(text, 10 * len(text)).encode('ascii', errors='replace').decode('ascii')
-    if (width := width_of(text)) <= max_width:
+    text = printable(text[:max(0, max_width) + 1])
+    if (width := text_width(text, height)) <= max_width:
         return text, width
-    longest = bisect_right(range(1, len(text)), max_width, key=lambda length: width_of(f'{text[:length]}..'))
+    longest = bisect_right(range(1, len(text)), max_width, key=lambda length: text_width(f'{text[:length]}..', height))
     fitted = f'{text[:longest]}..' if longest else ''
-    return fitted, width_of(fitted)
+    return fitted, text_width(fitted, height)
+
+
+def text_width(text: str, height: int) -> int:
+    """Return the width of printable text in pixels."""
+    return math.ceil(sum(font.getlength(piece) for piece, font in _pieces(text, height)))
 
 
 def draw_text(canvas: np.ndarray, text: str, left: int, bottom: int, height: int) -> None:
-    """Draw ASCII text with capital letters of ``height`` pixels on the baseline ``bottom``, in place."""
-    scale, stroke = scale_and_stroke(height)
-    cv2.putText(canvas, text, (left, bottom), FONT, scale, TEXT_COLOUR, stroke, cv2.LINE_AA)
+    """Draw printable text with capital letters of ``height`` pixels on the baseline ``bottom``, in place."""
+    start = float(left)
+    for piece, font in _pieces(text, height):
+        _draw_piece(canvas, piece, font, round(start), bottom)
+        start += font.getlength(piece)
 
 
-def scale_and_stroke(height: int) -> tuple[float, int]:
-    """Return OpenCV's font scale and stroke width for capital letters of ``height`` pixels."""
-    return height / FONT_HEIGHT, max(1, round(height / 10))
+def _draw_piece(canvas: np.ndarray, text: str, font: ImageFont.FreeTypeFont, left: int, bottom: int) -> None:
+    x, y, right, lower = (round(each) for each in font.getbbox(text, anchor='ls'))
+    if right <= x or lower <= y:
+        return
+    mask = Image.new('L', (right - x, lower - y))
+    ImageDraw.Draw(mask).text((-x, -y), text, fill=255, font=font, anchor='ls')
+    over = canvas[max(0, bottom + y):max(0, bottom + lower), max(0, left + x):max(0, left + right)]
+    inside = np.asarray(mask, np.float32)[max(0, -bottom - y):, max(0, -left - x):][:over.shape[0], :over.shape[1]]
+    over[:] = np.rint(over + inside[:, :, None] / 255 * (np.array(TEXT_COLOUR, np.float32) - over))
+
+
+def _pieces(text: str, height: int) -> list[tuple[str, ImageFont.FreeTypeFont]]:
+    return [(piece, load_font(file, height)) for piece, file in split_by_font(text) or [(text, DEJAVU)]]
 
 
 def inner_point(mask: np.ndarray) -> tuple[int, int]:

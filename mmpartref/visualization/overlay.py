@@ -7,7 +7,9 @@ import numpy as np
 
 from mmpartref.errors import InputError
 from mmpartref.masks.iou import encode_masks, score_expression
-from mmpartref.visualization.labels import BOX_COLOUR, LabelBoxes, draw_text, fit_text, text_height
+from mmpartref.tables import percent
+from mmpartref.visualization.fonts import drawable
+from mmpartref.visualization.labels import BOX_COLOUR, LabelBoxes, draw_text, fit_text, text_height, text_width
 
 # Hues at steps of the golden section stay distinct for any number of colours.
 GOLDEN = 0.618034
@@ -15,6 +17,8 @@ GOLDEN = 0.618034
 PANEL_SIDES = (480, 800)
 # Minimum width of a legend column, in multiples of the text height.
 LEGEND_COLUMN = 40
+# Of an expression in a legend.
+NO_FONT = '(no font has its letters)'
 
 
 def distinct_colour(number: int) -> tuple[int, int, int]:
@@ -34,18 +38,19 @@ def check_masks(image: np.ndarray, masks: np.ndarray, name: str) -> None:
 
 
 def draw_overlay(image: np.ndarray, masks: np.ndarray, labels: Sequence[str] = (), scores: Sequence[float] = (), *,
-                 alpha: float = 0.45) -> np.ndarray:
+                 alpha: float = 0.45, first_number: int = 0) -> np.ndarray:
     """Return a copy of the image with coloured masks, their outlines and labels.
 
     Small masks are drawn over large ones. Labels avoid masks and each other where possible; those of empty masks are
-    in the lower left corner. OpenCV's font has only ASCII: other characters become ``?``.
+    in the lower left corner. A label with characters that no installed font has is replaced by its number ('#2').
 
     Args:
         image: (h, w, 3).
         masks: (K, h, w) bool.
         labels: K texts, or none.
-        scores: K numbers to append to the labels, or none.
+        scores: K fractions to append to the labels, in percent, or none.
         alpha: opacity of the masks, 0 to 1.
+        first_number: number of the first mask, see above.
 
     Raises:
         ValueError: sizes or lengths differ, or scores are given without labels.
@@ -63,9 +68,9 @@ def draw_overlay(image: np.ndarray, masks: np.ndarray, labels: Sequence[str] = (
     canvas = blended.round().astype(np.uint8)
     for number in largest_first:
         _outline(canvas, masks[number], colours[number])
-    texts = list(labels)
+    texts = [drawable(label, f'#{number}') for number, label in enumerate(labels, first_number)]
     if len(scores):
-        texts = [f'{label} {score:.2f}' for label, score in zip(labels, scores, strict=True)]
+        texts = [f'{text} {percent(score)}' for text, score in zip(texts, scores, strict=True)]
     boxes = LabelBoxes(masks)
     # Labels of small masks are placed first, because they have the fewest good positions.
     for number in np.argsort(areas, kind='stable') if texts else ():
@@ -108,7 +113,7 @@ def side_by_side(image: np.ndarray, truth: np.ndarray | None, prediction: np.nda
         truth: (K, h, w) bool, or None for no panel.
         prediction: as ``truth``.
         labels: K expressions.
-        scores: K numbers for the legend, or none.
+        scores: K fractions for the legend, in percent, or none.
 
     Raises:
         ValueError: sizes or lengths differ.
@@ -129,13 +134,13 @@ def side_by_side(image: np.ndarray, truth: np.ndarray | None, prediction: np.nda
         smaller = [cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0 for mask in masks]
         stacked = np.array(smaller, dtype=bool).reshape(-1, *resized.shape[:2])
         panels.append((name, draw_overlay(resized, stacked, numbers)))
-    texts = list(labels)
+    texts = [drawable(label, NO_FONT) for label in labels]
     if len(scores):
-        texts = [f'{text}  score {score:.2f}' for text, score in zip(texts, scores, strict=True)]
+        texts = [f'{text}  score {percent(score)}' for text, score in zip(texts, scores, strict=True)]
     if truth is not None and prediction is not None:
         scored = (score_expression(mask, encode_masks(true[None]))
                   for mask, true in zip(prediction, truth, strict=True))
-        texts = [f'{text}  IoU {each.overlap.iou:.2f}' for text, each in zip(texts, scored, strict=True)]
+        texts = [f'{text}  IoU {percent(each.overlap.iou)}' for text, each in zip(texts, scored, strict=True)]
     height = text_height(resized.shape)
     row = np.concatenate([_titled(name, panel, height) for name, panel in panels], axis=1)
     return np.concatenate([row, _legend(texts, row.shape[1], height)])
@@ -159,6 +164,9 @@ def _legend(texts: Sequence[str], width: int, height: int) -> np.ndarray:
         middle = (number % lines) * 2 * height + height
         cv2.rectangle(legend, (left, middle - height // 2), (left + height, middle + height // 2),
                       distinct_colour(number), cv2.FILLED)
-        fitted, _ = fit_text(f'{number + 1} {text}', height, width // columns - 3 * height)
-        draw_text(legend, fitted, left + 2 * height, middle + height // 2, height)
+        # On its own, so that it is on the left of a text from right to left, too.
+        draw_text(legend, f'{number + 1}', left + 2 * height, middle + height // 2, height)
+        indent = text_width(f'{number + 1} ', height)
+        fitted, _ = fit_text(text, height, width // columns - 3 * height - indent)
+        draw_text(legend, fitted, left + 2 * height + indent, middle + height // 2, height)
     return legend

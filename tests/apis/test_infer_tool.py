@@ -12,6 +12,8 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mmpartref.apis import ImageResults, PartReferInferencer
+from mmpartref.apis.batch_run import OutputOptions
+from mmpartref.files.atomic_write import atomic_write
 
 ROOT = Path(__file__).parents[2]
 EXPRESSIONS = ['car body', 'car side mirror']
@@ -73,13 +75,15 @@ def recorded(monkeypatch) -> list[ImageResults]:
 
 def test_the_readmes_command(infer, recorded, cris, images, tmp_path, capsys):
     assert infer(images / 'left/a.png', *EXPRESSIONS) == 0
-    assert files(tmp_path / 'outputs') == {'a_0.png', 'a_1.png', 'a_overlay.png'}
+    assert files(tmp_path / 'outputs') == {'a_0_car-body.png', 'a_1_car-side-mirror.png', 'a_overlay.png'}
     shown = capsys.readouterr()
     (results, ) = list(recorded)
     for number, (result, expected) in enumerate(zip(results, cris(images / 'left/a.png', EXPRESSIONS), strict=True)):
-        written = np.array(Image.open(tmp_path / f'outputs/a_{number}.png'))
+        file = f"outputs/a_{number}_{result.expression.replace(' ', '-')}.png"
+        written = np.array(Image.open(tmp_path / file))
         assert np.array_equal(written, result.mask * np.uint8(255))
-        assert f'{result.expression}: score {result.score:.3f}, {result.mask.mean():.1%} of the image -> ' in shown.out
+        assert (f'#{number} {result.expression}: score {100 * result.score:.2f}, {result.mask.mean():.1%} of the image '
+                f'-> {file}\n') in shown.out
         # Another forward pass: on some processors a pixel at the threshold changes.
         assert (result.mask != expected.mask).mean() < 0.002
     assert np.array_equal(np.array(Image.open(tmp_path / 'outputs/a_overlay.png')), np.array(results.overlay()))
@@ -89,17 +93,18 @@ def test_a_folder_with_everything(infer, cris, images, tmp_path, capsys):
     (tmp_path / 'lines.txt').write_text('car body\n\n  car side mirror \ncar body\n')
     assert infer(images, '--expressions-file', 'lines.txt', '--heat-maps', '--json', 'all.json', '--batch-size', 2,
                  '--out-dir', 'out', '--device', 'cpu') == 0
-    kinds = ('_0.png', '_1.png', '_0_heat.png', '_1_heat.png', '_overlay.png')
+    kinds = ('_0_car-body.png', '_1_car-side-mirror.png', '_0_car-body_heat.png', '_1_car-side-mirror_heat.png',
+             '_overlay.png')
     assert files(tmp_path / 'out') == {stem + kind for stem in ('left/a', 'right/a', 'b') for kind in kinds}
     assert '3/3' in capsys.readouterr().err
     heat = cris(images / 'right/a.png', EXPRESSIONS[1], heat_map=True)[0].heat_map
-    written = np.array(Image.open(tmp_path / 'out/right/a_1_heat.png'))
+    written = np.array(Image.open(tmp_path / 'out/right/a_1_car-side-mirror_heat.png'))
     assert np.abs(written / 255 - heat).max() < 0.003
     coco = COCO('all.json')
     assert [each['name'] for each in coco.loadCats(coco.getCatIds())] == EXPRESSIONS
     names = {each['file_name']: each['id'] for each in coco.loadImgs(coco.getImgIds())}
     assert set(names) == {str(images / name) for name in ('left/a.png', 'right/a.png', 'b.jpg')}
-    mask = np.array(Image.open(tmp_path / 'out/right/a_1.png')) > 0
+    mask = np.array(Image.open(tmp_path / 'out/right/a_1_car-side-mirror.png')) > 0
     (annotation, ) = coco.loadAnns(coco.getAnnIds(imgIds=names[str(images / 'right/a.png')], catIds=2))
     assert np.array_equal(coco.annToMask(annotation), mask)
 
@@ -146,11 +151,8 @@ def test_images_that_fail_are_listed(infer, images, tmp_path, capsys):
     (['images/b.jpg', '--parse', 'chair'], "'chair' is not one of PartImageNet's super-categories"),
     (['images/b.jpg', ' '], 'one or more non-empty strings'),
     (['images', 'car body', '--out-dir', 'images'], 'and the output folder'),
-    (['images/b.jpg', 'car body', '--json', 'images/b.jpg'], 'is an input and would be overwritten'),
-    (['images/b.jpg', 'car body', '--batch-size', '0'], '--batch-size 0 must be at least 1'),
     (['images/b.jpg', 'car body', '--device', 'warp'], 'is not a torch device'),
     (['images/b.jpg', '--expressions-file', 'none.txt'], 'none.txt'),
-    (['images/b.jpg', 'car body', '--out-dir', 'images/b.jpg'], 'images/b.jpg'),
 ])
 def test_a_wrong_command_does_nothing(infer, images, capsys, args, message):
     before = files(images)
@@ -162,11 +164,37 @@ def test_a_wrong_command_does_nothing(infer, images, capsys, args, message):
 
 
 def test_inputs_are_never_overwritten(infer, images, capsys):
-    (images / 'left/a_0.png').write_bytes((images / 'left/a.png').read_bytes())
-    before = (images / 'left/a_0.png').read_bytes()
+    taken = images / 'left/a_0_car-body.png'
+    taken.write_bytes((images / 'left/a.png').read_bytes())
+    before = taken.read_bytes()
     assert infer(f'{images}/left/*.png', 'car body', '--out-dir', images / 'left') == 2
-    assert 'a_0.png is an input and would be overwritten' in capsys.readouterr().err
-    assert (images / 'left/a_0.png').read_bytes() == before
+    assert 'a_0_car-body.png is an input and would be overwritten' in capsys.readouterr().err
+    assert taken.read_bytes() == before
+
+
+@pytest.mark.parametrize(('expression', 'name'), [
+    ('quadruped head', 'a_0_quadruped-head'), ('Räd  der_Tür!', 'a_0_Räd-der-Tür'), ('犬の頭', 'a_0_犬の頭'),
+    ('सिर', 'a_0_सिर'), ('../../etc/passwd', 'a_0_etc-passwd'), ('..', 'a_0'), ('?!\0\n', 'a_0'), ('\ud800', 'a_0'),
+    ('CON', 'a_0_CON'), ('Heat', 'a_0_Heat-'), ('12', 'a_0_12-'), ('x' * 300, f"a_0_{'x' * 79}"),
+    ('犬' * 300, f"a_0_{'犬' * 26}"),
+])
+def test_a_mask_has_its_expression_in_its_name(expression, name):
+    options = OutputOptions([expression], Path('out'), heat_maps=True, overlays=False)
+    assert options.files(Path('in/a')) == [Path(f'out/in/{name}.png'), Path(f'out/in/{name}_heat.png')]
+
+
+@pytest.mark.parametrize('stem', ['i' * 100, 'i' * 200, '像' * 75])
+def test_names_of_long_images_and_expressions_can_be_written(tmp_path, stem):
+    for file in OutputOptions(['wheel ' * 90, '頭' * 90], tmp_path, heat_maps=True, overlays=False).files(Path(stem)):
+        with atomic_write(file):
+            pass
+        assert file.is_file()
+
+
+def test_outputs_of_two_images_never_have_one_name():
+    options = OutputOptions(['1 head', 'head', '2', '!', 'overlay', 'heat'], Path('out'), heat_maps=True)
+    names = [file.name.lower() for stem in ('a', 'a_0', 'a_1', 'a_0_1') for file in options.files(Path(stem))]
+    assert len(names) == len(set(names)) == 4 * 13
 
 
 def test_bad_models_end_with_a_sentence(infer, model, images, tmp_path, capsys):
@@ -188,5 +216,5 @@ def test_it_runs_as_a_program(model, images, tmp_path):
          *model], cwd=tmp_path, text=True, capture_output=True, check=False,
         env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
     assert done.returncode == 1, done.stderr
-    assert files(tmp_path / 'outputs') == {'b_0.png', 'b_overlay.png'}
+    assert files(tmp_path / 'outputs') == {'b_0_car-body.png', 'b_overlay.png'}
     assert '1 of 2 images failed' in done.stderr

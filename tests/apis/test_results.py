@@ -32,8 +32,8 @@ def test_a_result_is_a_dict_and_has_attributes(results):
     assert {**tire}['expression'] == 'car tire'
     assert tire.presence is None
     assert results.size == (60, 90)
-    assert repr(results) == ("[PartResult('car body', score 0.500, 11.1% of 90 x 60 pixels), "
-                             "PartResult('car tire', score 0.000, 0.0% of 90 x 60 pixels)]")
+    assert repr(results) == ("[PartResult('car body', score 50.00, 11.1% of 90 x 60 pixels), "
+                             "PartResult('car tire', score 0.00, 0.0% of 90 x 60 pixels)]")
 
 
 def test_results_survive_another_process(results):

@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.fileio import join_path
 from mmengine.registry import DefaultScope
 
+from mmpartref.engine.config.config_keys import check_custom_keys
+from mmpartref.engine.config.config_nodes import nodes
 from mmpartref.engine.launch.build_runner import DATALOADERS, load_config
-from mmpartref.engine.launch.config_check import check_custom_keys
-from mmpartref.engine.launch.config_nodes import nodes
 from mmpartref.engine.launch.detector_config import fill_categories
 from mmpartref.engine.launch.fill_labels import fill_labels
 from mmpartref.registry import DATASETS, METRICS, MODELS, SCOPE

@@ -26,6 +26,7 @@ from mmpartref.datasets.coco.finding_codes import ERROR
 from mmpartref.datasets.coco.findings import Findings
 from mmpartref.datasets.coco.validate import CocoParts, validate
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, load_synsets
+from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 from mmpartref.doctor import CODES, Limits, examination, examine
 from mmpartref.doctor.checks import check_images
 from mmpartref.doctor.checks.check_label_maps import describe_map_difference
@@ -374,9 +375,23 @@ def test_messages_give_the_numbers(examined: examination.Report) -> None:
     assert 'the mask covers 64 pixels' in messages['wrong-area']
     assert 'share 100% of the smaller' in messages['overlapping-parts']
     assert messages['wrong-image-size'] == 'it is 40 x 32 (height x width); the json has 32 x 32'
-    assert 'IoU of Quadruped Foot' in messages['map-disagrees']
+    assert re.search(r'IoU of Quadruped Foot \d+\.\d\d(;|$)', messages['map-disagrees'])
+    assert max(map(float, re.findall(r'IoU of .*? (\d+\.\d+)', messages['map-disagrees']))) > 1
     assert 'Quadruped Body only in the json' in messages['map-disagrees']
     assert 'it is images/val/' in messages['misplaced-image']
+
+
+def test_scenes_of_toyparts_are_not_compared_with_their_names(tmp_path: Path) -> None:
+    make_toyparts(tmp_path, splits={'train': 4, 'val': 2}, size=(64, 64), workers=1)
+    report = examine(tmp_path)
+    assert 'other-super-category' not in {finding.code for finding in report.findings}
+    assert [line for line in report.remarks if 'ToyParts' in line] == [
+        'train, val: ToyParts, whose scenes have objects of two classes; parts are not compared with the class in '
+        "their image's name"]
+    # Of any other json they are.
+    path = tmp_path / 'annotations/train/train.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), 'info': {}}))
+    assert sum(finding.code == 'other-super-category' for finding in examine(tmp_path).findings) == 4
 
 
 # Output.
@@ -573,12 +588,15 @@ def test_outputs_never_replace_what_is_examined(option: str, where: str, message
     assert hash_of(healthy) == before
 
 
-@pytest.mark.parametrize('options', [('--json', 'nowhere/out.json'), ('--picture', 'nowhere/out.png')])
+@pytest.mark.parametrize('options', [('--json', 'file/out.json'), ('--picture', 'file/out.png')])
 def test_outputs_that_cannot_be_written_are_reported_first(options: tuple, healthy: Path, doctor: Callable,
                                                        tmp_path: Path) -> None:
+    (tmp_path / 'file').touch()
     status, out, err = doctor(healthy, options[0], tmp_path / options[1])
     assert (status, out) == (2, '')
-    assert 'nowhere' in err
+    assert 'file/out' in err
+    assert doctor(healthy, options[0], tmp_path / 'new' / options[1])[0] == 0
+    assert (tmp_path / 'new' / options[1]).is_file()
 
 
 @pytest.mark.parametrize('content', [b'', b'[]', b'{"images": []}', b'\xff\xfe', b'[' * 100_000])

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mmpartref.evaluation.comparison.bootstrap import resample
+from mmpartref.evaluation.comparison.compare_dumps import read_comparison
+from mmpartref.evaluation.comparison.comparison_tables import significance_table
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.dumps.predictions import Candidate, Prediction
 from mmpartref.evaluation.scoring.score_dump import score_dump
@@ -17,7 +20,7 @@ from mmpartref.gallery import Options, build_gallery, thumbnails
 from mmpartref.gallery.entries import draw_sample, read_entries
 from mmpartref.gallery.folder import MARKER
 from mmpartref.gallery.gallery_images import image_paths
-from mmpartref.gallery.page_data import describe_heat
+from mmpartref.gallery.page_data import IN_PERCENT, describe_heat
 from mmpartref.gallery.pair_comparison import pair_dumps, summarise_pairs
 from mmpartref.gallery.thumbnails import difference, draw_difference, draw_prediction, fit_mask
 
@@ -77,7 +80,7 @@ def test_the_page_has_the_metrics_of_the_evaluation(small_dump, tmp_path):
         pytest.approx([row.score.overlap.iou for row in rows], abs=1e-6)
     assert [entry[2]['truth'] for entry in content['entries']] == [1600, 64, 200]
     assert [entry[2]['size'] for entry in content['entries']] == ['medium', 'small', 'small']
-    assert content['summary'] == [['mean IoU', '0.2500'], ['cumulative IoU', '0.6224'], ['expressions', '3'],
+    assert content['summary'] == [['mean IoU', '25.00'], ['cumulative IoU', '62.24'], ['expressions', '3'],
                                   ['images', '2']]
     assert 'threshold 0.25' in content['models'][0]
     assert {entry[3][-1] for entry in content['entries']} <= set(content['kinds'])
@@ -166,7 +169,7 @@ def test_the_page_describes_its_heat_maps(small_dump):
     assert '--candidates' in none['missing']
     levels = describe_heat(with_candidates(dump, [0.9, 0.5, 0.1], [0.9, 0.5, 0.1], [0.9, 0.5, 0.1]))
     assert (levels['kind'], levels['levels'], levels['missing']) == ('levels', [0.1, 0.5, 0.9], '')
-    assert '0.1, 0.5, 0.9' in levels['note']
+    assert '10, 50, 90 percent' in levels['note']
     instances = describe_heat(with_candidates(dump, [0.9], [], [0.8, 0.3]))
     assert (instances['kind'], instances['levels']) == ('instances', [])
     some = describe_heat(with_candidates(dump, [0.9, 0.5], None, [0.9, 0.5]))
@@ -194,7 +197,7 @@ def test_a_missing_image_is_named_or_skipped_and_counted(small_dump, world, tmp_
     assert (built.expressions, built.images, built.skipped_expressions, built.skipped_images) == (2, 1, 1, 1)
     content = read_data(tmp_path / 'out', 'index')
     assert len(content['entries']) == 2
-    assert content['notes'] == ['Without a card because the image is missing: 1 expression of 1 image.']
+    assert content['notes'] == [IN_PERCENT, 'Without a card because the image is missing: 1 expression of 1 image.']
     (world.images / 'val/0.jpg').unlink()
     with pytest.raises(FileNotFoundError, match='2 of 2 images'):
         build_gallery(dump, tmp_path / 'out', options=Options(on_missing_image='skip'))
@@ -273,7 +276,8 @@ def test_a_limit_draws_the_same_expressions_every_time(small_dump, tmp_path):
         keys(0)
     build_gallery(small_dump(), tmp_path / 'out', options=Options(limit=2))
     content = read_data(tmp_path / 'out', 'index')
-    assert content['notes'] == ['The cards show 2 of 3 expressions, drawn at random; the numbers above are for all.']
+    assert content['notes'] == [
+        IN_PERCENT, 'The cards show 2 of 3 expressions, drawn at random; the numbers above are for all.']
     assert dict(content['summary'])['expressions'] == '3'
 
 
@@ -291,6 +295,22 @@ def test_two_models_are_paired_in_any_order(small_dump, world, tmp_path):
     content = read_data(tmp_path / 'out', 'compare_1')
     assert [(entry[3][0], entry[4][0]) for entry in content['entries']] == [(0.75, 0.75), (0, 0), (0, 0.5)]
     assert read_data(tmp_path / 'out', 'compare_1/0')[1]['pred'] == first.expressions[1].pred['counts']
+
+
+def test_the_difference_is_that_of_the_table(small_dump, world, tmp_path):
+    dump = read_dump(small_dump())
+    perfect = [replace(image, expressions=[replace(each, pred=each.truth[0]) for each in image.expressions])
+               for image in dump.images]
+    PredictionDump({}, perfect).write(world.root / 'good.json')
+    files = [small_dump(), str(world.root / 'good.json')]
+    comparison = read_comparison(files)
+    table = significance_table(comparison, resample([entry.rows for entry in comparison.entries], resamples=10))
+    metric, first, second, difference = table.rows[0][:4]
+    assert (metric, round(difference.value, 2)) == ('mIoU', -0.58)
+    build_gallery(files[0], tmp_path / 'out', against=files[1:])
+    content = read_data(tmp_path / 'out', 'compare_1')
+    assert dict(content['summary'])[f'difference, {first} minus {second}'] == f'{100 * difference.value:.2f}'
+    assert f'Differences in IoU are first minus second: {first} minus {second}.' in content['notes']
 
 
 def test_dumps_of_different_refs_are_rejected_in_one_sentence(small_dump, world, tmp_path):
@@ -312,7 +332,7 @@ def test_a_model_with_other_expressions_is_paired_by_ref_and_the_page_notes_it(s
     PredictionDump({}, blind).write(world.root / 'blind.json')
     build_gallery(small_dump(), tmp_path / 'out', against=[str(world.root / 'blind.json')])
     content = read_data(tmp_path / 'out', 'compare_1')
-    assert content['notes'] == ['blind has different expressions, paired by ref_id: 3 expressions.']
+    assert content['notes'][2:] == ['blind has different expressions, paired by ref_id: 3 expressions.']
     assert [entry[2]['other_text'] for entry in content['entries']] == ['part'] * 3
 
 
@@ -353,7 +373,7 @@ def absent_dump(small_dump, world) -> str:
 def test_absent_parts_have_cards_but_no_share_in_the_mean(absent_dump, tmp_path):
     build_gallery(absent_dump, tmp_path / 'out')
     content = read_data(tmp_path / 'out', 'index')
-    assert content['summary'] == [['mean IoU', '0.2500'], ['cumulative IoU', '0.6224'], ['expressions', '3'],
+    assert content['summary'] == [['mean IoU', '25.00'], ['cumulative IoU', '62.24'], ['expressions', '3'],
                                   ['images', '2'], ['absent parts with an empty mask', '1 of 2']]
     rows = [(entry[2].get('absent'), dict(zip(content['metrics'], entry[3], strict=True)))
              for entry in content['entries']]
@@ -368,7 +388,7 @@ def test_a_model_without_absent_parts_can_be_compared(absent_dump, small_dump, t
                   options=Options(names=['a', 'b', 'c']))
     less, same = read_data(tmp_path / 'out', 'compare_1'), read_data(tmp_path / 'out', 'compare_2')
     assert (len(less['entries']), len(same['entries'])) == (3, 5)
-    assert less['notes'] == ['Without a card because they are not in the dump of b: 2 absent parts.']
+    assert less['notes'][2:] == ['Without a card because they are not in the dump of b: 2 absent parts.']
     assert dict(less['summary'])['expressions'] == dict(same['summary'])['expressions'] == '3'
     assert read_data(tmp_path / 'out', 'compare_1/0')[2:] == [None, None]
     assert not (tmp_path / 'out/compare_1/0_2.jpg').exists()
@@ -387,4 +407,4 @@ def test_both_empty_is_counted_and_noted(small_dump, world, tmp_path):
     PredictionDump({}, [first, replace(second, expressions=[nothing])]).write(world.root / 'both.json')
     build_gallery(str(world.root / 'both.json'), tmp_path / 'out')
     assert read_data(tmp_path / 'out', 'index')['notes'] == [
-        'If prediction and truth are both empty, the IoU counts as 1: 1 expression.']
+        IN_PERCENT, 'If prediction and truth are both empty, the IoU counts as 1: 1 expression.']

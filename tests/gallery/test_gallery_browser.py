@@ -114,8 +114,8 @@ def test_it_opens_from_disk_without_errors_and_shows_a_page_of_pictures(show, br
     assert len(texts(driver, '.card')) == 60
     assert driver.execute_script("return [...document.images].every(i => i.loading === 'lazy' && i.alt)")
     wait_for("document.images[0].naturalWidth === 80")
-    assert texts(driver, '#summary dd') == ['0.7000', '0.7000', '75', '3']
-    assert texts(driver, '#status') == ['75 of 75 expressions: mean IoU 0.70.']
+    assert texts(driver, '#summary dd') == ['70.00', '70.00', '75', '3']
+    assert texts(driver, '#status') == ['75 of 75 expressions: mean IoU 70.00.']
     assert browser_errors() == []
 
 
@@ -144,10 +144,10 @@ def test_sorting_and_filtering_change_cards_status_and_address(show):
     ious = [float(text.removeprefix('IoU ')) for text in texts(driver, '.fact:first-child')]
     assert ious == sorted(ious)
     choose(driver, 'sort', '-iou')
-    assert texts(driver, '.fact:first-child')[0] == 'IoU 1.00'
+    assert texts(driver, '.fact:first-child')[0] == 'IoU 100.00'
     choose(driver, 'super', 'bird')
     choose(driver, 'part', 'head')
-    assert texts(driver, '#status') == ['12 of 75 expressions: mean IoU 0.70.']
+    assert texts(driver, '#status') == ['12 of 75 expressions: mean IoU 70.00.']
     assert texts(driver, '#active') == ['(2 filters)']
     choose(driver, 'q', 'THING 11')
     assert texts(driver, '.text') == ['thing 1 11']
@@ -215,9 +215,10 @@ def test_a_card_enlarges_to_image_truth_prediction_and_heat_map(detail, browser,
         wanted = [np.interp(8 * level, range(9), stops[:, channel]) for channel in range(3)]
         assert np.abs(colour_at(heat, x, 30) - mixed(pale, wanted, 0.7)).max() <= 4
     assert np.abs(colour_at(heat, 45, 30) - pale).max() <= 3
-    assert '0.1, 0.5, 0.9' in texts(browser, '#heat-scale')[0]
+    assert '10, 50, 90 percent' in texts(browser, '#heat-scale')[0]
     metrics = dict(zip(texts(browser, '#metrics dt'), texts(browser, '#metrics dd'), strict=True))
-    assert metrics['IoU'] == '0.5000'
+    assert metrics['IoU'] == '50.00'
+    assert metrics['score'] == '75.00'
     assert metrics['ref_id'] == '0:20'
     assert metrics['predicted area'] == '800 px'
     assert metrics['true area'] == '1,600 px (medium)'
@@ -293,7 +294,7 @@ def test_zoom_shows_a_small_part_larger_and_in_its_place(detail, browser, plain,
 def test_a_part_that_is_not_there_is_called_so_and_has_no_share_in_the_mean(detail, browser, plain):
     detail('index.html#open=0:3', plain)
     assert texts(browser, '#panels figcaption')[1:3] == ['Truth: not in the image', 'Prediction']
-    assert texts(browser, '#status') == ['3 of 3 expressions: mean IoU 0.50.']
+    assert texts(browser, '#status') == ['3 of 3 expressions: mean IoU 50.00.']
     assert texts(browser, '#field-size option')[1:] == ['small (2)', 'absent (1)']
     browser.find_element(ID, 'next').click()
     assert texts(browser, '#detail-title') == ['car tail']
@@ -339,17 +340,21 @@ def test_a_comparison_is_sorted_and_filtered_by_who_is_better(show, folder):
         return np.mean([float(text.removeprefix('IoU ').split(' and ')[place])
                         for text in texts(driver, '.fact:first-child')])
 
-    def gains() -> list[float]:
+    def differences() -> list[float]:
         return [float(text.replace('−', '-').replace('±', '')) for text in texts(driver, '.fact:nth-child(2)')]
 
-    sizes = [abs(value) for value in gains()]
+    sizes = [abs(value) for value in differences()]
     assert sizes == sorted(sizes, reverse=True)
     choose(driver, 'sort', 'first')
-    assert gains() == sorted(gains())
+    assert differences() == sorted(differences(), reverse=True)
+    # First minus second, as in tools/compare.py.
+    ious = [[float(iou) for iou in text.removeprefix('IoU ').split(' and ')]
+            for text in texts(driver, '.fact:first-child')]
+    assert differences() == pytest.approx([first - second for first, second in ious], abs=0.011)
     choose(driver, 'better', 'second')
     shown = dict(zip(texts(driver, '#summary dt'), texts(driver, '#summary dd'), strict=True))
     assert len(texts(driver, '.card')) == int(shown['b better'])
-    assert min(gains()) > 0
+    assert max(differences()) < 0
     status = texts(driver, '#status')[0]
     assert f'b: mean IoU {shown_mean(1):.2f}, better in {shown["b better"]}' in status
     assert f'a: mean IoU {shown_mean(0):.2f}, better in 0; ' in status
@@ -408,7 +413,7 @@ def test_the_scores_on_the_cards_are_the_metrics(show, inputs):
     rows = score_dump(read_dump(inputs.root / 'a.json'))
     driver = show('index.html#sort=image')
     shown = [float(text.removeprefix('IoU ')) for text in texts(driver, '.fact:first-child')]
-    assert shown == pytest.approx([row.score.overlap.iou for row in rows[:60]], abs=0.0051)
+    assert shown == pytest.approx([100 * row.score.overlap.iou for row in rows[:60]], abs=0.0051)
 
 
 def test_a_missing_browser_is_a_skip_here_and_a_failure_in_continuous_integration(monkeypatch):

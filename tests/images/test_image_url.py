@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mmpartref.apis import ImageReader
+from mmpartref.errors import DownloadError, InputError
 from mmpartref.images.image_url import fetch_image, is_url
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -33,6 +34,8 @@ class Pages(BaseHTTPRequestHandler):
             self.redirect('file:///etc/hostname')
         elif self.path == '/ftp':
             self.redirect('ftp://127.0.0.1:1/image.png')
+        elif self.path == '/invalid':
+            self.redirect('http://[bad')
         elif self.path == '/loop':
             self.redirect('/loop')
         elif self.path == '/page':
@@ -102,6 +105,7 @@ def test_an_image_is_known_by_its_bytes(server, page):
     ('/secret', ConnectionError, 'was not downloaded'),
     ('/ftp', ConnectionError, 'was not downloaded: unknown url type: ftp'),
     ('/loop', ConnectionError, 'was not downloaded'),
+    ('/invalid', ConnectionError, 'was not downloaded: Invalid IPv6 URL'),
     ('/cut', ConnectionError, 'was truncated after 100 of'),
     ('/announced', ValueError, 'is larger than 1,000,000 bytes'),
     ('/endless', ValueError, 'is larger than 1,000,000 bytes'),
@@ -110,6 +114,25 @@ def test_other_content_than_an_image_raises_an_error(server, page, error, messag
     with pytest.raises(error, match=message) as caught:
         ImageReader(max_bytes=1_000_000)(server + page)
     assert str(caught.value).startswith(server + page)
+
+
+@pytest.mark.parametrize(('url', 'reason'), [
+    ('http://[bad', 'Invalid IPv6 URL'), ('HTTPS://]/', 'Invalid IPv6 URL'), ('http://', 'no host'),
+    ('https:///x', 'no host'), ('http://:80/x', 'no host'), ('http://user@/x', 'no host'), ('http://?', 'no host'),
+    ('http://127.0.0.1:x/', 'Port'), ('http://127.0.0.1:99999/', 'Port'), ('http://127.0.0.1:1%0a/', 'Port'),
+    ('http://127.0.0.1/a\nb', 'control character'), ('http://a\0b/x', 'control character'),
+    ('http://127.0.0.1/\ud800', 'lone surrogate'), ('http://\u2100.invalid/', 'NFKC'),
+    ('http://a..b/x', 'label'), ('http://.', 'label'), (f"http://{'a' * 70}.invalid/x", 'label'),
+    ('http://\u202e.invalid/', 'idna')])
+def test_what_is_no_url_raises_one_sentence(url, reason):
+    with pytest.raises(InputError, match=f'is not a valid URL .*{reason}'):
+        ImageReader()(url)
+
+
+@pytest.mark.parametrize('host', ['a b', '%00', '127.0.0.1%0a'])
+def test_hosts_that_cannot_exist_raise_one_sentence(host):
+    with pytest.raises(DownloadError, match=r'was not downloaded: [^\n]+$'):
+        ImageReader()(f'http://{host}/image.png')
 
 
 def test_a_server_that_takes_too_long_is_left(server):

@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -84,3 +87,15 @@ def test_only_strings_are_tokenised():
         CLIPTokenizer()(['a dog', 3])
     with pytest.raises(ValueError, match='at least 3, got 2'):
         CLIPTokenizer(2)
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_copy_has_its_own_cache(duplicate):
+    tokenizer = CLIPTokenizer(5)
+    rows = tokenizer(['the left foot of the biped'])
+    other = duplicate(tokenizer)
+    assert torch.equal(other(['the left foot of the biped']), rows)
+    assert other.reported == tokenizer.reported
+    other.max_tokens = 1
+    assert other.truncated('a dog') == 'dog'
+    assert tokenizer.truncated('a dog') == ''

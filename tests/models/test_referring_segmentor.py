@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -136,6 +137,20 @@ def test_the_compiled_network_trains_and_predicts_like_the_plain_one(tiny_model_
                       *(each.grad for each in model.parameters())])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_copies_of_a_compiled_model_use_their_own_weights(tiny_model_cfg):
+    model = MODELS.build({**tiny_model_cfg, 'compile': {'backend': 'eager'}}).eval()
+    images = torch.randn(2, 3, 64, 64)
+    copies = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+    expected = encode(model, images)
+    for weight in model.parameters():
+        torch.nn.init.zeros_(weight)
+    assert (encode(model, images) - expected).abs().max() > 0.01
+    for each in copies:
+        torch.testing.assert_close(encode(each, images), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('rows', [1, 3, 4])

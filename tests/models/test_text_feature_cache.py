@@ -1,3 +1,5 @@
+import pickle
+
 import torch
 from torch import nn
 
@@ -124,3 +126,14 @@ def test_the_segmentor_caches_text_in_evaluation_only(tiny_model_cfg):
     plain.load_state_dict(model.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(plain.encode_decode(images, tokens, index), changed, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_copy_starts_empty():
+    encoder, cache = Counting(), TextFeatureCache()
+    cache.encode(encoder, TOKENS)
+    other = pickle.loads(pickle.dumps(cache))
+    assert (other.max_strings, other.encoded) == (cache.max_strings, 3)
+    assert len(pickle.dumps(cache)) < 500
+    other.encode(encoder, TOKENS)
+    assert encoder.rows == TOKENS.tolist() * 2

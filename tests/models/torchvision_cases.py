@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tokenizers import Tokenizer, models
 
-from mmpartref.engine.launch.config_check import check_custom_keys
+from mmpartref.engine.config.config_keys import check_custom_keys
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.models.layers.tuning.lora import merge_lora

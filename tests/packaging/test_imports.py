@@ -8,7 +8,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 # Those of the first row may use one another.
-GROUND = ('errors', 'seeding', 'text', 'tables', 'progress', 'registry', 'masks', 'images', 'files')
+GROUND = ('arguments', 'errors', 'files', 'images', 'masks', 'progress', 'registry', 'seeding', 'tables', 'text')
 ORDER = (*GROUND, 'structures', 'visualization', 'datasets', 'doctor', 'models', 'evaluation', 'engine', 'apis',
          'gallery', 'demo', 'labelling', 'benchmark')
 MODULES = {'.'.join(file.relative_to(CHECKOUT).with_suffix('').parts): file

@@ -21,7 +21,7 @@ FORBIDDEN = {'pickle.load', 'pickle.loads', 'pickle.Unpickler', 'marshal.load', 
 # Only in the one module that checks what it reads.
 READERS = {'torch.load': 'mmpartref/models/weights/state_files.py',
            'torch.export.load': 'mmpartref/apis/export/run_exported.py',
-           'Config.fromfile': 'mmpartref/engine/launch/config_check.py'}
+           'Config.fromfile': 'mmpartref/engine/config/read_config.py'}
 FORBIDDEN_METHODS = {'extractall', 'extract'}
 
 

@@ -1,11 +1,11 @@
 import random
 import time
 
-import cv2
 import numpy as np
 import pytest
 
-from mmpartref.visualization.labels import FONT, LabelBoxes, fit_text, scale_and_stroke
+from mmpartref.visualization.fonts import printable
+from mmpartref.visualization.labels import LabelBoxes, fit_text, text_width
 from mmpartref.visualization.overlay import distinct_colour, draw_overlay, side_by_side
 
 
@@ -55,6 +55,13 @@ def test_scores_may_be_an_array(image):
     assert np.array_equal(draw_overlay(image, masks, ['car tire'], np.array([0.5])), from_list)
 
 
+def test_scores_are_drawn_in_percent(image):
+    masks = np.stack([disc((120, 160), 40, 60, 20)])
+    assert np.array_equal(draw_overlay(image, masks, ['tire'], [0.6022]), draw_overlay(image, masks, ['tire 60.22']))
+    with_score = side_by_side(image, masks, masks, ['tire'], [0.6022])
+    assert np.array_equal(with_score, side_by_side(image, masks, masks, ['tire  score 60.22']))
+
+
 def test_labels_of_neighbouring_parts_do_not_cover_each_other(image):
     masks = np.stack([disc((120, 160), 70, 60, 6), disc((120, 160), 84, 60, 6)])
     boxes = LabelBoxes(masks)
@@ -88,8 +95,8 @@ def test_incompatible_settings_are_rejected(image):
 
 def fit_letter_by_letter(text: str, height: int, max_width: int) -> tuple[str, int]:
     """What ``fit_text`` returns, by trying every length."""
-    fitted = text = text.encode('ascii', errors='replace').decode('ascii')
-    while (width := cv2.getTextSize(fitted, FONT, *scale_and_stroke(height))[0][0]) > max_width and fitted:
+    fitted = text = printable(text)
+    while (width := text_width(fitted, height)) > max_width and fitted:
         text = text[:-1]
         fitted = f'{text}..' if text else ''
     return fitted, width
@@ -114,5 +121,5 @@ def test_a_label_of_many_letters_is_drawn_at_once(image, text):
 
 
 def test_control_characters_of_a_label_are_shown():
-    """OpenCV would end the text at the first and begin a line at the second."""
+    """A font draws boxes for them, and begins a line at the second."""
     assert fit_text('a\0b\nc\x1b', 20, 900)[0] == r'a\x00b\nc\x1b'

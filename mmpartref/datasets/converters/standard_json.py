@@ -1,6 +1,5 @@
 """Helpers of the converters: checked access to published records, the json that is written, and lines that count."""
 import json
-from argparse import ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from mmpartref.datasets.coco.coco_document import SECTIONS, read_json
 from mmpartref.datasets.coco.read_coco import raise_first_error
 from mmpartref.datasets.coco.validate import CocoParts, validate
 from mmpartref.errors import FileInTheWayError, InputError
-from mmpartref.files.atomic_write import write_errors, write_text
+from mmpartref.files.atomic_write import write_text
+from mmpartref.files.output_path import write_errors
 from mmpartref.masks.rle import empty, rle_from_segmentation
 from mmpartref.text import has_words, shown, shown_name
 
@@ -257,10 +257,3 @@ def to_text(document: Document, name: str) -> str:
         return json.dumps(document)
     except RecursionError:
         raise InputError(f'{name}: a record is nested too deeply; {AS_PUBLISHED}') from None
-
-
-def given(argument: str) -> str:
-    """Return the name of a file or folder from the command line; for the ``type`` of argparse, which rejects ''."""
-    if not argument.strip():
-        raise ArgumentTypeError('it is empty; name a file or folder')
-    return argument

@@ -1,4 +1,5 @@
 """Any COCO part json as a referring dataset."""
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -24,6 +25,7 @@ from mmpartref.datasets.referring.names import Names
 from mmpartref.datasets.referring.steps.entry_step import build_steps, check_arguments
 from mmpartref.datasets.transforms.load_image import LoadImage
 from mmpartref.errors import InputError
+from mmpartref.images.argument_checks import check_path
 from mmpartref.registry import DATASETS
 from mmpartref.seeding import EpochDraws
 
@@ -64,7 +66,7 @@ class PartReferDataset(BaseDataset):
     its super-category in front.
 
     Args:
-        ann_file: the json, relative to ``data_root``.
+        ann_file: the json, relative to ``data_root``; paths are strings or ``Path`` objects.
         data_root: folder of json and images.
         data_prefix: ``dict(img='folder of the images')``, relative to ``data_root``.
         entries: arguments of the entry steps by name, None to turn one off. In their order: ``protocol``
@@ -91,6 +93,7 @@ class PartReferDataset(BaseDataset):
 
     Raises:
         MissingFileError: ``ann_file`` does not exist.
+        InputTypeError: a path is of another type.
         InputError: an argument or a record of the json cannot be used.
     """
 
@@ -98,9 +101,9 @@ class PartReferDataset(BaseDataset):
 
     def __init__(self,
                  *,
-                 ann_file: str,
-                 data_root: str = '',
-                 data_prefix: Mapping[str, str] | None = None,
+                 ann_file: str | os.PathLike,
+                 data_root: str | os.PathLike = '',
+                 data_prefix: Mapping[str, str | os.PathLike] | None = None,
                  entries: Mapping[str, Mapping[str, Any] | None] | None = None,
                  group_by: GroupBy = 'image',
                  expression_mode: ExpressionMode = 'sample',
@@ -129,7 +132,9 @@ class PartReferDataset(BaseDataset):
         self._statistics = PartStatistics()
         self._expression_counts = np.zeros((0, len(LEVELS)), dtype=np.int64)
         self._missing = np.zeros(0, dtype=bool)
-        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=dict(prefix), **kwargs)
+        super().__init__(ann_file=check_path(ann_file, 'ann_file'),
+                         data_root='' if data_root is None else check_path(data_root, 'data_root'),
+                         data_prefix={'img': check_path(prefix['img'], "data_prefix['img']")}, **kwargs)
         transforms = self.pipeline.transforms
         if on_bad_image == 'skip' and transforms and not any(isinstance(each, LoadImage) for each in transforms):
             raise InputError("on_bad_image='skip' is done by LoadImage, which is not in the pipeline; put it there, or "

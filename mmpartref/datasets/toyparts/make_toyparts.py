@@ -22,13 +22,15 @@ import numpy as np
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PARTS, SUPER_CATEGORIES
 from mmpartref.datasets.toyparts.toy_scene import compose_scene
 from mmpartref.errors import FileInTheWayError, FileWriteError, InputError
-from mmpartref.files.atomic_write import write_errors, write_text
+from mmpartref.files.atomic_write import write_text
 from mmpartref.files.json_files import load_json
+from mmpartref.files.output_path import write_errors
 from mmpartref.progress import track
 
 SPLITS = ('train', 'val', 'test')
 VERSION = 1  # to be increased whenever the same seed gives other pixels or another json
 MANIFEST = 'toyparts.json'
+DESCRIPTION = 'ToyParts: drawn objects with the parts of PartImageNet'  # in ``info`` of each json
 MIN_SIDE = 64  # px; in smaller images most small parts have less than the minimum area of an annotation
 _MIN_SCENES_OF_BAR = 100  # scenes; fewer take only a few seconds
 _JPEG_QUALITY = 92
@@ -70,6 +72,12 @@ def make_toyparts(out_dir: str | Path, *, splits: Mapping[str, int], size: tuple
     manifest = {**parameters, 'splits': counts}
     write_text(root / MANIFEST, json.dumps(manifest, indent=1) + '\n')
     return {'out_dir': str(root), 'reused': False, **manifest}
+
+
+def is_toyparts(document: Mapping[str, Any]) -> bool:
+    """Return whether a COCO json is one of ToyParts."""
+    info = document.get('info')
+    return isinstance(info, dict) and info.get('description') == DESCRIPTION
 
 
 def _check_parameters(splits: Mapping[str, int], size: tuple[int, int], seed: int, workers: int | None) -> None:
@@ -139,8 +147,7 @@ def _make_split(root: Path, split: str, count: int, seed: int, size: tuple[int, 
         images.append(image)
         annotations += [{'id': len(annotations) + number, 'image_id': image['id'], **record}
                         for number, record in enumerate(records, start=1)]
-    coco = {'info': {'description': 'ToyParts: drawn objects with the parts of PartImageNet', 'version': VERSION,
-                     'seed': seed, 'split': split},
+    coco = {'info': {'description': DESCRIPTION, 'version': VERSION, 'seed': seed, 'split': split},
             'images': images, 'annotations': annotations,
             'categories': [{'id': CATEGORY_NAMES.index(f'{owner} {part}'), 'name': f'{owner} {part}',
                             'supercategory': owner} for owner, parts in PARTS.items() for part in parts]}

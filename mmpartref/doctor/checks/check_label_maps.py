@@ -14,6 +14,7 @@ from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, P
 from mmpartref.doctor.category_names import MAP_LABELS
 from mmpartref.files.plain_file import open_plain_file
 from mmpartref.masks.rle import union
+from mmpartref.tables import percent
 
 # pixels: narrower strips come from different ways to rasterise an outline.
 STRIP = 3
@@ -42,9 +43,9 @@ def read_map(path: Path, height: int, width: int) -> tuple[np.ndarray | None, tu
 def describe_map_difference(labels: np.ndarray, rles: Mapping[int, list[dict]], limits: Limits) -> str:
     """Describe where a label map (h, w) and ``rles`` of each label differ by more than ``limits``; '' if nowhere.
 
-    For example "5% of the annotated pixels; Car Tire only in the map; IoU of Car Body 0.81". A pixel that several parts
-    cover may have the label of any. Strips narrower than ``STRIP`` pixels do not count, unless they are all there is of
-    a part.
+    For example "5% of the annotated pixels; Car Tire only in the map; IoU of Car Body 81.00" (percent). A pixel that
+    several parts cover may have the label of any. Strips narrower than ``STRIP`` pixels do not count, unless they are
+    all there is of a part.
     """
     # Masks are in column order; with everything else in the same order no array has to be copied.
     labels = np.asfortranarray(labels)
@@ -66,7 +67,7 @@ def describe_map_difference(labels: np.ndarray, rles: Mapping[int, list[dict]], 
     found += [f'{CATEGORY_NAMES[label]} only in the map' for label, count in enumerate(counts)
              if label not in masks and count >= limits.min_pixels]
     if found:
-        found += [f'IoU of {CATEGORY_NAMES[label]} {overlap(mask > 0, labels == label):.2f}'
+        found += [f'IoU of {CATEGORY_NAMES[label]} {percent(overlap(mask > 0, labels == label))}'
                  for label, mask in masks.items() if counts[label]]
     return '; '.join(found)
 

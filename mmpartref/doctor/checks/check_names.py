@@ -14,6 +14,7 @@ from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import (
     name_partimagenet_category,
     wnid,
 )
+from mmpartref.datasets.toyparts.make_toyparts import is_toyparts
 from mmpartref.doctor.category_names import is_partimagenet, without_alias
 from mmpartref.errors import MMPartRefError
 
@@ -28,12 +29,14 @@ class SplitRecords:
         file_names: of all images, usable or not.
         annotations: entries of the list, usable or not.
         partimagenet: whether names and images are PartImageNet's.
+        toyparts: whether it is ToyParts, whose scenes have objects of two classes but are named after one.
     """
     parts: CocoParts
     annotated: Counter[str]
     file_names: list[str]
     annotations: int
     partimagenet: bool
+    toyparts: bool
 
 
 def read_split(findings: SplitFindings) -> SplitRecords | None:
@@ -43,21 +46,22 @@ def read_split(findings: SplitFindings) -> SplitRecords | None:
     except MMPartRefError as error:
         findings.add('unreadable-json', message=str(error))
         return None
-    partimagenet = looks_like_partimagenet(document)
+    partimagenet, toyparts = looks_like_partimagenet(document), is_toyparts(document)
     parts = CocoParts()
     for finding in validate(document, name_partimagenet_category if partimagenet else split_category, parts=parts):
         findings.add(finding.code, finding.record, finding.message)
     if partimagenet:
         check_categories(parts, findings)
     check_images(parts, document, findings)
-    if partimagenet:
+    if partimagenet and not toyparts:
         for image in parts.images:
             check_class(image, parts.names, findings)
     rows = [record for record in document['annotations'] if isinstance(record, dict)]
     annotated = Counter(dict.fromkeys((category.name for category in parts.categories.values()), 0))
     annotated.update(parts.categories[record['category_id']].name for record in rows
                      if isinstance(record.get('category_id'), int) and record['category_id'] in parts.categories)
-    return SplitRecords(parts, annotated, file_names_of(document), len(document['annotations']), partimagenet)
+    return SplitRecords(parts, annotated, file_names_of(document), len(document['annotations']), partimagenet,
+                        toyparts)
 
 
 def looks_like_partimagenet(document: dict[str, Any]) -> bool:

@@ -15,8 +15,10 @@ from mmpartref.engine.resume.write_checkpoint import (
     main_process_decides,
     write_checkpoint,
 )
+from mmpartref.errors import ConfigError
 from mmpartref.files.atomic_write import unfinished_files
 from mmpartref.registry import HOOKS
+from mmpartref.text import shown
 
 # Checkpoint of a preempted run; removed after the next regular checkpoint.
 INTERRUPTED = 'interrupted.pth'
@@ -73,6 +75,10 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:
             return
+        missing = [key for key in self.key_indicators if key != 'auto' and key not in metrics]
+        if missing:
+            raise ConfigError(f'save_best={shown(missing[0])} is not a metric of the validation, which has '
+                              f"{', '.join(metrics)}; set default_hooks.checkpoint.save_best to one of them")
         # Without the paths of the previous best checkpoints mmengine does not remove them before it writes. Without
         # that of the last checkpoint it does not write it again, which all processes have to do together.
         last, self.last_ckpt = self.last_ckpt, None

@@ -44,7 +44,7 @@ class ReferringVisualizationHook(Hook):
         for sample in outputs or []:
             if self._drawn < self.max_images and 'skipped' not in sample:
                 # No slash in the name: mmengine's LocalVisBackend would take it for a folder and write nothing.
-                self._draw(runner, sample, f'val_{self._drawn}', None)
+                self._draw(runner, sample, f'val_{self._drawn}', None, runner.iter)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: list[ReferringDataSample] | None = None) -> None:
@@ -54,12 +54,14 @@ class ReferringVisualizationHook(Hook):
                 stem = os.path.splitext(os.path.basename(sample.img_path))[0]
                 # Numbered, since several items of an image, or images of several folders, may have the same name.
                 name = f'{self._drawn:04d}_{stem}'
-                self._draw(runner, sample, name, os.path.join(self.out_dir, f'{name}.png'))
+                # runner.iter would build the training loop with its dataset.
+                self._draw(runner, sample, name, os.path.join(self.out_dir, f'{name}.png'), step=0)
 
-    def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None) -> None:
+    def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None,
+              step: int) -> None:
         self._drawn += 1
         if not is_main_process():  # only its visualiser writes
             return
         image = mmcv.imfrombytes(read_any_file(sample.img_path), channel_order='rgb')
         truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)
-        runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=runner.iter)
+        runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=step)

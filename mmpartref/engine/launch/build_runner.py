@@ -9,41 +9,51 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
-from mmpartref.engine.launch.build_errors import build_errors_explained
-from mmpartref.engine.launch.config_check import (
+from mmpartref.arguments import ToolParser, input_path, natural, output_folder
+from mmpartref.engine.config.build_errors import build_errors_explained
+from mmpartref.engine.config.config_keys import (
     check_custom_keys,
     check_options,
     check_top_level,
-    read_config_file,
 )
+from mmpartref.engine.config.config_values import check_values
+from mmpartref.engine.config.options_action import OptionsAction
+from mmpartref.engine.config.read_config import read_config_file
+from mmpartref.engine.launch.dependent_keys import check_schedules, fit_dataloaders, fit_train_loop
 from mmpartref.engine.launch.detector_config import NEEDS_OPS, fill_categories, require_operations
 from mmpartref.engine.launch.fill_labels import fill_labels
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
 from mmpartref.engine.launch.initial_weights import skip_initial_weights
-from mmpartref.engine.launch.options_action import OptionsAction
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
-from mmpartref.engine.launch.required_classes import add_required_hooks, use_resumable_loop, use_skipping_classes
+from mmpartref.engine.launch.required_classes import (
+    add_required_hooks,
+    use_compiled_network,
+    use_resumable_loop,
+    use_skipping_classes,
+)
+from mmpartref.engine.launch.run_checks import check_load_from
 from mmpartref.engine.resume.resume_point import choose_resume_point
 from mmpartref.engine.resume.resumed_config import check_resumed_config
 from mmpartref.engine.resume.write_checkpoint import check_work_dir
 from mmpartref.errors import ConfigError, MissingFileError
-from mmpartref.models.weights.checkpoints import read_outline
 from mmpartref.registry import SCOPE
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def parse_launch_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+def parse_launch_arguments(parser: ToolParser) -> argparse.Namespace:
     """Add the options for folders, overrides and launcher, and parse the command line."""
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints; default work_dirs/<config name>')
-    parser.add_argument('--data-root', help='dataset folder, for every dataloader of the config')
+    parser.add_argument('--work-dir', type=output_folder,
+                        help='folder of logs and checkpoints; default work_dirs/<config name>')
+    parser.add_argument('--data-root', type=input_path, help='dataset folder, for every dataloader of the config')
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, help='overrides, e.g. test_dataloader.batch_size=2 (checked)')
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='job launcher')
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), help='job launcher')
     # torch.distributed.launch passes one spelling or the other, depending on its version.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=natural, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
@@ -54,7 +64,7 @@ def load_config(path: str | Path,
                 *,
                 data_root: str | None = None,
                 work_dir: str | None = None,
-                launcher: str = 'none') -> Config:
+                launcher: str | None = None) -> Config:
     """Read a config and apply the command line to it.
 
     Args:
@@ -63,11 +73,11 @@ def load_config(path: str | Path,
         data_root: replaces ``dataset.data_root`` of every dataloader; of a mixture, that of the first dataset and of
             those with the same one.
         work_dir: replaces the config's; default ``work_dirs/<name of the config>``.
-        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``; None for the config's.
 
     Raises:
         FileNotFoundError: the config does not exist.
-        ConfigError: nothing reads one of its keys.
+        ConfigError: nothing reads one of its keys, or a value cannot be used.
     """
     if not os.path.isfile(path):
         raise MissingFileError(f'the config {path} does not exist; give the path of a .py file, e.g. one in configs/')
@@ -80,7 +90,7 @@ def load_config(path: str | Path,
     check_top_level(cfg.to_dict())
     if options:
         check_options(cfg.to_dict(), options)
-        cfg.merge_from_dict(dict(options))
+        merge_options(cfg, options)
     if data_root is not None:
         for name in DATALOADERS:
             if cfg.get(name):
@@ -89,8 +99,34 @@ def load_config(path: str | Path,
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
-    cfg.launcher = launcher
+    if launcher is not None or not cfg.get('launcher'):
+        cfg.launcher = launcher or 'none'
+    check_values(cfg)
     return cfg
+
+
+def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Merge overrides into a config, and import what they name in ``custom_imports``.
+
+    Raises:
+        ConfigError: a module cannot be imported.
+    """
+    for path, value in options.items():
+        above, _, key = path.rpartition('.')
+        parent: Any = cfg
+        for each in above.split('.') if above else ():
+            parent = parent[int(each)] if isinstance(parent, list) else (parent or {}).get(each)
+        if isinstance(parent, list) and not isinstance(value, Mapping):
+            parent[int(key)] = value  # mmengine merges dicts only
+        else:
+            cfg.merge_from_dict({path: value})
+    imports = cfg.get('custom_imports')
+    if any(path.partition('.')[0] == 'custom_imports' for path in options) and isinstance(imports, Mapping):
+        try:
+            import_modules_from_strings(**imports)
+        except Exception as error:  # a module can raise anything
+            raise ConfigError(f'custom_imports cannot be imported ({type(error).__name__}: {error}); correct it, or '
+                              'add the folder of the module to PYTHONPATH') from error
 
 
 def set_data_root(dataset: Any, data_root: str) -> None:
@@ -110,25 +146,20 @@ def check_model(cfg: Config) -> None:
         raise ConfigError(f'the config {cfg.filename} has no model; give one that has, e.g. one in configs/')
 
 
-def check_load_from(cfg: Config) -> None:
-    """Read the outline of ``load_from`` if it is a local file; mmengine would read it after everything has been built.
-
-    Raises:
-        WeightsError: it cannot be read.
-    """
-    if cfg.get('load_from') and os.path.isfile(cfg.load_from):
-        read_outline(cfg.load_from)
-
-
 # Each changes a config in place, or checks it, and is idempotent: a config from a work dir starts the same run again.
 PREPARE = (
     choose_resume_point,
     check_model,
     check_load_from,
     require_operations,
+    check_values,
+    fit_dataloaders,
+    fit_train_loop,
+    check_schedules,
     fit_to_hardware,
     use_resumable_loop,
     use_skipping_classes,
+    use_compiled_network,
     fill_categories,
     fill_labels,
     fill_letterbox,

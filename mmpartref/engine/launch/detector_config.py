@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.coco.read_coco import read_names
-from mmpartref.engine.launch.config_nodes import builds, is_from, nodes, type_name
+from mmpartref.engine.config.config_nodes import builds, is_from, nodes, type_name
 from mmpartref.errors import ConfigError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import DATASETS, MODELS, SCOPE, argument

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmpartref.datasets.transforms.letterbox import Letterbox
-from mmpartref.engine.launch.config_nodes import builds, nodes
+from mmpartref.engine.config.config_nodes import builds, nodes
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.registry import MODELS, TRANSFORMS, argument
 

@@ -4,8 +4,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper
 
+from mmpartref.engine.config.config_nodes import builds
 from mmpartref.engine.distributed import join_processes, restarts
-from mmpartref.engine.launch.config_nodes import builds
 from mmpartref.registry import OPTIM_WRAPPERS
 
 

@@ -6,8 +6,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmpartref.engine.config.config_nodes import hook_nodes, nodes
 from mmpartref.engine.distributed import unwrapped
-from mmpartref.engine.launch.config_nodes import hook_nodes, nodes
 from mmpartref.errors import ConfigError
 
 
@@ -29,12 +29,16 @@ def skip_initial_weights(cfg: Config) -> None:
         node.init_cfg = None
 
 
-def start_from_init_cfg(runner: Runner) -> None:
-    """Load the pretrained weights of the config, for a test without a checkpoint.
+def check_has_weights(cfg: Config) -> None:
+    """Check, for a test without a checkpoint, that the config names pretrained weights.
 
     Raises:
-        ConfigError: the config names none.
+        ConfigError: it names none.
     """
-    if not any(pretrained_nodes(runner.cfg)):
+    if not any(pretrained_nodes(cfg)):
         raise ConfigError('a test needs weights, and this config has none in init_cfg; give a checkpoint')
+
+
+def start_from_init_cfg(runner: Runner) -> None:
+    """Load the pretrained weights of the config, for a test without a checkpoint."""
     unwrapped(runner.model).init_weights()

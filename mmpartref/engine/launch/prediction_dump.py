@@ -4,8 +4,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.model_cost_hook import ModelCostHook
-from mmpartref.engine.launch.config_nodes import builds, hook_nodes
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
 from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.models.detectors import ReferringDetector

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmpartref.datasets.transforms.letterbox import Letterbox
-from mmpartref.engine.launch.config_nodes import builds
+from mmpartref.engine.config.config_nodes import builds
 from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 from mmpartref.models.segmentors.mask_decode import get_decode

@@ -1,9 +1,11 @@
 """Loop, optimiser wrapper and hooks that a run needs, whatever its config lists."""
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, SyncBuffersHook
+from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
 from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -12,10 +14,11 @@ from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
 from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
 from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
-from mmpartref.engine.launch.config_nodes import builds, hook_nodes
+from mmpartref.engine.launch.dependent_keys import by_iteration
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
 from mmpartref.models.detectors import ReferringDetector
+from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, resolve
 
 SKIPPING = {OptimWrapper: SkipNonFiniteOptimWrapper, AmpOptimWrapper: SkipNonFiniteAmpOptimWrapper,
@@ -25,9 +28,18 @@ SKIPPING = {OptimWrapper: SkipNonFiniteOptimWrapper, AmpOptimWrapper: SkipNonFin
 def use_resumable_loop(cfg: Config) -> None:
     """Replace mmengine's epoch-based loop, which resumes at the start of an epoch, by one that resumes within it."""
     loop = cfg.get('train_cfg')
-    if loop and (loop.get('by_epoch') or resolve(LOOPS, loop.get('type')) is EpochBasedTrainLoop):
+    if loop and not by_iteration(loop) and resolve(LOOPS, loop.get('type')) in (None, EpochBasedTrainLoop):
         loop.pop('by_epoch', None)
         loop.type = 'ResumableEpochBasedTrainLoop'
+
+
+def use_compiled_network(cfg: Config) -> None:
+    """Pass mmengine's ``compile=True`` on to a ``ReferringSegmentor``, whose data samples cannot be compiled."""
+    if cfg.get('compile') is True and builds(MODELS, cfg.model, ReferringSegmentor):
+        cfg.compile = False
+        if not cfg.model.get('compile'):
+            cfg.model.compile = True
+        print_log('compile=True: the network is compiled (model.compile), without the data samples', 'current')
 
 
 def use_skipping_classes(cfg: Config) -> None:

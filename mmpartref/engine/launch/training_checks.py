@@ -9,7 +9,8 @@ from mmpartref.datasets.coco.coco_document import read_json
 from mmpartref.datasets.coco.read_coco import read_coco
 from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.missing_images import are_missing
-from mmpartref.engine.launch.config_nodes import is_from, nodes, type_name
+from mmpartref.engine.config.config_nodes import is_from, nodes, type_name
+from mmpartref.engine.launch.run_checks import check_monitored, check_run
 from mmpartref.errors import ConfigError, InputError
 from mmpartref.text import shown
 
@@ -18,7 +19,7 @@ NEEDED = {'bbox': 4, 'area': 1}
 
 
 def check_training(cfg: Config) -> None:
-    """Check that a config has training data, and check the json of ``mmdet.CocoDataset``, which does not do so itself.
+    """Check that a config has training data, what ``check_run`` checks, and the json of ``mmdet.CocoDataset``.
 
     Raises:
         ConfigError: a key of the training is missing, or images of the detector's json do not exist.
@@ -29,6 +30,8 @@ def check_training(cfg: Config) -> None:
         if not cfg.get(key):
             raise ConfigError(f'the config {cfg.filename} has no {key}, so there is nothing to train; inherit one that '
                               'has, e.g. one in configs/')
+    check_run(cfg, ('train', 'val'))
+    check_monitored(cfg)
     for dataset in nodes(cfg.train_dataloader):
         if is_from('mmdet', dataset) and type_name(dataset) == 'CocoDataset':
             root = dataset.get('data_root') or ''

@@ -82,6 +82,8 @@ def choose_resume_point(cfg: Config) -> None:
             raise ConfigError(f'cannot resume from {shown_name(str(named))}: {fault}' + (
                 f'; the last checkpoint there to resume from is {good}' if good else
                 '; there is no other one in its folder'))
+        if '://' not in str(cfg.load_from):
+            log_where_complete(cfg, named)
         return
     last = last_checkpoint(cfg.work_dir)
     fault = 'it does not exist' if last is None else resume_fault(last)
@@ -97,3 +99,13 @@ def choose_resume_point(cfg: Config) -> None:
                   f'checkpoint there, {good}', 'current', level=logging.WARNING)
         last = good
     cfg.load_from = str(last)
+    log_where_complete(cfg, Path(cfg.load_from))
+
+
+def log_where_complete(cfg: Config, checkpoint: Path) -> None:
+    """Log that a checkpoint is that of a complete training."""
+    loop = cfg.get('train_cfg') or {}
+    for key, done in zip(('max_epochs', 'max_iters'), position(checkpoint), strict=True):
+        if isinstance(loop.get(key), int) and done >= loop[key]:
+            print_log(f'{checkpoint} is complete ({key}={loop[key]}), so that nothing is left to train; raise '
+                      f'train_cfg.{key} to train on', 'current', level=logging.WARNING)

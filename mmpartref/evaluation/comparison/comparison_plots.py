@@ -15,6 +15,7 @@ from mmpartref.evaluation.comparison.compare_dumps import Comparison
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, MEDIUM, SMALL, largest_groups
 from mmpartref.evaluation.scoring.iou_metrics import mean
 from mmpartref.files.atomic_write import atomic_write
+from mmpartref.visualization.fonts import drawable, set_fonts
 
 # M. Okabe and K. Ito, "Color Universal Design" (2008), without the yellow, which is hard to see on white.
 PALETTE = ('#0072B2', '#E69F00', '#009E73', '#D55E00', '#CC79A7', '#56B4E9', '#000000')
@@ -28,7 +29,10 @@ DPI = 150
 
 
 def draw_plots(comparison: Comparison, resamples: Resamples, folder: str | Path) -> list[Path]:
-    """Write each plot as PNG and SVG into a folder; returns the files."""
+    """Write each plot as PNG and SVG into a folder; returns the files.
+
+    A name with characters that no installed font has is '#' and its row in the table, counted from 1.
+    """
     figures = {
         'miou': draw_miou(comparison, resamples),
         'precision': draw_precision(comparison),
@@ -37,6 +41,7 @@ def draw_plots(comparison: Comparison, resamples: Resamples, folder: str | Path)
     }
     files = []
     for name, figure in figures.items():
+        set_fonts(figure)
         for suffix in ('png', 'svg'):
             files.append(Path(folder) / f'{name}.{suffix}')
             # Without the date the file is reproducible.
@@ -55,7 +60,7 @@ def draw_miou(comparison: Comparison, resamples: Resamples) -> Figure:
         # An interval can exclude the value, but errorbar rejects negative lengths.
         axes.errorbar([value], [number], xerr=[[max(0, value - low)], [max(0, high - value)]], capsize=4, markersize=7,
                       marker=_cycled(MARKERS, number), color=_cycled(PALETTE, number))
-    _label_rows(axes, [entry.name for entry in comparison.entries])
+    _label_rows(axes, _drawable_names(comparison))
     axes.set_xlabel('mIoU (%)')
     axes.grid(axis='x', alpha=0.3)
     axes.set_title(f'mIoU with {CONFIDENCE:.0%} intervals, {resamples.images} images')
@@ -116,7 +121,8 @@ def group_miou(comparison: Comparison, breakdown: str) -> tuple[list[str], list[
     split = [BREAKDOWNS[breakdown](entry.rows) for entry in comparison.entries]
     names = largest_groups(split[0], MAX_GROUPS)
     values = [[100 * mean([row.score.overlap.iou for row in groups[name]]) for name in names] for groups in split]
-    return names, [len(split[0][name]) for name in names], values
+    labels = {name: drawable(name, f'#{row}') for row, name in enumerate(split[0], 1)}
+    return [labels[name] for name in names], [len(split[0][name]) for name in names], values
 
 
 def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -143,6 +149,10 @@ def _cycled_by_palette(choices: Sequence[str], number: int) -> str:
     return choices[number // len(PALETTE) % len(choices)]
 
 
+def _drawable_names(comparison: Comparison) -> list[str]:
+    return [drawable(entry.name, f'#{row}') for row, entry in enumerate(comparison.entries, 1)]
+
+
 def _label(name: str) -> str:
     """Wrap a name and escape what matplotlib reads as a formula ('$') or as a hidden label (leading '_')."""
     wrapped = '\n'.join(textwrap.wrap(name, NAME_WIDTH)).replace('$', r'\$')
@@ -156,5 +166,5 @@ def _label_rows(axes: Axes, names: Sequence[str]) -> None:
 
 def _legend(figure: Figure, comparison: Comparison, handles: Sequence) -> None:
     """Put the legend below the axes, where there is no data."""
-    figure.legend(handles, [_label(entry.name) for entry in comparison.entries], loc='outside lower center',
+    figure.legend(handles, [_label(name) for name in _drawable_names(comparison)], loc='outside lower center',
                   ncols=min(3, len(handles)), frameon=False, fontsize='small')

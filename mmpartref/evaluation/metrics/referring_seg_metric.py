@@ -1,4 +1,5 @@
 """IoU and Precision@X of referring segmentation."""
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ from mmpartref.evaluation.scoring.presence import format_presence, summarise_pre
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent, score_image
 from mmpartref.registry import METRICS
+
+# Names of metrics by which checkpoints can be compared, but for those of thresholds. Some depend on the data.
+NAMES = re.compile(r'(ann_)?[mc]IoU|mIoU_(part|super)|mIoU_(level|source|position)_.+|(seen|unseen|harmonic)_.+|'
+                   r'(mask_)?(N_acc|T_acc|gIoU|cIoU_all)|N_acc_.+|presence_(AUC|AP|AUC_.+)')
 
 
 @METRICS.register_module()
@@ -94,6 +99,12 @@ class ReferringSegMetric(BaseMetric):
         self.empty = empty
         self.presence_threshold = presence_threshold
         self.protocol = None if protocol is None else load_protocol(**protocol)
+
+    @staticmethod
+    def may_return(name: str, precision_thresholds: Sequence[float] = PRECISION_THRESHOLDS) -> bool:
+        """Return whether a metric of this name, without the prefix, may be among the results."""
+        precisions = {f'{kind}P@{each}' for kind in ('', 'ann_') for each in exact_thresholds(precision_thresholds)}
+        return name in precisions or NAMES.fullmatch(name) is not None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Score a batch of samples with ``refs``, ``pred_masks`` and ``pred_scores``.

@@ -92,7 +92,7 @@ Gallery.detail = (() => {
         step.style.background = css(panels.heatColour(level, colours));
         return step;
       }));
-      const ends = [steps[0], steps[steps.length - 1]].map((level) => element('span', {}, modes.digits(level)));
+      const ends = [steps[0], steps[steps.length - 1]].map((level) => element('span', {}, modes.percent(level)));
       return [element('div', {class: 'scale'}, ends[0], strip, ends[1]), element('p', {}, note)];
     }
 
@@ -106,9 +106,9 @@ Gallery.detail = (() => {
                        : [[`expression, ${content.names[1]}`, `“${entry.other_text}”`]])];
       const models = entry.metrics.map((metrics, place) => [
         content.names[place],
-        [['IoU', metrics.iou.toFixed(4)], ['failure kind', metrics.kind], ['predicted area', modes.pixels(metrics.area)],
-         ['intersection with the truth', modes.pixels(metrics.inter)], ['score', metrics.score.toFixed(3)],
-         ...(metrics.presence === null ? [] : [['presence', metrics.presence.toFixed(3)]])],
+        [['IoU', modes.percent(metrics.iou)], ['failure kind', metrics.kind], ['predicted area', modes.pixels(metrics.area)],
+         ['intersection with the truth', modes.pixels(metrics.inter)], ['score', modes.percent(metrics.score)],
+         ...(metrics.presence === null ? [] : [['presence', modes.percent(metrics.presence)]])],
       ]);
       byId('metrics').replaceChildren(...[['Expression', about], ...models].map(([title, pairs]) => element(
         'section', {}, element('h3', {}, title), element('dl', {}, ...pairs.flatMap(

@@ -4,10 +4,11 @@ Gallery.modes = (() => {
   // Size of a part that is not in the image.
   const ABSENT = 'absent';
   const sizeOf = (entry) => (entry.present ? entry.size : ABSENT);
-  const digits = (value) => value.toFixed(2);
-  const signed = (value) => (value > 0 ? '+' : value < 0 ? '−' : '±') + Math.abs(value).toFixed(2);
+  const percent = (value) => (100 * value).toFixed(2);
+  const signed = (value) => (value > 0 ? '+' : value < 0 ? '−' : '±') + percent(Math.abs(value));
   const pixels = (count) => `${count.toLocaleString('en')} px`;
-  const gain = (entry) => entry.metrics[1].iou - entry.metrics[0].iou;
+  // First minus second, as in tools/compare.py.
+  const difference = (entry) => entry.metrics[0].iou - entry.metrics[1].iou;
   const order = {
     'area': {label: 'true area, small first', by: (entry) => entry.truth},
     '-area': {label: 'true area, large first', by: (entry) => -entry.truth},
@@ -37,7 +38,7 @@ Gallery.modes = (() => {
 
   // Replaces $1 and $2 by the names of the two models.
   const withNames = (text, content) => text.replace(/\$([12])/g, (_, number) => content.names[number - 1]);
-  const mean = (values) => (values.length ? digits(values.reduce((sum, value) => sum + value, 0) / values.length) : '–');
+  const mean = (values) => (values.length ? percent(values.reduce((sum, value) => sum + value, 0) / values.length) : '–');
   const rgb = (content, name) => content.colours[name];
 
   // Layers of a mask: a transparent fill and an opaque edge.
@@ -72,9 +73,9 @@ Gallery.modes = (() => {
     describe(found) {
       return `mean IoU ${mean(found.filter(({present}) => present).map((entry) => entry.metrics[0].iou))}`;
     },
-    facts: (entry) => [`IoU ${digits(entry.metrics[0].iou)}`, entry.metrics[0].kind, sizeOf(entry)],
+    facts: (entry) => [`IoU ${percent(entry.metrics[0].iou)}`, entry.metrics[0].kind, sizeOf(entry)],
     bars: () => ['first'],
-    alt: (entry) => `${entry.name}: truth outlined, prediction filled, IoU ${digits(entry.metrics[0].iou)}`,
+    alt: (entry) => `${entry.name}: truth outlined, prediction filled, IoU ${percent(entry.metrics[0].iou)}`,
     panels(content, entry, masks) {
       const found = [
         {title: 'Image', text: 'The image alone.', layers: []},
@@ -90,14 +91,14 @@ Gallery.modes = (() => {
 
   const comparison = {
     sorts: {
-      'change': {label: 'absolute IoU difference', by: (entry) => -Math.abs(gain(entry))},
-      'first': {label: '$1 better, largest difference first', by: gain},
-      'second': {label: '$2 better, largest difference first', by: (entry) => -gain(entry)},
+      'change': {label: 'absolute IoU difference', by: (entry) => -Math.abs(difference(entry))},
+      'first': {label: '$1 better, largest difference first', by: (entry) => -difference(entry)},
+      'second': {label: '$2 better, largest difference first', by: difference},
       ...order,
     },
     filters: (content) => [
       ...commonFilters(content),
-      {key: 'better', label: 'Better', of: (entry) => ['first', 'equal', 'second'][Math.sign(gain(entry)) + 1],
+      {key: 'better', label: 'Better', of: (entry) => ['second', 'equal', 'first'][Math.sign(difference(entry)) + 1],
        values: ['first', 'equal', 'second'], names: {first: content.names[0], second: content.names[1]}},
       ...content.names.map((name, place) => ({
         key: `kind${place + 1}`, label: `Failure kind, ${name}`, of: (entry) => entry.metrics[place].kind,
@@ -108,16 +109,16 @@ Gallery.modes = (() => {
              ['fill', 'second', 'only $2 right'], ['fill', 'neither', 'both wrong']],
     describe(found, content) {
       const entries = found.filter(({present}) => present);
-      const better = (sign) => entries.filter((entry) => Math.sign(gain(entry)) === sign).length;
+      const better = (sign) => entries.filter((entry) => Math.sign(difference(entry)) === sign).length;
       return [0, 1].map((place) => `${content.names[place]}: mean IoU `
-        + `${mean(entries.map((entry) => entry.metrics[place].iou))}, better in ${better(place ? 1 : -1)}`).join('; ')
+        + `${mean(entries.map((entry) => entry.metrics[place].iou))}, better in ${better(place ? -1 : 1)}`).join('; ')
         + `; equal in ${better(0)}`;
     },
-    facts: (entry) => [`IoU ${digits(entry.metrics[0].iou)} and ${digits(entry.metrics[1].iou)}`, signed(gain(entry)),
+    facts: (entry) => [`IoU ${percent(entry.metrics[0].iou)} and ${percent(entry.metrics[1].iou)}`, signed(difference(entry)),
                        sizeOf(entry)],
     bars: () => ['first', 'second'],
-    alt: (entry) => `${entry.name}: where the two models differ, IoU ${digits(entry.metrics[0].iou)} and `
-      + digits(entry.metrics[1].iou),
+    alt: (entry) => `${entry.name}: where the two models differ, IoU ${percent(entry.metrics[0].iou)} and `
+      + percent(entry.metrics[1].iou),
     panels(content, entry, masks) {
       const {truth, preds: [one, other]} = masks;
       const [t, a, b] = [truth.data, one.data, other.data];
@@ -138,5 +139,5 @@ Gallery.modes = (() => {
     },
   };
 
-  return {single, comparison, entriesOf, withNames, digits, signed, pixels, gain};
+  return {single, comparison, entriesOf, withNames, percent, pixels};
 })();

@@ -1,6 +1,7 @@
 """Referring segmentation model: one mask per expression of an image."""
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -97,13 +98,24 @@ class ReferringSegmentor(BaseModel):
         if row_multiple < 1:
             raise InputError(f'row_multiple={row_multiple} should be at least 1, which pads nothing')
         self.row_multiple = row_multiple
-        if compile:
-            options = compile if isinstance(compile, dict) else {}
-            self._network = torch.compile(self._network, **options)  # type: ignore[method-assign]
+        self._compile_options = (compile if isinstance(compile, dict) else {}) if compile else None
+        self._compile()
         self._check_channels()
         self.has_presence_head = getattr(self.decode_head, 'presence_head', None) is not None
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
         print_log(f"decode '{self.decode.name}': mask threshold {self.decode.threshold}", 'current')
+
+    def _compile(self) -> None:
+        if self._compile_options is not None:
+            self._network = torch.compile(self._network, **self._compile_options)  # type: ignore[method-assign]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and pickles, without the compiled network, which has this object's weights."""
+        return {name: value for name, value in super().__getstate__().items() if name != '_network'}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._compile()
 
     def _check_channels(self) -> None:
         for source, target in (('backbone.out_channels', 'neck.in_channels'),

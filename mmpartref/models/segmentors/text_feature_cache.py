@@ -1,6 +1,7 @@
 """Cache of text features across batches, as long as the text encoder's weights do not change."""
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,6 +25,10 @@ class TextFeatureCache:
         self.encoded = 0
         self._cached: OrderedDict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
         self._stamp: Hashable = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and pickles, without the features of this object's encoder."""
+        return {**self.__dict__, '_cached': OrderedDict(), '_stamp': None}
 
     def encode(self, encoder: nn.Module, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return words (U, L, D) and sentence (U, E) of token rows (U, L), as ``encoder(tokens)`` does."""

@@ -43,9 +43,13 @@ class CLIPTokenizer(FixedLengthTokenizer):
 
     def __init__(self, length: int = 17) -> None:
         super().__init__(length, ('[SOS]', '[EOS]'))
-        self._encoder = load_bpe()
         self.start = (self._encoder.encoder['<start_of_text>'], )
         self.end = self._encoder.encoder['<end_of_text>']
+
+    @property
+    def _encoder(self) -> Any:
+        # Not an attribute: its module is loaded from a file, so that no pickle could name its class.
+        return load_bpe()
 
     def _encode(self, text: str) -> list[int]:
         return self._encoder.encode(text)

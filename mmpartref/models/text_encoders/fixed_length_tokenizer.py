@@ -3,6 +3,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -48,6 +49,15 @@ class FixedLengthTokenizer:
         self.length = length
         self.max_tokens = length - len(special_tokens)
         self.reported: set[str] = set()
+        self._tokenized = lru_cache(maxsize=MAX_STRINGS)(self._tokenize)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and pickles, without the cache, which belongs to this object."""
+        state = {name: value for name, value in self.__dict__.items() if name != '_tokenized'}
+        return {**state, 'reported': set(self.reported)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._tokenized = lru_cache(maxsize=MAX_STRINGS)(self._tokenize)
 
     def _encode(self, text: str) -> list[int]:

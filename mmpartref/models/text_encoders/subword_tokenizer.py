@@ -1,7 +1,9 @@
 """Subword tokenizers from a published vocabulary file (tokenizers, sentencepiece)."""
 import string
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -71,6 +73,11 @@ class SubwordTokenizer(FixedLengthTokenizer):
         return self._ids(self._clean(text))
 
 
+def encode_plain(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text's tokens without special tokens, by a tokenizer of the package tokenizers."""
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
 def read_vocabulary(path: Path) -> tuple[Callable[[str], list[int]], Callable[[str], int | None], int]:
     """Return functions that encode a string without special tokens and look up a token's id, and the number of tokens.
 
@@ -83,7 +90,7 @@ def read_vocabulary(path: Path) -> tuple[Callable[[str], list[int]], Callable[[s
             whole = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises bare Exceptions
             raise InputError(f'{path} is not a file of the package tokenizers: {error}') from error
-        return lambda text: whole.encode(text, add_special_tokens=False).ids, whole.token_to_id, whole.get_vocab_size()
+        return partial(encode_plain, whole), whole.token_to_id, whole.get_vocab_size()
     if path.suffix == '.model':
         sentencepiece = import_package('sentencepiece', str(path))
         try:

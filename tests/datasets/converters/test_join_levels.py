@@ -83,7 +83,7 @@ def test_the_tool_writes_it_once(files: dict, tmp_path: Path, run_tool, capsys) 
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (['--out', '{folder}'], 'is not the name of a json; name one, for example {folder}/train.json'),
+    (['--out', '{folder}'], '{folder} is a folder'),
     (['--out', '{folder}/new'], 'is not the name of a json'),
     (['--out', ''], 'argument --out: it is empty; name a file or folder'),
     (['--out', '{folder}/new.json', '--parts', ''], 'argument --parts: it is empty'),

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets import PartReferDataset
+from mmpartref.errors import MMPartRefError
 from mmpartref.registry import DATASETS
 
 Write = Callable[[dict], str]
@@ -161,6 +162,30 @@ def test_class_balanced_wrapper_finds_the_categories(coco: dict, write: Write) -
 def test_wrong_arguments_are_rejected(setting: dict, complaint: str, coco: dict, write: Write) -> None:
     with pytest.raises(ValueError, match=complaint):
         load(write(coco), **setting)
+
+
+def test_paths_may_be_path_objects(coco: dict, write: Write, tmp_path: Path) -> None:
+    text = load(Path(write(coco)).name, data_root=str(tmp_path), data_prefix={'img': 'images'})
+    paths = load(Path('parts.json'), data_root=tmp_path, data_prefix={'img': Path('images')})
+    assert (paths.ann_file, paths.data_root, paths.data_prefix) == (text.ann_file, text.data_root, text.data_prefix)
+    assert paths.get_data_info(0)['img_path'] == str(tmp_path / 'images/image1.png')
+    assert load(tmp_path / 'parts.json').ann_file == str(tmp_path / 'parts.json')
+
+
+@pytest.mark.parametrize(('setting', 'error', 'complaint'), [
+    *[({'ann_file': value}, TypeError, 'ann_file should be') for value in (5, None, True, b'x', [], ['x'], {})],
+    ({'ann_file': ''}, ValueError, 'ann_file is not given'),
+    *[({'ann_file': value}, FileNotFoundError, 'ann_file .* does not exist') for value in ('\0', '\ud800')],
+    *[({'data_root': value}, TypeError, 'data_root should be') for value in (5, b'x', [], True)],
+    ({'data_root': '\0'}, FileNotFoundError, 'data_root .* does not exist'),
+    *[({'data_prefix': {'img': value}}, TypeError, r"data_prefix\['img'\] should be") for value in (5, None, b'x', {})],
+    *[({'data_prefix': value}, ValueError, r'should be dict\(img=') for value in ('x', 5, [], Path('x'), {5: 'x'})],
+])
+def test_paths_of_other_types_are_rejected(setting: dict, error: type, complaint: str, coco: dict,
+                                           write: Write) -> None:
+    with pytest.raises(error, match=complaint) as caught:
+        PartReferDataset(**{'ann_file': write(coco), **setting})
+    assert isinstance(caught.value, MMPartRefError)
 
 
 def test_misspelt_argument_is_rejected(coco: dict, write: Write) -> None:

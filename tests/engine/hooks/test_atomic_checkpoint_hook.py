@@ -10,7 +10,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmpartref.engine.resume.write_checkpoint import AtomicBackend
-from mmpartref.errors import CheckpointWriteError
+from mmpartref.errors import CheckpointWriteError, ConfigError
+from mmpartref.registry import HOOKS
 
 
 class Net(BaseModel):
@@ -92,3 +93,9 @@ def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(tmp_path, monkeypa
     assert [file.name for file in tmp_path.glob('*.pth*')] == ['epoch_1.pth']
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_1.pth')
     assert 'state_dict' in torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
+
+
+def test_a_metric_that_the_validation_lacks_is_named(tmp_path):
+    hook = HOOKS.build({'type': 'AtomicCheckpointHook', 'save_best': 'refer/unseen_mIoU', 'rule': 'greater'})
+    with pytest.raises(ConfigError, match="save_best='refer/unseen_mIoU' is not a metric"):
+        hook._save_best_checkpoint(None, {'refer/mIoU': 0.5})

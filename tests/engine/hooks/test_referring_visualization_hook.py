@@ -42,6 +42,15 @@ def test_a_test_writes_the_first_images_into_the_folder(runner, tmp_path):
     assert cv2.imread(str(files[0])).shape[1] > 3 * 80
 
 
+def test_a_test_does_not_ask_for_the_training_loop(runner, tmp_path):
+    """``Runner.iter`` builds it, with the training data, which a test need not have."""
+    del runner.iter
+    hook = ReferringVisualizationHook(out_dir=str(tmp_path / 'out'))
+    hook.before_test_epoch(runner)
+    hook.after_test_iter(runner, 0, outputs=[sample(tmp_path, 0)])
+    assert len(list((tmp_path / 'out').iterdir())) == 1
+
+
 def test_two_items_of_one_image_are_two_pictures(runner, tmp_path):
     hook = ReferringVisualizationHook(out_dir=str(tmp_path / 'out'))
     hook.before_test_epoch(runner)

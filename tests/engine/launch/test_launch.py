@@ -4,8 +4,9 @@ from mmengine.config import Config
 from mmpartref.datasets.transforms import Letterbox
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
-from mmpartref.engine.launch.initial_weights import skip_initial_weights
+from mmpartref.engine.launch.initial_weights import check_has_weights, skip_initial_weights
 from mmpartref.engine.launch.prediction_dump import add_dump
+from mmpartref.engine.launch.required_classes import use_compiled_network
 from mmpartref.errors import ConfigError, WeightsError, one_sentence_errors
 
 TEXT = """
@@ -107,3 +108,38 @@ def test_an_error_of_the_package_ends_with_its_sentence():
             ours_by_accident()
     with pytest.raises(ZeroDivisionError), one_sentence_errors():
         1 / 0  # noqa: B018
+
+
+def test_options_reach_into_lists_delete_and_import(path, tmp_path, monkeypatch):
+    path.write_text(TEXT + "custom_hooks = [dict(type='DatasetEpochHook')]\n"
+                    "param_scheduler = [dict(type='MultiStepLR', milestones=[1])]\n")
+    cfg = load_config(path, {'optim_wrapper.optimizer._delete_': True, 'optim_wrapper.optimizer.type': 'SGD',
+                             'optim_wrapper.optimizer.lr': 0.1, 'param_scheduler.0.milestones': [2],
+                             'launcher': 'mpi', 'custom_hooks': []})
+    assert cfg.optim_wrapper.optimizer == {'type': 'SGD', 'lr': 0.1}
+    assert cfg.param_scheduler[0].milestones == [2]
+    assert (cfg.launcher, cfg.custom_hooks) == ('mpi', [])
+    with pytest.raises(ConfigError, match=r'custom_hooks\.0=5'):
+        load_config(path, {'custom_hooks.0': 5})
+    (tmp_path / 'imported_by_an_option.py').write_text("raise ValueError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=r'custom_imports cannot be imported \(ValueError: imported\)'):
+        load_config(path, {'custom_imports.imports': ['imported_by_an_option']})
+    with pytest.raises(ConfigError, match=r'custom_imports cannot be imported'):
+        load_config(path, {'custom_imports': {'imports': 'no_such_module'}})
+
+
+def test_mmengines_compile_becomes_the_networks(path):
+    cfg = load_config(path, {'compile': True})
+    for _ in range(2):
+        use_compiled_network(cfg)
+    assert (cfg.compile, cfg.model.compile) == (False, True)
+    cfg.compile = {'backend': 'eager'}
+    use_compiled_network(cfg)
+    assert cfg.compile == {'backend': 'eager'}
+
+
+def test_a_test_without_weights_is_an_error_before_anything_is_built(path):
+    with pytest.raises(ConfigError, match='a test needs weights'):
+        check_has_weights(load_config(path))
+    check_has_weights(with_clip())

@@ -10,9 +10,9 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mmpartref.engine import NonFiniteLossHook, SafeCheckpointHook, SkippedImagesHook
-from mmpartref.engine.launch.build_errors import build_errors_explained
+from mmpartref.engine.config.build_errors import build_errors_explained
+from mmpartref.engine.config.config_nodes import builds, hook_nodes, is_from, type_name
 from mmpartref.engine.launch.build_runner import PREPARE, build_runner, load_config
-from mmpartref.engine.launch.config_nodes import builds, hook_nodes, is_from, type_name
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
 from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.engine.launch.published_choices import published_choices
@@ -172,6 +172,20 @@ def test_another_error_while_building_has_its_traceback_in_the_log(log_file, err
     text = log_file.read_text()
     assert 'Traceback (most recent call last)' in text
     assert "raise error('no such thing')" in text
+
+
+def test_what_cannot_be_built_is_named_with_its_path(log_file):
+    def build(cfg: Config) -> None:
+        HOOKS.build(cfg.custom_hooks[1])
+
+    cfg = Config({'custom_hooks': [{'type': 'DatasetEpochHook'}, {'type': 'FailingHook', 'error': ZeroDivisionError}]})
+    with pytest.raises(ConfigError, match=r'^custom_hooks\.1 of the config cannot be built \(FailingHook raises'), \
+            build_errors_explained():
+        build(cfg)
+    with pytest.raises(ConfigError, match=r'^env_cfg of the config cannot be built \(ValueError: .*start_method'), \
+            build_errors_explained():
+        Runner(nn.Linear(1, 1), str(log_file.parent), experiment_name='other', default_scope='mmpartref',
+               env_cfg={'mp_cfg': {'mp_start_method': 'start_method'}})
 
 
 def test_errors_outside_of_building_and_those_of_mmpartref_stay(log_file):

@@ -48,12 +48,12 @@ def change(folder: Path, how: Callable[[dict], object]) -> None:
 def test_a_detectors_config_is_checked(toyparts, tmp_path):
     config = ROOT / 'configs/toyparts/mask_rcnn_tiny_toyparts.py'
     check_training(load_config(config, {}, data_root=str(toyparts)))
-    with pytest.raises(FileNotFoundError, match=r'train\.json does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'train\.json of train_dataloader does not exist'):
         check_training(load_config(config, {}, data_root=str(tmp_path)))
 
 
-def test_a_config_without_training_is_rejected():
-    whole = load_config(ROOT / 'configs/cris_tiny_toyparts.py', {})
+def test_a_config_without_training_is_rejected(toyparts):
+    whole = load_config(ROOT / 'configs/cris_tiny_toyparts.py', {}, data_root=str(toyparts))
     check_training(whole)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         cfg = copy.deepcopy(whole)
@@ -89,5 +89,5 @@ def test_datasets_inside_wrappers_are_checked_too(detector, drawn):
     inner = detector.train_dataloader.dataset
     detector.train_dataloader.dataset = {'type': 'RepeatDataset', 'times': 2, 'dataset': inner}
     (drawn / 'annotations/train/train.json').unlink()
-    with pytest.raises(FileNotFoundError, match=r'train\.json does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'train\.json of train_dataloader does not exist'):
         check_training(detector)

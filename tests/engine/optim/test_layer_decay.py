@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmpartref.engine.launch.config_check import check_custom_keys
+from mmpartref.engine.config.config_keys import check_custom_keys
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.errors import ConfigError
 from mmpartref.registry import MODELS

@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.engine.launch.build_runner import build_runner
+from mmpartref.engine.resume import resume_point
 from mmpartref.engine.resume.resume_point import choose_resume_point, damage, last_checkpoint
 from mmpartref.errors import ConfigError
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
@@ -197,3 +198,19 @@ def test_processes_that_do_not_all_see_the_checkpoint_do_not_start(toy, tmp_path
             toy.train(tmp_path / str(rank), launcher='pytorch', resume=rank == 0)
 
     assert toy.in_ranks(work, tmp_path / 'ranks') == [0, 0]
+
+
+@pytest.mark.parametrize('named', [False, True])
+def test_a_complete_run_is_reported(toy, tmp_path, monkeypatch, named):
+    toy.train(tmp_path)
+    lines = []
+    monkeypatch.setattr(resume_point, 'print_log', lambda line, *_, **__: lines.append(line))
+    for loop, complete in (({'max_epochs': 3}, True), ({'max_epochs': 4}, False), ({'max_iters': 12}, True),
+                           ({'max_iters': 13}, False), ({}, False)):
+        cfg = Config({'resume': True, 'work_dir': str(tmp_path), 'train_cfg': loop})
+        if named:
+            cfg.load_from = str(last_checkpoint(tmp_path))
+        choose_resume_point(cfg)
+        expected = [f'raise train_cfg.{key} to train on' for key in loop]
+        assert [line.split('; ')[1] for line in lines] == expected[:complete]
+        lines.clear()

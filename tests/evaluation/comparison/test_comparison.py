@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation.comparison.compare_dumps import read_comparison
+from mmpartref.evaluation.comparison.comparison_plots import draw_sizes
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction, as_text
 from mmpartref.evaluation.scoring.grouped_metrics import (
@@ -22,6 +23,7 @@ from mmpartref.evaluation.scoring.grouped_metrics import (
 )
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
+from mmpartref.visualization import fonts
 
 PARTS = [('car', 'tire'), ('car', 'body'), ('bird', 'head')]
 HEADER = {'config': 'configs/cris.py', 'decode': 'aligned', 'device': 'CPU', 'parameters': 5_040_000,
@@ -140,6 +142,15 @@ def test_dumps_of_other_expressions_are_rejected(write):
 
 
 @pytest.mark.slow
+def test_a_name_that_no_font_can_draw_is_its_row(write, monkeypatch):
+    monkeypatch.setattr(fonts, 'system_fonts', list)
+    fonts._system_font.cache_clear()
+    comparison = read_comparison([write('a.json', 2, name='good'), write('b.json', 9, name='犬')])
+    figure = draw_sizes(comparison)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['good', '#2']
+    fonts._system_font.cache_clear()
+
+
 def test_tables_and_plots_are_reproducible(write, compare, tmp_path):
     files = [write('good.json', 2, name='good'), write('bad.json', 30, 1, name='bad $x$', resolver='oracle'),
              write('odd.json', 10, 2, name='_odd', parameters=None)]
@@ -197,5 +208,3 @@ def test_bad_input_is_one_sentence(write, compare, tmp_path):
         compare(str(tmp_path / 'nowhere.json'))
     with pytest.raises(SystemExit, match="the header of the dump cris has parameters 'many'"):
         compare(write('a.json', 0, parameters='many'))
-    with pytest.raises(SystemExit, match='at least 1 resample'):
-        compare(write('a.json', 0), '--resamples', '0')

@@ -169,7 +169,7 @@ def test_evaluate_takes_a_fold(tool: Callable[..., str], tmp_path: Path) -> None
 @pytest.mark.parametrize(('args', 'message'), [
     (('--protocol', 'nothing'), "there is no protocol 'nothing'"),
     (('--protocol', 'leave_one_super_category_out'), 'has no fold None'),
-    (('--protocol', 'partimagenet_ood'), '--train-json'), (('--fold', 'fish'), 'need --protocol'),
+    (('--protocol', 'partimagenet_ood'), '--train-json'), (('--fold', 'fish'), 'needs --protocol'),
     (('--protocol', PROTOCOL, '--sweep'), 'remove --sweep'),
 ])
 def test_evaluate_rejects_options_that_do_not_go_together(args: tuple, message: str, tool: Callable[..., str],

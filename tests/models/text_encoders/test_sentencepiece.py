@@ -1,5 +1,7 @@
 """SigLIP's tokenizer on a sentencepiece model trained here."""
+import copy
 import io
+import pickle
 
 import pytest
 import sentencepiece
@@ -47,3 +49,9 @@ def test_unseen_words_are_unknown(file):
 def test_siglip_2s_special_tokens_are_missing_by_name(file):
     with pytest.raises(ValueError, match=r'has no token <eos> or <pad>: set tokenizer\.eos'):
         SubwordTokenizer(file)
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_copy_gives_the_same_rows(file, duplicate):
+    tokenizer = SubwordTokenizer(file, length=16, **SIGLIP)
+    assert duplicate(tokenizer)(['the tire']).tolist() == tokenizer(['the tire']).tolist()

@@ -1,4 +1,7 @@
 """Rows of subword tokens with vocabularies made here."""
+import copy
+import pickle
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -42,3 +45,9 @@ def test_bad_files_and_settings_are_named(file, tmp_path):
 def test_is_after_end():
     assert is_after_end(torch.tensor([[3, 1, 1, 0], [3, 4, 5, 1]]), 1).tolist() == [[False, False, True, True],
                                                                                  [False] * 4]
+
+
+@pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
+def test_a_copy_gives_the_same_rows(file, duplicate):
+    tokenizer = SubwordTokenizer(file, length=4)
+    assert duplicate(tokenizer)(['the tire']).tolist() == tokenizer(['the tire']).tolist()

@@ -6,7 +6,8 @@ import pytest
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmpartref.engine.launch.config_check import check_custom_keys, check_options, check_top_level, read_config_file
+from mmpartref.engine.config.config_keys import check_custom_keys, check_options, check_top_level
+from mmpartref.engine.config.read_config import read_config_file
 from mmpartref.errors import ConfigError
 
 
@@ -71,6 +72,14 @@ def test_paths_that_nothing_reads_are_rejected(cfg, path, near):
         check_options(cfg, {path: 1})
 
 
+def test_a_type_and_its_arguments_come_together(cfg):
+    check_options(cfg, {'optim_wrapper.optimizer._delete_': True, 'optim_wrapper.optimizer.type': 'SGD',
+                        'optim_wrapper.optimizer.momentum': 0.9, 'param_scheduler.0.type': 'OneCycleLR',
+                        'param_scheduler.0.eta_max': 0.1, 'default_hooks.logger.priority': 'LOW'})
+    with pytest.raises(ConfigError, match="'momentum' is not a key"):
+        check_options(cfg, {'optim_wrapper.optimizer.momentum': 0.9})
+
+
 def test_list_positions_and_values_without_inside_are_rejected(cfg):
     with pytest.raises(ConfigError, match='is a list of 1'):
         check_options(cfg, {'param_scheduler.1.gamma': 1})
@@ -114,3 +123,15 @@ def test_what_is_no_config_is_named_without_a_temporary_folder(content: bytes, t
     with pytest.raises(ConfigError, match=r'the config .*a\.py cannot be read') as error:
         read_config_file(tmp_path / 'a.py')
     assert '/tmp' not in str(error.value).replace(str(tmp_path), '')
+
+
+@pytest.mark.parametrize('content', ['raise SystemExit(0)', 'import sys; sys.exit()', '1 / 0', 'a = b'])
+def test_a_config_that_raises_or_ends_is_an_error(content: str, tmp_path: Path) -> None:
+    (tmp_path / 'a.py').write_text(content)
+    with pytest.raises(ConfigError, match=r'a\.py cannot be read \((SystemExit|ZeroDivisionError|NameError): '):
+        read_config_file(tmp_path / 'a.py')
+
+
+@pytest.mark.parametrize('key', ['compile', 'activation_checkpointing', 'efficient_conv_bn_eval'])
+def test_keys_that_mmengine_reads_from_the_config_are_accepted(cfg, key: str) -> None:
+    check_top_level({**cfg, key: None})

@@ -2,7 +2,7 @@ import argparse
 
 import pytest
 
-from mmpartref.engine.launch.options_action import OptionsAction
+from mmpartref.engine.config.options_action import OptionsAction
 
 
 def parse(*options: str) -> dict:

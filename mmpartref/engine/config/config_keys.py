@@ -1,0 +1,159 @@
+"""Checks of a config's keys.
+
+mmengine ignores unknown top-level keys, creates any path in ``--cfg-options``, and ignores an entry of
+``paramwise_cfg.custom_keys`` that matches no parameter.
+"""
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, LogProcessor, Runner, ValLoop
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmpartref.engine.config.config_nodes import builds, type_name
+from mmpartref.engine.config.signatures import arguments_of, find_class, nearest
+from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
+from mmpartref.errors import ConfigError
+from mmpartref.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+# Read by mmengine from ``runner.cfg`` and not through the runner's signature.
+RUNNER_EXTRAS = {'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'env_cfg',
+                 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
+# Usual names of helper variables in OpenMMLab configs. Others may start with an underscore.
+HELPER_NAMES = {
+    'backend_args', 'checkpoint_file', 'classes', 'crop_size', 'data_root', 'dataset_type', 'file_client_args',
+    'image_size', 'img_scale', 'max_epochs', 'metainfo', 'norm_cfg', 'num_classes', 'template', 'test_pipeline',
+    'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
+}
+HOOK_NAMES = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization'}
+
+
+LOADER_KEYS = arguments_of(DataLoader).keys() | {'disable_subprocess_warning', 'num_batch_per_epoch'}
+LOOP_KEYS = {'by_epoch', *arguments_of(EpochBasedTrainLoop), *arguments_of(IterBasedTrainLoop), *arguments_of(ValLoop)}
+# Keys of the dicts without a ``type`` that mmengine reads, by their name.
+UNTYPED_KEYS: dict[str, set[str]] = {
+    'train_dataloader': LOADER_KEYS,
+    'val_dataloader': LOADER_KEYS,
+    'test_dataloader': LOADER_KEYS,
+    'train_cfg': LOOP_KEYS,
+    'val_cfg': LOOP_KEYS,
+    'test_cfg': LOOP_KEYS,
+    'randomness': set(arguments_of(Runner.set_randomness)),
+    'log_processor': set(arguments_of(LogProcessor)),
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'mp_cfg': {'mp_start_method', 'opencv_num_threads'},
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+    'default_hooks': HOOK_NAMES,
+    'paramwise_cfg': {
+        'custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult', 'flat_decay_mult',
+        'bypass_duplicate', 'dcn_offset_lr_mult', 'layer_decay'
+    },
+}
+OPTIM_WRAPPER_KEYS = arguments_of(DefaultOptimWrapperConstructor).keys() | {'constructor', 'optimizer', 'clip_grad'}
+
+
+def top_level_keys() -> set[str]:
+    """Return the valid top-level keys of a config, except for those that start with an underscore."""
+    return (arguments_of(Runner).keys() - {'cfg'}) | RUNNER_EXTRAS | HELPER_NAMES
+
+
+def check_top_level(cfg: Mapping[str, Any]) -> None:
+    """Check the top-level keys of a config.
+
+    Valid are the arguments of mmengine's runner, usual names of helper variables (``data_root``, ``train_pipeline``,
+    ...) and names that start with an underscore.
+
+    Raises:
+        ConfigError: nothing reads a key; the message has the nearest valid one.
+    """
+    known = top_level_keys()
+    for key in cfg:
+        if key not in known and not key.startswith('_'):
+            raise ConfigError(f"nothing reads the config key '{key}'; {nearest(key, known)} (the name of a helper "
+                              "variable may start with '_')")
+
+
+def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Check the paths of ``--cfg-options``.
+
+    A path is valid if the config has it, or if the class of its last existing part, that of the config or of another
+    option, has an argument of that name. ``_delete_`` is one everywhere: mmengine drops the other keys next to it.
+
+    Raises:
+        ConfigError: a path is not valid; the message has the nearest valid key.
+    """
+    for path in options:
+        _check_path(cfg, path, options)
+
+
+def _check_path(cfg: Mapping[str, Any], path: str, options: Mapping[str, Any]) -> None:
+    node: Any = cfg
+    name = ''
+    for depth, key in enumerate(path.split('.')):
+        where = '.'.join(path.split('.')[:depth]) or 'the config'
+        if isinstance(node, Sequence) and not isinstance(node, str):
+            if not key.isdigit() or int(key) >= len(node):
+                raise ConfigError(f"--cfg-options {path}: {where} is a list of {len(node)}: '{key}' must be a number "
+                                  f'below {len(node)}')
+            node = node[int(key)]
+        elif isinstance(node, Mapping):
+            if key not in node:
+                if key == '_delete_':
+                    return
+                known = _accepted({**node, 'type': options.get(f'{where}.type', node.get('type'))}, name)
+                # None: the class cannot be imported, or checks its own arguments.
+                if known is not None and key not in known:
+                    raise ConfigError(f"--cfg-options {path}: '{key}' is not a key of {where}; "
+                                      f'{nearest(key, set(known) | set(node))}')
+                return
+            node = node[key]
+        elif node is None:
+            return
+        else:
+            raise ConfigError(f"--cfg-options {path}: {where} is {node!r}, which has no '{key}' inside")
+        name = key
+
+
+def _accepted(node: Mapping[str, Any], name: str) -> set[str] | None:
+    """Return the valid keys of ``node`` besides those it has; None where they are unknown."""
+    if not name:
+        return top_level_keys()
+    if name == 'custom_keys':
+        return None
+    known = set(UNTYPED_KEYS.get(name, ()))
+    if name == 'optim_wrapper':
+        known |= OPTIM_WRAPPER_KEYS
+    if node.get('type') is None:
+        return known or None
+    built = find_class(node['type'])
+    if built is None:
+        return None
+    read_by_runner = {'priority'} if inspect.isclass(built) and issubclass(built, Hook) else set()
+    return known | arguments_of(built).keys() | {'type'} | read_by_runner
+
+
+def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
+    """Check that each of ``paramwise_cfg.custom_keys`` is a part of a parameter's name.
+
+    ``layer_decay`` needs the ``GroupedOptimWrapperConstructor``, since others ignore it.
+
+    Raises:
+        ConfigError: one is not; the message has the nearest name of a module or parameter.
+    """
+    paramwise = (optim_wrapper or {}).get('paramwise_cfg') or {}
+    custom_keys = paramwise.get('custom_keys') or {}
+    constructor = {'type': (optim_wrapper or {}).get('constructor', 'DefaultOptimWrapperConstructor')}
+    if paramwise.get('layer_decay') and not builds(OPTIM_WRAPPER_CONSTRUCTORS, constructor,
+                                                   GroupedOptimWrapperConstructor):
+        raise ConfigError(f'{type_name(constructor)} does not read optim_wrapper.paramwise_cfg.layer_decay; set '
+                          "optim_wrapper.constructor='GroupedOptimWrapperConstructor'")
+    names = [name for name, _ in model.named_parameters()]
+    for key in custom_keys:
+        if not any(key in name for name in names):
+            parts = {'.'.join(name.split('.')[:depth]) for name in names for depth in range(1, name.count('.') + 2)}
+            parts |= {part for name in names for part in name.split('.')}
+            raise ConfigError(f"optim_wrapper.paramwise_cfg.custom_keys: '{key}' matches no parameter of the model; "
+                              f'{nearest(key, parts)}')

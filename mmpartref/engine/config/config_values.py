@@ -1,0 +1,300 @@
+"""Check of a config's values against the signatures of the classes that get them, before anything is built.
+
+Only the annotations of torch's optimisers, mmengine and mmpartref are compared: those of other packages often differ
+from what the code accepts.
+"""
+import collections.abc
+import importlib.util
+import math
+import numbers
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import (
+    DATA_SAMPLERS,
+    DATASETS,
+    HOOKS,
+    LOG_PROCESSORS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    TRANSFORMS,
+    VISBACKENDS,
+    VISUALIZERS,
+    Registry,
+)
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, ValLoop
+from torch.utils.data import DataLoader
+
+from mmpartref.datasets.referring.steps.entry_step import STEP_TYPES
+from mmpartref.engine.config.config_keys import LOOP_KEYS, OPTIM_WRAPPER_KEYS, UNTYPED_KEYS
+from mmpartref.engine.config.signatures import Argument, arguments_of, find_class, nearest, nearest_class, takes_any
+from mmpartref.errors import ConfigError
+from mmpartref.registry import ENTRY_STEPS, SCOPE
+from mmpartref.text import shown
+
+PACKAGES = ('torch.optim.', 'mmengine.', 'mmpartref.')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+LOOP_NAMES = ('train_cfg', 'val_cfg', 'test_cfg')
+# Registries of the objects under a top-level key, alone, in a list or, of hooks, in a dict by name.
+TOP = {
+    'model': MODELS, 'optim_wrapper': OPTIM_WRAPPERS, 'param_scheduler': PARAM_SCHEDULERS, 'val_evaluator': METRICS,
+    'test_evaluator': METRICS, 'default_hooks': HOOKS, 'custom_hooks': HOOKS, 'visualizer': VISUALIZERS,
+    'log_processor': LOG_PROCESSORS, 'train_cfg': LOOPS, 'val_cfg': LOOPS, 'test_cfg': LOOPS,
+}
+# The same under a key at any depth.
+INNER = {
+    'dataset': DATASETS, 'datasets': DATASETS, 'pipeline': TRANSFORMS, 'sampler': DATA_SAMPLERS,
+    'batch_sampler': DATA_SAMPLERS, 'optimizer': OPTIMIZERS, 'vis_backends': VISBACKENDS, 'metrics': METRICS,
+}
+# Arguments that mmengine reads besides those of the class.
+EXTRA_KEYS = {HOOKS: {'priority'}, PARAM_SCHEDULERS: {'convert_to_iter_based', 'begin', 'end', 'by_epoch'},
+              LOOPS: LOOP_KEYS, OPTIM_WRAPPERS: OPTIM_WRAPPER_KEYS}
+MODEL_KEYS = {'init_cfg', 'data_preprocessor'}
+LISTS = (tuple, list, collections.abc.Sequence, set, frozenset)
+# Least values of numbers, by the end of their path.
+LEAST = {
+    **{f'{loader}.{key}': least for loader in LOADERS
+       for key, least in (('batch_size', 1), ('num_workers', 0), ('prefetch_factor', 1), ('timeout', 0))},
+    'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1, 'train_cfg.val_begin': 1,
+    'randomness.seed': 0, 'optim_wrapper.accumulative_counts': 1, 'optim_wrapper.optimizer.lr': 0,
+    'optim_wrapper.optimizer.weight_decay': 0, 'optim_wrapper.clip_grad.max_norm': 0, 'log_processor.window_size': 1,
+    'auto_scale_lr.base_batch_size': 1,
+}
+CHOICES = {
+    'log_level': ('NOTSET', 'DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL'),
+    'env_cfg.mp_cfg.mp_start_method': ('fork', 'forkserver', 'spawn'),
+    'sync_bn': ('torch', 'mmcv'),
+    'launcher': ('none', 'pytorch', 'slurm', 'mpi'),
+}
+# Annotations of what mmengine reads without a signature.
+ANNOTATIONS: dict[str, Any] = {
+    'sync_bn': str | None, 'env_cfg.mp_cfg': dict | None, 'env_cfg.dist_cfg': dict | None,
+    'env_cfg.cudnn_benchmark': bool, 'env_cfg.mp_cfg.opencv_num_threads': int, 'env_cfg.resource_limit': int,
+    'find_unused_parameters': bool, 'model_wrapper_cfg': dict | None, 'custom_imports': dict | None,
+    'compile': bool | dict, 'activation_checkpointing': list[str] | None, 'efficient_conv_bn_eval': list[str] | None,
+    'optim_wrapper.optimizer': dict, 'optim_wrapper.clip_grad': dict | None, 'optim_wrapper.paramwise_cfg': dict | None,
+    'optim_wrapper.accumulative_counts': int, 'optim_wrapper.clip_grad.max_norm': float,
+    'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int, 'tta_model': dict | None,
+    'default_scope': str, 'work_dir': str, 'custom_imports.imports': str | list[str],
+}
+# Arguments that may be None without an annotation that says so.
+MAY_BE_NONE = {'default_scope', 'log_level', 'param_scheduler', 'val_evaluator', 'test_evaluator', 'randomness'}
+WORDS = {int: 'an integer', float: 'a number', bool: 'True or False', str: 'a text', dict: 'a dict', list: 'a list',
+         tuple: 'a list', type(None): 'None', os.PathLike: 'a path'}
+
+
+def check_values(cfg: Mapping[str, Any] | Config) -> None:
+    """Check the types of a config's values, and that each class exists and has the arguments that it is given.
+
+    Raises:
+        ConfigError: a value cannot be used; the message has its path in the config.
+    """
+    cfg = dict(cfg.items())  # a Config is not a Mapping
+    for key, argument in arguments_of(Runner).items():
+        if key in cfg and not (cfg[key] is None and key in MAY_BE_NONE):
+            _check(cfg[key], argument, key, 'the runner')
+    for path, annotation in ANNOTATIONS.items():
+        found, value = _lookup(cfg, path)
+        if found:
+            _check(value, Argument(annotation, None), path, 'mmengine')
+    for path, choices in CHOICES.items():
+        found, value = _lookup(cfg, path)
+        if found and value is not None and value not in choices:
+            raise ConfigError(f"the config has {path}={shown(value)}; it must be one of {', '.join(choices)}")
+    scope = cfg.get('default_scope')
+    if scope is not None and importlib.util.find_spec(scope.partition('.')[0]) is None:
+        raise ConfigError(f"the config has default_scope={shown(scope)}, a package that is not installed; use "
+                          f"'{SCOPE}'")
+    for name in (*TOP, *LOADERS, *UNTYPED_KEYS):
+        value = cfg.get(name)
+        if name == 'default_hooks':
+            for key, hook in (value or {}).items():
+                _walk(hook, f'{name}.{key}', HOOKS)
+        else:
+            _walk(value, name, TOP.get(name))
+    for path, least in LEAST.items():
+        found, value = _lookup(cfg, path)
+        if found and isinstance(value, (int, float)) and not value >= least:
+            raise ConfigError(f'the config has {path}={value!r}; it must be at least {least}')
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if isinstance(seed, int) and seed >= 2**32:
+        raise ConfigError(f'the config has randomness.seed={seed}; it must be below {2**32}')
+
+
+def _lookup(cfg: Mapping[str, Any], path: str) -> tuple[bool, Any]:
+    """Return whether a config has a path, and its value."""
+    node: Any = cfg
+    for key in path.split('.'):
+        if not isinstance(node, Mapping) or key not in node:
+            return False, None
+        node = node[key]
+    return True, node
+
+
+def _walk(node: Any, path: str, registry: Registry | None) -> None:
+    """Check a value of the config and what is inside it.
+
+    Args:
+        node: the value.
+        path: dotted, for the message.
+        registry: of the object that the value describes; None where it is not known to be one.
+    """
+    if isinstance(node, (list, tuple)):
+        for number, each in enumerate(node):
+            _walk(each, f'{path}.{number}', registry)
+        return
+    if not isinstance(node, Mapping):
+        if registry is not None and isinstance(node, (numbers.Number, bytes)):
+            raise ConfigError(f"the config has {path}={shown(node)}; it must be a dict with a 'type'")
+        return
+    if 'type' in node:
+        _check_object(node, path, registry)
+    elif path in UNTYPED_KEYS and path != 'default_hooks':
+        _check_untyped(node, path)
+    for key, value in node.items():
+        if key == 'entries' and isinstance(value, Mapping):
+            for name, step in value.items():
+                _walk(_with_type(step, name), f'{path}.{key}.{name}', ENTRY_STEPS)
+        else:
+            # A detector has keys of the same names with other objects.
+            _walk(value, f'{path}.{key}', None if path.startswith('model') else INNER.get(key))
+
+
+def _with_type(step: Any, name: str) -> Any:
+    """Return the arguments of an entry step with the type that its name stands for."""
+    return {'type': STEP_TYPES[name], **step} if isinstance(step, Mapping) and name in STEP_TYPES else step
+
+
+def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None) -> None:
+    """Check the type and the arguments of a dict with a ``type``."""
+    kind = node['type']
+    if not isinstance(kind, str) and not callable(kind):
+        raise ConfigError(f'the config has {path}.type={shown(kind)}; it must be the name of a class')
+    built = find_class(kind)
+    if built is None:
+        if registry is not None and '.' not in str(kind):
+            raise ConfigError(f'the config has {path}.type={shown(kind)}, which does not exist; '
+                              + nearest_class(str(kind), registry))
+        return
+    if not f"{getattr(built, '__module__', '')}.".startswith(PACKAGES):
+        return
+    arguments = arguments_of(built)
+    extra = MODEL_KEYS if registry is None else EXTRA_KEYS.get(registry, set())
+    for key, value in node.items():
+        if key in arguments:
+            _check(value, arguments[key], f'{path}.{key}', built.__name__)
+        elif key not in ('type', '_scope_', *extra, *MODEL_KEYS) and not takes_any(built):
+            raise ConfigError(f'the config gives {path}.{key} to {built.__name__}, which has no such argument; '
+                              f'{nearest(key, set(arguments) | extra)}')
+
+
+def _check_untyped(node: Mapping[str, Any], path: str) -> None:
+    """Check the keys and values of a top-level dict that mmengine reads without a ``type``."""
+    arguments: dict[str, Argument] = {}
+    if path in LOADERS:
+        arguments = arguments_of(DataLoader)
+    elif path in LOOP_NAMES:
+        arguments = {key: each for kind in (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop)
+                     for key, each in arguments_of(kind).items()}
+    elif path == 'randomness':
+        arguments = arguments_of(Runner.set_randomness)
+    for key, value in node.items():
+        if key not in UNTYPED_KEYS[path] and not key.startswith('_'):
+            raise ConfigError(f'nothing reads the config key {path}.{key}; {nearest(key, UNTYPED_KEYS[path])}')
+        if key in arguments:
+            _check(value, arguments[key], f'{path}.{key}', 'mmengine')
+
+
+def _check(value: Any, argument: Argument, path: str, taker: str) -> None:
+    """Raise a ConfigError where a value does not fit an argument's annotation, and is not its default."""
+    if value is argument.default or fits(value, argument.annotation):
+        return
+    for kind in (argument.annotation, *typing.get_args(argument.annotation)):
+        inner, origin = typing.get_args(kind), typing.get_origin(kind)
+        items: Iterable[tuple[Any, Any]] = ()
+        if isinstance(value, (list, tuple)) and origin in LISTS and len(inner) == 1:
+            items = enumerate(value)
+        elif isinstance(value, Mapping) and isinstance(origin, type) and issubclass(origin, Mapping):
+            items = value.items()
+        for key, each in items:
+            _check(each, Argument(inner[-1], None), f'{path}.{key}', taker)
+    raise ConfigError(f'the config has {path}={shown(value)}; {taker} takes {in_words(argument.annotation)}')
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether a config's value may be passed for an annotation.
+
+    A dict or a text is accepted for any class that is not a plain Python type, since mmengine builds it from them. A
+    list is accepted for a tuple and the reverse. NaN is no number.
+    """
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        # The name of a class is a text where a class may be given alone.
+        return any(fits(value, each) for each in inner if not (isinstance(value, str) and _is_other_class(each)))
+    if origin is typing.Literal:
+        return value in inner
+    if origin is typing.Annotated:
+        return fits(value, inner[0])
+    if annotation is None or annotation is type(None):
+        return value is None
+    if annotation is Any or not isinstance(origin or annotation, type):
+        return True
+    kind = origin or annotation
+    if kind is bool:
+        return isinstance(value, bool) or value in (0, 1)
+    if kind is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool) and not math.isnan(value)
+    if kind is str:
+        return isinstance(value, (str, PurePath))
+    if kind in LISTS:
+        return isinstance(value, (list, tuple, set, frozenset)) and _items_fit(value, kind, inner)
+    if issubclass(kind, Mapping):
+        return isinstance(value, Mapping) and all(fits(each, inner[1]) for each in value.values() if len(inner) == 2)
+    if kind in (object, collections.abc.Iterable, collections.abc.Callable):
+        return value is not None and not (kind is not object and isinstance(value, numbers.Number))
+    return isinstance(value, (Mapping, str, PurePath, type, kind))
+
+
+def _is_other_class(annotation: Any) -> bool:
+    """Return whether an annotation is a class of other than plain values."""
+    plain = (Mapping, list, tuple)
+    return isinstance(annotation, type) and annotation not in WORDS and not issubclass(annotation, plain)
+
+
+def _items_fit(value: typing.Collection[Any], kind: type, inner: tuple[Any, ...]) -> bool:
+    if kind is tuple and inner and inner[-1] is not Ellipsis:
+        return len(value) == len(inner) and all(map(fits, value, inner))
+    return not inner or all(fits(each, inner[0]) for each in value)
+
+
+def in_words(annotation: Any) -> str:
+    """Return an annotation in plain words: 'an integer or None'."""
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        words = [in_words(each) for each in inner if not _is_other_class(each)] or ["a dict with a 'type'"]
+        return ' or '.join(dict.fromkeys(words))
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(repr, inner))}"
+    kind = origin or annotation
+    if kind in LISTS:
+        if not inner:
+            return 'a list'
+        if kind is tuple and inner[-1] is not Ellipsis:
+            return f"a list of {len(inner)}: {', '.join(dict.fromkeys(map(in_words, inner)))}"
+        return f'a list, each item {in_words(inner[0])}'
+    if isinstance(kind, type) and issubclass(kind, Mapping):
+        return 'a dict'
+    if isinstance(kind, type):
+        return WORDS.get(kind, "a dict with a 'type'")
+    return 'None' if annotation is None else str(annotation).replace('typing.', '')

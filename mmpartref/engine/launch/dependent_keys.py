@@ -1,0 +1,96 @@
+"""Keys of a config that depend on one another: loops, schedules and dataloaders."""
+import logging
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.optim.scheduler.param_scheduler import (
+    CosineAnnealingParamScheduler,
+    MultiStepParamScheduler,
+    OneCycleParamScheduler,
+)
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+
+from mmpartref.engine.config.config_nodes import builds
+from mmpartref.errors import ConfigError
+from mmpartref.registry import LOOPS, PARAM_SCHEDULERS, resolve
+
+# Arguments of torch's DataLoader for loading processes only, and their values without these.
+FOR_WORKERS = {'persistent_workers': False, 'prefetch_factor': None, 'timeout': 0}
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def fit_dataloaders(cfg: Config) -> None:
+    """Turn off, and log, what torch rejects: switches for workers without any, ``drop_last`` of batch samplers."""
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if not loader:
+            continue
+        if not loader.get('num_workers', 0):
+            for key, off in FOR_WORKERS.items():
+                if loader.get(key, off) != off:
+                    print_log(f'{name}: {key}={loader.pop(key)} is for loading processes and ignored with '
+                              'num_workers=0', 'current')
+        if loader.get('batch_sampler') and loader.pop('drop_last', False):
+            print_log(f'{name}: drop_last=True is ignored, because batch_sampler makes the batches', 'current')
+
+
+def fit_train_loop(cfg: Config) -> None:
+    """Drop the inherited keys of a loop by epoch from one by iteration, and the reverse.
+
+    Raises:
+        ConfigError: the loop has no length.
+    """
+    loop = cfg.get('train_cfg')
+    if not loop:
+        return
+    own, other = ('max_iters', 'max_epochs') if by_iteration(loop) else ('max_epochs', 'max_iters')
+    if loop.get('type') is not None:
+        loop.pop('by_epoch', None)
+    if loop.get(own) is None and resolve(LOOPS, loop.get('type')) in (None, EpochBasedTrainLoop, IterBasedTrainLoop):
+        raise ConfigError(f'train_cfg has no {own}, the length of the training; set train_cfg.{own}')
+    if loop.get(own) is not None and (ignored := loop.pop(other, None)) is not None:
+        print_log(f'train_cfg: {own}={loop[own]}; {other}={ignored} is for the other kind of loop and ignored',
+                  'current')
+
+
+def by_iteration(loop: Any) -> bool:
+    """Return whether a ``train_cfg`` is a loop by iteration."""
+    if loop.get('type') is not None:
+        return builds(LOOPS, loop, IterBasedTrainLoop)
+    return loop.get('by_epoch') is False
+
+
+def check_schedules(cfg: Config) -> None:
+    """Compare the lengths of the learning rate schedules with that of the training; differences are logged.
+
+    Raises:
+        ConfigError: a one-cycle schedule ends before the training, which mmengine rejects in the middle of it.
+    """
+    loop = cfg.get('train_cfg')
+    schedules = cfg.get('param_scheduler') or []
+    if not loop:
+        return
+    iterations = by_iteration(loop)
+    length, unit = loop.get('max_iters' if iterations else 'max_epochs'), 'iterations' if iterations else 'epochs'
+    for number, schedule in enumerate(schedules if isinstance(schedules, (list, tuple)) else [schedules]):
+        if not isinstance(length, int) or schedule.get('by_epoch', True) is iterations:
+            continue
+        path = f'param_scheduler.{number}'
+        steps = min(schedule.get('end', length), length) - schedule.get('begin', 0)
+        message = ''
+        if builds(PARAM_SCHEDULERS, schedule, OneCycleParamScheduler):
+            total = schedule.get('total_steps')
+            if total is not None and total < steps:
+                raise ConfigError(f'{path}.total_steps={total} ends before the {length} {unit} of train_cfg; remove it '
+                                  'so that it follows them')
+            if total is not None and total > steps:
+                message = f'total_steps={total} is longer than'
+        elif builds(PARAM_SCHEDULERS, schedule, CosineAnnealingParamScheduler):
+            period = schedule.get('T_max')
+            message = f'T_max={period} differs from' if period not in (None, steps) else ''
+        elif builds(PARAM_SCHEDULERS, schedule, MultiStepParamScheduler):
+            late = [each for each in schedule.get('milestones', []) if each >= length]
+            message = f'milestones {late} are not within' if late else ''
+        if message:
+            print_log(f'{path}: {message} the {length} {unit} of train_cfg', 'current', level=logging.WARNING)

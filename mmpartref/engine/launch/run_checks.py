@@ -1,0 +1,170 @@
+"""Checks of what a run needs outside its config, before anything is built or written."""
+import importlib.util
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.fileio import LocalBackend, exists, get_file_backend, join_path
+from mmengine.fileio.backends import prefix_to_backends
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.visualization import (
+    AimVisBackend,
+    ClearMLVisBackend,
+    DVCLiveVisBackend,
+    MLflowVisBackend,
+    NeptuneVisBackend,
+    TensorboardVisBackend,
+    WandbVisBackend,
+)
+
+from mmpartref.engine.config.config_nodes import builds, hook_nodes, nodes, type_name
+from mmpartref.errors import ConfigError, MissingFileError, MissingPackageError
+from mmpartref.evaluation.metrics.part_presence_metric import PartPresenceMetric
+from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
+from mmpartref.images.image_url import is_url
+from mmpartref.models.weights.checkpoints import read_outline
+from mmpartref.registry import HOOKS, METRICS, VISBACKENDS, argument
+from mmpartref.text import one_line, shown, shown_name
+
+# Environment variables that each launcher sets, and how to start with it.
+VARIABLES = {
+    'pytorch': (('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+                'tools/dist_train.sh CONFIG PROCESSES, or torchrun tools/train.py CONFIG --launcher pytorch'),
+    'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+              'srun python tools/train.py CONFIG --launcher slurm'),
+    'mpi': (('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE'),
+            'mpirun python tools/train.py CONFIG --launcher mpi'),
+}
+# Packages of mmengine's backends, which import them when they are used first.
+BACKENDS = {
+    TensorboardVisBackend: 'tensorboard', WandbVisBackend: 'wandb', MLflowVisBackend: 'mlflow',
+    ClearMLVisBackend: 'clearml', NeptuneVisBackend: 'neptune', DVCLiveVisBackend: 'dvclive', AimVisBackend: 'aim',
+}
+# Seconds to wait for the server of ``load_from``.
+TIMEOUT = 15.0
+
+
+def check_run(cfg: Config, splits: Iterable[str]) -> None:
+    """Check launcher, packages, checkpoint and annotation files of a run.
+
+    Args:
+        cfg: the config.
+        splits: the data that the run reads: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        ConfigError: a variable of the launcher is missing, or the server of ``load_from`` does not respond.
+        MissingPackageError: the package of a visualisation backend is not installed.
+        MissingFileError: the checkpoint or an annotation file does not exist.
+        WeightsError: ``load_from`` cannot be read.
+    """
+    check_launcher(cfg)
+    check_backends(cfg)
+    check_load_from(cfg)
+    for split in splits:
+        check_data(cfg, split)
+
+
+def check_launcher(cfg: Mapping[str, Any]) -> None:
+    """Check that the launcher has set its environment variables."""
+    name = cfg.get('launcher') or 'none'
+    variables, command = VARIABLES.get(name, ((), ''))
+    missing = [variable for variable in variables if variable not in os.environ]
+    if missing:
+        raise ConfigError(f"--launcher {name} needs the environment variable{'s' * (len(missing) > 1)} "
+                          f"{', '.join(missing)}, which the launcher sets; start with {command}")
+
+
+def check_backends(cfg: Mapping[str, Any]) -> None:
+    """Check that the packages of the visualisation backends are installed."""
+    for node in nodes(cfg.get('visualizer') or {}):
+        for kind, package in BACKENDS.items():
+            if builds(VISBACKENDS, node, kind) and importlib.util.find_spec(package) is None:
+                raise MissingPackageError(f'{kind.__name__} in visualizer.vis_backends needs the package {package}: '
+                                          f'pip install {package}, or remove it from the config')
+
+
+def check_load_from(cfg: Mapping[str, Any]) -> None:
+    """Read the outline of a local ``load_from``; of one on a web server, check that it responds.
+
+    mmengine would read it after everything has been built.
+    """
+    source = cfg.get('load_from')
+    if not source or cfg.get('resume'):  # choose_resume_point checks one to resume from
+        return
+    if str(source).lower().startswith(('http://', 'https://')):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(source, method='HEAD'), timeout=TIMEOUT):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code in (403, 405, 501):  # a server that does not answer HEAD
+                return
+            reason: object = f'HTTP status {error.code}'
+        except (OSError, ValueError) as error:
+            reason = getattr(error, 'reason', error)
+        raise ConfigError(f'the checkpoint {shown_name(source)} cannot be downloaded ({reason}); download it yourself '
+                          'and give its path')
+    if is_url(source):
+        if f'{str(source).partition(":")[0]}' in prefix_to_backends:
+            try:
+                found = exists(source)
+            except Exception as error:  # packages of other storages raise errors of their own
+                raise ConfigError(f'the checkpoint {shown_name(source)} cannot be read ({one_line(str(error), 400)}); '
+                                  'give the path of a .pth file') from error
+            if not found:
+                raise MissingFileError(f'the checkpoint {shown_name(source)} does not exist')
+        return
+    if not os.path.isfile(source):
+        kind = 'is a folder' if os.path.isdir(source) else 'does not exist'
+        raise MissingFileError(f'the checkpoint {shown_name(source)} {kind}; give the path of a .pth file')
+    read_outline(source)
+
+
+def check_monitored(cfg: Config) -> None:
+    """Check that the validation has the metrics that hooks compare checkpoints by, if all its metrics are known here.
+
+    Raises:
+        ConfigError: it has not; the message has names of metrics.
+    """
+    evaluators = cfg.get('val_evaluator') or []
+    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    known = (ReferringSegMetric, PartPresenceMetric)
+    if not evaluators or not all(any(builds(METRICS, each, kind) for kind in known) for each in evaluators):
+        return
+    for hook in hook_nodes(cfg):
+        for key, kind in (('save_best', CheckpointHook), ('monitor', EarlyStoppingHook)):
+            names = hook.get(key) if builds(HOOKS, hook, kind) else None
+            for name in [names] if isinstance(names, str) else names or []:
+                if name != 'auto' and not any(_may_return(each, name) for each in evaluators):
+                    raise ConfigError(f'{key}={shown(name)} of {type_name(hook)} is not a metric of the validation; '
+                                      f"give one, for example '{_prefix(evaluators[0])}mIoU' or 'auto'")
+
+
+def _may_return(evaluator: Mapping[str, Any], name: str) -> bool:
+    prefix = _prefix(evaluator)
+    if not name.startswith(prefix):
+        return False
+    if builds(METRICS, evaluator, PartPresenceMetric):
+        return name.removeprefix(prefix) in ('mAP', 'prevalence')
+    thresholds = argument(METRICS, evaluator, 'precision_thresholds')
+    return ReferringSegMetric.may_return(name.removeprefix(prefix), thresholds)
+
+
+def _prefix(evaluator: Mapping[str, Any]) -> str:
+    kind = PartPresenceMetric if builds(METRICS, evaluator, PartPresenceMetric) else ReferringSegMetric
+    return f"{evaluator.get('prefix') or kind.default_prefix}/"
+
+
+def check_data(cfg: Mapping[str, Any], split: str) -> None:
+    """Check that the annotation files and image folders of a dataloader exist, where they are on this machine."""
+    for node in nodes((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}):
+        root = node.get('data_root') or ''
+        prefixes = node.get('data_prefix') if isinstance(node.get('data_prefix'), Mapping) else {}
+        for name in (node.get('ann_file'), *(prefixes or {}).values()):
+            path = join_path(root, name) if isinstance(name, str) and isinstance(root, str) and name else ''
+            if path and isinstance(get_file_backend(path), LocalBackend) and not os.path.exists(path):
+                raise MissingFileError(f'{shown_name(path)} of {split}_dataloader does not exist; give the dataset '
+                                       f'folder with --data-root, or set {split}_dataloader.dataset.data_root; '
+                                       'docs/data.md has the layout and the sources')
