@@ -17,6 +17,7 @@ from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFini
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
 from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
+from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
 from mmpartref.engine.resume.resumable_state_hook import ResumableStateHook
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     'ProtocolHook',
     'ReferringVisualizationHook',
     'ResumableEpochBasedTrainLoop',
+    'ResumableIterBasedTrainLoop',
     'ResumableStateHook',
     'SafeCheckpointHook',
     'SkipNonFiniteAmpOptimWrapper',

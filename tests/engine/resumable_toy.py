@@ -78,7 +78,8 @@ class ToyMetric(BaseMetric):
 
 
 def start(work_dir: Path, *, resume: bool | str = False, workers: int = 0, checkpoint: dict | None = None,
-          hooks: list[Hook] | None = None, seed: int | None = 3, batch_size: int = 2, launcher: str = 'none') -> Runner:
+          hooks: list[Hook] | None = None, seed: int | None = 3, batch_size: int = 2, launcher: str = 'none',
+          loop: dict | None = None) -> Runner:
     """Build the run; ``checkpoint`` changes the checkpoint hook, whose default writes every 2 steps."""
     loader: dict[str, Any] = {'num_workers': workers, 'persistent_workers': workers > 0, 'dataset': {'type': 'ToyData'},
                               'collate_fn': {'type': 'default_collate'}}
@@ -90,7 +91,7 @@ def start(work_dir: Path, *, resume: bool | str = False, workers: int = 0, check
             **loader, 'batch_size': batch_size, 'sampler': {'type': 'DefaultSampler', 'shuffle': True}},
         'val_dataloader': {**loader, 'batch_size': 4, 'sampler': {'type': 'DefaultSampler', 'shuffle': False}},
         'val_evaluator': {'type': 'ToyMetric'}, 'val_cfg': {},
-        'train_cfg': {'type': 'ResumableEpochBasedTrainLoop', 'max_epochs': 3},
+        'train_cfg': loop or {'type': 'ResumableEpochBasedTrainLoop', 'max_epochs': 3},
         # A large eps: rounding in a gradient near 0 must not become a step of the learning rate.
         'optim_wrapper': {'optimizer': {'type': 'Adam', 'lr': 0.01, 'eps': 1e-3}},
         'param_scheduler': [

@@ -21,7 +21,13 @@ from mmpartref.engine.config.config_keys import (
 from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.config.read_config import read_config_file
-from mmpartref.engine.launch.dependent_keys import check_schedules, fit_dataloaders, fit_train_loop
+from mmpartref.engine.launch.dependent_keys import (
+    check_schedules,
+    fit_dataloaders,
+    fit_hooks_to_loop,
+    fit_sampler,
+    fit_train_loop,
+)
 from mmpartref.engine.launch.detector_config import NEEDS_OPS, fill_categories, require_operations
 from mmpartref.engine.launch.fill_labels import fill_labels
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
@@ -154,7 +160,9 @@ PREPARE = (
     require_operations,
     check_values,
     fit_dataloaders,
+    fit_sampler,
     fit_train_loop,
+    fit_hooks_to_loop,
     check_schedules,
     fit_to_hardware,
     use_resumable_loop,

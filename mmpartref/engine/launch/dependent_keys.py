@@ -3,6 +3,8 @@ import logging
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import CheckpointHook
 from mmengine.logging import print_log
 from mmengine.optim.scheduler.param_scheduler import (
     CosineAnnealingParamScheduler,
@@ -11,9 +13,10 @@ from mmengine.optim.scheduler.param_scheduler import (
 )
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
-from mmpartref.engine.config.config_nodes import builds
+from mmpartref.engine.config.config_nodes import builds, hook_nodes, type_name
+from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
 from mmpartref.errors import ConfigError
-from mmpartref.registry import LOOPS, PARAM_SCHEDULERS, resolve
+from mmpartref.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS, argument, resolve
 
 # Arguments of torch's DataLoader for loading processes only, and their values without these.
 FOR_WORKERS = {'persistent_workers': False, 'prefetch_factor': None, 'timeout': 0}
@@ -47,17 +50,41 @@ def fit_train_loop(cfg: Config) -> None:
     own, other = ('max_iters', 'max_epochs') if by_iteration(loop) else ('max_epochs', 'max_iters')
     if loop.get('type') is not None:
         loop.pop('by_epoch', None)
-    if loop.get(own) is None and resolve(LOOPS, loop.get('type')) in (None, EpochBasedTrainLoop, IterBasedTrainLoop):
+    if loop.get(own) is None and resolve(LOOPS, loop.get('type')) in (
+            None, EpochBasedTrainLoop, IterBasedTrainLoop):
         raise ConfigError(f'train_cfg has no {own}, the length of the training; set train_cfg.{own}')
     if loop.get(own) is not None and (ignored := loop.pop(other, None)) is not None:
         print_log(f'train_cfg: {own}={loop[own]}; {other}={ignored} is for the other kind of loop and ignored',
                   'current')
 
 
+def fit_hooks_to_loop(cfg: Config) -> None:
+    """For a loop by iteration set checkpoints and the log, which the base configs have by epoch, to iterations."""
+    loop = cfg.get('train_cfg')
+    if not loop or not by_iteration(loop):
+        return
+    interval = loop.get('val_interval', argument(LOOPS, {'type': 'ResumableIterBasedTrainLoop'}, 'val_interval'))
+    for hook in hook_nodes(cfg):
+        if builds(HOOKS, hook, CheckpointHook) and argument(HOOKS, hook, 'by_epoch'):
+            hook.update(by_epoch=False, interval=interval)
+            print_log(f'{type_name(hook)}: by_epoch=False, interval={interval}, as the validations', 'current')
+    if cfg.get('log_processor') and cfg.log_processor.get('by_epoch', True):
+        cfg.log_processor.by_epoch = False
+
+
+def fit_sampler(cfg: Config) -> None:
+    """Replace mmengine's ``InfiniteSampler``, without epochs, by a ``DefaultSampler``, over which the loops repeat."""
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler')
+    if sampler and builds(DATA_SAMPLERS, sampler, InfiniteSampler):
+        sampler.type = 'DefaultSampler'
+        sampler.setdefault('shuffle', True)
+        print_log('train_dataloader: InfiniteSampler -> DefaultSampler, whose epochs the loop repeats', 'current')
+
+
 def by_iteration(loop: Any) -> bool:
     """Return whether a ``train_cfg`` is a loop by iteration."""
     if loop.get('type') is not None:
-        return builds(LOOPS, loop, IterBasedTrainLoop)
+        return any(builds(LOOPS, loop, kind) for kind in (IterBasedTrainLoop, ResumableIterBasedTrainLoop))
     return loop.get('by_epoch') is False
 
 

@@ -3,7 +3,7 @@ from mmengine.config import Config
 from mmengine.hooks import EMAHook, SyncBuffersHook
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
@@ -17,6 +17,8 @@ from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.launch.dependent_keys import by_iteration
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
+from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
+from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, resolve
@@ -26,11 +28,12 @@ SKIPPING = {OptimWrapper: SkipNonFiniteOptimWrapper, AmpOptimWrapper: SkipNonFin
 
 
 def use_resumable_loop(cfg: Config) -> None:
-    """Replace mmengine's epoch-based loop, which resumes at the start of an epoch, by one that resumes within it."""
+    """Replace mmengine's loops by those that resume within an epoch."""
     loop = cfg.get('train_cfg')
-    if loop and not by_iteration(loop) and resolve(LOOPS, loop.get('type')) in (None, EpochBasedTrainLoop):
+    if loop and resolve(LOOPS, loop.get('type')) in (None, EpochBasedTrainLoop, IterBasedTrainLoop):
+        kind = ResumableIterBasedTrainLoop if by_iteration(loop) else ResumableEpochBasedTrainLoop
         loop.pop('by_epoch', None)
-        loop.type = 'ResumableEpochBasedTrainLoop'
+        loop.type = kind.__name__
 
 
 def use_compiled_network(cfg: Config) -> None:

@@ -72,6 +72,10 @@ class ResumableEpochBasedTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
+    def validation_follows(self, done: int) -> bool:
+        """Return False: there is no validation within an epoch."""
+        return False
+
     def _validate(self) -> None:
         """Validate if mmengine's ``val_begin`` and ``val_interval`` select this epoch."""
         self.validation_due = False

@@ -4,10 +4,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmpartref.engine.distributed import unwrapped
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
+from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
 from mmpartref.engine.resume.resumed_checkpoint import STATE_KEY, is_place
 from mmpartref.errors import InputError, WeightsError
 from mmpartref.registry import HOOKS
@@ -63,12 +64,16 @@ class ResumableStateHook(Hook):
         seed_global_generators(runner.seed, runner.epoch, 'step', batch_idx, get_rank())
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Count the batch, before the checkpoint hook."""
-        self.batches_done, self.validation_due = batch_idx + 1, False
+        """Count the batch, before the checkpoint hook, and note whether a validation follows."""
+        loop = runner.train_loop
+        self.batches_done = batch_idx + 1
+        self.validation_due = isinstance(loop, ResumableEpochBasedTrainLoop) and loop.validation_follows(
+            runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Mark the epoch as finished and not validated."""
-        self.batches_done, self.validation_due = 0, True
+        """Mark the epoch as finished, and in a loop by epoch as not validated."""
+        self.batches_done = 0
+        self.validation_due = not isinstance(runner.train_loop, (ResumableIterBasedTrainLoop, IterBasedTrainLoop))
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Mark the epoch as validated."""

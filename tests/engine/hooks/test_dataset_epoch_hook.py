@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.registry import DefaultScope
+from mmengine.runner import IterBasedTrainLoop
 
 from mmpartref.datasets.transforms import ConstantExpression, DrawExpressions
 from mmpartref.engine import DatasetEpochHook
@@ -65,3 +66,27 @@ def test_the_loaders_wrapper_is_seen_through_once() -> None:
     for wrapped in (SeededDataset(dataset), SeededDataset(RepeatDataset(dataset, times=2))):
         assert list(transforms_with_epoch(wrapped)) == [dataset.pipeline.transforms[0]]
         assert pickle.loads(pickle.dumps(wrapped)).metainfo == dataset.metainfo
+
+
+def test_mmengines_loop_by_iteration_gets_the_number_of_the_pass() -> None:
+    seen = []
+    dataset = SimpleNamespace(set_epoch=seen.append)
+    loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+    hook = DatasetEpochHook()
+    for iteration in range(7):
+        runner = SimpleNamespace(train_dataloader=Loader(dataset), train_loop=loop, iter=iteration, epoch=0)
+        hook.before_train_iter(runner, iteration)
+    assert seen == [1, 2]
+    runner.train_loop = object()
+    hook.before_train_iter(runner, 6)
+    assert seen == [1, 2]
+
+
+class Loader:
+    """Three batches."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return 3

@@ -5,7 +5,13 @@ import pytest
 from mmengine.config import Config
 
 from mmpartref.engine.launch import dependent_keys
-from mmpartref.engine.launch.dependent_keys import check_schedules, fit_dataloaders, fit_train_loop
+from mmpartref.engine.launch.dependent_keys import (
+    check_schedules,
+    fit_dataloaders,
+    fit_hooks_to_loop,
+    fit_sampler,
+    fit_train_loop,
+)
 from mmpartref.errors import ConfigError
 
 
@@ -95,3 +101,29 @@ def test_schedules_by_iteration_are_compared_with_a_loop_by_iteration(logged: li
     check_schedules(cfg)
     assert logged == ['param_scheduler.0: milestones [200] are not within the 100 iterations of train_cfg']
     check_schedules(Config({}))
+
+
+def test_checkpoints_and_log_follow_a_loop_by_iteration(logged: list[str]) -> None:
+    cfg = Config({'train_cfg': {'type': 'IterBasedTrainLoop', 'max_iters': 9, 'val_interval': 4},
+                  'default_hooks': {'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1}},
+                  'log_processor': {'type': 'LogProcessor', 'by_epoch': True}})
+    for _ in range(2):
+        fit_hooks_to_loop(cfg)
+        assert cfg.default_hooks.checkpoint == {'type': 'AtomicCheckpointHook', 'interval': 4, 'by_epoch': False}
+        assert cfg.log_processor.by_epoch is False
+    assert len(logged) == 1
+    by_epoch = Config({'train_cfg': {'by_epoch': True, 'max_epochs': 9}, 'log_processor': {'by_epoch': True}})
+    fit_hooks_to_loop(by_epoch)
+    assert by_epoch.log_processor.by_epoch is True
+
+
+@pytest.mark.parametrize('kind', ['InfiniteSampler', 'mmengine.InfiniteSampler'])
+def test_an_infinite_sampler_becomes_one_of_epochs(kind: str, logged: list[str]) -> None:
+    cfg = Config({'train_dataloader': {'sampler': {'type': kind}}})
+    for _ in range(2):
+        fit_sampler(cfg)
+        assert cfg.train_dataloader.sampler == {'type': 'DefaultSampler', 'shuffle': True}
+    assert len(logged) == 1
+    cfg.train_dataloader.sampler = {'type': kind, 'shuffle': False}
+    fit_sampler(cfg)
+    assert cfg.train_dataloader.sampler.shuffle is False

@@ -214,3 +214,45 @@ def test_a_complete_run_is_reported(toy, tmp_path, monkeypatch, named):
         expected = [f'raise train_cfg.{key} to train on' for key in loop]
         assert [line.split('; ')[1] for line in lines] == expected[:complete]
         lines.clear()
+
+
+# 10 iterations: two epochs of 4 and a half.
+BY_ITERATION = {'type': 'ResumableIterBasedTrainLoop', 'max_iters': 10, 'val_interval': 3}
+
+
+def validated_at(toy, work_dir, **options):
+    """Train, and return the iterations before each validation and each epoch, and the epochs of the data."""
+    validations, epochs, hook = [], [], toy.At(0, stop)
+    hook.before_val_epoch = lambda runner: validations.append(runner.iter)
+    hook.before_train_epoch = lambda runner: epochs.append((runner.iter, runner.epoch))
+    toy.train(work_dir, loop=BY_ITERATION, hooks=[*options.pop('hooks', []), hook], **options)
+    return validations, epochs
+
+
+def test_a_loop_by_iteration_passes_over_the_dataset_by_epoch(toy, tmp_path):
+    validations, epochs = validated_at(toy, tmp_path)
+    assert validations == [3, 6, 9, 10]
+    assert epochs == [(0, 0), (4, 1), (8, 2)]
+    assert toy.last(tmp_path)['meta']['iter'] == 10
+
+
+@pytest.mark.parametrize('step', [3, 4, 5, 8, 9])
+def test_a_loop_by_iteration_resumes_at_any_iteration(toy, tmp_path, step):
+    validated_at(toy, tmp_path / 'whole')
+    with pytest.raises(StoppedError):
+        toy.train(tmp_path / 'stopped', loop=BY_ITERATION, hooks=[toy.At(step, stop)], checkpoint={'interval': 1})
+    done = toy.last(tmp_path / 'stopped')['meta']['iter']
+    validations, _ = validated_at(toy, tmp_path / 'stopped', resume=True, checkpoint={'interval': 1})
+    assert validations == [each for each in (3, 6, 9, 10) if each >= done]
+    whole, resumed = toy.last(tmp_path / 'whole'), toy.last(tmp_path / 'stopped')
+    assert resumed['meta']['iter'] == 10
+    for key in ('state_dict', 'optimizer', 'ema_state_dict'):
+        toy.assert_same(resumed[key], whole[key], key)
+
+
+def test_validations_of_a_loop_by_iteration_begin_and_change_as_mmengines(toy, tmp_path):
+    loop = {**BY_ITERATION, 'val_begin': 4, 'val_interval': 2, 'dynamic_intervals': [(7, 1)]}
+    seen, hook = [], toy.At(0, stop)
+    hook.before_val_epoch = lambda runner: seen.append(runner.iter)
+    toy.train(tmp_path, loop=loop, hooks=[hook])
+    assert seen == [4, 6, 7, 8, 9, 10]
