@@ -7,6 +7,7 @@ optim_wrapper = dict(
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01, fused=True),
     clip_grad=dict(max_norm=1.0))
+# Of the length of the training. Not 0.2, with which torch's formula divides by zero in a run of 5 steps.
 param_scheduler = [
-    dict(type='OneCycleLR', eta_max=2e-3, pct_start=0.2, by_epoch=True, convert_to_iter_based=True)
+    dict(type='OneCycleLR', eta_max=2e-3, pct_start=0.2000001, by_epoch=True, convert_to_iter_based=True)
 ]
