@@ -44,7 +44,7 @@ def check_config(cfg):
                     TRANSFORMS.build(step)
             assert DATA_SAMPLERS.get(loader.sampler.type)
             assert not loader.get('batch_sampler') or DATA_SAMPLERS.get(loader.batch_sampler.type)
-        for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
+        for hook in [*cfg.get('custom_hooks', []), *cfg.default_hooks.values()]:
             assert HOOKS.get(hook['type']), hook
         for evaluator in cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]:
             METRICS.build(evaluator)

@@ -18,12 +18,9 @@ model = dict(
         word_length=17,
         init_cfg=dict(type='CLIPPretrained', checkpoint='RN50')),
     neck=dict(
-        type='CRISNeck', in_channels=(512, 1024, 1024), sentence_channels=1024, out_channels=(256, 512, 1024)),
+        type='CRISNeck', out_channels=(256, 512, 1024)),
     decode_head=dict(
         type='VisionLanguageDecodeHead',
-        in_channels=512,
-        word_channels=512,
-        sentence_channels=1024,
         num_layers=3,
         num_heads=8,
         feedforward_channels=2048,

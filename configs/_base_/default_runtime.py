@@ -13,8 +13,10 @@ default_hooks = dict(
     skipped_images=dict(type='SkippedImagesHook'),
     truncated_expressions=dict(type='TruncatedExpressionsHook'),
     worker_errors=dict(type='WorkerErrorHook'),
+    # Here and not in custom_hooks, of which a child config replaces the whole list.
+    dataset_epoch=dict(type='DatasetEpochHook'),
+    strict_load=dict(type='StrictLoadHook'),
     visualization=dict(type='ReferringVisualizationHook'))
-custom_hooks = [dict(type='DatasetEpochHook'), dict(type='StrictLoadHook')]
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -8,9 +8,6 @@ optim_wrapper = dict(
         custom_keys={
             'backbone': dict(lr_mult=0.1),
             'text_encoder': dict(lr_mult=0.1),
-            # As published, the position embeddings learn at the head's rate.
-            'backbone.attnpool.positional_embedding': dict(lr_mult=1.0),
-            'text_encoder.positional_embedding': dict(lr_mult=1.0),
         }))
 param_scheduler = [
     dict(type='UniformFirstEpochLR'),

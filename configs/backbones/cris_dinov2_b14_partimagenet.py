@@ -3,7 +3,4 @@ model = dict(
     data_preprocessor=dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375)),
     backbone=dict(
         _delete_=True, type='TimmBackbone', model_name='vit_base_patch14_dinov2.lvd142m', pyramid_channels=512,
-        init_cfg=dict(type='PackagePretrained', checkpoint='timm')),
-    neck=dict(in_channels=(512, 512, 512)))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(
-    _delete_=True, backbone=dict(lr_mult=0.1), text_encoder=dict(lr_mult=0.1), positional_embedding=dict(lr_mult=1.0))))
+        init_cfg=dict(type='PackagePretrained', checkpoint='timm')))

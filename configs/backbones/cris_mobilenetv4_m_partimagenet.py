@@ -1,4 +1,2 @@
 _base_ = './cris_convnext_b_partimagenet.py'
-model = dict(
-    backbone=dict(model_name='mobilenetv4_conv_medium.e500_r256_in1k'),
-    neck=dict(in_channels=(80, 160, 960)))
+model = dict(backbone=dict(model_name='mobilenetv4_conv_medium.e500_r256_in1k'))

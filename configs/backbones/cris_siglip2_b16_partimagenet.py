@@ -4,7 +4,4 @@ model = dict(
     backbone=dict(model_name='vit_base_patch16_siglip_224.v2_webli'),
     text_encoder=dict(
         _delete_=True, type='SiglipTextEncoder', tokenizer=dict(file='data/siglip2/tokenizer.json'),
-        init_cfg=dict(type='PackagePretrained', checkpoint='google/siglip2-base-patch16-224')),
-    neck=dict(sentence_channels=768), decode_head=dict(word_channels=768, sentence_channels=768))
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(
-    _delete_=True, backbone=dict(lr_mult=0.1), text_encoder=dict(lr_mult=0.1))))
+        init_cfg=dict(type='PackagePretrained', checkpoint='google/siglip2-base-patch16-224')))

@@ -1,6 +1,4 @@
 _base_ = '../cris_r50_partimagenet.py'
 model = dict(
     backbone=dict(layers=(3, 4, 23, 3), embed_channels=512, init_cfg=dict(checkpoint='RN101')),
-    text_encoder=dict(embed_channels=512, init_cfg=dict(checkpoint='RN101')),
-    neck=dict(in_channels=(512, 1024, 512), sentence_channels=512, out_channels=(256, 512, 1024)),
-    decode_head=dict(sentence_channels=512))
+    text_encoder=dict(embed_channels=512, init_cfg=dict(checkpoint='RN101')))

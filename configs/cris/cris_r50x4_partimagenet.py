@@ -3,6 +3,4 @@ model = dict(
     backbone=dict(
         layers=(4, 6, 10, 6), width=80, embed_channels=640, num_heads=40, pretrain_grid=9,
         init_cfg=dict(checkpoint='RN50x4')),
-    text_encoder=dict(width=640, heads=10, embed_channels=640, init_cfg=dict(checkpoint='RN50x4')),
-    neck=dict(in_channels=(640, 1280, 640), sentence_channels=640),
-    decode_head=dict(word_channels=640, sentence_channels=640))
+    text_encoder=dict(width=640, heads=10, embed_channels=640, init_cfg=dict(checkpoint='RN50x4')))

@@ -4,4 +4,4 @@ _others = dict(name='leave_one_super_category_out', fold='snake', role='seen')
 train_dataloader = dict(dataset=dict(entries=dict(protocol=_others)))
 val_dataloader = dict(dataset=dict(entries=dict(protocol=_others)))
 test_evaluator = dict(protocol=dict(name='leave_one_super_category_out', fold='snake'))
-custom_hooks = [dict(type=_type) for _type in ('DatasetEpochHook', 'StrictLoadHook', 'ProtocolHook')]
+default_hooks = dict(protocol=dict(type='ProtocolHook'))

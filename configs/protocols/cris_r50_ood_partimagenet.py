@@ -5,4 +5,4 @@ _ood = dict(name='partimagenet_ood', ann_files=_files)
 train_dataloader = dict(dataset=dict(entries=dict(protocol=_ood)))
 val_dataloader = dict(dataset=dict(entries=dict(protocol=_ood)))
 test_dataloader = dict(dataset=dict(entries=dict(protocol=_ood)))
-custom_hooks = [dict(type=_type) for _type in ('DatasetEpochHook', 'StrictLoadHook', 'ProtocolHook')]
+default_hooks = dict(protocol=dict(type='ProtocolHook'))

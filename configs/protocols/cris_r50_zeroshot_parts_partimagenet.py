@@ -4,4 +4,4 @@ _seen = dict(name='partimagenet_parts_25_15', role='seen')
 train_dataloader = dict(dataset=dict(entries=dict(protocol=_seen)))
 val_dataloader = dict(dataset=dict(entries=dict(protocol=_seen)))
 test_evaluator = dict(protocol=dict(name='partimagenet_parts_25_15'))
-custom_hooks = [dict(type=_type) for _type in ('DatasetEpochHook', 'StrictLoadHook', 'ProtocolHook')]
+default_hooks = dict(protocol=dict(type='ProtocolHook'))

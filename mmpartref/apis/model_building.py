@@ -19,6 +19,7 @@ from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PARTS
 from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.engine.config.build_errors import build_errors_explained
+from mmpartref.engine.config.config_names import find_config
 from mmpartref.engine.config.config_nodes import builds, nodes, type_name
 from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.read_config import read_config_file
@@ -53,7 +54,7 @@ def read_config(config: str | Path | Config) -> Config:
         raise InputTypeError('the config should be a path or a Config, got a dict; give mmengine.config.Config(...) of '
                              'it')
     else:
-        config = read_config_file(existing_file(config, 'config'))
+        config = read_config_file(config_path(config))
     dataset = _inside(_inside(config, 'test_dataloader'), 'dataset')
     pipeline = dataset.get('pipeline')
     if not (_is_node(config.get('model')) and isinstance(pipeline, (list, tuple)) and pipeline
@@ -73,6 +74,12 @@ def _inside(node: Any, key: str) -> Mapping[str, Any]:
 def _is_node(value: object) -> bool:
     """Return whether a value of a config is a dict from which a registry builds an object."""
     return isinstance(value, Mapping) and (isinstance(value.get('type'), str) or callable(value.get('type')))
+
+
+def config_path(config: object) -> str:
+    """Return the path of a config from a path or the name of a packaged one; raises as ``existing_file``."""
+    text = check_path(config, 'the config')
+    return existing_file(text if not text or os.path.exists(text) else find_config(text), 'config')
 
 
 def existing_file(path: object, kind: str) -> str:

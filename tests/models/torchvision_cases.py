@@ -418,7 +418,7 @@ def test_config_builds_and_has_the_channels_and_normalisation_of_its_weights(nam
         model = MODELS.build(cfg.model)
         maps = model.backbone(torch.zeros(1, 3, 64, 64))
     check_custom_keys(model, cfg.optim_wrapper)
-    assert tuple(each.size(1) for each in maps) == tuple(cfg.model.neck.in_channels)
+    assert tuple(each.size(1) for each in maps) == model.neck.in_channels
     assert model.backbone.model.pretrained_cfg['tag'] == cfg.model.backbone.model_name.partition('.')[2] != ''
     given = MODELS.build(cfg.model.data_preprocessor)
     for one, other in ((given.mean, model.backbone.mean), (given.std, model.backbone.std)):

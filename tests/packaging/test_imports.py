@@ -9,8 +9,8 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 # Those of the first row may use one another.
 GROUND = ('arguments', 'errors', 'files', 'images', 'masks', 'progress', 'registry', 'seeding', 'tables', 'text')
-ORDER = (*GROUND, 'structures', 'visualization', 'datasets', 'doctor', 'models', 'evaluation', 'engine', 'apis',
-         'gallery', 'demo', 'labelling', 'benchmark')
+ORDER = (*GROUND, 'structures', 'visualization', 'datasets', 'doctor', 'models', 'evaluation', 'engine', 'utils',
+         'apis', 'gallery', 'demo', 'labelling', 'benchmark')
 MODULES = {'.'.join(file.relative_to(CHECKOUT).with_suffix('').parts): file
            for file in sorted((CHECKOUT / 'mmpartref').rglob('*.py'))}
 MAX_MODULES = 14

@@ -113,7 +113,7 @@ def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path
     for name in ('configs', 'tools'):
         expected += [f'mmpartref/.mim/{path.relative_to(source).as_posix()}' for path in (source / name).rglob('*.*')]
     expected.remove('mmpartref/.mim/tools/build_backend.py')
-    expected.append('mmpartref/.mim/model-index.yml')
+    expected += ['mmpartref/.mim/model-index.yml']
     assert 'mmpartref/.mim/configs/_base_/default_runtime.py' in expected
     assert {'mmpartref/datasets/partimagenet/partimagenet_synsets.csv', 'mmpartref/py.typed'} <= set(expected)
 

@@ -41,7 +41,8 @@ def test_citation_has_the_required_keys() -> None:
 
 
 def test_model_index_names_every_config_and_no_weights() -> None:
-    index = read('model-index.yml')
+    assert read('model-index.yml') == {'Import': ['configs/metafile.yml']}
+    index = read('configs/metafile.yml')
     configs = sorted(path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / 'configs').rglob('*.py')
                      if '_base_' not in path.parts)
     assert sorted(model['Config'] for model in index['Models']) == configs
@@ -49,7 +50,7 @@ def test_model_index_names_every_config_and_no_weights() -> None:
     for model in index['Models']:
         assert model['Name'] == Path(model['Config']).stem
         assert model['In Collection'] in collections
-        assert 'Weights' not in model
+        assert model['Weights'] == 'not published/'
     assert all((CHECKOUT / collection['README']).is_file() for collection in index['Collections'])
 
 
@@ -58,7 +59,7 @@ def test_mim_reads_the_model_index() -> None:
     from mim.commands.search import convert2df  # Of the extra `mim`.
     from modelindex.load_model_index import load
     table = convert2df(load(str(CHECKOUT / 'mmpartref' / '.mim' / 'model-index.yml')))
-    models = read('model-index.yml')['Models']
+    models = read('configs/metafile.yml')['Models']
     assert len(table) == len(models)
     results = [(model['Name'], result) for model in models for result in model.get('Results', [])]
     assert results

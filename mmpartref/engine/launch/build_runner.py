@@ -18,6 +18,7 @@ from mmpartref.engine.config.config_keys import (
     check_options,
     check_top_level,
 )
+from mmpartref.engine.config.config_names import find_config
 from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.config.read_config import read_config_file
@@ -44,7 +45,7 @@ from mmpartref.engine.launch.run_checks import check_load_from
 from mmpartref.engine.resume.resume_point import choose_resume_point
 from mmpartref.engine.resume.resumed_config import check_resumed_config
 from mmpartref.engine.resume.write_checkpoint import check_work_dir
-from mmpartref.errors import ConfigError, MissingFileError
+from mmpartref.errors import ConfigError
 from mmpartref.registry import SCOPE
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -74,7 +75,7 @@ def load_config(path: str | Path,
     """Read a config and apply the command line to it.
 
     Args:
-        path: the config file.
+        path: the config file, or the name of a packaged one.
         options: overrides of ``--cfg-options``, dotted path to value.
         data_root: replaces ``dataset.data_root`` of every dataloader; of a mixture, that of the first dataset and of
             those with the same one.
@@ -85,8 +86,7 @@ def load_config(path: str | Path,
         FileNotFoundError: the config does not exist.
         ConfigError: nothing reads one of its keys, or a value cannot be used.
     """
-    if not os.path.isfile(path):
-        raise MissingFileError(f'the config {path} does not exist; give the path of a .py file, e.g. one in configs/')
+    path = find_config(path)
     try:
         cfg = read_config_file(path)
     except ModuleNotFoundError as error:

@@ -6,6 +6,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from mmpartref.engine.config.config_nodes import builds, hook_nodes
+from mmpartref.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
 from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
@@ -62,7 +63,7 @@ def add_required_hooks(cfg: Config) -> None:
     """Add hooks to ``default_hooks`` that the config lacks: a user's ``custom_hooks`` replaces the list of its base."""
     required: dict[str, type] = {'skipped_images': SkippedImagesHook, 'safe_checkpoint': SafeCheckpointHook,
                                  'truncated_expressions': TruncatedExpressionsHook, 'worker_errors': WorkerErrorHook,
-                                 'strict_load': StrictLoadHook}
+                                 'strict_load': StrictLoadHook, 'dataset_epoch': DatasetEpochHook}
     if builds(MODELS, cfg.model, ReferringDetector):
         required['detector_categories'] = DetectorCategoriesHook
     if cfg.get('launcher', 'none') != 'none' and not cfg.get('sync_bn'):

@@ -1,6 +1,7 @@
 """Optimiser with one parameter group per distinct setting."""
 import logging
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
@@ -22,8 +23,11 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     multiplies the learning rate of a parameter by ``0.8 ** (num_layers + 1 - depth)``: by 1 after the last layer, by
     less towards the stem. Depths are those of ``layer_id`` (see ``TunableEncoder``). A learning rate of ``custom_keys``
     is multiplied if its key matches the whole encoder; one for a part of it raises an error, unless the factor there is
-    1. Source: Clark et al., "ELECTRA", ICLR 2020; for image encoders Bao et al., "BEiT", ICLR 2022.
+    1. Multipliers that an encoder declares (``lr_mults``) are added to ``custom_keys``. Source: Clark et al.,
+    "ELECTRA", ICLR 2020; for image encoders Bao et al., "BEiT", ICLR 2022.
     """
+
+    paramwise_cfg: dict[str, Any]
 
     def add_params(self,
                    params: list[dict],
@@ -34,6 +38,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if prefix:
             super().add_params(params, module, prefix, is_dcn_module)
             return
+        self.add_declared_multipliers(module)
         single: list[dict] = []
         logger = MMLogger.get_current_instance()
         level = logger.level
@@ -53,6 +58,26 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             count = sum(parameter.numel() for parameter in group['params'])
             print_log(f"{len(group['params'])} tensors, {count / 1e6:.2f} M parameters: {shown}", 'current')
         params += groups.values()
+
+    def add_declared_multipliers(self, model: nn.Module) -> None:
+        """Add the ``lr_mults`` of encoders (``TunableEncoder``) to ``custom_keys``, which has precedence.
+
+        Only for encoders that a key gives another learning rate, and not for those with ``layer_decay``.
+        """
+        custom_keys: dict[str, dict] = self.paramwise_cfg.get('custom_keys') or {}
+        layer_decay = self.paramwise_cfg.get('layer_decay')
+        decayed = layer_decay if isinstance(layer_decay, Mapping) else {}
+        declared = {}
+        for name, part in model.named_modules():
+            key = next((key for key in sorted(custom_keys, key=len, reverse=True) if key in name), None)
+            if name in decayed or key is None or 'lr_mult' not in custom_keys[key]:
+                continue
+            names = dict(part.named_parameters())
+            for inside, factor in getattr(part, 'lr_mults', {}).items():
+                if inside in names:
+                    declared[f'{name}.{inside}'] = {**custom_keys[key], 'lr_mult': factor}
+        if declared:
+            self.paramwise_cfg = {**self.paramwise_cfg, 'custom_keys': {**declared, **custom_keys}}
 
     def decay_by_depth(self, groups: list[dict], model: nn.Module) -> None:
         """Multiply the learning rates in ``groups``, one per parameter, by the factors of ``layer_decay``.

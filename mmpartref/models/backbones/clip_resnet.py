@@ -67,6 +67,8 @@ class CLIPResNet(TunableEncoder):
         embed_channels: width of the embedding that ``embed`` returns.
     """
     # Part of a CLIP checkpoint for CLIPPretrainedInit.
+    # As published, position embeddings learn at the head's rate.
+    lr_mults = {'attnpool.positional_embedding': 1.0}
     clip_tower = 'backbone'
     new_parts = ('attnpool.connect.', )
     num_layers = 4

@@ -50,6 +50,8 @@ class CLIPVisionTransformer(TunableEncoder):
         ValueError: ``out_layers`` are not two ascending numbers of blocks.
     """
     # Part of a CLIP checkpoint for CLIPPretrainedInit.
+    # As published, position embeddings learn at the head's rate.
+    lr_mults = {'positional_embedding': 1.0}
     clip_tower = 'backbone'
     new_parts = ('pyramid.', )
     block_prefix = 'transformer.resblocks.'

@@ -1,5 +1,6 @@
 """Referring segmentation model: one mask per expression of an image."""
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -9,15 +10,24 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 
 from mmpartref.errors import InputError, InputTypeError
+from mmpartref.models.backbones.select_maps import build_image_encoder
 from mmpartref.models.decode_heads.presence_head import are_present
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.models.segmentors.probability_masks import heat_map, write_prediction
 from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
-from mmpartref.registry import MODELS
+from mmpartref.registry import MODELS, resolve
 from mmpartref.structures import ReferringDataSample
 
 # Logits of masks (M, 1, H/4, W/4), presence (M,) and the images' part labels (N, K); None without such a head.
 Outputs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+
+
+def with_channels(cfg: Mapping[str, Any], **channels: Any) -> dict[str, Any]:
+    """Return a module's config with those of ``channels`` that it does not give and its class takes."""
+    kind = resolve(MODELS, cfg.get('type'))
+    taken = inspect.signature(kind).parameters if callable(kind) else {}
+    every = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    return {**{name: value for name, value in channels.items() if every or name in taken}, **cfg}
 
 
 @MODELS.register_module()
@@ -38,11 +48,13 @@ class ReferringSegmentor(BaseModel):
     is encoded once and each distinct string once; in evaluation text features are also cached across batches.
 
     Args:
-        backbone: config of an image encoder ``(N, 3, H, W) -> (C3, C4, C5)`` with an attribute ``out_channels``.
+        backbone: config of an image encoder ``(N, 3, H, W) -> (C3, C4, C5)`` with an attribute ``out_channels``; others
+            (``dict(type='mmdet.MobileNetV2')``) are wrapped by ``SelectMaps``.
         text_encoder: config of a text encoder ``(U, L) -> words, sentence`` with ``word_channels``,
             ``sentence_channels``, ``tokenizer`` and ``padding_mask``.
-        neck: config of the fusion neck.
-        decode_head: config of the head, its loss included.
+        neck: config of the fusion neck. Channels that it does not give are those of the encoders.
+        decode_head: config of the head, its loss included. Channels that it does not give are those of the neck and the
+            text encoder.
         auxiliary_head: config of a head on the image encoder's last map that predicts the image's part categories
             (``MultiLabelPresenceHead``; its channels are filled in), used in training, and with its ``in_evaluation``
             also in evaluation.
@@ -83,13 +95,17 @@ class ReferringSegmentor(BaseModel):
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_image_encoder(backbone)
         self.text_encoder = MODELS.build(text_encoder)
-        self.neck = MODELS.build(neck)
-        self.decode_head = MODELS.build(decode_head)
+        channels: Any = self.backbone.out_channels
+        sentence = self.text_encoder.sentence_channels
+        self.neck = MODELS.build(with_channels(neck, in_channels=channels, sentence_channels=sentence))
+        self.decode_head = MODELS.build(with_channels(
+            decode_head, in_channels=self.neck.out_channels, sentence_channels=sentence,
+            word_channels=self.text_encoder.word_channels))
         self.auxiliary_head = None
         if auxiliary_head is not None:
-            self.auxiliary_head = MODELS.build({'in_channels': self.backbone.out_channels[-1], **auxiliary_head})
+            self.auxiliary_head = MODELS.build({'in_channels': channels[-1], **auxiliary_head})
         self.decode = get_decode(decode, threshold)
         self.size_divisor = size_divisor
         self.keep_candidates = keep_candidates
@@ -125,7 +141,8 @@ class ReferringSegmentor(BaseModel):
                                ('neck.out_channels', 'decode_head.in_channels')):
             given, expected = attrgetter(source)(self), attrgetter(target)(self)
             if given != expected:
-                raise InputError(f'{source} is {given} but {target} is {expected}: set the latter to {given}')
+                raise InputError(f'{source} is {given} but {target} is {expected}: set the latter to {given}, or '
+                                 'remove it')
 
     def forward(self,
                 inputs: torch.Tensor | list[torch.Tensor],

@@ -39,6 +39,8 @@ class CLIPTextEncoder(TunableEncoder):
         tokenizer: ``list[str] -> (len, L)`` int64.
     """
     # Part of a CLIP checkpoint for CLIPPretrainedInit.
+    # As published, position embeddings learn at the head's rate.
+    lr_mults = {'positional_embedding': 1.0}
     clip_tower = 'text_encoder'
     block_prefix = 'transformer.resblocks.'
     embedding_prefixes = ('token_embedding', 'positional_embedding')

@@ -65,6 +65,8 @@ class OpenCLIPTextEncoder(TunableEncoder):
         ImportError: open_clip, or torchvision, which open_clip imports, is missing.
         ValueError: open_clip has no such model, its text encoder is not supported, or an argument does not fit it.
     """
+    # As published, position embeddings learn at the head's rate.
+    lr_mults = {'model.positional_embedding': 1.0}
     block_prefix = 'model.transformer.resblocks.'
     embedding_prefixes = ('model.token_embedding', f'model.{POSITIONS}')
 

@@ -21,7 +21,9 @@ CONFIGS = [path.relative_to(ROOT / 'configs').as_posix() for path in sorted((ROO
 
 @pytest.fixture(scope='module')
 def tiny() -> Config:
-    return load_config(ROOT / 'configs/cris_tiny_toyparts.py')
+    return load_config(ROOT / 'configs/cris_tiny_toyparts.py', {'custom_hooks': [{'type': 'EarlyStoppingHook',
+                                                                                 'monitor': 'refer/mIoU'}],
+                                                                'model.neck.in_channels': (128, 256, 64)})
 
 
 @pytest.mark.parametrize('name', CONFIGS)

@@ -44,8 +44,8 @@ def test_required_hooks_are_added_once(kind):
     for _ in range(2):
         add_required_hooks(cfg)
         assert [type_name(each) for each in hook_nodes(cfg)] == [
-            'TruncatedExpressionsHook', 'WorkerErrorHook', 'StrictLoadHook', 'DetectorCategoriesHook',
-            'SyncBuffersHook', 'SkippedImagesHook', 'SafeCheckpointHook']
+            'TruncatedExpressionsHook', 'WorkerErrorHook', 'StrictLoadHook', 'DatasetEpochHook',
+            'DetectorCategoriesHook', 'SyncBuffersHook', 'SkippedImagesHook', 'SafeCheckpointHook']
     assert not any(builds(HOOKS, each, SafeCheckpointHook) for each in cfg.default_hooks.values())
 
 

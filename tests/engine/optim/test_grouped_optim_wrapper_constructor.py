@@ -60,3 +60,28 @@ def test_frozen_parameters_stay_out():
     assert id(net['backbone'][0].bias) in stepped
     assert id(net['backbone'][0].weight) not in stepped
     assert pytest.approx(0.01) == optimizer.param_groups[0]['lr']
+
+
+class Declaring(nn.Module):
+    """An encoder of which a parameter has a learning rate of its own."""
+
+    lr_mults = {'positions': 1.0, 'missing': 3.0}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.positions = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+
+
+@pytest.mark.parametrize(('paramwise', 'expected'), [
+    ({'custom_keys': {'backbone': {'lr_mult': 0.1}}}, {'backbone.weight': 0.1, 'backbone.positions': 1.0}),
+    ({'custom_keys': {'backbone': {'lr_mult': 0.1}, 'backbone.positions': {'lr_mult': 0.5}}},
+     {'backbone.weight': 0.1, 'backbone.positions': 0.5}),
+    ({'custom_keys': {'backbone': {'decay_mult': 0.1}}}, {'backbone.weight': 1.0, 'backbone.positions': 1.0}),
+    ({}, {'backbone.weight': 1.0, 'backbone.positions': 1.0})])
+def test_encoders_declare_multipliers(paramwise, expected):
+    model = nn.ModuleDict({'backbone': Declaring(), 'head': nn.Linear(1, 1)})
+    wrapper = GroupedOptimWrapperConstructor(
+        {'type': 'OptimWrapper', 'optimizer': {'type': 'SGD', 'lr': 1.0, 'weight_decay': 0.1}}, paramwise)(model)
+    rates = {id(each): group['lr'] for group in wrapper.param_groups for each in group['params']}
+    assert {name: rates[id(each)] for name, each in model.named_parameters() if name in expected} == expected
+    assert rates[id(model['head'].weight)] == 1.0

@@ -1,7 +1,13 @@
 """Every image encoder that needs no further package: maps, strides, gradients, half precision, odd sizes."""
+import copy
+
 import pytest
 import torch
+from torch import nn
 
+from mmpartref.errors import InputError
+from mmpartref.models.backbones import SelectMaps
+from mmpartref.models.backbones.select_maps import build_image_encoder
 from mmpartref.registry import MODELS
 
 VIT = dict(type='CLIPVisionTransformer', patch_size=16, width=32, layers=3, num_heads=2, embed_channels=24,
@@ -56,3 +62,73 @@ def test_select_maps_rejects_wrong_channels():
     config = {**ENCODERS['mmdet'][0], 'out_channels': (64, 128, 999)}
     with pytest.raises(ValueError, match='declares out_channels'):
         MODELS.build(config)(torch.randn(1, 3, 64, 64))
+
+
+class FourMaps(nn.Module):
+    """A backbone as mmdet's: four maps, no out_channels, and train() returns nothing."""
+
+    def __init__(self, strides: tuple[int, ...] = (4, 8, 16, 32), **init: object) -> None:
+        super().__init__()
+        self.strides = strides
+        self.layers = nn.ModuleList(nn.Conv2d(3, 2 + stride, 1) for stride in strides)
+
+    def train(self, mode: bool = True) -> None:
+        super().train(mode)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(layer(images[:, :, ::stride, ::stride])
+                     for layer, stride in zip(self.layers, self.strides, strict=True))
+
+
+@pytest.mark.parametrize(('strides', 'channels'), [
+    ((4, 8, 16, 32), (10, 18, 34)), ((2, 4, 8, 16, 32), (10, 18, 34)), ((8, 8, 16, 16, 32), (10, 18, 34)),
+    ((4, 8, 8, 8), (10, 10, 10)), ((8, 16, 32), (10, 18, 34))])
+def test_the_channels_of_any_backbone_are_found_by_a_dry_run(strides, channels):
+    encoder = build_image_encoder({'type': FourMaps, 'strides': strides})
+    assert isinstance(encoder, SelectMaps)
+    assert encoder.out_channels == channels
+    assert encoder.model.training
+    maps = encoder(torch.zeros(2, 3, 64, 64))
+    assert tuple(each.shape[1] for each in maps) == channels
+
+
+def test_a_backbone_of_other_outputs_is_one_sentence():
+    with pytest.raises(InputError, match='FourMaps gives 2 maps but'):
+        build_image_encoder({'type': FourMaps, 'strides': (16, 32)})
+    with pytest.raises(InputError, match=r'Linear cannot be found on an image of 128 x 128 pixels \(RuntimeError: '):
+        build_image_encoder({'type': nn.Linear, 'in_features': 3, 'out_features': 3})
+    with pytest.raises(InputError, match=r'Flatten does not return maps \(N, C, H, W\)'):
+        build_image_encoder({'type': nn.Flatten})
+
+
+def test_a_backbone_with_three_out_channels_is_used_as_it_is():
+    encoder = build_image_encoder({'type': 'CLIPResNet', 'layers': (1, 1, 1, 1), 'width': 8, 'embed_channels': 24,
+                                   'num_heads': 4})
+    assert type(encoder).__name__ == 'CLIPResNet'
+
+
+def test_channels_that_the_config_does_not_give_are_those_of_the_encoders(tiny_model_cfg):
+    wanted = MODELS.build(copy.deepcopy(tiny_model_cfg))
+    for part, keys in (('neck', ('in_channels', 'sentence_channels')),
+                       ('decode_head', ('in_channels', 'word_channels', 'sentence_channels'))):
+        for key in keys:
+            del tiny_model_cfg[part][key]
+    built = MODELS.build(tiny_model_cfg)
+    shapes = {name: value.shape for name, value in built.state_dict().items()}
+    assert shapes == {name: value.shape for name, value in wanted.state_dict().items()}
+    tiny_model_cfg['backbone'] = {'type': FourMaps}
+    assert MODELS.build(tiny_model_cfg).neck.in_channels == (10, 18, 34)
+
+
+@pytest.mark.full_mmcv
+@pytest.mark.parametrize('backbone', [
+    {'type': 'mmdet.MobileNetV2', 'widen_factor': 0.1}, {'type': 'mmdet.ResNet', 'depth': 18, 'base_channels': 4},
+    {'type': 'mmdet.SwinTransformer', 'embed_dims': 4, 'depths': (1, 1, 1, 1), 'num_heads': (1, 1, 2, 2)},
+    {'type': 'mmseg.MixVisionTransformer', 'embed_dims': 4, 'num_heads': (1, 1, 1, 1), 'num_layers': (1, 1, 1, 1)}])
+def test_backbones_of_mmdet_and_mmseg_train_in_a_cris(backbone, tiny_model_cfg):
+    for part in ('neck', 'decode_head'):
+        tiny_model_cfg[part].pop('in_channels')
+    model = MODELS.build({**tiny_model_cfg, 'backbone': backbone})
+    logits = model.encode_decode(torch.rand(1, 3, 64, 64), torch.ones(2, 8, dtype=torch.long), torch.zeros(2).long())
+    logits.square().mean().backward()
+    assert any(each.grad is not None and each.grad.abs().sum() > 0 for each in model.backbone.parameters())

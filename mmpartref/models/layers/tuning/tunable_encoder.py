@@ -1,5 +1,6 @@
 """Base class of the pretrained encoders: freezing, LoRA, adapters and layer depths."""
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -35,10 +36,13 @@ class TunableEncoder(BaseModule):
     Attributes:
         num_layers: number of stages or blocks, numbered from 1 by ``layer_id``.
         new_parts: prefixes of parameters that no pretrained checkpoint has.
+        lr_mults: learning-rate multipliers of parameters, read by ``GroupedOptimWrapperConstructor`` where the config
+            has one for the encoder; they replace it.
         block_prefix, embedding_prefixes: prefixes of the names of numbered blocks, and of the stem or embeddings.
     """
     num_layers: int
     new_parts: tuple[str, ...] = ()
+    lr_mults: Mapping[str, float] = MappingProxyType({})
     block_prefix = ''
     embedding_prefixes: tuple[str, ...] = ()
 
