@@ -39,6 +39,7 @@ COMMANDS = {
     'evaluate': ['dump.json'], 'export': [CONFIG, 'file', 'new.onnx'], 'gallery': ['dump.json', '--out', 'new'],
     'infer': ['image.png', 'car body', '--config', CONFIG, '--checkpoint', 'file'],
     'join_levels': ['--parts', 'instances.json', '--out', 'new.json'], 'make_toyparts': ['new'],
+    'print_config': [CONFIG],
     'reference_points': [CONFIG, 'ceiling', '--dump', 'new.json'], 'test': [CONFIG, 'file'], 'train': [CONFIG],
 }
 NUMBERS = ['x', '', ' ', 'nan', '-1', '1e400']

@@ -4,7 +4,11 @@ mmengine ignores unknown top-level keys, creates any path in ``--cfg-options``, 
 ``paramwise_cfg.custom_keys`` that matches no parameter.
 """
 import inspect
+import os
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -14,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmpartref.engine.config.config_nodes import builds, type_name
+from mmpartref.engine.config.read_config import check_bases
 from mmpartref.engine.config.signatures import arguments_of, find_class, nearest
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.errors import ConfigError
@@ -22,11 +27,15 @@ from mmpartref.registry import OPTIM_WRAPPER_CONSTRUCTORS
 # Read by mmengine from ``runner.cfg`` and not through the runner's signature.
 RUNNER_EXTRAS = {'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'env_cfg',
                  'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
+# What to do instead of overriding a helper variable.
+HELPER_HINTS = {'data_root': ': --data-root', 'max_epochs': ': train_cfg.max_epochs',
+                'image_size': ': the size of each Letterbox, e.g. train_dataloader.dataset.pipeline.3.size',
+                'vis_backends': ': visualizer.vis_backends'}
 # Usual names of helper variables in OpenMMLab configs. Others may start with an underscore.
 HELPER_NAMES = {
     'backend_args', 'checkpoint_file', 'classes', 'crop_size', 'data_root', 'dataset_type', 'file_client_args',
     'image_size', 'img_scale', 'max_epochs', 'metainfo', 'norm_cfg', 'num_classes', 'template', 'test_pipeline',
-    'train_pipeline', 'tta_model', 'tta_pipeline', 'val_pipeline', 'vis_backends'
+    'train_pipeline', 'val_pipeline', 'vis_backends'
 }
 HOOK_NAMES = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'visualization'}
 
@@ -80,12 +89,17 @@ def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Check the paths of ``--cfg-options``.
 
     A path is valid if the config has it, or if the class of its last existing part, that of the config or of another
-    option, has an argument of that name. ``_delete_`` is one everywhere: mmengine drops the other keys next to it.
+    option, has an argument of that name. ``_delete_`` is one everywhere: mmengine drops the other keys next to it. A
+    helper variable (``data_root``, ``image_size``) is not: the config has used its value when it was read.
 
     Raises:
         ConfigError: a path is not valid; the message has the nearest valid key.
     """
     for path in options:
+        helper = path.partition('.')[0]
+        if helper in HELPER_NAMES or helper.startswith('_'):
+            raise ConfigError(f"--cfg-options {path}: nothing reads '{helper}' after the config was read; override "
+                              'what it was used for' + HELPER_HINTS.get(helper, ''))
         _check_path(cfg, path, options)
 
 
@@ -135,13 +149,18 @@ def _accepted(node: Mapping[str, Any], name: str) -> set[str] | None:
     return known | arguments_of(built).keys() | {'type'} | read_by_runner
 
 
-def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> None:
+def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None, config: str | None = None) -> None:
     """Check that each of ``paramwise_cfg.custom_keys`` is a part of a parameter's name.
 
     ``layer_decay`` needs the ``GroupedOptimWrapperConstructor``, since others ignore it.
 
+    Args:
+        model: with the parameters.
+        optim_wrapper: its config.
+        config: path of the config, for the message.
+
     Raises:
-        ConfigError: one is not; the message has the nearest name of a module or parameter.
+        ConfigError: one is not; the message has the file with the key and the nearest name of a module or parameter.
     """
     paramwise = (optim_wrapper or {}).get('paramwise_cfg') or {}
     custom_keys = paramwise.get('custom_keys') or {}
@@ -155,5 +174,18 @@ def check_custom_keys(model: nn.Module, optim_wrapper: Mapping[str, Any] | None)
         if not any(key in name for name in names):
             parts = {'.'.join(name.split('.')[:depth]) for name in names for depth in range(1, name.count('.') + 2)}
             parts |= {part for name in names for part in name.split('.')}
-            raise ConfigError(f"optim_wrapper.paramwise_cfg.custom_keys: '{key}' matches no parameter of the model; "
-                              f'{nearest(key, parts)}')
+            source = defining_file(config, key)
+            source = f' of {source}' if source else ''
+            raise ConfigError(f"optim_wrapper.paramwise_cfg.custom_keys: '{key}'{source} matches no "
+                              f'parameter of the model; {nearest(key, parts)}; custom_keys=dict(_delete_=True, ...) '
+                              'removes the inherited keys')
+
+
+def defining_file(config: str | None, key: str) -> str:
+    """Return which of a config and its bases has a key as a text or keyword, '' where none is found."""
+    files = check_bases(Path(config)) if config and os.path.isfile(config) else []
+    for file in reversed(files):
+        with suppress(OSError, UnicodeDecodeError):
+            if re.search(rf"""['"]{re.escape(key)}['"]|\b{re.escape(key)}\s*=""", file.read_text(encoding='utf-8')):
+                return str(file)
+    return ''

@@ -3,8 +3,6 @@ import difflib
 import os
 from pathlib import Path
 
-from mmengine.logging import print_log
-
 from mmpartref.errors import MissingFileError, NotPlainFileError
 from mmpartref.text import shown_name
 
@@ -36,7 +34,6 @@ def find_config(name: str | os.PathLike) -> str:
     below = wanted.rpartition('/')[2] if path.startswith(('mmpartref::', 'configs/', './configs/')) else wanted
     found = wanted if wanted in packaged else stems.get(below)
     if found is not None:
-        print_log(f'config {path}: {packaged[found]}', 'current')
         return str(packaged[found])
     if os.path.isdir(path):
         raise NotPlainFileError(f'the config {shown_name(path)} is a folder; name a .py file in it')

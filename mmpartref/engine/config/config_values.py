@@ -83,7 +83,7 @@ ANNOTATIONS: dict[str, Any] = {
     'compile': bool | dict, 'activation_checkpointing': list[str] | None, 'efficient_conv_bn_eval': list[str] | None,
     'optim_wrapper.optimizer': dict, 'optim_wrapper.clip_grad': dict | None, 'optim_wrapper.paramwise_cfg': dict | None,
     'optim_wrapper.accumulative_counts': int, 'optim_wrapper.clip_grad.max_norm': float,
-    'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int, 'tta_model': dict | None,
+    'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int,
     'default_scope': str, 'work_dir': str, 'custom_imports.imports': str | list[str],
 }
 # Arguments that may be None without an annotation that says so.

@@ -1,10 +1,11 @@
 """Reading of config files: their bases, byte order marks and YAML."""
 import ast
 import os
+import sys
 import warnings
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,6 +95,24 @@ def _read_without_boms(path: str, files: Iterable[Path]) -> Config:
     return Config(cfg.to_dict(), cfg.text.replace(folder, ''), path, cfg.env_variables)
 
 
+def add_import_folders(files: Iterable[Path]) -> None:
+    """Add to the end of Python's path the folders of configs that name ``custom_imports``, if they hold such a module.
+
+    Loading processes and checkpoints import the modules later as well, so the folders stay there.
+    """
+    for file in files:
+        with suppress(OSError, SyntaxError, ValueError):
+            for line in ast.parse(file.read_bytes()).body:
+                if isinstance(line, ast.Assign) and any(getattr(each, 'id', '') == 'custom_imports'
+                                                        for each in line.targets):
+                    modules = {each.value.partition('.')[0] for each in ast.walk(line.value)
+                               if isinstance(each, ast.Constant) and isinstance(each.value, str)}
+                    here = any((file.parent / f'{name}.py').is_file() or (file.parent / name).is_dir()
+                               for name in modules - {'', 'imports', 'allow_failed_imports'})
+                    if here and str(file.parent) not in sys.path:
+                        sys.path.append(str(file.parent))
+
+
 def read_config_file(path: str | Path) -> Config:
     """Read a config; a byte order mark (BOM) at the start of it or of a base is ignored.
 
@@ -102,6 +121,7 @@ def read_config_file(path: str | Path) -> Config:
         ModuleNotFoundError: one of its bases is in a package that is not installed.
     """
     files = check_bases(Path(path))
+    add_import_folders(files)
     try:
         with warnings.catch_warnings(), yaml_without_objects():
             # mmengine looks up the package of a base such as 'mmdet::...' through pkg_resources.

@@ -195,5 +195,5 @@ def build_runner(cfg: Config) -> Runner:
         runner = Runner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):
-        check_custom_keys(runner.model, cfg.get('optim_wrapper'))
+        check_custom_keys(runner.model, cfg.get('optim_wrapper'), cfg.filename)
     return runner

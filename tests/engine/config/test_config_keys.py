@@ -1,4 +1,5 @@
 import json
+import sys
 from codecs import BOM_UTF8
 from pathlib import Path
 
@@ -135,3 +136,38 @@ def test_a_config_that_raises_or_ends_is_an_error(content: str, tmp_path: Path) 
 @pytest.mark.parametrize('key', ['compile', 'activation_checkpointing', 'efficient_conv_bn_eval'])
 def test_keys_that_mmengine_reads_from_the_config_are_accepted(cfg, key: str) -> None:
     check_top_level({**cfg, key: None})
+
+
+@pytest.mark.parametrize(('option', 'hint'), [
+    ('image_size', 'the size of each Letterbox'), ('data_root', '--data-root'), ('_width', 'what it was used for'),
+    ('max_epochs', 'train_cfg.max_epochs'), ('vis_backends.0.type', 'visualizer.vis_backends')])
+def test_an_override_of_a_helper_variable_is_rejected(cfg, option: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f'--cfg-options {option}: nothing reads .* after the config was .*{hint}'):
+        check_options({**cfg, 'image_size': 3, '_width': 3}, {option: 1})
+
+
+@pytest.mark.parametrize('key', ['tta_model', 'tta_pipeline'])
+def test_keys_without_effect_are_rejected(cfg, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"nothing reads the config key '{key}'"):
+        check_top_level({**cfg, key: {}})
+
+
+@pytest.mark.parametrize('inherited', [False, True])
+def test_custom_imports_are_found_beside_the_config(inherited: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    name = f'module_beside_{inherited}'.lower()
+    (tmp_path / f'{name}.py').write_text('VALUE = 3')
+    (tmp_path / 'base.py').write_text(f"custom_imports = dict(imports=[{name!r}])")
+    (tmp_path / 'other').mkdir()
+    (tmp_path / 'other/top.py').write_text("_base_ = '../base.py'")
+    read_config_file(tmp_path / ('other/top.py' if inherited else 'base.py'))
+    assert sys.modules[name].VALUE == 3
+    assert sys.path[-1] == str(tmp_path)
+
+
+def test_a_custom_key_that_matches_nothing_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / 'base.py').write_text("keys = dict(bakbone=dict(lr_mult=0.1))")
+    (tmp_path / 'top.py').write_text("_base_ = './base.py'")
+    model = nn.ModuleDict({'backbone': nn.Linear(2, 2)})
+    with pytest.raises(ConfigError, match=rf"'bakbone' of {tmp_path}/base\.py matches no parameter .*_delete_=True"):
+        check_custom_keys(model, {'paramwise_cfg': {'custom_keys': {'bakbone': {}}}}, str(tmp_path / 'top.py'))
