@@ -82,7 +82,7 @@ def test_the_runner_the_inferencer_and_the_export_follow(monkeypatch):
     cfg = cris(**CHANGED)
     monkeypatch.setattr(Runner, 'from_cfg', lambda cfg: cfg)
     monkeypatch.setattr('mmpartref.engine.launch.build_runner.check_work_dir', lambda folder: None)
-    monkeypatch.setattr('mmpartref.engine.launch.build_runner.check_custom_keys', lambda model, wrapper: None)
+    monkeypatch.setattr('mmpartref.engine.launch.build_runner.check_custom_keys', lambda *_: None)
     cfg.model.auxiliary_head = None
     assert [step.fill for step in letterboxes(build_runner(cfg))] == [MEAN] * 3
 
