@@ -1,14 +1,18 @@
 """Configs are found by path or by the name of a packaged one, from any folder."""
+import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from mmengine.hub import get_config, get_model
+from mmengine.registry import DefaultScope
 
 from mmpartref.apis.model_building import read_config
+from mmpartref.engine.config.config_keys import check_custom_keys
 from mmpartref.engine.config.config_names import PACKAGED, find_config, packaged_configs
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.errors import MissingFileError, NotPlainFileError
+from mmpartref.registry import MODELS
 
 TOP, INSIDE = 'cris_r50_partimagenet', 'cris/cris_r101_partimagenet'
 
@@ -79,3 +83,18 @@ def test_a_config_inherits_from_the_package(name: str, tmp_path: Path) -> None:
 def test_mmengines_hub_reads_configs_and_builds_models() -> None:
     assert get_config('mmpartref::toyparts/cris_tiny_toyparts_blind.py').model.type == 'ReferringSegmentor'
     assert type(get_model('mmpartref::toyparts/../cris_tiny_toyparts.py')).__name__ == 'ReferringSegmentor'
+
+
+def test_the_documented_backbone_of_ones_own_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    page = (Path(__file__).parents[3] / 'docs/training.md').read_text(encoding='utf-8')
+    module = page.split('```python\n# my_backbone.py\n')[1].split('```')[0]
+    config = page.split("```text\n_base_ = 'mmpartref::")[1].split('```')[0]
+    (tmp_path / 'my_backbone.py').write_text(module)
+    (tmp_path / 'mine.py').write_text("_base_ = 'mmpartref::" + config)
+    cfg = load_config(tmp_path / 'mine.py')
+    cfg.model.text_encoder.update(layers=1, init_cfg=None)
+    with DefaultScope.overwrite_default_scope('mmpartref'):
+        model = MODELS.build(cfg.model)
+    assert model.neck.in_channels == (32, 64, 128)
+    check_custom_keys(model, cfg.optim_wrapper)
