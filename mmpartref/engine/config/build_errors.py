@@ -50,7 +50,8 @@ def build_errors_explained() -> Iterator[None]:
     except MMPartRefError:
         raise
     except Exception as error:
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        # mmengine raises the error of a hook anew, from the first one.
+        frames = [frame for each in causes(error) for frame, _ in traceback.walk_tb(each.__traceback__)]
         path = failed_path(frames)
         if path is None:
             raise
@@ -68,6 +69,13 @@ def build_errors_explained() -> Iterator[None]:
         raises = f'{name} raises {type(error).__name__}' if name else type(error).__name__
         raise ConfigError(message or f'{where} cannot be built ({raises}: {reason}); correct it, or see the traceback '
                           f"{'in the log file or ' if logged else ''}with --traceback") from error
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def failed_path(frames: Sequence[FrameType]) -> str | None:

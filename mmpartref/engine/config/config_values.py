@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -59,12 +60,18 @@ INNER = {
 EXTRA_KEYS = {HOOKS: {'priority'}, PARAM_SCHEDULERS: {'convert_to_iter_based', 'begin', 'end', 'by_epoch'},
               LOOPS: LOOP_KEYS, OPTIM_WRAPPERS: OPTIM_WRAPPER_KEYS}
 MODEL_KEYS = {'init_cfg', 'data_preprocessor'}
+# Arguments that take more than mmengine's annotations say.
+WIDER: dict[str, Any] = {'loss_scale': str | float | dict | None}
+COLLECT_DEVICES = ('cpu', 'gpu')
 LISTS = (tuple, list, collections.abc.Sequence, set, frozenset)
 # Least values of numbers, by the end of their path.
 LEAST = {
     **{f'{loader}.{key}': least for loader in LOADERS
-       for key, least in (('batch_size', 1), ('num_workers', 0), ('prefetch_factor', 1), ('timeout', 0))},
-    'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1, 'train_cfg.val_begin': 1,
+       for key, least in (('batch_size', 1), ('num_workers', 0), ('prefetch_factor', 1), ('timeout', 0),
+                          ('num_batch_per_epoch', 1),
+                           ('dataset.max_refetch', 0))},
+    'train_cfg.max_epochs': 1, 'train_cfg.max_iters': 1,
+    'train_cfg.val_interval': 1, 'train_cfg.val_begin': 1,
     'randomness.seed': 0, 'optim_wrapper.accumulative_counts': 1, 'optim_wrapper.optimizer.lr': 0,
     'optim_wrapper.optimizer.weight_decay': 0, 'optim_wrapper.clip_grad.max_norm': 0, 'log_processor.window_size': 1,
     'auto_scale_lr.base_batch_size': 1,
@@ -77,17 +84,20 @@ CHOICES = {
 }
 # Annotations of what mmengine reads without a signature.
 ANNOTATIONS: dict[str, Any] = {
-    'sync_bn': str | None, 'env_cfg.mp_cfg': dict | None, 'env_cfg.dist_cfg': dict | None,
+    # mmengine turns off a hook by None.
+    'default_hooks': dict | None, 'log_level': str | int, 'sync_bn': str | None, 'env_cfg.mp_cfg': dict | None,
+    'env_cfg.dist_cfg': dict | None,
     'env_cfg.cudnn_benchmark': bool, 'env_cfg.mp_cfg.opencv_num_threads': int, 'env_cfg.resource_limit': int,
     'find_unused_parameters': bool, 'model_wrapper_cfg': dict | None, 'custom_imports': dict | None,
     'compile': bool | dict, 'activation_checkpointing': list[str] | None, 'efficient_conv_bn_eval': list[str] | None,
     'optim_wrapper.optimizer': dict, 'optim_wrapper.clip_grad': dict | None, 'optim_wrapper.paramwise_cfg': dict | None,
-    'optim_wrapper.accumulative_counts': int, 'optim_wrapper.clip_grad.max_norm': float,
+    'optim_wrapper.accumulative_counts': int, 'optim_wrapper.paramwise_cfg.custom_keys': dict[str, dict],
+    'optim_wrapper.clip_grad.max_norm': float,
     'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int,
     'default_scope': str, 'work_dir': str, 'custom_imports.imports': str | list[str],
 }
 # Arguments that may be None without an annotation that says so.
-MAY_BE_NONE = {'default_scope', 'log_level', 'param_scheduler', 'val_evaluator', 'test_evaluator', 'randomness'}
+MAY_BE_NONE = {'default_scope', 'param_scheduler', 'val_evaluator', 'test_evaluator', 'randomness'}
 WORDS = {int: 'an integer', float: 'a number', bool: 'True or False', str: 'a text', dict: 'a dict', list: 'a list',
          tuple: 'a list', type(None): 'None', os.PathLike: 'a path'}
 
@@ -100,20 +110,27 @@ def check_values(cfg: Mapping[str, Any] | Config) -> None:
     """
     cfg = dict(cfg.items())  # a Config is not a Mapping
     for key, argument in arguments_of(Runner).items():
-        if key in cfg and not (cfg[key] is None and key in MAY_BE_NONE):
+        if key in cfg and not (cfg[key] is None and key in MAY_BE_NONE) and key not in ANNOTATIONS:
             _check(cfg[key], argument, key, 'the runner')
+    for key, hook in (cfg.get('default_hooks') or {}).items() if isinstance(cfg.get('default_hooks'), Mapping) else ():
+        _check(hook, Argument(dict | Hook | None, None), f'default_hooks.{key}', 'the runner')
     for path, annotation in ANNOTATIONS.items():
         found, value = _lookup(cfg, path)
         if found:
             _check(value, Argument(annotation, None), path, 'mmengine')
     for path, choices in CHOICES.items():
         found, value = _lookup(cfg, path)
-        if found and value is not None and value not in choices:
+        if found and value is not None and not isinstance(value, int) and value not in choices:
             raise ConfigError(f"the config has {path}={shown(value)}; it must be one of {', '.join(choices)}")
     scope = cfg.get('default_scope')
     if scope is not None and importlib.util.find_spec(scope.partition('.')[0]) is None:
         raise ConfigError(f"the config has default_scope={shown(scope)}, a package that is not installed; use "
                           f"'{SCOPE}'")
+    found, clip = _lookup(cfg, 'optim_wrapper.clip_grad')
+    for key in clip or ():
+        if key not in UNTYPED_KEYS['clip_grad']:
+            raise ConfigError(f'nothing reads the config key optim_wrapper.clip_grad.{key}; '
+                              f"{nearest(key, UNTYPED_KEYS['clip_grad'])}")
     for name in (*TOP, *LOADERS, *UNTYPED_KEYS):
         value = cfg.get(name)
         if name == 'default_hooks':
@@ -153,7 +170,8 @@ def _walk(node: Any, path: str, registry: Registry | None) -> None:
             _walk(each, f'{path}.{number}', registry)
         return
     if not isinstance(node, Mapping):
-        if registry is not None and isinstance(node, (numbers.Number, bytes)):
+        listed = path.rpartition('.')[2].isdigit()
+        if registry is not None and (isinstance(node, (numbers.Number, bytes)) or (node is None and listed)):
             raise ConfigError(f"the config has {path}={shown(node)}; it must be a dict with a 'type'")
         return
     if 'type' in node:
@@ -177,7 +195,7 @@ def _with_type(step: Any, name: str) -> Any:
 def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None) -> None:
     """Check the type and the arguments of a dict with a ``type``."""
     kind = node['type']
-    if not isinstance(kind, str) and not callable(kind):
+    if not kind or (not isinstance(kind, str) and not callable(kind)):
         raise ConfigError(f'the config has {path}.type={shown(kind)}; it must be the name of a class')
     built = find_class(kind)
     if built is None:
@@ -187,9 +205,12 @@ def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None)
         return
     if not f"{getattr(built, '__module__', '')}.".startswith(PACKAGES):
         return
-    arguments = arguments_of(built)
+    arguments = {**arguments_of(built), **{key: Argument(annotation, None) for key, annotation in WIDER.items()
+                                           if key in arguments_of(built)}}
     extra = MODEL_KEYS if registry is None else EXTRA_KEYS.get(registry, set())
     for key, value in node.items():
+        if key == 'collect_device' and value not in COLLECT_DEVICES:
+            raise ConfigError(f"the config has {path}.{key}={shown(value)}; it must be 'cpu' or 'gpu'")
         if key in arguments:
             _check(value, arguments[key], f'{path}.{key}', built.__name__)
         elif key not in ('type', '_scope_', *extra, *MODEL_KEYS) and not takes_any(built):

@@ -41,7 +41,7 @@ class Argument:
     """An argument of a class or function.
 
     Attributes:
-        annotation: resolved, without one that of the default, ``Any`` where neither is known.
+        annotation: resolved; without one that of a default of True, False or an integer, or else ``Any``.
         default: ``inspect.Parameter.empty`` where there is none.
     """
     annotation: Any
@@ -94,8 +94,8 @@ def _hints(function: Any) -> dict[str, Any]:
 
 def _annotation(hints: dict[str, Any], parameter: inspect.Parameter) -> Any:
     """Return a parameter's annotation, or where there is none what its default suggests."""
-    if parameter.annotation is parameter.empty and isinstance(parameter.default, (bool, int, str)):
-        return {bool: bool, int: float, str: str}[type(parameter.default)]
+    if parameter.annotation is parameter.empty and isinstance(parameter.default, (bool, int)):
+        return {bool: bool, int: float}[type(parameter.default)]
     return hints.get(parameter.name, Any)
 
 

@@ -1,15 +1,18 @@
 """Overlays of ground truth and prediction, drawn in validations and tests."""
+import logging
 import os
 
 import mmcv
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmpartref.files.plain_file import read_any_file
 from mmpartref.masks.rle import decode_refs
 from mmpartref.registry import HOOKS
 from mmpartref.structures import ReferringDataSample
+from mmpartref.visualization import PartReferVisualizer
 
 
 @HOOKS.register_module()
@@ -27,6 +30,13 @@ class ReferringVisualizationHook(Hook):
         self.max_images = max_images
         self.out_dir = out_dir
         self._drawn = 0
+
+    def before_run(self, runner: Runner) -> None:
+        """Draw nothing, with a warning, where the visualiser is another one."""
+        if not isinstance(runner.visualizer, PartReferVisualizer):
+            self.max_images = 0
+            print_log(f'{type(runner.visualizer).__name__} cannot draw expressions; set visualizer.type to '
+                      "'PartReferVisualizer'", 'current', logging.WARNING)
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Reset the counter."""

@@ -37,6 +37,7 @@ from mmpartref.engine.launch.initial_weights import skip_initial_weights
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
 from mmpartref.engine.launch.required_classes import (
     add_required_hooks,
+    drop_disabled_hooks,
     use_compiled_network,
     use_resumable_loop,
     use_skipping_classes,
@@ -172,6 +173,7 @@ PREPARE = (
     fill_labels,
     fill_letterbox,
     skip_initial_weights,
+    drop_disabled_hooks,
     add_required_hooks,
     check_resumed_config,
 )

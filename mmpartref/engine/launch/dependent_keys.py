@@ -19,7 +19,7 @@ from mmpartref.errors import ConfigError
 from mmpartref.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS, argument, resolve
 
 # Arguments of torch's DataLoader for loading processes only, and their values without these.
-FOR_WORKERS = {'persistent_workers': False, 'prefetch_factor': None, 'timeout': 0}
+FOR_WORKERS = {'persistent_workers': False, 'prefetch_factor': None, 'timeout': 0, 'multiprocessing_context': None}
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -47,6 +47,9 @@ def fit_train_loop(cfg: Config) -> None:
     loop = cfg.get('train_cfg')
     if not loop:
         return
+    if any(len(each) != 2 or each[1] < 1 for each in loop.get('dynamic_intervals') or []):
+        raise ConfigError('train_cfg.dynamic_intervals must be a list of pairs (from, interval) with intervals of at '
+                          'least 1')
     own, other = ('max_iters', 'max_epochs') if by_iteration(loop) else ('max_epochs', 'max_iters')
     if loop.get('type') is not None:
         loop.pop('by_epoch', None)

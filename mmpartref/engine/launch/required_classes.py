@@ -1,10 +1,13 @@
 """Loop, optimiser wrapper and hooks that a run needs, whatever its config lists."""
+from collections.abc import Mapping
+
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, SyncBuffersHook
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
+from mmpartref.engine.config.config_keys import HOOK_NAMES
 from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
@@ -38,12 +41,14 @@ def use_resumable_loop(cfg: Config) -> None:
 
 
 def use_compiled_network(cfg: Config) -> None:
-    """Pass mmengine's ``compile=True`` on to a ``ReferringSegmentor``, whose data samples cannot be compiled."""
-    if cfg.get('compile') is True and builds(MODELS, cfg.model, ReferringSegmentor):
+    """Pass mmengine's ``compile`` on to a ``ReferringSegmentor``, whose data samples cannot be compiled."""
+    given = cfg.get('compile')
+    if given and builds(MODELS, cfg.model, ReferringSegmentor):
+        options = {key: value for key, value in given.items() if key != 'target'} if isinstance(given, Mapping) else {}
         cfg.compile = False
         if not cfg.model.get('compile'):
-            cfg.model.compile = True
-        print_log('compile=True: the network is compiled (model.compile), without the data samples', 'current')
+            cfg.model.compile = options or True
+        print_log(f'compile={given}: the network is compiled (model.compile), without the data samples', 'current')
 
 
 def use_skipping_classes(cfg: Config) -> None:
@@ -57,6 +62,13 @@ def use_skipping_classes(cfg: Config) -> None:
     for hook in hooks:
         if builds(HOOKS, hook, EMAHook) and resolve(HOOKS, hook.get('type')) in SKIPPING:
             hook.type = SkipNonFiniteEMAHook.__name__
+
+
+def drop_disabled_hooks(cfg: Config) -> None:
+    """Drop hooks of ``default_hooks`` that are None; mmengine takes None for its own ones only."""
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in HOOK_NAMES]:
+        del hooks[name]
 
 
 def add_required_hooks(cfg: Config) -> None:

@@ -131,6 +131,10 @@ def check_monitored(cfg: Config) -> None:
     evaluators = cfg.get('val_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
     known = (ReferringSegMetric, PartPresenceMetric)
+    ours = [_prefix(each) for each in evaluators if any(builds(METRICS, each, kind) for kind in known)]
+    if len(set(ours)) < len(ours):
+        raise ConfigError(f"val_evaluator has two metrics of the prefix '{ours[0]}', which mmengine cannot tell apart; "
+                          'give one another prefix')
     if not evaluators or not all(any(builds(METRICS, each, kind) for kind in known) for each in evaluators):
         return
     for hook in hook_nodes(cfg):

@@ -83,3 +83,11 @@ def test_every_validation_adds_pictures_to_the_backends(runner, tmp_path):
         hook.after_val_iter(runner, 0, outputs=[sample(tmp_path, 0), sample(tmp_path, 1)])
     pictures = [file.name for file in tmp_path.rglob('*_*.png')]
     assert sorted(pictures) == ['val_0_7.png', 'val_0_9.png']
+
+
+def test_another_visualizer_is_not_used(tmp_path):
+    runner = SimpleNamespace(visualizer=object(), iter=7)
+    hook = ReferringVisualizationHook()
+    hook.before_run(runner)
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, outputs=[sample(tmp_path, 0)])

@@ -134,9 +134,9 @@ def test_mmengines_compile_becomes_the_networks(path):
     for _ in range(2):
         use_compiled_network(cfg)
     assert (cfg.compile, cfg.model.compile) == (False, True)
-    cfg.compile = {'backend': 'eager'}
+    cfg.compile, cfg.model.compile = {'backend': 'eager', 'target': 'forward'}, False
     use_compiled_network(cfg)
-    assert cfg.compile == {'backend': 'eager'}
+    assert (cfg.compile, cfg.model.compile) == (False, {'backend': 'eager'})
 
 
 def test_a_test_without_weights_is_an_error_before_anything_is_built(path):

@@ -16,7 +16,12 @@ from mmpartref.engine.launch.build_runner import PREPARE, build_runner, load_con
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
 from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.engine.launch.published_choices import published_choices
-from mmpartref.engine.launch.required_classes import add_required_hooks, use_resumable_loop, use_skipping_classes
+from mmpartref.engine.launch.required_classes import (
+    add_required_hooks,
+    drop_disabled_hooks,
+    use_resumable_loop,
+    use_skipping_classes,
+)
 from mmpartref.errors import ConfigError, InputError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import HOOKS, MODELS, OPTIM_WRAPPERS
@@ -194,3 +199,21 @@ def test_errors_outside_of_building_and_those_of_mmpartref_stay(log_file):
     with pytest.raises(ZeroDivisionError), build_errors_explained():
         1 / 0  # noqa: B018
     assert 'Traceback' not in log_file.read_text()
+
+
+def test_hooks_are_turned_off_by_none():
+    cfg = Config({'default_hooks': {'timer': None, 'non_finite': None, 'preemption': {'type': 'PreemptionHook'}}})
+    for _ in range(2):
+        drop_disabled_hooks(cfg)
+        assert cfg.default_hooks == {'timer': None, 'preemption': {'type': 'PreemptionHook'}}
+
+
+def test_an_error_that_mmengine_raises_anew_is_named_by_its_cause(log_file):
+    def call_hook() -> None:
+        try:
+            HOOKS.build({'type': 'FailingHook', 'error': ZeroDivisionError})
+        except ZeroDivisionError as error:
+            raise TypeError('in a hook') from error
+
+    with pytest.raises(ConfigError, match=r'FailingHook raises TypeError: in a hook'), build_errors_explained():
+        call_hook()

@@ -138,3 +138,11 @@ def test_the_prefix_and_the_thresholds_of_the_config_count() -> None:
     cfg.default_hooks.checkpoint.save_best = 'x/P@0.5'
     with pytest.raises(ConfigError, match="for example 'x/mIoU'"):
         check_monitored(cfg)
+
+
+def test_two_metrics_of_one_prefix_are_rejected() -> None:
+    cfg = Config({'val_evaluator': [{'type': 'ReferringSegMetric'}, {'type': 'ReferringSegMetric'}]})
+    with pytest.raises(ConfigError, match="two metrics of the prefix 'refer/'"):
+        check_monitored(cfg)
+    cfg.val_evaluator[1].prefix = 'other'
+    check_monitored(cfg)
