@@ -5,6 +5,7 @@ from what the code accepts.
 """
 import collections.abc
 import importlib.util
+import inspect
 import math
 import numbers
 import os
@@ -35,7 +36,9 @@ from mmengine.registry import (
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, ValLoop
 from torch.utils.data import DataLoader
 
+from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
 from mmpartref.datasets.referring.steps.entry_step import STEP_TYPES
+from mmpartref.datasets.transforms.pack_referring_inputs import PackReferringInputs
 from mmpartref.engine.config.config_keys import LOOP_KEYS, OPTIM_WRAPPER_KEYS, UNTYPED_KEYS
 from mmpartref.engine.config.signatures import Argument, arguments_of, find_class, nearest, nearest_class, takes_any
 from mmpartref.errors import ConfigError
@@ -126,11 +129,7 @@ def check_values(cfg: Mapping[str, Any] | Config) -> None:
     if scope is not None and importlib.util.find_spec(scope.partition('.')[0]) is None:
         raise ConfigError(f"the config has default_scope={shown(scope)}, a package that is not installed; use "
                           f"'{SCOPE}'")
-    found, clip = _lookup(cfg, 'optim_wrapper.clip_grad')
-    for key in clip or ():
-        if key not in UNTYPED_KEYS['clip_grad']:
-            raise ConfigError(f'nothing reads the config key optim_wrapper.clip_grad.{key}; '
-                              f"{nearest(key, UNTYPED_KEYS['clip_grad'])}")
+    _check_optim_wrapper(cfg)
     for name in (*TOP, *LOADERS, *UNTYPED_KEYS):
         value = cfg.get(name)
         if name == 'default_hooks':
@@ -145,6 +144,25 @@ def check_values(cfg: Mapping[str, Any] | Config) -> None:
     seed = (cfg.get('randomness') or {}).get('seed')
     if isinstance(seed, int) and seed >= 2**32:
         raise ConfigError(f'the config has randomness.seed={seed}; it must be below {2**32}')
+
+
+def _check_optim_wrapper(cfg: Mapping[str, Any]) -> None:
+    """Check the keys of dicts that mmengine's optimiser wrapper and its constructor read without a ``type``."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    for name in ('clip_grad', 'paramwise_cfg'):
+        for key in wrapper.get(name) or ():
+            if key not in UNTYPED_KEYS[name]:
+                raise ConfigError(f'nothing reads the config key optim_wrapper.{name}.{key}; '
+                                  f'{nearest(key, UNTYPED_KEYS[name])}')
+    optimizer = find_class((wrapper.get('optimizer') or {}).get('type'))
+    known = {'lr_mult', 'decay_mult', *(arguments_of(optimizer) if optimizer is not None else ())}
+    for part, settings in ((wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}).items():
+        path = f'optim_wrapper.paramwise_cfg.custom_keys.{part}'
+        for key, value in settings.items():
+            if optimizer is not None and key not in known:
+                raise ConfigError(f'nothing reads the config key {path}.{key}; {nearest(key, known)}')
+            if key in ('lr_mult', 'decay_mult') and not (fits(value, float) and value >= 0):
+                raise ConfigError(f'the config has {path}.{key}={shown(value)}; it must be a number of at least 0')
 
 
 def _lookup(cfg: Mapping[str, Any], path: str) -> tuple[bool, Any]:
@@ -205,6 +223,8 @@ def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None)
         return
     if not f"{getattr(built, '__module__', '')}.".startswith(PACKAGES):
         return
+    if inspect.isclass(built) and issubclass(built, PartReferDataset):
+        _check_pipeline(node, path)
     arguments = {**arguments_of(built), **{key: Argument(annotation, None) for key, annotation in WIDER.items()
                                            if key in arguments_of(built)}}
     extra = MODEL_KEYS if registry is None else EXTRA_KEYS.get(registry, set())
@@ -216,6 +236,18 @@ def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None)
         elif key not in ('type', '_scope_', *extra, *MODEL_KEYS) and not takes_any(built):
             raise ConfigError(f'the config gives {path}.{key} to {built.__name__}, which has no such argument; '
                               f'{nearest(key, set(arguments) | extra)}')
+
+
+def _check_pipeline(node: Mapping[str, Any], path: str) -> None:
+    """Check that a pipeline ends in the inputs of a model, if all its transforms are of this package."""
+    steps = node.get('pipeline')
+    if not isinstance(steps, (list, tuple)) or not all(isinstance(step, Mapping) for step in steps):
+        return
+    kinds = [find_class(step.get('type')) for step in steps]
+    if all(str(getattr(kind, '__module__', '')).startswith('mmpartref.') for kind in kinds) and not any(
+            inspect.isclass(kind) and issubclass(kind, PackReferringInputs) for kind in kinds):
+        raise ConfigError(f'{path}.pipeline has no PackReferringInputs, which makes the inputs of the model; add it at '
+                          'the end')
 
 
 def _check_untyped(node: Mapping[str, Any], path: str) -> None:
