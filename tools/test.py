@@ -7,9 +7,9 @@ from mmpartref.arguments import ToolParser, input_path, output_file, output_fold
 from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.launch.initial_weights import check_has_weights, start_from_init_cfg
-from mmpartref.engine.launch.prediction_dump import add_dump
+from mmpartref.engine.launch.prediction_dump import add_dump, draw_into
 from mmpartref.engine.launch.run_checks import check_run
-from mmpartref.errors import one_sentence_errors
+from mmpartref.errors import ConfigError, one_sentence_errors
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,7 +43,9 @@ def main() -> None:
     if args.dump:
         add_dump(cfg, args.dump, candidates=args.candidates)
     if args.show_dir:
-        cfg.default_hooks.visualization.update(out_dir=args.show_dir)
+        draw_into(cfg, args.show_dir)
+    if not cfg.get('test_dataloader'):
+        raise ConfigError(f'the config {cfg.filename} has no {args.split}_dataloader, so there is nothing to test')
     if args.checkpoint is None:
         check_has_weights(cfg)
     check_run(cfg, ['test'])

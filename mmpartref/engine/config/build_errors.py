@@ -9,11 +9,15 @@ from types import FrameType
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.hooks import ProfilerHook
 from mmengine.logging import MMLogger
 from mmengine.model.efficient_conv_bn_eval import turn_on_efficient_conv_bn_eval
+from mmengine.optim import _ParamScheduler
 from mmengine.registry.build_functions import build_from_cfg, build_scheduler_from_cfg
-from mmengine.runner import Runner
+from mmengine.runner import LogProcessor, Runner
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
+from mmengine.visualization.vis_backend import BaseVisBackend
+from torch.nn.utils import clip_grad_norm_
 
 from mmpartref.engine.config.signatures import REGISTRIES, arguments_of, find_class, nearest, nearest_class
 from mmpartref.errors import ConfigError, MMPartRefError
@@ -25,6 +29,10 @@ BUILDING = (build_from_cfg.__code__, build_scheduler_from_cfg.__code__)
 # Functions that mmengine's runner calls, and the config key that each reads.
 FUNCTIONS = {turn_on_efficient_conv_bn_eval.__code__: 'efficient_conv_bn_eval',
              turn_on_activation_checkpointing.__code__: 'activation_checkpointing'}
+# Files of mmengine and torch whose code runs during a training with values of the config, and the key that they are in.
+FILES = {inspect.getfile(each): key for each, key in (
+    (LogProcessor, 'log_processor'), (_ParamScheduler, 'param_scheduler'), (BaseVisBackend, 'visualizer.vis_backends'),
+    (ProfilerHook, 'custom_hooks'), (clip_grad_norm_, 'optim_wrapper.clip_grad'))}
 # Steps of the runner, which are not all in one of these functions, and the config key that each reads.
 STEPS = {
     'setup_env': 'env_cfg', 'set_randomness': 'randomness', 'build_logger': 'log_level',
@@ -60,14 +68,16 @@ def build_errors_explained() -> Iterator[None]:
         message = name = ''
         if building:
             values = building[-1].f_locals
-            built = values.get('obj_type') or values.get('scheduler_type')
+            built = values.get('obj_cls') or values.get('scheduler_cls') or values.get('obj_type')
             name = getattr(built, '__name__', str(built).rpartition('.')[2])
-            message = explain_arguments(error, name, values.get('args', {}), in_call=frames[-1] is building[-1])
+            message = explain_arguments(error, name, values.get('args', {}), in_call=frames[-1] is building[-1],
+                                        built=built)
             message += f' ({path})' if message and path else ''
         reason = one_line(' '.join(str(error).split()), MAX_REASON) or 'no message'
         where = f'{path} of the config' if path else 'the config'
         raises = f'{name} raises {type(error).__name__}' if name else type(error).__name__
-        raise ConfigError(message or f'{where} cannot be built ({raises}: {reason}); correct it, or see the traceback '
+        verb = 'cannot be built' if building or path not in FILES.values() else 'fails'
+        raise ConfigError(message or f"{where} {verb} ({raises}: {reason}); correct it, or see the traceback "
                           f"{'in the log file or ' if logged else ''}with --traceback") from error
 
 
@@ -91,6 +101,8 @@ def failed_path(frames: Sequence[FrameType]) -> str | None:
             return _path_of(frame.f_locals.get('cfg'), config) or _step_above(frames) or ''
         if frame.f_code in FUNCTIONS:
             return FUNCTIONS[frame.f_code]
+        if frame.f_code.co_filename in FILES:
+            return FILES[frame.f_code.co_filename]
         if frame.f_code.co_filename == RUNNER_FILE and name in STEPS:
             given = next(iter(inspect.getargvalues(frame).args[1 if name != 'build_dataloader' else 0:]), '')
             return _path_of(frame.f_locals.get(given), config) or STEPS[name]
@@ -136,7 +148,8 @@ def log_traceback(error: Exception) -> bool:
     return bool(files)
 
 
-def explain_arguments(error: Exception, name: str, arguments: Mapping[str, Any], *, in_call: bool) -> str:
+def explain_arguments(error: Exception, name: str, arguments: Mapping[str, Any], *, in_call: bool,
+                      built: Any = None) -> str:
     """Return a message on a misspelt ``type`` or argument, '' where the error is about something else.
 
     Args:
@@ -144,6 +157,7 @@ def explain_arguments(error: Exception, name: str, arguments: Mapping[str, Any],
         name: name of the class that is built.
         arguments: its arguments.
         in_call: whether the error is that of the call itself, not one inside the constructor.
+        built: the class; default: the one that the registries have by this name.
     """
     text = str(error.args[0]) if error.args else ''
     if in_call and (found := re.match(r'(\S+) is not in the (\S+)::(.+?) registry', text)):
@@ -153,9 +167,10 @@ def explain_arguments(error: Exception, name: str, arguments: Mapping[str, Any],
     # A base class may raise it, to which the constructor passes unknown arguments on.
     found = re.match(r"\w+\.__init__\(\) got an unexpected keyword argument '(\w+)'", text)
     if found and found[1] in arguments:
-        built = find_class(name)
+        built = built if inspect.isclass(built) else find_class(name)
         known = arguments_of(built) if built is not None else set()
-        return f"the config gives '{found[1]}' to {name}, which has no such argument; {nearest(found[1], known)}"
+        return (f"the config gives '{found[1]}' to {name}, which has no such argument; {nearest(found[1], known)}; "
+                'inherited keys are dropped with _delete_=True')
     if in_call and re.match(r'\w+\.__init__\(\) missing', text):
         return f'the config lacks an argument: {text}'
     return ''

@@ -3,6 +3,7 @@
 mmengine ignores unknown top-level keys, creates any path in ``--cfg-options``, and ignores an entry of
 ``paramwise_cfg.custom_keys`` that matches no parameter.
 """
+import ast
 import inspect
 import os
 import re
@@ -70,23 +71,41 @@ def top_level_keys() -> set[str]:
     return (arguments_of(Runner).keys() - {'cfg'}) | RUNNER_EXTRAS | HELPER_NAMES
 
 
-def check_top_level(cfg: Mapping[str, Any]) -> None:
+def check_top_level(cfg: Mapping[str, Any], text: str = '') -> None:
     """Check the top-level keys of a config.
 
     Valid are the arguments of mmengine's runner, usual names of helper variables (``data_root``, ``train_pipeline``,
-    ...) and names that start with an underscore.
+    ...), the variables that its file or bases use, and names that start with an underscore.
+
+    Args:
+        cfg: the config.
+        text: of its file and bases.
 
     Raises:
         ConfigError: nothing reads a key; the message has the nearest valid one.
     """
-    known = top_level_keys()
+    known = top_level_keys() | used_variables(text)
     for key in cfg:
         if key not in known and not key.startswith('_'):
             raise ConfigError(f"nothing reads the config key '{key}'; {nearest(key, known)} (the name of a helper "
                               "variable may start with '_')")
 
 
-def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def used_variables(text: str) -> set[str]:
+    """Return the names that config files use as variables, also as ``_base_.name`` or ``{{_base_.name}}``.
+
+    Args:
+        text: of a config with its bases, as mmengine has it: before each file a line with its path.
+    """
+    names = set(re.findall(r'_base_\.(\w+)', text))
+    for file in re.split(r'^\S.*\.\w+$', text, flags=re.MULTILINE):
+        with suppress(SyntaxError, ValueError):
+            names.update(each.id for each in ast.walk(ast.parse(file))
+                         if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load))
+    return names
+
+
+def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any], text: str = '') -> None:
     """Check the paths of ``--cfg-options``.
 
     A path is valid if the config has it, or if the class of its last existing part, that of the config or of another
@@ -96,9 +115,13 @@ def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a path is not valid; the message has the nearest valid key.
     """
-    for path in options:
+    helpers = (HELPER_NAMES | used_variables(text)) - arguments_of(Runner).keys() - RUNNER_EXTRAS
+    for path, value in options.items():
         helper = path.partition('.')[0]
-        if helper in HELPER_NAMES or helper.startswith('_'):
+        if helper == 'default_hooks' and ('.'.join(path.split('.')[:2]) + '.type' in options
+                                          or (path.count('.') == 1 and isinstance(value, Mapping) and 'type' in value)):
+            continue  # a hook of a new name or another class, which ``check_values`` checks
+        if helper in helpers or helper.startswith('_'):
             raise ConfigError(f"--cfg-options {path}: nothing reads '{helper}' after the config was read; override "
                               'what it was used for' + HELPER_HINTS.get(helper, ''))
         _check_path(cfg, path, options)

@@ -25,10 +25,16 @@ def builds(registry: Registry, node: Any, kind: type) -> bool:
     False also for a type that is unknown or cannot be imported, which mmengine reports when it builds the node.
     """
     try:
-        found = resolve(registry, node.get('type')) if isinstance(node, Mapping) else type(node)
+        found = resolve(registry, scoped_type(node)) if isinstance(node, Mapping) else type(node)
     except (ImportError, RuntimeError):
         return False
     return isinstance(found, type) and issubclass(found, kind)
+
+
+def scoped_type(node: Mapping[str, Any]) -> Any:
+    """Return a config node's ``type``, with its ``_scope_``, which bases from other packages have, as prefix."""
+    kind, scope = node.get('type'), node.get('_scope_')
+    return f'{scope}.{kind}' if scope and isinstance(kind, str) and '.' not in kind else kind
 
 
 def type_name(node: Mapping[str, Any]) -> str:
@@ -39,10 +45,19 @@ def type_name(node: Mapping[str, Any]) -> str:
 
 def is_from(package: str, node: Mapping[str, Any]) -> bool:
     """Return whether a config node's ``type`` is from a package, e.g. ``'mmdet'``, without importing it."""
-    kind = node.get('type')
+    kind = scoped_type(node)
     return (kind.__module__ if isinstance(kind, type) else str(kind)).startswith(f'{package}.')
 
 
 def hook_nodes(cfg: Config) -> list[Any]:
     """Return the configs of a config's hooks, without those that are turned off."""
     return [each for each in (*(cfg.get('default_hooks') or {}).values(), *(cfg.get('custom_hooks') or [])) if each]
+
+
+def leaf_datasets(dataset: Any) -> list[Any]:
+    """Return the configs of the datasets inside wrappers (``RepeatDataset``) and mixtures (``ConcatDataset``)."""
+    if not isinstance(dataset, Mapping):
+        return []
+    inner = [dataset.get('dataset'), *(dataset.get('datasets') or [])]
+    found = [leaf for each in inner for leaf in leaf_datasets(each)]
+    return found or [dataset]

@@ -4,7 +4,6 @@ Only the annotations of torch's optimisers, mmengine and mmpartref are compared:
 from what the code accepts.
 """
 import collections.abc
-import importlib.util
 import inspect
 import math
 import numbers
@@ -16,10 +15,11 @@ from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
+    EVALUATOR,
     HOOKS,
     LOG_PROCESSORS,
     LOOPS,
@@ -33,14 +33,24 @@ from mmengine.registry import (
     VISUALIZERS,
     Registry,
 )
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, ValLoop
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner, ValLoop
+from torch import Generator
 from torch.utils.data import DataLoader
 
 from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
 from mmpartref.datasets.referring.steps.entry_step import STEP_TYPES
 from mmpartref.datasets.transforms.pack_referring_inputs import PackReferringInputs
 from mmpartref.engine.config.config_keys import LOOP_KEYS, OPTIM_WRAPPER_KEYS, UNTYPED_KEYS
-from mmpartref.engine.config.signatures import Argument, arguments_of, find_class, nearest, nearest_class, takes_any
+from mmpartref.engine.config.signatures import (
+    REGISTRIES,
+    Argument,
+    arguments_of,
+    find_class,
+    is_class_name,
+    nearest,
+    nearest_class,
+    takes_any,
+)
 from mmpartref.errors import ConfigError
 from mmpartref.registry import ENTRY_STEPS, SCOPE
 from mmpartref.text import shown
@@ -64,7 +74,22 @@ EXTRA_KEYS = {HOOKS: {'priority'}, PARAM_SCHEDULERS: {'convert_to_iter_based', '
               LOOPS: LOOP_KEYS, OPTIM_WRAPPERS: OPTIM_WRAPPER_KEYS}
 MODEL_KEYS = {'init_cfg', 'data_preprocessor'}
 # Arguments that take more than mmengine's annotations say.
-WIDER: dict[str, Any] = {'loss_scale': str | float | dict | None}
+WIDER: dict[str, Any] = {'loss_scale': str | float | dict | None, 'eta_max': float | list[float],
+                         'data_root': str | None, 'save_dir': str | None}
+# Required arguments that mmengine passes itself, by registry; those of models can come from the code of other parts.
+GIVEN: dict[Registry, set[str]] = {
+    LOOPS: {'runner', 'dataloader', 'evaluator', 'max_epochs', 'max_iters'}, OPTIMIZERS: {'params'},
+    PARAM_SCHEDULERS: {'optimizer', 'param_name'}, DATA_SAMPLERS: {'dataset', 'sampler', 'batch_size'},
+    OPTIM_WRAPPERS: {'optimizer'}, VISBACKENDS: {'save_dir'},
+    **{registry: set() for registry in (HOOKS, METRICS, TRANSFORMS, DATASETS, ENTRY_STEPS)},
+}
+# Registries of objects whose dict has no default type.
+NEED_TYPE = (HOOKS, METRICS, TRANSFORMS, DATASETS, ENTRY_STEPS, DATA_SAMPLERS, OPTIMIZERS, PARAM_SCHEDULERS,
+             VISBACKENDS, MODELS)
+# Packages that need not be installed; ``require_operations`` reports them.
+SIBLINGS = ('mmdet', 'mmseg', 'mmpretrain', 'mmcv')
+# Least values of arguments, by their name.
+LEAST_ARGUMENTS = {'times': 1, 'window_size': 1, 'patience': 0}
 COLLECT_DEVICES = ('cpu', 'gpu')
 LISTS = (tuple, list, collections.abc.Sequence, set, frozenset)
 # Least values of numbers, by the end of their path.
@@ -82,20 +107,24 @@ LEAST = {
 CHOICES = {
     'log_level': ('NOTSET', 'DEBUG', 'INFO', 'WARNING', 'WARN', 'ERROR', 'CRITICAL', 'FATAL'),
     'env_cfg.mp_cfg.mp_start_method': ('fork', 'forkserver', 'spawn'),
-    'sync_bn': ('torch', 'mmcv'),
+    'sync_bn': (False, 'torch', 'mmcv'),
     'launcher': ('none', 'pytorch', 'slurm', 'mpi'),
 }
 # Annotations of what mmengine reads without a signature.
 ANNOTATIONS: dict[str, Any] = {
     # mmengine turns off a hook by None.
-    'default_hooks': dict | None, 'log_level': str | int, 'sync_bn': str | None, 'env_cfg.mp_cfg': dict | None,
+    'default_hooks': dict | None, 'log_level': str | int, 'sync_bn': str | bool | None,
+    'env_cfg.mp_cfg': dict | None,
     'env_cfg.dist_cfg': dict | None,
     'env_cfg.cudnn_benchmark': bool, 'env_cfg.mp_cfg.opencv_num_threads': int, 'env_cfg.resource_limit': int,
     'find_unused_parameters': bool, 'model_wrapper_cfg': dict | None, 'custom_imports': dict | None,
-    'compile': bool | dict, 'activation_checkpointing': list[str] | None, 'efficient_conv_bn_eval': list[str] | None,
+    'compile': bool | dict, 'activation_checkpointing': str | list[str] | None,
+    'efficient_conv_bn_eval': str | list[str] | None,
     'optim_wrapper.optimizer': dict, 'optim_wrapper.clip_grad': dict | None, 'optim_wrapper.paramwise_cfg': dict | None,
     'optim_wrapper.accumulative_counts': int, 'optim_wrapper.paramwise_cfg.custom_keys': dict[str, dict],
-    'optim_wrapper.clip_grad.max_norm': float,
+    'optim_wrapper.clip_grad.max_norm': float, 'optim_wrapper.clip_grad.norm_type': float,
+    'optim_wrapper.clip_grad.clip_value': float, 'optim_wrapper.clip_grad.error_if_nonfinite': bool,
+    **{f'{loader}.generator': Generator | None for loader in LOADERS},
     'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int,
     'default_scope': str, 'work_dir': str, 'custom_imports.imports': str | list[str],
 }
@@ -123,12 +152,13 @@ def check_values(cfg: Mapping[str, Any] | Config) -> None:
             _check(value, Argument(annotation, None), path, 'mmengine')
     for path, choices in CHOICES.items():
         found, value = _lookup(cfg, path)
-        if found and value is not None and not isinstance(value, int) and value not in choices:
-            raise ConfigError(f"the config has {path}={shown(value)}; it must be one of {', '.join(choices)}")
+        number = path == 'log_level' and isinstance(value, int)
+        if found and value is not None and not number and value not in choices:
+            raise ConfigError(f"the config has {path}={shown(value)}; it must be one of {', '.join(map(str, choices))}")
     scope = cfg.get('default_scope')
-    if scope is not None and importlib.util.find_spec(scope.partition('.')[0]) is None:
-        raise ConfigError(f"the config has default_scope={shown(scope)}, a package that is not installed; use "
-                          f"'{SCOPE}'")
+    if scope not in (None, SCOPE):
+        raise ConfigError(f"the config has default_scope={shown(scope)}; set default_scope='{SCOPE}', and write the "
+                          f"classes of other packages with their prefix, e.g. type='{scope}.X'")
     _check_optim_wrapper(cfg)
     for name in (*TOP, *LOADERS, *UNTYPED_KEYS):
         value = cfg.get(name)
@@ -175,34 +205,38 @@ def _lookup(cfg: Mapping[str, Any], path: str) -> tuple[bool, Any]:
     return True, node
 
 
-def _walk(node: Any, path: str, registry: Registry | None) -> None:
+def _walk(node: Any, path: str, registry: Registry | None, scope: str = SCOPE) -> None:
     """Check a value of the config and what is inside it.
 
     Args:
         node: the value.
         path: dotted, for the message.
         registry: of the object that the value describes; None where it is not known to be one.
+        scope: the package of class names without prefix.
     """
     if isinstance(node, (list, tuple)):
         for number, each in enumerate(node):
-            _walk(each, f'{path}.{number}', registry)
+            _walk(each, f'{path}.{number}', registry, scope)
         return
     if not isinstance(node, Mapping):
         listed = path.rpartition('.')[2].isdigit()
         if registry is not None and (isinstance(node, (numbers.Number, bytes)) or (node is None and listed)):
             raise ConfigError(f"the config has {path}={shown(node)}; it must be a dict with a 'type'")
         return
+    scope = node.get('_scope_') or scope
     if 'type' in node:
-        _check_object(node, path, registry)
+        _check_object(node, path, registry, scope)
+    elif registry in NEED_TYPE and path != 'default_hooks':
+        raise ConfigError(f"the config has {path}={shown(dict(node))} without a 'type', the name of its class; add it")
     elif path in UNTYPED_KEYS and path != 'default_hooks':
         _check_untyped(node, path)
     for key, value in node.items():
         if key == 'entries' and isinstance(value, Mapping):
             for name, step in value.items():
-                _walk(_with_type(step, name), f'{path}.{key}.{name}', ENTRY_STEPS)
+                _walk(_with_type(step, name), f'{path}.{key}.{name}', ENTRY_STEPS, scope)
         else:
             # A detector has keys of the same names with other objects.
-            _walk(value, f'{path}.{key}', None if path.startswith('model') else INNER.get(key))
+            _walk(value, f'{path}.{key}', None if path.startswith('model') else INNER.get(key), scope)
 
 
 def _with_type(step: Any, name: str) -> Any:
@@ -210,17 +244,20 @@ def _with_type(step: Any, name: str) -> Any:
     return {'type': STEP_TYPES[name], **step} if isinstance(step, Mapping) and name in STEP_TYPES else step
 
 
-def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None) -> None:
+def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None, scope: str) -> None:
     """Check the type and the arguments of a dict with a ``type``."""
     kind = node['type']
-    if not kind or (not isinstance(kind, str) and not callable(kind)):
+    if not (is_class_name(kind) if isinstance(kind, str) else callable(kind)):
         raise ConfigError(f'the config has {path}.type={shown(kind)}; it must be the name of a class')
-    built = find_class(kind)
+    registries = {None: REGISTRIES, METRICS: (METRICS, EVALUATOR)}.get(registry, (registry, ))
+    built = find_class(kind, registries, scope)
     if built is None:
-        if registry is not None and '.' not in str(kind):
-            raise ConfigError(f'the config has {path}.type={shown(kind)}, which does not exist; '
-                              + nearest_class(str(kind), registry))
+        if registry is not None and kind.partition('.')[0] not in SIBLINGS:
+            raise ConfigError(f'the config has {path}.type={shown(kind)}, which does not exist'
+                              f"{' or cannot be imported' * ('.' in kind)}; {nearest_class(kind, registry)}")
         return
+    if registry is LOOPS and not (inspect.isclass(built) and issubclass(built, BaseLoop)):
+        raise ConfigError(f'the config has {path}.type={shown(kind)}, which is not a loop')
     if not f"{getattr(built, '__module__', '')}.".startswith(PACKAGES):
         return
     if inspect.isclass(built) and issubclass(built, PartReferDataset):
@@ -228,14 +265,36 @@ def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None)
     arguments = {**arguments_of(built), **{key: Argument(annotation, None) for key, annotation in WIDER.items()
                                            if key in arguments_of(built)}}
     extra = MODEL_KEYS if registry is None else EXTRA_KEYS.get(registry, set())
+    passed_on = inspect.isclass(built) and issubclass(built, (EMAHook, CheckpointHook))
+    if passed_on and issubclass(built, EMAHook):
+        averaged = arguments_of(find_class(node.get('ema_type', 'ExponentialMovingAverage')))
+        arguments = {**{key: each for key, each in averaged.items() if key != 'model'}, **arguments}
+    _check_missing(node, path, registry, arguments, built.__name__)
     for key, value in node.items():
         if key == 'collect_device' and value not in COLLECT_DEVICES:
             raise ConfigError(f"the config has {path}.{key}={shown(value)}; it must be 'cpu' or 'gpu'")
+        if key in LEAST_ARGUMENTS and isinstance(value, (int, float)) and value < LEAST_ARGUMENTS[key]:
+            raise ConfigError(f'the config has {path}.{key}={value}; it must be at least {LEAST_ARGUMENTS[key]}')
+        if key == 'filename_tmpl' and isinstance(value, str) and '{}' not in value:
+            raise ConfigError(f"the config has {path}.{key}={shown(value)}; it must have a place for the number, as "
+                              "'epoch_{}.pth' has")
         if key in arguments:
             _check(value, arguments[key], f'{path}.{key}', built.__name__)
-        elif key not in ('type', '_scope_', *extra, *MODEL_KEYS) and not takes_any(built):
+        elif key not in ('type', '_scope_', *extra, *MODEL_KEYS) and (passed_on or not takes_any(built)):
             raise ConfigError(f'the config gives {path}.{key} to {built.__name__}, which has no such argument; '
                               f'{nearest(key, set(arguments) | extra)}')
+
+
+def _check_missing(node: Mapping[str, Any], path: str, registry: Registry | None, arguments: Mapping[str, Argument],
+                   taker: str) -> None:
+    """Check that a dict has the arguments of its class that have no default; those of models may be filled in."""
+    if registry not in GIVEN:
+        return
+    missing = [key for key, each in arguments.items()
+               if each.default is inspect.Parameter.empty and key not in node and key not in GIVEN[registry]]
+    if missing:
+        raise ConfigError(f"the config has {path}=dict(type={taker}, ...) without {' and '.join(missing)}, which "
+                          f'{taker} needs; add it')
 
 
 def _check_pipeline(node: Mapping[str, Any], path: str) -> None:

@@ -4,9 +4,9 @@ import os
 import sys
 import warnings
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -113,8 +113,27 @@ def add_import_folders(files: Iterable[Path]) -> None:
                         sys.path.append(str(file.parent))
 
 
+def paths_to_text(node: Any) -> Any:
+    """Replace the paths in a config's value by text; a dumped config would write them as code that cannot be read.
+
+    Returns:
+        The value; dicts and lists are changed in place.
+    """
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if (plain := paths_to_text(value)) is not value:
+                node[key] = plain  # type: ignore[index]
+    elif isinstance(node, list):
+        node[:] = map(paths_to_text, node)
+    elif isinstance(node, tuple):
+        return tuple(map(paths_to_text, node)) if any(isinstance(each, PurePath) for each in node) else node
+    return str(node) if isinstance(node, PurePath) else node
+
+
 def read_config_file(path: str | Path) -> Config:
-    """Read a config; a byte order mark (BOM) at the start of it or of a base is ignored.
+    """Read a config, with paths as text and without the classes and functions that it imports at its top level.
+
+    A byte order mark (BOM) at the start of it or of a base is ignored.
 
     Raises:
         ConfigError: it is not a config, or raises an error.
@@ -126,9 +145,14 @@ def read_config_file(path: str | Path) -> Config:
         with warnings.catch_warnings(), yaml_without_objects():
             # mmengine looks up the package of a base such as 'mmdet::...' through pkg_resources.
             warnings.filterwarnings('ignore', 'pkg_resources is deprecated', UserWarning)
-            if any(starts_with_bom(file) for file in files):
-                return _read_without_boms(str(path), files)
-            return Config.fromfile(path)
+            boms = any(starts_with_bom(file) for file in files)
+            cfg = _read_without_boms(str(path), files) if boms else Config.fromfile(path)
+            for key, value in cfg.to_dict().items():
+                if callable(value):
+                    cfg.pop(key)
+                elif (plain := paths_to_text(cfg[key])) is not cfg[key]:
+                    cfg[key] = plain
+            return cfg
     except ModuleNotFoundError:
         raise
     except (Exception, SystemExit) as error:  # a config is a program, which can raise anything, and end

@@ -48,12 +48,20 @@ class Argument:
     default: Any
 
 
-def find_class(kind: Any) -> Any:
-    """Return the class or function of a ``type``, None where it is unknown or cannot be imported."""
+def find_class(kind: Any, registries: Iterable[Registry] = REGISTRIES, scope: str = SCOPE) -> Any:
+    """Return the class or function of a ``type``, None where it is unknown or cannot be imported.
+
+    Args:
+        kind: the type.
+        registries: where to look for it.
+        scope: the package of a name without prefix.
+    """
     if not isinstance(kind, str):
         return kind if callable(kind) else None
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        for registry in REGISTRIES:
+    if not is_class_name(kind):
+        return None
+    with DefaultScope.overwrite_default_scope(scope):
+        for registry in registries:
             with registry.switch_scope_and_registry(None) as scoped:
                 # A package that is not installed, or lacks compiled operations, raises its own error when built.
                 try:
@@ -63,6 +71,11 @@ def find_class(kind: Any) -> Any:
             if found is not None:
                 return found
     return None
+
+
+def is_class_name(kind: str) -> bool:
+    """Return whether a text is a name of a class, with or without the names of packages and modules in front."""
+    return all(map(str.isidentifier, kind.split('.')))
 
 
 def arguments_of(function: Any) -> dict[str, Argument]:

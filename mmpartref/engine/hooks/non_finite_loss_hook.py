@@ -15,6 +15,9 @@ from mmpartref.registry import HOOKS
 
 # Parameters that a message names: where one gradient is not finite, most of those in front of it are not either.
 MAX_NAMED = 3
+NEEDS_SKIPPING = ("NonFiniteLossHook cannot be used with {}; set optim_wrapper.type='SkipNonFiniteOptimWrapper' (or "
+                  "'SkipNonFiniteAmpOptimWrapper'), derive the class from one of them, or turn the hook off with "
+                  'default_hooks.non_finite=None')
 
 
 @HOOKS.register_module()
@@ -50,9 +53,7 @@ class NonFiniteLossHook(Hook):
             ConfigError: they cannot skip an update.
         """
         if not isinstance(runner.optim_wrapper, SkipNonFiniteMixin):
-            raise ConfigError(f'NonFiniteLossHook cannot be used with {type(runner.optim_wrapper).__name__}; set '
-                              "optim_wrapper.type='SkipNonFiniteOptimWrapper' (or 'SkipNonFiniteAmpOptimWrapper'), or "
-                              'turn it off with default_hooks.non_finite=None')
+            raise ConfigError(NEEDS_SKIPPING.format(type(runner.optim_wrapper).__name__))
         for hook in runner.hooks:
             if self.on_nonfinite == 'skip' and isinstance(hook, EMAHook) and not isinstance(hook, SkipNonFiniteEMAHook):
                 raise ConfigError(f"on_nonfinite='skip' cannot be used with {type(hook).__name__}, which would average "

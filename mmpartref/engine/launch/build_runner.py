@@ -19,6 +19,7 @@ from mmpartref.engine.config.config_keys import (
     check_top_level,
 )
 from mmpartref.engine.config.config_names import find_config
+from mmpartref.engine.config.config_nodes import leaf_datasets
 from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.config.read_config import read_config_file
@@ -26,7 +27,7 @@ from mmpartref.engine.launch.dependent_keys import (
     check_schedules,
     fit_dataloaders,
     fit_hooks_to_loop,
-    fit_sampler,
+    fit_samplers,
     fit_train_loop,
 )
 from mmpartref.engine.launch.detector_config import NEEDS_OPS, fill_categories, require_operations
@@ -93,10 +94,11 @@ def load_config(path: str | Path,
     except ModuleNotFoundError as error:
         # A base from another package, 'mmdet::...'.
         raise ConfigError(f'{path} {NEEDS_OPS.format(found=error)}') from error
-    cfg.setdefault('default_scope', SCOPE)
-    check_top_level(cfg.to_dict())
+    if cfg.get('default_scope') is None:
+        cfg.default_scope = SCOPE
+    check_top_level(cfg.to_dict(), cfg.text)
     if options:
-        check_options(cfg.to_dict(), options)
+        check_options(cfg.to_dict(), options, cfg.text)
         merge_options(cfg, options)
     if data_root is not None:
         for name in DATALOADERS:
@@ -123,6 +125,10 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
         parent: Any = cfg
         for each in above.split('.') if above else ():
             parent = parent[int(each)] if isinstance(parent, list) else (parent or {}).get(each)
+        replaced = None if isinstance(parent, list) else (parent or {}).get(key)
+        if isinstance(value, Mapping) and isinstance(replaced, list) and not all(map(str.isdigit, map(str, value))):
+            raise ConfigError(f'--cfg-options {path}: the config has a list there; give a list, or an item of it as '
+                              f'{path}.0')
         if isinstance(parent, list) and not isinstance(value, Mapping):
             parent[int(key)] = value  # mmengine merges dicts only
         else:
@@ -138,7 +144,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
 
 def set_data_root(dataset: Any, data_root: str) -> None:
     """Replace a dataset's folder; in a mixture, that of the first dataset and of those in the same folder."""
-    datasets = dataset.get('datasets') or [dataset]
+    datasets = leaf_datasets(dataset)
     shared = datasets[0].get('data_root')
     for each in datasets:
         if each.get('data_root') == shared:
@@ -161,7 +167,7 @@ PREPARE = (
     require_operations,
     check_values,
     fit_dataloaders,
-    fit_sampler,
+    fit_samplers,
     fit_train_loop,
     fit_hooks_to_loop,
     check_schedules,

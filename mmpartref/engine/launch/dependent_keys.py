@@ -53,8 +53,8 @@ def fit_train_loop(cfg: Config) -> None:
     own, other = ('max_iters', 'max_epochs') if by_iteration(loop) else ('max_epochs', 'max_iters')
     if loop.get('type') is not None:
         loop.pop('by_epoch', None)
-    if loop.get(own) is None and resolve(LOOPS, loop.get('type')) in (
-            None, EpochBasedTrainLoop, IterBasedTrainLoop):
+    if loop.get(own) is None and resolve(LOOPS, loop.get('type', 'EpochBasedTrainLoop')) in (
+            EpochBasedTrainLoop, IterBasedTrainLoop):
         raise ConfigError(f'train_cfg has no {own}, the length of the training; set train_cfg.{own}')
     if loop.get(own) is not None and (ignored := loop.pop(other, None)) is not None:
         print_log(f'train_cfg: {own}={loop[own]}; {other}={ignored} is for the other kind of loop and ignored',
@@ -75,13 +75,15 @@ def fit_hooks_to_loop(cfg: Config) -> None:
         cfg.log_processor.by_epoch = False
 
 
-def fit_sampler(cfg: Config) -> None:
-    """Replace mmengine's ``InfiniteSampler``, without epochs, by a ``DefaultSampler``, over which the loops repeat."""
-    sampler = (cfg.get('train_dataloader') or {}).get('sampler')
-    if sampler and builds(DATA_SAMPLERS, sampler, InfiniteSampler):
-        sampler.type = 'DefaultSampler'
-        sampler.setdefault('shuffle', True)
-        print_log('train_dataloader: InfiniteSampler -> DefaultSampler, whose epochs the loop repeats', 'current')
+def fit_samplers(cfg: Config) -> None:
+    """Replace mmengine's ``InfiniteSampler``, without epochs, by a ``DefaultSampler``; the training repeats it."""
+    for name in LOADERS:
+        sampler = (cfg.get(name) or {}).get('sampler')
+        if sampler and builds(DATA_SAMPLERS, sampler, InfiniteSampler):
+            sampler.type = 'DefaultSampler'
+            sampler.setdefault('shuffle', name == LOADERS[0])
+            print_log(f'{name}: InfiniteSampler, which never ends, -> DefaultSampler'
+                      + (', whose epochs the loop repeats' if name == LOADERS[0] else ''), 'current')
 
 
 def by_iteration(loop: Any) -> bool:

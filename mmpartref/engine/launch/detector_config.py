@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.coco.read_coco import read_names
-from mmpartref.engine.config.config_nodes import builds, is_from, nodes, type_name
+from mmpartref.engine.config.config_nodes import builds, is_from, leaf_datasets, nodes, type_name
 from mmpartref.errors import ConfigError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import DATASETS, MODELS, SCOPE, argument
@@ -44,14 +44,15 @@ def fill_categories(cfg: Config) -> None:
     """
     if not builds(MODELS, cfg.get('model'), ReferringDetector) or cfg.model.get('categories'):
         return
-    datasets = {name: cfg[f'{name}_dataloader'].dataset for name in ('train', 'val', 'test')
-                if cfg.get(f'{name}_dataloader')}
-    files = {name: join_path(each.get('data_root') or '', each.ann_file) for name, each in datasets.items()}
-    found = next((file for file in files.values() if exists(file)), None)
+    datasets = [each for name in ('train', 'val', 'test')
+                for each in leaf_datasets((cfg.get(f'{name}_dataloader') or {}).get('dataset'))]
+    files = [join_path(each.get('data_root') or '', each.ann_file) for each in datasets
+             if isinstance(each.get('ann_file'), str)]
+    found = next((file for file in files if exists(file)), None)
     if found is None:
-        raise ConfigError(f'the categories of the detector are read from {", ".join(files.values())}, none of which '
-                          'exists; set data_root')
-    naming = next((each for each in datasets.values() if not is_from('mmdet', each)), None)
+        raise ConfigError(f'the categories of the detector are read from {", ".join(files) or "ann_file"}, none of '
+                          'which exists; set data_root and ann_file of the dataloaders')
+    naming = next((each for each in datasets if not is_from('mmdet', each)), None)
     if naming is None:
         raise ConfigError('ReferringDetector has no categories, and neither val_dataloader nor test_dataloader has a '
                           'PartReferDataset to interpret their names; set model.categories')
@@ -60,7 +61,7 @@ def fill_categories(cfg: Config) -> None:
     parts = read_names(found, meanings.name_category, meanings.level)
     categories = [{'name': parts.categories[key].name, **name._asdict()} for key, name in parts.names.items()]
     set_categories(cfg, categories, found)
-    for each in datasets.values():
+    for each in datasets:
         if is_from('mmdet', each) and type_name(each) == 'CocoDataset':
             each.metainfo = {'classes': tuple(category.name for category in parts.categories.values())}
 

@@ -6,6 +6,7 @@ from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.coco.read_coco import read_names
 from mmpartref.datasets.referring.steps.image_labels import label_of
+from mmpartref.engine.config.config_nodes import leaf_datasets
 from mmpartref.errors import ConfigError
 from mmpartref.registry import DATASETS, SCOPE
 
@@ -20,7 +21,7 @@ def fill_labels(cfg: Config) -> None:
     if not head or head.get('labels') is not None:
         return
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    sets = dataset.get('datasets') or [dataset]
+    sets = leaf_datasets(dataset)
     files = [join_path(each.get('data_root') or '', each.get('ann_file') or '') for each in sets]
     missing = next((file for file in files if not file or not exists(file)), None)
     if missing is not None:

@@ -1,4 +1,4 @@
-"""Dump of a test's predictions, added to a config."""
+"""Dump and overlays of a test's predictions, added to a config."""
 import os
 from typing import Any
 
@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.model_cost_hook import ModelCostHook
+from mmpartref.engine.hooks.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
 from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.models.detectors import ReferringDetector
@@ -30,6 +31,16 @@ def add_dump(cfg: Config, out_file: str, *, candidates: bool = False) -> None:
     ]
     if not any(builds(HOOKS, each, ModelCostHook) for each in hook_nodes(cfg)):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'ModelCostHook'}]
+
+
+def draw_into(cfg: Config, folder: str) -> None:
+    """Make the test draw its first images into a folder, also where the config has no visualization hook."""
+    hook = next((each for each in hook_nodes(cfg) if builds(HOOKS, each, ReferringVisualizationHook)), None)
+    if hook is None:
+        hook = {'type': 'ReferringVisualizationHook'}
+        cfg.default_hooks = {**(cfg.get('default_hooks') or {}), 'visualization': {**hook, 'out_dir': folder}}
+        return
+    hook['out_dir'] = folder
 
 
 def dump_header(cfg: Config) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from mmpartref.engine.config.config_keys import HOOK_NAMES
 from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
-from mmpartref.engine.hooks.non_finite_loss_hook import NonFiniteLossHook
+from mmpartref.engine.hooks.non_finite_loss_hook import NEEDS_SKIPPING, NonFiniteLossHook
 from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
@@ -20,9 +20,10 @@ from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressio
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.launch.dependent_keys import by_iteration
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
-from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
+from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteMixin, SkipNonFiniteOptimWrapper
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
+from mmpartref.errors import ConfigError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, resolve
@@ -34,7 +35,7 @@ SKIPPING = {OptimWrapper: SkipNonFiniteOptimWrapper, AmpOptimWrapper: SkipNonFin
 def use_resumable_loop(cfg: Config) -> None:
     """Replace mmengine's loops by those that resume within an epoch."""
     loop = cfg.get('train_cfg')
-    if loop and resolve(LOOPS, loop.get('type')) in (None, EpochBasedTrainLoop, IterBasedTrainLoop):
+    if loop and resolve(LOOPS, loop.get('type', 'EpochBasedTrainLoop')) in (EpochBasedTrainLoop, IterBasedTrainLoop):
         kind = ResumableIterBasedTrainLoop if by_iteration(loop) else ResumableEpochBasedTrainLoop
         loop.pop('by_epoch', None)
         loop.type = kind.__name__
@@ -52,13 +53,19 @@ def use_compiled_network(cfg: Config) -> None:
 
 
 def use_skipping_classes(cfg: Config) -> None:
-    """With a ``NonFiniteLossHook``, replace mmengine's optimiser wrappers and EMA hook by those that skip updates."""
+    """With a ``NonFiniteLossHook``, replace mmengine's optimiser wrappers and EMA hook by those that skip updates.
+
+    Raises:
+        ConfigError: the optimiser wrapper is another one.
+    """
     hooks = hook_nodes(cfg)
     wrapper = cfg.get('optim_wrapper')
     if not wrapper or not any(builds(HOOKS, each, NonFiniteLossHook) for each in hooks):
         return
     if (kind := resolve(OPTIM_WRAPPERS, wrapper.get('type', 'OptimWrapper'))) in SKIPPING:
         wrapper.type = SKIPPING[kind].__name__
+    elif isinstance(kind, type) and not issubclass(kind, SkipNonFiniteMixin):
+        raise ConfigError(NEEDS_SKIPPING.format(kind.__name__))
     for hook in hooks:
         if builds(HOOKS, hook, EMAHook) and resolve(HOOKS, hook.get('type')) in SKIPPING:
             hook.type = SkipNonFiniteEMAHook.__name__

@@ -20,13 +20,15 @@ from mmengine.visualization import (
     WandbVisBackend,
 )
 
-from mmpartref.engine.config.config_nodes import builds, hook_nodes, nodes, type_name
+from mmpartref.engine.config.config_nodes import builds, hook_nodes, is_from, nodes, type_name
 from mmpartref.errors import ConfigError, MissingFileError, MissingPackageError
 from mmpartref.evaluation.metrics.part_presence_metric import PartPresenceMetric
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 from mmpartref.images.image_url import is_url
+from mmpartref.models.detectors import ReferringDetector
+from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.weights.checkpoints import read_outline
-from mmpartref.registry import HOOKS, METRICS, VISBACKENDS, argument
+from mmpartref.registry import HOOKS, METRICS, MODELS, VISBACKENDS, argument
 from mmpartref.text import one_line, shown, shown_name
 
 # Environment variables that each launcher sets, and how to start with it.
@@ -55,16 +57,34 @@ def check_run(cfg: Config, splits: Iterable[str]) -> None:
         splits: the data that the run reads: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        ConfigError: a variable of the launcher is missing, or the server of ``load_from`` does not respond.
+        ConfigError: a key of a part of the run or a variable of the launcher is missing, a metric cannot score the
+            model, or the server of ``load_from`` does not respond.
         MissingPackageError: the package of a visualisation backend is not installed.
         MissingFileError: the checkpoint or an annotation file does not exist.
         WeightsError: ``load_from`` cannot be read.
     """
+    check_parts(cfg)
     check_launcher(cfg)
     check_backends(cfg)
     check_load_from(cfg)
     for split in splits:
+        check_metrics(cfg, split)
         check_data(cfg, split)
+
+
+def check_parts(cfg: Mapping[str, Any]) -> None:
+    """Check that the keys of each part of a run, training, validation or test, are there or missing together.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    for names in (('train_dataloader', 'train_cfg', 'optim_wrapper'), ('val_dataloader', 'val_cfg', 'val_evaluator'),
+                  ('test_dataloader', 'test_cfg', 'test_evaluator')):
+        there = [name for name in names if cfg.get(name) is not None]
+        if there and len(there) < len(names):
+            missing = ' and '.join(name for name in names if name not in there)
+            raise ConfigError(f"the config has {' and '.join(there)}, and no {missing}; set {missing}, or all three to "
+                              'None')
 
 
 def check_launcher(cfg: Mapping[str, Any]) -> None:
@@ -161,11 +181,23 @@ def _prefix(evaluator: Mapping[str, Any]) -> str:
     return f"{evaluator.get('prefix') or kind.default_prefix}/"
 
 
+def check_metrics(cfg: Mapping[str, Any], split: str) -> None:
+    """Check that no metric of mmdet or mmseg, which read other predictions, scores the masks of expressions."""
+    if any(builds(MODELS, cfg.get('model'), kind) for kind in (ReferringSegmentor, ReferringDetector)):
+        for node in nodes(cfg.get(f'{split}_evaluator') or {}):
+            if is_from('mmdet', node) or is_from('mmseg', node):
+                raise ConfigError(f'{type_name(node)} in {split}_evaluator cannot score the masks of expressions, '
+                                  f'which {type_name(cfg["model"])} predicts; use ReferringSegMetric')
+
+
 def check_data(cfg: Mapping[str, Any], split: str) -> None:
     """Check that the annotation files and image folders of a dataloader exist, where they are on this machine."""
     for node in nodes((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}):
         root = node.get('data_root') or ''
         prefixes = node.get('data_prefix') if isinstance(node.get('data_prefix'), Mapping) else {}
+        if not isinstance(node.get('ann_file'), (str, type(None))):
+            raise ConfigError(f"the ann_file of {split}_dataloader is {shown(node.get('ann_file'))}; it must be the "
+                              'path of a json')
         for name in (node.get('ann_file'), *(prefixes or {}).values()):
             path = join_path(root, name) if isinstance(name, str) and isinstance(root, str) and name else ''
             if path and isinstance(get_file_backend(path), LocalBackend) and not os.path.exists(path):

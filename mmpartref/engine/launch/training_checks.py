@@ -35,6 +35,8 @@ def check_training(cfg: Config) -> None:
     for dataset in nodes(cfg.train_dataloader):
         if is_from('mmdet', dataset) and type_name(dataset) == 'CocoDataset':
             root = dataset.get('data_root') or ''
+            if not dataset.get('ann_file'):
+                raise ConfigError('the CocoDataset of train_dataloader has no ann_file, the path of its json')
             ann_file = join_path(root, dataset['ann_file'])
             parts = read_coco(ann_file)
             check_boxes(ann_file)

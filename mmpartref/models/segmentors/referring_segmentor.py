@@ -267,7 +267,12 @@ class ReferringSegmentor(BaseModel):
         """Return the heads' losses, and the batch's mean IoU at the logits' size for the log.
 
         The target of an absent part is empty; with an empty prediction its IoU is 1, as in gIoU.
+
+        Raises:
+            InputError: the data samples have no masks.
         """
+        if any('gt_masks' not in sample for sample in data_samples):
+            raise InputError('the loss needs masks; put LoadReferringMasks into the pipeline of the training data')
         presence = labels = None
         if self.has_presence_head or self.auxiliary_head is not None:
             logits, presence, labels = self._encode_decode(inputs, tokens, image_index, text_index)

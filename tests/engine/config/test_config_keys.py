@@ -171,3 +171,37 @@ def test_a_custom_key_that_matches_nothing_is_named_with_its_file(tmp_path: Path
     model = nn.ModuleDict({'backbone': nn.Linear(2, 2)})
     with pytest.raises(ConfigError, match=rf"'bakbone' of {tmp_path}/base\.py matches no parameter .*_delete_=True"):
         check_custom_keys(model, {'paramwise_cfg': {'custom_keys': {'bakbone': {}}}}, str(tmp_path / 'top.py'))
+
+
+def test_variables_that_a_config_uses_are_accepted_and_not_overridden(tmp_path: Path) -> None:
+    (tmp_path / 'base.py').write_text('width = 3\nrate = 0.1\nload_from = str(width)\n')
+    (tmp_path / 'a.py').write_text("_base_ = './base.py'\nlength = 2\nwork_dir = f'{{_base_.rate}}/{length}'\n"
+                                   'unused = 1\n')
+    cfg = read_config_file(tmp_path / 'a.py')
+    with pytest.raises(ConfigError, match="nothing reads the config key 'unused'"):
+        check_top_level(cfg.to_dict(), cfg.text)
+    cfg.pop('unused')
+    check_top_level(cfg.to_dict(), cfg.text)
+    for name in ('width', 'rate', 'length'):
+        with pytest.raises(ConfigError, match=f"nothing reads '{name}' after the config was read"):
+            check_options(cfg.to_dict(), {name: 1}, cfg.text)
+    check_options(cfg.to_dict(), {'load_from': 'x'}, cfg.text)
+
+
+def test_a_hook_of_a_new_name_is_an_option(cfg) -> None:
+    check_options(cfg, {'default_hooks.ema': {'type': 'EMAHook'}})
+    check_options(cfg, {'default_hooks.ema.type': 'EMAHook', 'default_hooks.ema.momentum': 0.1})
+    for options in ({'default_hooks.loger.interval': 3}, {'default_hooks.loger': None}):
+        with pytest.raises(ConfigError, match="nearest valid key is 'logger'"):
+            check_options(cfg, options)
+
+
+def test_paths_become_text_and_imported_classes_are_dropped(tmp_path: Path) -> None:
+    (tmp_path / 'base.py').write_text('')
+    (tmp_path / 'a.py').write_text("_base_ = './base.py'\nfrom pathlib import Path\nwork_dir = Path('a')\n"
+                                   "model = dict(x=[Path('b')], "
+                                   "y=(Path('c'), 1))\n")
+    cfg = read_config_file(tmp_path / 'a.py')
+    assert cfg.to_dict() == {'work_dir': 'a', 'model': {'x': ['b'], 'y': ('c', 1)}}
+    cfg.dump(tmp_path / 'b.py')
+    assert read_config_file(tmp_path / 'b.py').to_dict() == cfg.to_dict()

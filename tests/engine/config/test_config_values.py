@@ -88,7 +88,20 @@ WRONG = [
     ('model.nope', 1, 'model.nope to ReferringSegmentor'), ('model.backbone', 5, 'a dict'),
     ('model.backbone.layers', 5, 'a list of 4: an integer'), ('model.neck.out_channels', [8, 16], 'a list of 3'),
     ('model.backbone.init_cfg', 5, 'a dict or a list or None'), ('model.threshold', 'x', 'a number or None'),
-    ('default_scope', 5, 'a text'), ('default_scope', 'nowhere', 'not installed'), ('sync_bn', 'x', 'torch, mmcv'),
+    ('default_scope', 5, 'a text'), ('default_scope', 'mmdet', "set default_scope='mmpartref'"),
+    ('sync_bn', 'x', 'torch, mmcv'), ('sync_bn', True, 'torch, mmcv'), ('model.type', '.', 'the name of a class'),
+    ('custom_hooks.0', {'interval': 3}, "without a 'type'"), ('default_hooks.new', {'interval': 3}, "without a 'type'"),
+    ('custom_hooks.0', {'type': 'EMAHook', 'intervall': 5}, "nearest valid key is 'interval'"),
+    ('custom_hooks.0', {'type': 'EMAHook', 'momentum': 'x'}, 'a number'),
+    ('default_hooks.checkpoint.intervall', 5, "nearest valid key is 'interval'"),
+    ('default_hooks.checkpoint.filename_tmpl', 'x', 'a place for the number'),
+    ('custom_hooks.0', {'type': 'EarlyStoppingHook'}, 'without monitor'),
+    ('param_scheduler.0', {'type': 'MultiStepLR'}, 'without milestones'),
+    ('train_cfg.type', 'nope.Loop', 'does not exist or cannot be imported'),
+    ('train_cfg.type', 'torch.nn.Linear', 'not a loop'),
+    ('optim_wrapper.type', 'ReferringSegmentor', "'SkipNonFiniteOptimWrapper'"),
+    ('train_dataloader.generator', 5, 'takes None'), ('optim_wrapper.clip_grad.norm_type', 'x', 'a number'),
+    ('train_dataloader.dataset', {'type': 'RepeatDataset', 'times': 0, 'dataset': {'type': 'mmdet.X'}}, 'at least 1'),
     ('launcher', 'x', 'none, pytorch, slurm, mpi'), ('load_from', 5, 'a text or None'),
     ('resume', 'x', 'True or False'),
     ('compile', 'x', 'True or False or a dict'), ('efficient_conv_bn_eval', 5, 'a list'),
@@ -124,7 +137,14 @@ def test_wrong_values_are_named_with_their_path(path: str, value: object, messag
     ('model.backbone', {'type': 'mmdet.ResNet', 'depth': 'deep'}), ('model.backbone', {'type': 'some.other.Package'}),
     ('optim_wrapper.paramwise_cfg', {'custom_keys': {'a': {'lr_mult': 0.1, 'betas': (0.9, 0.9)}}}),
     ('val_dataloader.dataset.pipeline', [{'type': 'LoadImage'}, {'type': 'mmdet.Resize'}]),
-    ('default_hooks.timer', None), ('default_hooks.non_finite', None), ('log_level', 20),
+    ('default_hooks.timer', None), ('default_hooks.non_finite', None), ('log_level', 20), ('sync_bn', False),
+    ('activation_checkpointing', 'backbone.layer1'), ('efficient_conv_bn_eval', 'backbone'),
+    ('visualizer.vis_backends', [{'type': 'LocalVisBackend', 'save_dir': None}]),
+    ('param_scheduler', [{'type': 'OneCycleLR', 'eta_max': [1.0, 2.0]}]), ('train_dataloader.dataset.data_root', None),
+    ('default_hooks.ema', {'type': 'EMAHook', 'interval': 5, 'momentum': 0.1}),
+    ('val_evaluator', {'type': 'Evaluator', 'metrics': [{'type': 'ReferringSegMetric'}]}),
+    ('optim_wrapper.optimizer', {'_scope_': 'mmdet', 'type': 'AdamW', 'lr': 1}),
+    ('train_dataloader.dataset', {'_scope_': 'mmdet', 'type': 'CocoDataset', 'pipeline': [{'type': 'Resize'}]}),
     ('optim_wrapper', {'type': 'AmpOptimWrapper', 'loss_scale': 512, 'optimizer': {'type': 'SGD', 'lr': 1}}),
     ('optim_wrapper', {'type': 'AmpOptimWrapper', 'loss_scale': {'init_scale': 8.0}, 'optimizer': {'type': 'SGD'}}),
     ('train_dataloader.dataset', {'type': 'RepeatDataset', 'times': 2, 'dataset': {'type': 'ToyOfAUser', 'x': 1}}),
@@ -133,7 +153,7 @@ def test_right_values_and_those_of_other_packages_pass(path: str, value: object,
     if 'ToyOfAUser' in str(value):
         with pytest.raises(ConfigError, match='ToyOfAUser'):
             check_values(with_value(tiny, path, value))
-        value['dataset']['type'] = 'toys.ToyOfAUser'
+        value['dataset']['type'] = 'mmseg.ToyOfAUser'
     check_values(with_value(tiny, path, value))
 
 

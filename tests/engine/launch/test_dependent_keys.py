@@ -9,7 +9,7 @@ from mmpartref.engine.launch.dependent_keys import (
     check_schedules,
     fit_dataloaders,
     fit_hooks_to_loop,
-    fit_sampler,
+    fit_samplers,
     fit_train_loop,
 )
 from mmpartref.errors import ConfigError
@@ -121,9 +121,17 @@ def test_checkpoints_and_log_follow_a_loop_by_iteration(logged: list[str]) -> No
 def test_an_infinite_sampler_becomes_one_of_epochs(kind: str, logged: list[str]) -> None:
     cfg = Config({'train_dataloader': {'sampler': {'type': kind}}})
     for _ in range(2):
-        fit_sampler(cfg)
+        fit_samplers(cfg)
         assert cfg.train_dataloader.sampler == {'type': 'DefaultSampler', 'shuffle': True}
     assert len(logged) == 1
     cfg.train_dataloader.sampler = {'type': kind, 'shuffle': False}
-    fit_sampler(cfg)
+    fit_samplers(cfg)
     assert cfg.train_dataloader.sampler.shuffle is False
+
+
+@pytest.mark.parametrize('name', ['val_dataloader', 'test_dataloader'])
+def test_an_infinite_sampler_of_an_evaluation_ends(name: str, logged: list[str]) -> None:
+    cfg = Config({name: {'sampler': {'type': 'InfiniteSampler'}}})
+    fit_samplers(cfg)
+    assert cfg[name].sampler == {'type': 'DefaultSampler', 'shuffle': False}
+    assert len(logged) == 1

@@ -74,3 +74,14 @@ def test_a_base_in_a_package_that_is_missing_names_the_extra(monkeypatch, tmp_pa
     monkeypatch.setattr('mmengine.utils.package_utils.is_installed', lambda package: False)
     with pytest.raises(ConfigError, match=r"other\.py needs mmdet and mmcv .* install 'mmpartref\[all\]'"):
         load_config(tmp_path / 'other.py')
+
+
+@pytest.mark.parametrize('wrapper', ['RepeatDataset', 'mmdet.ConcatDataset'])
+def test_wrapped_datasets_have_the_categories(cfg, wrapper: str) -> None:
+    inner = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = (dict(type=wrapper, times=2, dataset=inner) if wrapper == 'RepeatDataset' else
+                                    dict(type=wrapper, datasets=[inner, dict(inner)]))
+    fill_categories(cfg)
+    outer = cfg.train_dataloader.dataset
+    for each in [outer.dataset] if wrapper == 'RepeatDataset' else outer.datasets:
+        assert each.metainfo == {'classes': ('Car Tier', 'Sail')}

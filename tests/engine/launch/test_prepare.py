@@ -1,20 +1,24 @@
 """Preparation of configs: idempotent, and by class whichever way the config names it."""
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
-from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.logging import MessageHub
+from mmengine.optim import OneCycleLR, OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop, LogProcessor, Runner
 from torch import nn
 
 from mmpartref.engine import NonFiniteLossHook, SafeCheckpointHook, SkippedImagesHook
 from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.config.config_nodes import builds, hook_nodes, is_from, type_name
+from mmpartref.engine.hooks.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.launch.build_runner import PREPARE, build_runner, load_config
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
-from mmpartref.engine.launch.prediction_dump import add_dump
+from mmpartref.engine.launch.prediction_dump import add_dump, draw_into
 from mmpartref.engine.launch.published_choices import published_choices
 from mmpartref.engine.launch.required_classes import (
     add_required_hooks,
@@ -217,3 +221,42 @@ def test_an_error_that_mmengine_raises_anew_is_named_by_its_cause(log_file):
 
     with pytest.raises(ConfigError, match=r'FailingHook raises TypeError: in a hook'), build_errors_explained():
         call_hook()
+
+
+def test_a_value_that_fails_during_training_is_named_with_its_key(log_file):
+    runner = SimpleNamespace(message_hub=MessageHub('failing'))
+    runner.message_hub.update_scalar('train/loss', 1.0)
+    with pytest.raises(ConfigError, match=r'^log_processor of the config fails \(KeyError: .*nope'), \
+            build_errors_explained():
+        LogProcessor()._collect_scalars([{'data_src': 'loss', 'method_name': 'nope', 'window_size': 1}], runner,
+                                        'train')
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    schedule = OneCycleLR(optimizer, eta_max=1.0, total_steps=2, by_epoch=False)
+    schedule.step()
+    schedule.step()
+    with pytest.raises(ConfigError, match=r'^param_scheduler of the config fails \(ValueError: Tried to step'), \
+            build_errors_explained():
+        schedule.step()
+
+
+def test_another_optimiser_wrapper_is_rejected_before_the_training():
+    class OtherWrapper(OptimWrapper):
+        pass
+
+    cfg = Config({'default_hooks': {'non_finite': {'type': 'NonFiniteLossHook'}}, 'optim_wrapper': {}})
+    cfg.optim_wrapper.type = OtherWrapper
+    with pytest.raises(ConfigError, match='NonFiniteLossHook cannot be used with OtherWrapper; set'):
+        use_skipping_classes(cfg)
+    cfg.default_hooks = {}
+    use_skipping_classes(cfg)
+    assert cfg.optim_wrapper.type is OtherWrapper
+
+
+@pytest.mark.parametrize('hooks', [{'visualization': {'type': 'ReferringVisualizationHook', 'max_images': 2}}, None,
+                                   {'mine': {'type': 'mmpartref.ReferringVisualizationHook', 'max_images': 2}}])
+def test_a_test_draws_with_and_without_a_hook(hooks):
+    cfg = Config({'default_hooks': hooks})
+    draw_into(cfg, 'folder')
+    found, = [each for each in hook_nodes(cfg) if builds(HOOKS, each, ReferringVisualizationHook)]
+    assert found['out_dir'] == 'folder'
+    assert hooks is None or found['max_images'] == 2

@@ -14,7 +14,9 @@ from mmpartref.engine.launch.run_checks import (
     check_data,
     check_launcher,
     check_load_from,
+    check_metrics,
     check_monitored,
+    check_parts,
 )
 from mmpartref.errors import ConfigError, MissingFileError, MissingPackageError, WeightsError
 
@@ -146,3 +148,29 @@ def test_two_metrics_of_one_prefix_are_rejected() -> None:
         check_monitored(cfg)
     cfg.val_evaluator[1].prefix = 'other'
     check_monitored(cfg)
+
+
+@pytest.mark.parametrize('part', [('train_dataloader', 'train_cfg', 'optim_wrapper'),
+                                  ('val_dataloader', 'val_cfg', 'val_evaluator'),
+                                  ('test_dataloader', 'test_cfg', 'test_evaluator')])
+def test_the_keys_of_a_part_are_there_together(part: tuple[str, ...]) -> None:
+    check_parts(dict.fromkeys(part, 'something'))
+    check_parts(dict.fromkeys(part))
+    for name in part:
+        with pytest.raises(ConfigError, match=f'and no {name}; set {name}, or all three to None'):
+            check_parts({**dict.fromkeys(part, 'something'), name: None})
+
+
+@pytest.mark.parametrize('model', ['ReferringSegmentor', 'ReferringDetector'])
+@pytest.mark.parametrize('metric', [{'type': 'mmdet.CocoMetric'}, {'_scope_': 'mmseg', 'type': 'IoUMetric'}])
+def test_metrics_of_other_predictions_are_rejected(model: str, metric: dict) -> None:
+    cfg = {'model': {'type': model}, 'val_evaluator': [{'type': 'ReferringSegMetric'}, metric]}
+    with pytest.raises(ConfigError, match='in val_evaluator cannot score the masks of expressions'):
+        check_metrics(cfg, 'val')
+    check_metrics({**cfg, 'val_evaluator': [{'type': 'ReferringSegMetric'}]}, 'val')
+    check_metrics({**cfg, 'model': {'type': 'mmdet.MaskRCNN'}}, 'val')
+
+
+def test_an_ann_file_of_another_type() -> None:
+    with pytest.raises(ConfigError, match='the ann_file of train_dataloader is 5'):
+        check_data({'train_dataloader': {'dataset': {'ann_file': 5}}}, 'train')
