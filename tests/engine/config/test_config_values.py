@@ -10,7 +10,8 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmpartref.engine.config.config_values import check_values, fits, in_words
+from mmpartref.engine.config.annotations import fits, in_words
+from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.errors import ConfigError
 
