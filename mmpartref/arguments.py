@@ -10,7 +10,7 @@ from typing import Any
 from mmpartref.errors import MMPartRefError
 from mmpartref.files.output_path import check_output_file, check_output_folder, descriptor
 from mmpartref.images.image_url import is_url
-from mmpartref.text import shown_name
+from mmpartref.text import shown_name, text_fault
 
 
 def _integer(text: str, least: int, name: str) -> int:
@@ -56,6 +56,8 @@ def text_argument(text: str) -> str:
     """Return a text that is not blank."""
     if not text.strip():
         raise argparse.ArgumentTypeError('it is empty')
+    if fault := text_fault(text):
+        raise argparse.ArgumentTypeError(fault)
     return text
 
 
@@ -139,13 +141,20 @@ class ToolParser(argparse.ArgumentParser):
 
     def require(self, parsed: argparse.Namespace, option: str, needed: str) -> None:
         """End the program where ``option`` is given without ``needed``; the defaults of both are None or False."""
-        one, other = (getattr(parsed, name.strip('-').replace('-', '_')) for name in (option, needed))
-        if one not in (None, False, []) and other in (None, False, []):
+        if is_given(parsed, option) and not is_given(parsed, needed):
             self.error(f'{option} needs {needed}')
 
 
+def is_given(parsed: argparse.Namespace, option: str) -> bool:
+    """Return whether an option, whose default is None, False or an empty list, is on the command line."""
+    value = getattr(parsed, option.strip('-').replace('-', '_'))
+    return not (value is None or value is False or value == [])
+
+
 def same_file(one: str, other: str) -> bool:
-    """Return whether two paths are one file, also through links."""
+    """Return whether two paths are one file, also through links, or one stream (``'-'`` and ``/dev/stdout``)."""
+    if descriptor(one) is not None:
+        return descriptor(one) == descriptor(other)
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):  # one of them does not exist

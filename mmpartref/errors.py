@@ -1,6 +1,7 @@
 """Errors of mmpartref, and the handler that ends a tool with the message of one of them."""
 import errno
 import io
+import logging
 import multiprocessing
 import os
 import select
@@ -132,7 +133,7 @@ def one_sentence_errors(exit_code: int = 1) -> Iterator[None]:
         exit_code: of the program after an ``MMPartRefError``.
     """
     try:
-        with _printable(sys.stdout):
+        with _printable(sys.stdout), _no_logging_tracebacks():
             yield
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -159,6 +160,17 @@ def one_sentence_errors(exit_code: int = 1) -> Iterator[None]:
         for process in multiprocessing.active_children():
             if process.daemon:
                 process.terminate()
+
+
+@contextmanager
+def _no_logging_tracebacks() -> Iterator[None]:
+    """Drop lines of the log that a closed or full stdout does not take; ``logging`` prints a traceback for each."""
+    before = logging.raiseExceptions
+    logging.raiseExceptions = False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = before
 
 
 @contextmanager

@@ -34,11 +34,13 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None, 
     # With stdout in a file and a bar on the terminal, rich would send the printed lines to the terminal.
     with Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                   TimeRemainingColumn(), console=console, disable=total < min_items,
-                  redirect_stdout=sys.stdout.isatty()) as progress, _redirected_log(streams):
+                  redirect_stdout=sys.stdout is not None and sys.stdout.isatty()) as progress, _redirected_log(streams):
         yield from progress.track(items, total=total, description=description)
 
 
-def _is_pipe(stream: TextIO) -> bool:
+def _is_pipe(stream: TextIO | None) -> bool:
+    if stream is None:  # closed when Python started
+        return False
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):  # not a file
@@ -46,7 +48,7 @@ def _is_pipe(stream: TextIO) -> bool:
 
 
 @contextmanager
-def _redirected_log(streams: tuple[TextIO, TextIO]) -> Iterator[None]:
+def _redirected_log(streams: tuple[TextIO | None, TextIO | None]) -> Iterator[None]:
     """Send the log's lines to what rich has put in the place of ``streams`` (stdout, stderr), as printed lines are."""
     now = dict(zip(streams, (sys.stdout, sys.stderr), strict=True))
     moved = [(handler, handler.stream) for handler in MMLogger.get_current_instance().handlers

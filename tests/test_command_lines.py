@@ -23,7 +23,8 @@ TOOLS = ROOT / 'tools'
 CONFIG = str(ROOT / 'configs/cris_tiny_toyparts.py')
 # A valid command line of each script but for the content of its files, which are those of `world`.
 COMMANDS = {
-    'benchmark': [CONFIG], 'benchmark_index': [], 'benchmark_loader': [CONFIG], 'calibrate_presence': ['dump.json'],
+    'benchmark': [CONFIG], 'benchmark_index': [], 'benchmark_loader': [CONFIG], 'browse_dataset': [CONFIG],
+    'calibrate_presence': ['dump.json'],
     'compare': ['dump.json'], 'convert_clip': ['file', 'new.pth'], 'convert_cris': ['file', 'new.pth'],
     'convert_dataset refcoco': ['refs.p', 'instances.json', '--out', 'new'],
     'convert_dataset refcoco+': ['refs.p', 'instances.json', '--out', 'new'],
@@ -64,6 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp('world')
     (folder / 'folder').mkdir()
     (folder / 'file').write_text('content')
+    (folder / 'blocked/image_overlay.png').mkdir(parents=True)
     (folder / 'link').symlink_to('file')
     os.mkfifo(folder / 'pipe')
     (folder / 'image.png').write_bytes(b'content')
@@ -171,7 +173,19 @@ def test_every_script_has_a_command_here() -> None:
     ('evaluate', ['--rule', 'top1'], '--rule needs --threshold or --sweep'),
     ('evaluate', ['--sweep', '--by-part'], '--by-part needs one threshold'),
     ('evaluate', ['--sweep', '--threshold', '0.5'], '--threshold needs one threshold'),
-    ('evaluate', ['--sweep', '--presence-threshold', '0.5'], '--presence-threshold needs one threshold'),
+    ('evaluate', ['--sweep', '--threshold', '0'], '--threshold needs one threshold'),
+    ('evaluate', ['--sweep', '--presence-threshold', '0'], '--presence-threshold needs one threshold'),
+    ('evaluate', ['--json', '-', '--threshold', '0', '--out', '/dev/stdout'], 'name two files'),
+    ('train', ['--seed', '0', '--cfg-options', 'randomness.seed=4'], '--seed and --cfg-options randomness.seed'),
+    ('test', ['--work-dir', 'a', '--cfg-options', 'work_dir=b'], '--work-dir and --cfg-options work_dir'),
+    ('compare', ['folder/table.csv', '--out', 'folder'], 'is an input in the folder of the outputs'),
+    ('gallery', ['--against', 'new/a.json'], 'is an input in the folder of the gallery'),
+    ('infer', ['--out-dir', 'new', '--json', 'new'], 'is also an output in new'),
+    ('infer', ['--out-dir', 'new', '--json', 'new/image_overlay.png'], 'is also an output in new'),
+    ('infer', ['--out-dir', 'blocked'], 'image_overlay.png is a folder, not a plain file'),
+    ('benchmark', ['--size', '31'], '--size must be at least 32'), ('benchmark', ['--threads', '2000'], 'at most 1024'),
+    ('gallery', ['--title', '\udcff'], 'half a character'), ('compare', ['--names', '\udcff'], 'half a character'),
+    ('make_toyparts', ['--size', '100000', '100'], 'at most 8192 pixels'),
     ('evaluate', ['--sweep', '--ceiling', 'dump.json'], '--ceiling needs one threshold'),
     ('evaluate', ['--sweep', '--protocol', 'x'], '--protocol needs one threshold'),
     ('evaluate', ['--fold', 'x'], '--fold needs --protocol'),
@@ -254,6 +268,15 @@ def test_a_full_stdout_is_one_sentence(tool: Callable) -> None:
         done = tool(stdout=full)
     assert (done.returncode, done.stderr) == (
         2, 'stdout cannot be written (No space left on device); make room, or redirect it elsewhere\n')
+
+
+def test_a_log_line_that_stdout_does_not_take_has_no_traceback(tool: Callable, tmp_path: Path) -> None:
+    logging = "from mmengine.logging import MMLogger\nMMLogger.get_current_instance().info('line')\n"
+    text = TOOL.replace('    args =', '    ' + logging.strip().replace('\n', '\n    ') + '\n    args =')
+    (tmp_path / 'tool.py').write_text(text)
+    with Path('/dev/full').open('w') as full:
+        done = tool(stdout=full)
+    assert (done.returncode, done.stderr.count('Traceback'), done.stderr.count('\n')) == (2, 0, 1)
 
 
 def test_what_the_encoding_lacks_is_escaped(tool: Callable) -> None:

@@ -74,3 +74,10 @@ def test_printed_and_logged_lines_do_not_run_into_the_bar(command):
     assert len(bar) == 1
     assert bar[0].startswith('images ')
     assert [line for line in lines if line not in bar] == [*PRINTED, 'after']
+
+
+def test_a_closed_stdout_shows_no_traceback():
+    code = "import sys; from mmpartref.progress import track; sys.exit(len(list(track([1, 2, 3], 'images'))))"
+    done = subprocess.run(f'{sys.executable} -c "{code}" >&-', shell=True, cwd=ROOT, text=True, check=False,
+                          stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count('Traceback')) == (3, 0)

@@ -35,15 +35,19 @@ from mmpartref.benchmark.workload import (
     switched,
     training_step,
 )
+from mmpartref.engine.config.config_nodes import builds
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
-from mmpartref.errors import one_sentence_errors
+from mmpartref.engine.launch.run_checks import check_outputs
+from mmpartref.errors import ConfigError, one_sentence_errors
 from mmpartref.files.json_files import write_json
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import MODELS, SCOPE
 from mmpartref.tables import Column, Table, to_markdown
 
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+# torch takes up to 2**31 - 1 and then fails to start them.
+MAX_THREADS = 1024
 SECTIONS = ('inference', 'switches', 'training')
 Run = Callable[[], Any]
 Within = Callable[[Run], Run]
@@ -70,6 +74,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--reference', type=input_path, metavar='DIR', help='a checkout of DerrickWang005/CRIS.pytorch')
     parser.add_argument('--json', type=output_file, metavar='OUT', help='write all times to this JSON file')
     args = parser.parse_args()
+    if args.size < 32:
+        parser.error('--size must be at least 32, the stride of the image encoder')
+    if args.threads > MAX_THREADS:
+        parser.error(f'--threads must be at most {MAX_THREADS}')
     for option, sections in (('bf16', ['switches']), ('compile', ['inference']), ('train_images', ['training']),
                              ('reference', ['inference', 'training']), ('expressions', ['inference']),
                              ('train_expressions', ['training', 'switches'])):
@@ -80,6 +88,9 @@ def parse_args() -> argparse.Namespace:
 
 def build(args: argparse.Namespace) -> ReferringSegmentor:
     cfg = load_config(args.config, args.cfg_options)
+    if not builds(MODELS, cfg.get('model'), ReferringSegmentor):
+        raise ConfigError(f'only a ReferringSegmentor can be timed, and {args.config} has another model')
+    check_outputs(cfg, args.json)
     for part in (cfg.model, cfg.model.backbone, cfg.model.text_encoder):
         part.init_cfg = None
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ from mmpartref.arguments import ToolParser, input_path, natural, output_file, po
 from mmpartref.benchmark.loader import time_loader, time_transforms
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.run_checks import check_outputs
 from mmpartref.errors import one_sentence_errors
 from mmpartref.files.json_files import write_json
 from mmpartref.tables import Column, Table, to_markdown
@@ -40,6 +41,7 @@ def main() -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
+    check_outputs(cfg, args.json)
     if args.batch_size is not None:
         cfg.train_dataloader.batch_size = args.batch_size
     steps = time_transforms(cfg.train_dataloader.dataset, args.batches * cfg.train_dataloader.batch_size)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, seed, text_argument
-from mmpartref.errors import one_sentence_errors
+from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples, resample
 from mmpartref.evaluation.comparison.compare_dumps import Comparison, read_comparison
 from mmpartref.evaluation.comparison.comparison_plots import draw_plots
@@ -16,6 +16,10 @@ from mmpartref.evaluation.comparison.comparison_tables import (
 )
 from mmpartref.files.atomic_write import write_text
 from mmpartref.tables import TABLE_FORMATS, Table
+from mmpartref.text import shown_name
+
+# Suffixes of the tables and plots.
+OUTPUTS = ('.md', '.csv', '.tex', '.png', '.svg')
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,6 +56,9 @@ def write(folder: Path, tables: dict[str, list[Table]], comparison: Comparison, 
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
+    for dump in map(Path, args.dumps):
+        if args.out and dump.suffix in OUTPUTS and dump.resolve().parent == Path(args.out).resolve():
+            raise InputError(f'{shown_name(str(dump))} is an input in the folder of the outputs; name another --out')
     comparison = read_comparison(args.dumps, names=args.names, strict=args.strict)
     resamples = resample([entry.rows for entry in comparison.entries], strict=args.strict, resamples=args.resamples,
                          seed=args.seed)

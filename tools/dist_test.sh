@@ -3,10 +3,18 @@
 #   tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of tools/test.py]
 # On several machines run it on each with NNODES, NODE_RANK and MASTER_ADDR set; PORT must be free on the first.
 set -euo pipefail
-config=${1:?usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]}
-checkpoint=${2:?usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]}
-gpus=${3:?usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]}
+if (($# < 3)); then
+    echo "usage: dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2
+    exit 2
+fi
+config=$1
+checkpoint=$2
+gpus=$3
 shift 3
+if [[ ! $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "GPUS must be an integer of at least 1, got '$gpus'" >&2
+    exit 2
+fi
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

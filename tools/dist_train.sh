@@ -3,9 +3,17 @@
 #   tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 # On several machines run it on each with NNODES, NODE_RANK and MASTER_ADDR set; PORT must be free on the first.
 set -euo pipefail
-config=${1:?usage: dist_train.sh CONFIG GPUS [arguments of train.py]}
-gpus=${2:?usage: dist_train.sh CONFIG GPUS [arguments of train.py]}
+if (($# < 2)); then
+    echo "usage: dist_train.sh CONFIG GPUS [arguments of train.py]" >&2
+    exit 2
+fi
+config=$1
+gpus=$2
 shift 2
+if [[ ! $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "GPUS must be an integer of at least 1, got '$gpus'" >&2
+    exit 2
+fi
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from mmpartref.arguments import ToolParser, fraction, input_path, output_file, text_argument
+from mmpartref.arguments import ToolParser, fraction, input_path, is_given, output_file, text_argument
 from mmpartref.datasets.protocols import load_protocol
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     if args.rule and not args.sweep and args.threshold is None:
         parser.error('--rule needs --threshold or --sweep')
     for option in ('threshold', 'out', 'protocol', 'ceiling', 'by_part', 'presence_threshold') if args.sweep else ():
-        if getattr(args, option) not in (None, False):
+        if is_given(args, option):
             parser.error(f"--{option.replace('_', '-')} needs one threshold, and --sweep evaluates all; remove --sweep")
     args.rule, args.metric = args.rule or 'union', args.metric or 'mIoU'
     return args

@@ -9,7 +9,10 @@ from mmpartref.apis.model_building import letterbox_of, load_segmentor
 from mmpartref.arguments import ToolParser, input_path, output_file, positive_int
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.run_checks import config_inputs
 from mmpartref.errors import ExportError, one_sentence_errors
+from mmpartref.files.output_path import check_not_inputs, check_output_file
+from mmpartref.text import shown_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,23 +40,25 @@ def export(args: argparse.Namespace) -> bool:
     elif args.opset is not None:
         raise ExportError(f'--opset is for .onnx files, but the output is {args.out}; remove --opset')
     cfg = load_config(args.config, args.cfg_options)
-    sizes = [(height, width) for height, width in args.size or []]
+    sizes = list(dict.fromkeys((height, width) for height, width in args.size or []))
     if not sizes:
         letterbox = letterbox_of(cfg)
         if letterbox is None:
             raise ExportError(f'the test pipeline of {args.config} has no Letterbox with a size; give --size')
         sizes = [letterbox.size]
+    files = [Path(args.out)] if len(sizes) == 1 else [
+        Path(args.out).with_stem(f'{Path(args.out).stem}_{height}x{width}') for height, width in sizes]
+    check_not_inputs(files, [args.checkpoint, *config_inputs(cfg)])
+    for out in files:
+        check_output_file(str(out))
     model = load_segmentor(cfg, None if args.checkpoint == 'none' else args.checkpoint)
     agree = True
-    for size in sizes:
-        out = Path(args.out)
-        if len(sizes) > 1:
-            out = out.with_name(f'{out.stem}_{size[0]}x{size[1]}{out.suffix}')
+    for size, out in zip(sizes, files, strict=True):
         if onnx:
             export_onnx(model, out, size, opset=args.opset or OPSETS[0], config=cfg)
         else:
             export_pt2(model, out, size, config=cfg)
-        print(f'{size[0]} x {size[1]}, {out.stat().st_size / 2**20:.1f} MiB -> {out}')
+        print(f'{size[0]} x {size[1]}, {out.stat().st_size / 2**20:.1f} MiB -> {shown_name(str(out))}')
         if args.check:
             for counts, difference in compare_with_eager(model, out, size).items():
                 print('N={}, M={}, U={}: '.format(*counts) + f'differs by {difference:.1e} standard deviations')

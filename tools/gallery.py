@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """Write an HTML gallery of a dump of predictions: image, ground truth, prediction, heat map. It opens from disk."""
 import argparse
+from pathlib import Path
 
 from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, text_argument
-from mmpartref.errors import one_sentence_errors
+from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.gallery import Options, build_gallery
 from mmpartref.gallery.page_data import counted
+from mmpartref.text import shown_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +39,9 @@ def parse_args() -> argparse.Namespace:
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
+    for dump in (args.dump, *args.against):
+        if Path(args.out).resolve() in Path(dump).resolve().parents:
+            raise InputError(f'{shown_name(dump)} is an input in the folder of the gallery; name another --out')
     options = Options(
         images=args.images, on_missing_image=args.on_missing_image, limit=args.limit, title=args.title,
         names=args.names, thumbnail_side=args.thumbnail_side, image_side=args.image_side, overwrite=args.overwrite)

@@ -5,6 +5,7 @@ import argparse
 from mmpartref.arguments import ToolParser, input_path, output_file
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.run_checks import check_outputs
 from mmpartref.errors import one_sentence_errors
 from mmpartref.files.atomic_write import write_text
 
@@ -21,7 +22,9 @@ def parse_args() -> argparse.Namespace:
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    write_text(args.save_path, load_config(args.config, args.cfg_options).pretty_text + '\n')
+    cfg = load_config(args.config, args.cfg_options)
+    check_outputs(cfg, args.save_path)
+    write_text(args.save_path, cfg.pretty_text + '\n')
 
 
 if __name__ == '__main__':

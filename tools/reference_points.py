@@ -5,6 +5,7 @@ import argparse
 from mmpartref.arguments import ToolParser, input_path, output_file
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.launch.build_runner import load_config
+from mmpartref.engine.launch.run_checks import check_outputs
 from mmpartref.errors import one_sentence_errors
 from mmpartref.evaluation.baselines.reference_points import REFERENCE_POINTS, reference_dump
 from mmpartref.evaluation.scoring.iou_metrics import describe_header, format_table
@@ -31,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, args.cfg_options, data_root=args.data_root)
+    check_outputs(cfg, args.dump)
     dump = reference_dump(args.kind, cfg, args.split)
     dump.write(args.dump)
     print(format_table(score_dump(dump), note=describe_header(dump.header)))

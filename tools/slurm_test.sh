@@ -3,14 +3,23 @@
 #   [GPUS=8] [GPUS_PER_NODE=8] [CPUS_PER_TASK=5] [SRUN_ARGS="--qos=x"] \
 #       tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]
 set -euo pipefail
-usage='usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of test.py]'
-partition=${1:?$usage}
-job=${2:?$usage}
-config=${3:?$usage}
-checkpoint=${4:?$usage}
+if (($# < 4)); then
+    echo "usage: slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of test.py]" >&2
+    exit 2
+fi
+partition=$1
+job=$2
+config=$3
+checkpoint=$4
 shift 4
 gpus=${GPUS:-8}
 per_node=${GPUS_PER_NODE:-8}
+for number in "$gpus" "$per_node"; do
+    if [[ ! $number =~ ^[1-9][0-9]*$ ]]; then
+        echo "GPUS and GPUS_PER_NODE must be integers of at least 1, got '$number'" >&2
+        exit 2
+    fi
+done
 if ((per_node > gpus)); then per_node=$gpus; fi
 # SRUN_ARGS is several words.
 # shellcheck disable=SC2086

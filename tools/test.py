@@ -8,7 +8,7 @@ from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.launch.initial_weights import check_has_weights, start_from_init_cfg
 from mmpartref.engine.launch.prediction_dump import add_dump, draw_into
-from mmpartref.engine.launch.run_checks import check_run
+from mmpartref.engine.launch.run_checks import check_outputs, check_run
 from mmpartref.errors import ConfigError, one_sentence_errors
 
 
@@ -49,6 +49,7 @@ def main() -> None:
     if args.checkpoint is None:
         check_has_weights(cfg)
     check_run(cfg, ['test'])
+    check_outputs(cfg, args.dump)
     runner = build_runner(cfg)
     if args.checkpoint is None:
         start_from_init_cfg(runner)

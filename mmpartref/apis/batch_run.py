@@ -1,4 +1,5 @@
 """Inference on many images into files: masks, overlays, heat maps, label maps and one COCO json."""
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,8 @@ from mmpartref.text import one_line, shown_name
 
 # Longest side of an overlay, in pixels: its text is read on a screen.
 OVERLAY_SIDE = 4096
-# Bytes of an output's name, which can have 255, but 15 more while it is written; and of the expression in it.
-MAX_NAME, MAX_SLUG = 240, 80
+# Bytes of an output's name, and of the image's name and the expression in it.
+MAX_NAME, MAX_STEM, MAX_SLUG = 255, 200, 80
 # Ends of other outputs' names.
 HEAT, OVERLAY, PARTS = 'heat', 'overlay', 'parts'
 
@@ -46,12 +47,12 @@ class OutputOptions:
     heat_maps: bool = False
 
     def file(self, stem: Path, kind: str) -> Path:
-        """Return the path ``out_dir/<stem>_<kind>.png``."""
-        return self.out_dir / stem.with_name(f'{stem.name}_{kind}.png')
+        """Return the path ``out_dir/<stem>_<kind>.png``; of a long stem with a hash in place of its end."""
+        return self.out_dir / stem.with_name(f'{short_stem(stem.name)}_{kind}.png')
 
     def mask_files(self, stem: Path, number: int) -> tuple[Path, Path]:
         """Return the paths ``<stem>_<number>_<slug>.png`` and ``..._heat.png`` of an expression's mask and heat map."""
-        room = MAX_NAME - len(os.fsencode(f'{stem.name}_{number}__{HEAT}.png'))
+        room = MAX_NAME - len(os.fsencode(f'{short_stem(stem.name)}_{number}__{HEAT}.png'))
         kind = '_'.join(filter(None, (str(number), slug(self.expressions[number], min(room, MAX_SLUG)))))
         return self.file(stem, kind), self.file(stem, f'{kind}_{HEAT}')
 
@@ -64,6 +65,15 @@ class OutputOptions:
             mask, heat_map = self.mask_files(stem, number)
             files += [mask] * self.masks + [heat_map] * self.heat_maps
         return files
+
+
+def short_stem(name: str) -> str:
+    """Return an image's name, of at most ``MAX_STEM`` bytes: with a hash of all of it in place of the end."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= MAX_STEM:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:8]
+    return f"{encoded[:MAX_STEM - 9].decode(errors='ignore')}-{digest}"
 
 
 def slug(expression: str, limit: int) -> str:

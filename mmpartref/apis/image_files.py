@@ -133,15 +133,3 @@ def numbered(stems: Sequence[Path]) -> list[Path]:
         taken.add(folded(candidate))
         unique.append(candidate)
     return unique
-
-
-def check_not_inputs(outputs: Iterable[Path], inputs: Iterable[str | Path]) -> None:
-    """Check that no output would overwrite an input.
-
-    Raises:
-        ValueError: an output is an input.
-    """
-    protected = {Path(each).resolve() for each in inputs}
-    for output in outputs:
-        if output.resolve() in protected:
-            raise InputError(f'{output} is an input and would be overwritten; give another --out-dir or --json')

@@ -17,8 +17,8 @@ from PIL import Image
 from mmpartref.apis.model_building import build_model, build_pipeline, choose_device, read_config
 from mmpartref.apis.part_labels import MAX_PARTS, PartLabels, merge_masks, parts_of
 from mmpartref.apis.results import ImageResults, PartResult
+from mmpartref.argument_checks import check_integer, check_switch
 from mmpartref.errors import InputError, InputTypeError
-from mmpartref.images.argument_checks import check_integer, check_switch
 from mmpartref.images.image_arrays import describe
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
 from mmpartref.images.read_image import MAX_PIXELS, DecodedImage, ImageLike, ImageReader

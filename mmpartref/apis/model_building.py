@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.partimagenet.partimagenet_names import PART_ALIASES, PARTS
 from mmpartref.datasets.transforms.letterbox import Letterbox
@@ -28,7 +29,6 @@ from mmpartref.engine.launch.detector_config import require_operations, set_cate
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.errors import ConfigError, InputError, InputTypeError, MissingFileError
 from mmpartref.files.plain_file import check_plain
-from mmpartref.images.argument_checks import check_path
 from mmpartref.images.image_arrays import describe
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor

@@ -1,12 +1,14 @@
 """Predictions for an image, which can be drawn."""
+import copy
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from mmpartref.argument_checks import check_integer
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
 from mmpartref.tables import percent
@@ -36,6 +38,9 @@ class Drawable:
         Args:
             max_side: longest side of the output in pixels; larger images are shrunk before drawing, which is faster.
                 None for the image's size.
+
+        Raises:
+            InputTypeError, InputError: ``max_side`` is not a positive integer.
         """
         raise NotImplementedError
 
@@ -87,11 +92,15 @@ class PartResult(dict[str, Any], Drawable):
             raise InputError(f'{shown(self.expression)} has no heat map; call the inferencer with heat_map=True')
         return self['heat_map']
 
+    def copy(self) -> 'PartResult':
+        """Return a copy with the same image, mask and heat map."""
+        return copy.copy(self)
+
     def overlay(self, max_side: int | None = None) -> Image.Image:
         return ImageResults(self.image, [self]).overlay(max_side)
 
     def heat_overlay(self, max_side: int | None = None) -> Image.Image:
-        """Draw the heat map over the image in grey; see ``draw_heat_map``."""
+        """Draw the heat map over the image in grey; see ``draw_heat_map``. Arguments and errors: see ``overlay``."""
         image, (heat, ) = shrink_to(self.image.pixels, [self.heat_map], max_side)
         return Image.fromarray(draw_heat_map(image, heat))
 
@@ -112,6 +121,24 @@ class ImageResults(list[PartResult], Drawable):
         super().__init__(results)
         self.image = image
 
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> PartResult:
+        ...
+
+    @overload
+    def __getitem__(self, index: slice) -> 'ImageResults':
+        ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> 'PartResult | ImageResults':
+        """Return one result, or those of a slice, for the same image."""
+        if isinstance(index, slice):
+            return ImageResults(self.image, super().__getitem__(index))
+        return super().__getitem__(index)
+
+    def copy(self) -> 'ImageResults':
+        """Return a list of the same results for the same image."""
+        return self[:]
+
     def overlay(self, max_side: int | None = None) -> Image.Image:
         image, masks = shrink_to(self.image.pixels, [each.mask for each in self], max_side)
         stacked = np.stack(masks) if masks else np.zeros((0, *image.shape[:2]), dtype=bool)
@@ -121,7 +148,13 @@ class ImageResults(list[PartResult], Drawable):
 
 def shrink_to(image: np.ndarray, maps: Sequence[np.ndarray],
               max_side: int | None) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Shrink an image (h, w, 3) and maps (h, w), float, bool or labels, until no side is longer than ``max_side``."""
+    """Shrink an image (h, w, 3) and maps (h, w), float, bool or labels, until no side is longer than ``max_side``.
+
+    Raises:
+        InputTypeError, InputError: ``max_side`` is not None or a positive integer.
+    """
+    if max_side is not None:
+        max_side = check_integer(max_side, 'max_side')
     longest = max(image.shape[:2])
     if max_side is None or longest <= max_side:
         return image, list(maps)

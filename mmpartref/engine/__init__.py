@@ -7,13 +7,14 @@ from mmpartref.engine.hooks.preemption_hook import PreemptionHook
 from mmpartref.engine.hooks.protocol_hook import ProtocolHook
 from mmpartref.engine.hooks.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
-from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
 from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
+from mmpartref.engine.hooks.training_length_hook import TrainingLengthHook
 from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
+from mmpartref.engine.optim.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
 from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
@@ -39,6 +40,7 @@ __all__ = [
     'SkipNonFiniteOptimWrapper',
     'SkippedImagesHook',
     'StrictLoadHook',
+    'TrainingLengthHook',
     'TruncatedExpressionsHook',
     'UniformFirstEpochLR',
     'WorkerErrorHook',

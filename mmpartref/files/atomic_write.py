@@ -7,20 +7,27 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mmpartref.argument_checks import check_path
 from mmpartref.files.output_path import DISK_FULL, check_replaceable, copy_to_stream, is_stream, write_errors
 
 # End of the name of every file or folder that is not finished.
 SUFFIX = '.part'
+# Bytes of the name that a temporary name has in it.
+MAX_NAME = 240
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a new hidden name in the same folder, ``.NAME.<8 random hexadecimal digits>.part``."""
-    return path.with_name(f'.{path.name}.{secrets.token_hex(4)}{SUFFIX}')
+    """Return a new hidden name in the same folder, ``.NAME.<8 random hexadecimal digits>.part``.
+
+    Of a name too long for that, which may have 255 bytes, the end is missing.
+    """
+    name = os.fsdecode(os.fsencode(path.name)[:MAX_NAME])
+    return path.with_name(f'.{name}.{secrets.token_hex(4)}{SUFFIX}')
 
 
 def unfinished_files(folder: str | os.PathLike, pattern: str) -> list[Path]:
     """Return the temporary files, sorted, that killed writers of files with names like ``pattern`` left in a folder."""
-    return sorted(Path(folder).glob(f'.{pattern}.*{SUFFIX}'))
+    return sorted(Path(check_path(folder, 'the folder')).glob(f'.{pattern}.*{SUFFIX}'))
 
 
 @contextmanager
@@ -40,9 +47,11 @@ def atomic_write(path: str | os.PathLike, *, fsync: bool = False) -> Iterator[Pa
         fsync: sync the file before and the folder after it is renamed, so that it survives a power cut.
 
     Raises:
+        InputTypeError: ``path`` is of another type, e.g. the number of an open file; also a TypeError.
         FileInTheWayError: ``path`` is a link, a folder, a named pipe, a block device or a socket; it is not replaced.
         FileWriteError: the disk is full, or the folder cannot be written; also an OSError.
     """
+    path = Path(check_path(path, 'the file'))
     if is_stream(path):
         with TemporaryDirectory() as folder:
             file = Path(folder) / 'stream'
@@ -50,7 +59,6 @@ def atomic_write(path: str | os.PathLike, *, fsync: bool = False) -> Iterator[Pa
             yield file
             copy_to_stream(file, path)
         return
-    path = Path(path)
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         check_replaceable(path)

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from typing import Any
 
+from mmpartref.argument_checks import check_path
 from mmpartref.errors import InputError
 from mmpartref.files.atomic_write import write_text
 from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
@@ -49,7 +50,8 @@ def parse_json(content: bytes | str, name: str, *, hint: str = 'copy or download
 
 def load_json(path: str | os.PathLike, name: str = '', **options: Any) -> Any:
     """Read a JSON file; ``options`` are those of ``parse_json``. Raises what that and ``read_plain_file`` raise."""
-    name = name or os.fspath(path)
+    path = check_path(path, 'the file')
+    name = name or path
     return parse_json(read_plain_file(path, name, MAX_JSON_BYTES), name, **options)
 
 

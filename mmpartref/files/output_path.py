@@ -4,11 +4,12 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmpartref.errors import FileInTheWayError, FileWriteError, MMPartRefError, NotAFolderError
+from mmpartref.argument_checks import check_path
+from mmpartref.errors import FileInTheWayError, FileWriteError, InputError, MMPartRefError, NotAFolderError
 from mmpartref.files.plain_file import OTHER_KINDS
 from mmpartref.text import shown_name
 
@@ -59,6 +60,7 @@ def check_output_file(path: str) -> None:
         FileInTheWayError: something other than a plain file has the path.
         FileWriteError, NotAFolderError: see ``check_output_folder``.
     """
+    path = check_path(path, 'the file')
     if is_stream(path):
         return
     with write_errors(path):
@@ -68,6 +70,28 @@ def check_output_file(path: str) -> None:
         check_output_folder(os.path.dirname(path) or '.')
 
 
+def check_not_inputs(outputs: Iterable[str | os.PathLike], inputs: Iterable[str | os.PathLike]) -> None:
+    """Check that no output would overwrite an input, also one with another name (a link, a hard link).
+
+    Raises:
+        InputError: an output is an input.
+    """
+    protected = set(map(_identity, inputs))
+    for output in outputs:
+        if _identity(output) in protected:
+            raise InputError(f'{shown_name(os.fspath(output))} is an input and would be overwritten; write to another '
+                             'file or folder')
+
+
+def _identity(path: str | os.PathLike) -> tuple[int, int] | str:
+    """Return what is the same for all names of a file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
 def check_output_folder(path: str) -> None:
     """Check that a folder can be written, or made.
 
@@ -75,6 +99,7 @@ def check_output_folder(path: str) -> None:
         NotAFolderError: it, or what it is in, is not a folder.
         FileWriteError: the user may not write there.
     """
+    path = check_path(path, 'the folder')
     with write_errors(path):
         there = _first_that_exists(Path(path))
         if not there.is_dir():
@@ -96,6 +121,7 @@ def _first_that_exists(path: Path) -> Path:
 
 def is_stream(path: str | os.PathLike) -> bool:
     """Return whether a path is ``'-'`` (stdout), a file descriptor (``/dev/stdout``) or a character device."""
+    path = check_path(path, 'the file')
     if descriptor(path) is not None:
         return True
     try:

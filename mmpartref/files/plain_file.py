@@ -9,6 +9,7 @@ from typing import BinaryIO
 from mmengine import fileio
 from mmengine.fileio import LocalBackend
 
+from mmpartref.argument_checks import check_path
 from mmpartref.errors import FileReadError, InputError, MissingFileError, MMPartRefError, NotPlainFileError
 from mmpartref.text import shown_name
 
@@ -40,11 +41,13 @@ def open_plain_file(path: str | os.PathLike, name: str = '') -> Iterator[BinaryI
         name: what the message calls it; '' for the path.
 
     Raises:
+        InputTypeError: the path is of another type, e.g. the number of an open file; also a TypeError.
         NotPlainFileError: it is not a plain file; also a ValueError.
         MissingFileError: it does not exist; also a FileNotFoundError.
         FileReadError: it cannot be opened; also an OSError.
     """
-    name = name or shown_name(os.fspath(path))
+    path = check_path(path, 'the file')
+    name = name or shown_name(path)
     with _read_errors(name):
         check_plain(os.stat(path), name)
         file = open(path, 'rb', opener=_open_without_waiting)  # noqa: SIM115 (closed below)
@@ -61,10 +64,12 @@ def read_plain_file(path: str | os.PathLike, name: str = '', max_bytes: int = MA
         max_bytes: a larger file is not read.
 
     Raises:
+        InputTypeError: the path is of another type; also a TypeError.
         NotPlainFileError: it is not a plain file, or larger than ``max_bytes``; also a ValueError.
         MissingFileError, FileReadError: it does not exist, or cannot be read; also an OSError.
     """
-    name = name or shown_name(os.fspath(path))
+    path = check_path(path, 'the file')
+    name = name or shown_name(path)
     with open_plain_file(path, name) as file, _read_errors(name):
         size = file.seek(0, os.SEEK_END)
         if size > max_bytes:
@@ -80,7 +85,8 @@ def read_text(path: str | os.PathLike, name: str = '') -> str:
     Raises:
         InputError: it is not UTF-8; also what ``read_plain_file`` raises.
     """
-    name = name or shown_name(os.fspath(path))
+    path = check_path(path, 'the file')
+    name = name or shown_name(path)
     try:
         text = read_plain_file(path, name).decode('utf-8-sig')
     except UnicodeDecodeError as error:
@@ -96,6 +102,7 @@ def read_any_file(path: str, name: str = '', max_bytes: int = MAX_FILE_BYTES) ->
 
     Args and Raises: as in ``read_plain_file``.
     """
+    path = check_path(path, 'the file')
     if isinstance(fileio.get_file_backend(path), LocalBackend):
         return read_plain_file(path, name, max_bytes)
     return fileio.get(path)

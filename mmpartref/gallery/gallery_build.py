@@ -3,12 +3,21 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from PIL import Image
 
 from mmpartref.apis.results import shrink_to
-from mmpartref.errors import InputError, MissingFileError
+from mmpartref.argument_checks import (
+    check_choice,
+    check_instance,
+    check_integer,
+    check_path,
+    check_sequence,
+    check_switch,
+    check_text,
+)
+from mmpartref.errors import MissingFileError
 from mmpartref.evaluation.comparison.compare_dumps import name_entries
 from mmpartref.evaluation.dumps.dump import read_dump
 from mmpartref.gallery import page_data
@@ -24,6 +33,9 @@ from mmpartref.text import shown_name
 IMAGE_QUALITY, THUMBNAIL_QUALITY = 90, 82
 
 
+OnMissingImage = Literal['raise', 'skip']
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of a gallery.
@@ -36,15 +48,30 @@ class Options:
         names: of the models, one per dump; None for the names in the dumps.
         thumbnail_side, image_side: longest side of the thumbnails and of the enlarged images, in pixels.
         overwrite: write into a folder that has other files.
+
+    Raises:
+        InputTypeError, InputError: one is of another type, or out of range.
     """
-    images: str | None = None
-    on_missing_image: Literal['raise', 'skip'] = 'raise'
+    images: str | Path | None = None
+    on_missing_image: OnMissingImage = 'raise'
     limit: int | None = None
     title: str | None = None
     names: Sequence[str] | None = None
     thumbnail_side: int = 320
     image_side: int = 1024
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self.on_missing_image, 'on_missing_image', get_args(OnMissingImage))
+        check_switch(self.overwrite, 'overwrite')
+        check_integer(self.thumbnail_side, 'thumbnail_side')
+        check_integer(self.image_side, 'image_side')
+        if self.limit is not None:
+            check_integer(self.limit, 'limit')
+        if self.images is not None:
+            check_path(self.images, 'images')
+        if self.title is not None:
+            check_text(self.title, 'title')
 
 
 @dataclass(frozen=True)
@@ -57,35 +84,37 @@ class GalleryResult:
     skipped_images: int
 
 
-def build_gallery(dump_file: str, out: str | Path, *, against: Sequence[str] = (),
+def build_gallery(dump_file: str | Path, out: str | Path, *, against: Sequence[str | Path] = (),
                   options: Options | None = None) -> GalleryResult:
     """Write a gallery of a dump into the folder ``out``, with a page per dump to compare it with.
 
     Raises:
+        InputTypeError: an argument is of another type.
         FileNotFoundError: a dump or an image does not exist.
         FileExistsError, NotADirectoryError: see ``folder.check_folder``.
         ValueError: a dump is damaged or not a plain file, two dumps have different refs, an image has another size
             than its masks, is not a plain file or has a path outside its folder, or an option is invalid.
     """
-    options = options or Options()
-    side = min(options.thumbnail_side, options.image_side)
-    if side < 1:
-        raise InputError(f'images cannot be drawn with a side of {side} pixels; use at least 1')
-    check_folder(Path(out), options.overwrite)
-    dump, others = read_dump(dump_file), [read_dump(each) for each in against]
-    names = name_entries([dump, *others], [dump_file, *against], options.names)
+    options = Options() if options is None else options
+    check_instance(options, 'options', Options, 'make one')
+    files = [check_path(dump_file, 'dump_file'), *(check_path(file, f'against[{number}]') for number, file in
+                                                   enumerate(check_sequence(against, 'against', 'paths')))]
+    out = Path(check_path(out, 'out'))
+    check_folder(out, options.overwrite)
+    dump, *others = map(read_dump, files)
+    names = name_entries([dump, *others], files, options.names)
     everything = read_entries(dump)
-    comparisons = [pair_dumps(everything, dump_file, other, file, name)
-                   for other, file, name in zip(others, against, names[1:], strict=True)]
+    comparisons = [pair_dumps(everything, files[0], other, file, name)
+                   for other, file, name in zip(others, files[1:], names[1:], strict=True)]
     found, skipped = find_images(draw_sample(everything, options.limit), options)
     images = [each for each, _ in found]
     site = page_data.Site(options.title or names[0], names[0], dump, everything, images, comparisons,
                           page_data.notes(everything, images, skipped))
-    with gallery_folder(Path(out), overwrite=options.overwrite) as folder:
+    with gallery_folder(out, overwrite=options.overwrite) as folder:
         write_assets(folder)
         write_images(folder, found, comparisons, options)
         write_pages(folder, site)
-    return GalleryResult([Path(out) / file for file, _ in page_data.page_names(site)],
+    return GalleryResult([out / file for file, _ in page_data.page_names(site)],
                          sum(len(each.entries) for each in images), len(images),
                          sum(len(each.entries) for each in skipped), len(skipped))
 

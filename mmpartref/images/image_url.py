@@ -6,8 +6,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from mmpartref.errors import DownloadError, InputError, MMPartRefError
-from mmpartref.text import shown_name, text_fault
+from mmpartref.argument_checks import check_integer, check_seconds
+from mmpartref.errors import DownloadError, InputError, InputTypeError, MMPartRefError
+from mmpartref.text import shown, shown_name, text_fault
 
 MAX_BYTES = 64 * 2**20
 TIMEOUT = 20.0
@@ -27,8 +28,11 @@ def check_url(url: str) -> None:
     """Check a URL before it is used.
 
     Raises:
-        ValueError: the scheme is not http or https, there is no host, or the text is not a URL.
+        InputTypeError: it is not a string.
+        InputError: the scheme is not http or https, there is no host, or the text is not a URL.
     """
+    if not isinstance(url, str):
+        raise InputTypeError(f'url={shown(url)} should be a string')
     name = shown_name(url)
     if not url.lower().startswith(('http://', 'https://')):
         raise InputError(f'{name}: images are downloaded over http and https only; give a path for a local file')
@@ -53,10 +57,12 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
         timeout: seconds, for each network operation and for the whole content.
 
     Raises:
-        ValueError: not a valid URL, another scheme, or too many bytes.
+        InputTypeError: an argument is of another type.
+        ValueError: not a valid URL, another scheme, a limit out of range, or too many bytes.
         ConnectionError: the network fails, or is too slow.
     """
     check_url(url)
+    max_bytes, timeout = check_integer(max_bytes, 'max_bytes'), check_seconds(timeout, 'timeout')
     name = shown_name(url)
     too_large = f'{name} is larger than {max_bytes:,} bytes; download it yourself, or raise max_bytes'
     deadline = time.monotonic() + timeout

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from mmpartref.argument_checks import check_integer, check_path, check_seconds
 from mmpartref.errors import InputError, InputTypeError, MissingFileError
 from mmpartref.files.plain_file import MAX_FILE_BYTES, open_plain_file, read_plain_file
-from mmpartref.images.argument_checks import check_integer, check_path, check_seconds
 from mmpartref.images.decode_image import decode_image
 from mmpartref.images.image_arrays import check_dense, describe, from_array, from_pil, from_tensor
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT, fetch_image, is_url

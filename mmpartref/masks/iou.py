@@ -84,9 +84,10 @@ def score_expression(pred_mask: np.ndarray, rles: Sequence[dict]) -> ExpressionS
     """Score a mask (h, w) bool against compressed COCO RLEs of the same image, one per annotation.
 
     Raises:
-        ValueError: a size differs, or the mask is not (h, w) bool.
+        ValueError: a size differs, or the mask is not an array (h, w) bool.
     """
-    if pred_mask.ndim != 2 or pred_mask.dtype != np.bool_:
-        raise InputError(f'a predicted mask is (h, w) bool, got {pred_mask.shape} {pred_mask.dtype}; threshold '
-                         'it first')
+    if not isinstance(pred_mask, np.ndarray) or pred_mask.ndim != 2 or pred_mask.dtype != np.bool_:
+        found = [getattr(pred_mask, name, '') for name in ('shape', 'dtype')]
+        raise InputError(f'a predicted mask is an array (h, w) bool, got a {type(pred_mask).__name__} {found[0]} '
+                         f'{found[1]}; threshold it first')
     return score_rles(encode_masks(pred_mask[None])[0], rles)

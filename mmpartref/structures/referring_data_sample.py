@@ -7,7 +7,9 @@ class ReferringDataSample(BaseDataElement):
 
     Metainfo (written by ``PackReferringInputs``):
         img_id (int), img_path (str), ori_shape ((h, w) of the image), img_shape ((H, W) of the network input),
-        letterbox_matrix ((2, 3) float64, maps pixel indices of the image to those of the network input).
+        pad_shape (the same, under the name that mmdet's tools read), letterbox_matrix ((2, 3) float64, maps pixel
+        indices of the image to those of the network input); where a transform writes them, scale_factor ((x, y), of a
+        resize without margins), flip (bool) and flip_direction (str); skipped (str, why the image could not be read).
 
     Data:
         expressions (list[str], K): the model's text input.

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from mmpartref.errors import InputError
+from mmpartref.argument_checks import check_number, check_sequence
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.masks.iou import encode_masks, score_expression
 from mmpartref.tables import percent
 from mmpartref.visualization.fonts import drawable
@@ -28,8 +29,21 @@ def distinct_colour(number: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
+def check_array(value: object, name: str) -> None:
+    """Raise an ``InputTypeError`` for what is not an array."""
+    if not isinstance(value, np.ndarray):
+        raise InputTypeError(f'{name} should be an array, got a {type(value).__name__}')
+
+
 def check_masks(image: np.ndarray, masks: np.ndarray, name: str) -> None:
-    """Raise a ValueError if the image is not (h, w, 3) uint8, or the masks are not (K, h, w) bool."""
+    """Check that the image is (h, w, 3) uint8, and the masks are (K, h, w) bool.
+
+    Raises:
+        InputTypeError: one is not an array.
+        InputError: one has another shape or dtype.
+    """
+    check_array(image, 'image')
+    check_array(masks, name)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise InputError(f'the image must be RGB (h, w, 3) uint8, got {image.shape} {image.dtype}')
     if masks.ndim != 3 or masks.shape[1:] != image.shape[:2] or masks.dtype != np.bool_:
@@ -53,9 +67,12 @@ def draw_overlay(image: np.ndarray, masks: np.ndarray, labels: Sequence[str] = (
         first_number: number of the first mask, see above.
 
     Raises:
-        ValueError: sizes or lengths differ, or scores are given without labels.
+        InputTypeError: an argument is of another type.
+        InputError: sizes or lengths differ, ``alpha`` is not from 0 to 1, or scores are given without labels.
     """
     check_masks(image, masks, 'masks')
+    alpha = check_number(alpha, 'alpha', 0, 1)
+    labels, scores = check_sequence(labels, 'labels', 'strings', str), check_sequence(scores, 'scores', 'numbers')
     if len(labels) not in (0, len(masks)) or len(scores) not in (0, len(labels)):
         raise InputError(f'got {len(masks)} masks, {len(labels)} labels and {len(scores)} scores; give one per '
                          'mask, and scores only with labels')
@@ -94,8 +111,12 @@ def draw_heat_map(image: np.ndarray, heat: np.ndarray, *, alpha: float = 0.65) -
         alpha: opacity of the heat map, 0 to 1.
 
     Raises:
-        ValueError: the sizes differ.
+        InputTypeError: an argument is of another type.
+        InputError: the sizes differ, or ``alpha`` is not from 0 to 1.
     """
+    check_array(image, 'image')
+    check_array(heat, 'heat')
+    alpha = check_number(alpha, 'alpha', 0, 1)
     if heat.shape != image.shape[:2]:
         raise InputError(f'the heat map is {heat.shape} but the image is {image.shape[:2]} (height, width)')
     levels = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
@@ -116,8 +137,11 @@ def side_by_side(image: np.ndarray, truth: np.ndarray | None, prediction: np.nda
         scores: K fractions for the legend, in percent, or none.
 
     Raises:
-        ValueError: sizes or lengths differ.
+        InputTypeError: an argument is of another type.
+        InputError: sizes or lengths differ.
     """
+    check_array(image, 'image')
+    labels, scores = check_sequence(labels, 'labels', 'strings', str), check_sequence(scores, 'scores', 'numbers')
     given = {name: masks for name, masks in (('truth', truth), ('prediction', prediction)) if masks is not None}
     for name, masks in given.items():
         check_masks(image, masks, name)

@@ -1,4 +1,6 @@
 """Visualizer of referring segmentation."""
+from typing import Any
+
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
@@ -12,6 +14,14 @@ from mmpartref.visualization.overlay import side_by_side
 @VISUALIZERS.register_module()
 class PartReferVisualizer(Visualizer):
     """mmengine visualizer for ``ReferringDataSample``."""
+
+    @classmethod
+    def get_instance(cls, name: str = 'visualizer', **kwargs: Any) -> 'PartReferVisualizer':
+        """Return the visualizer of that name, made with these arguments where there is none yet.
+
+        mmengine's runner gives the name of the run; mmdet's and mmseg's tools build the config's visualizer as it is.
+        """
+        return super().get_instance(name, **kwargs)
 
     @master_only
     def add_datasample(self, name: str, image: np.ndarray, data_sample: ReferringDataSample, *,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mmpartref.apis.image_files import check_not_inputs, find_images
+from mmpartref.apis.image_files import find_images
 
 
 def make(root: Path, *names: str) -> None:
@@ -80,17 +80,6 @@ def test_missing_files_raise_an_error(tmp_path):
                            (f'{tmp_path}/*.jpg', r'the glob .*\*\.jpg. matches no file')):
         with pytest.raises(FileNotFoundError, match=message):
             find_images([named], tmp_path / 'out')
-
-
-def test_inputs_are_protected(tmp_path):
-    make(tmp_path, 'a.jpg', 'a_0.png')
-    (tmp_path / 'link').symlink_to(tmp_path)
-    with pytest.raises(ValueError, match=r'a_0\.png is an input and would be overwritten'):
-        check_not_inputs([tmp_path / 'b_0.png', tmp_path / 'link/a_0.png'],
-                         [tmp_path / 'a.jpg', str(tmp_path / 'a_0.png')])
-    with pytest.raises(ValueError, match='is an input'):
-        check_not_inputs([tmp_path / 'a_0.png'], [tmp_path / 'link/a_0.png'])
-    check_not_inputs([tmp_path / 'a_1.png'], [tmp_path / 'a_0.png'])
 
 
 def test_hidden_files_and_thumbnails_are_no_images(tmp_path):

@@ -218,3 +218,13 @@ def test_it_runs_as_a_program(model, images, tmp_path):
     assert done.returncode == 1, done.stderr
     assert files(tmp_path / 'outputs') == {'b_0_car-body.png', 'b_overlay.png'}
     assert '1 of 2 images failed' in done.stderr
+
+
+def test_an_image_with_a_name_of_the_greatest_length(infer, images, tmp_path):
+    long = images / f"{'a' * 251}.png"
+    (images / 'b.jpg').rename(long)
+    assert infer(long, *EXPRESSIONS) == 0
+    written = files(tmp_path / 'outputs')
+    assert len(written) == 3
+    assert all(len(name) < 255 for name in written)
+    assert len({name[:200] for name in written}) == 1

@@ -1,3 +1,4 @@
+import copy
 import io
 import pickle
 
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mmpartref.apis import DecodedImage, ImageResults, PartResult
+from mmpartref.errors import MMPartRefError
 from mmpartref.visualization.overlay import distinct_colour, draw_heat_map
 
 WHITE = np.full((60, 90, 3), 255, dtype=np.uint8)
@@ -82,3 +84,30 @@ def test_heat_maps_go_from_dark_to_yellow(results):
     assert np.array_equal(drawn, draw_heat_map(WHITE, results[0].heat_map))
     with pytest.raises(ValueError, match=r'the heat map is \(2, 3\) but the image is \(60, 90\)'):
         draw_heat_map(WHITE, np.zeros((2, 3), np.float32))
+
+
+def test_slices_and_copies_keep_their_type_and_image(results):
+    for part in (results[:1], results[::-1], results[5:], results.copy(), copy.copy(results)):
+        assert type(part) is ImageResults
+        assert part.image is results.image
+        part.overlay()
+    assert [each.expression for each in results[::-1]] == ['car tire', 'car body']
+    assert results[np.int64(-1)] is results[-1]
+    body = results[0].copy()
+    assert type(body) is PartResult
+    assert (body.image, body.presence) == (results.image, 0.75)
+    assert body.mask is results[0].mask
+    body['score'] = 0.0
+    assert results[0].score == 0.5
+
+
+@pytest.mark.parametrize('side', [0, -1, 1.5, True, '90', float('nan'), [90], np.arange(2)])
+def test_a_side_that_is_no_positive_integer_is_one_sentence(results, side):
+    for draw in (results.overlay, results[0].overlay, results[0].heat_overlay):
+        with pytest.raises(MMPartRefError, match=r'^max_side='):
+            draw(side)
+
+
+def test_a_side_may_be_of_numpy(results):
+    for draw in (results.overlay, results[0].overlay, results[0].heat_overlay):
+        assert draw(np.int64(30)).size == draw(30).size == (30, 20)

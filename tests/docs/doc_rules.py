@@ -39,6 +39,7 @@ FEW_IMAGES = {
 
 # tools/: arguments that make a run short. Tools with a config run where it is a small one.
 RUN_TOOLS = {
+    'browse_dataset': (),
     'calibrate_presence': (),
     'compare': ('--resamples', '50'),
     'dataset_doctor': (),

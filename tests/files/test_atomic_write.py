@@ -120,3 +120,9 @@ def test_files_of_killed_writers_are_found(tmp_path):
     with atomic_write(tmp_path / 'a.pth') as first, atomic_write(tmp_path / 'b.txt'):
         assert unfinished_files(tmp_path, '*.pth') == [first]
     assert unfinished_files(tmp_path, '*') == unfinished_files(tmp_path / 'missing', '*') == []
+
+
+@pytest.mark.parametrize('name', ['x' * 255, '\u4e00' * 85])
+def test_a_name_of_the_greatest_length_can_be_written(name, tmp_path):
+    write_text(tmp_path / name, 'whole')
+    assert contents(tmp_path) == {name: 'whole'}

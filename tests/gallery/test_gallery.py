@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from mmpartref.errors import MMPartRefError
 from mmpartref.evaluation.comparison.bootstrap import resample
 from mmpartref.evaluation.comparison.compare_dumps import read_comparison
 from mmpartref.evaluation.comparison.comparison_tables import significance_table
@@ -145,8 +146,34 @@ def test_pictures_are_reduced_to_the_given_sides_and_never_enlarged(small_dump, 
     build_gallery(small_dump(), tmp_path / 'out', options=Options(thumbnail_side=40, image_side=500))
     assert cv2.imread(str(tmp_path / 'out/thumbs/0_1.jpg')).shape == (30, 40, 3)
     assert cv2.imread(str(tmp_path / 'out/images/0.jpg')).shape == (60, 80, 3)
-    with pytest.raises(ValueError, match='with a side of 0 pixels'):
+    with pytest.raises(ValueError, match='thumbnail_side=0 must be at least 1'):
         build_gallery(small_dump(), tmp_path / 'out', options=Options(thumbnail_side=0))
+
+
+@pytest.mark.parametrize(('arguments', 'options', 'message'), [
+    ({'dump_file': 1}, {}, 'dump_file should be a string or a Path, got 1'),
+    ({'out': 1}, {}, 'out should be a string or a Path, got 1'),
+    ({'against': 'dump.json'}, {}, "against='dump.json' should be a list of paths"),
+    ({'against': [1]}, {}, r'against\[0\] should be a string or a Path'),
+    ({'options': {}}, {}, r'options=\{\} should be a Options'),
+    ({}, {'images': 1}, 'images should be a string or a Path'), ({}, {'limit': 1.5}, 'limit=1.5 should be an integer'),
+    ({}, {'limit': 0}, 'limit=0 must be at least 1'), ({}, {'title': 5}, 'title=5 should be a string'),
+    ({}, {'image_side': True}, 'image_side=True should be an integer'),
+    ({}, {'overwrite': 1}, 'overwrite=1 should be True or False'), ({}, {'names': 'a'}, "names='a' should be a list"),
+    ({}, {'on_missing_image': 'drop'}, "on_missing_image='drop' is unknown"),
+])
+def test_wrong_arguments_raise_one_sentence(arguments, options, message, small_dump, tmp_path):
+    with pytest.raises(MMPartRefError, match=message):
+        build_gallery(**{'dump_file': small_dump(), 'out': tmp_path / 'out', 'options': Options(**options),
+                         **arguments})
+    assert not (tmp_path / 'out').exists()
+
+
+def test_paths_and_numpy_numbers_are_right(small_dump, tmp_path):
+    dump = Path(small_dump())
+    built = build_gallery(dump, str(tmp_path / 'out'), against=(dump, ), options=Options(
+        names=('one', 'two'), limit=np.int64(1), thumbnail_side=np.int32(40), overwrite=np.False_))
+    assert built.expressions == 1
 
 
 def with_candidates(dump: PredictionDump, *scores: list[float] | None) -> PredictionDump:

@@ -8,7 +8,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 # Those of the first row may use one another.
-GROUND = ('arguments', 'errors', 'files', 'images', 'masks', 'progress', 'registry', 'seeding', 'tables', 'text')
+GROUND = ('argument_checks', 'arguments', 'errors', 'files', 'images', 'masks', 'progress', 'registry', 'seeding',
+          'tables', 'text')
 ORDER = (*GROUND, 'structures', 'visualization', 'datasets', 'doctor', 'models', 'evaluation', 'engine', 'utils',
          'apis', 'gallery', 'demo', 'labelling', 'benchmark')
 MODULES = {'.'.join(file.relative_to(CHECKOUT).with_suffix('').parts): file

@@ -4,9 +4,10 @@ import time
 import numpy as np
 import pytest
 
+from mmpartref.errors import MMPartRefError
 from mmpartref.visualization.fonts import printable
 from mmpartref.visualization.labels import LabelBoxes, fit_text, text_width
-from mmpartref.visualization.overlay import distinct_colour, draw_overlay, side_by_side
+from mmpartref.visualization.overlay import distinct_colour, draw_heat_map, draw_overlay, side_by_side
 
 
 def disc(shape: tuple[int, int], x: int, y: int, radius: int) -> np.ndarray:
@@ -123,3 +124,30 @@ def test_a_label_of_many_letters_is_drawn_at_once(image, text):
 def test_control_characters_of_a_label_are_shown():
     """A font draws boxes for them, and begins a line at the second."""
     assert fit_text('a\0b\nc\x1b', 20, 900)[0] == r'a\x00b\nc\x1b'
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    ({'image': [[1]]}, 'image should be an array, got a list'), ({'masks': None}, 'masks should be an array'),
+    ({'labels': 'one'}, "labels='one' should be a list of strings"), ({'labels': [1]}, r'labels\[0\] is 1'),
+    ({'labels': ['one'], 'scores': 0.5}, 'scores=0.5 should be a list of numbers'),
+    ({'alpha': 2}, 'alpha=2 must be from 0 to 1'), ({'alpha': None}, 'alpha=None should be a number'),
+])
+def test_wrong_arguments_raise_one_sentence(arguments, message, image):
+    masks = np.ones((1, *image.shape[:2]), dtype=bool)
+    with pytest.raises(MMPartRefError, match=message):
+        draw_overlay(**{'image': image, 'masks': masks, **arguments})
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    ({'image': 5}, 'image should be an array, got a int'), ({'heat': [[0.5]]}, 'heat should be an array, got a list'),
+    ({'alpha': 'a'}, "alpha='a' should be a number from 0 to 1"),
+])
+def test_wrong_arguments_of_a_heat_map_raise_one_sentence(arguments, message, image):
+    with pytest.raises(MMPartRefError, match=message):
+        draw_heat_map(**{'image': image, 'heat': np.zeros(image.shape[:2], np.float32), **arguments})
+
+
+def test_labels_may_be_a_tuple_and_scores_an_array(image):
+    masks = np.ones((1, *image.shape[:2]), dtype=bool)
+    drawn = draw_overlay(image, masks, ('one', ), np.array([0.5]), alpha=np.float32(0.5))
+    assert np.array_equal(drawn, draw_overlay(image, masks, ['one'], [0.5], alpha=0.5))

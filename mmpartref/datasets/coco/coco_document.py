@@ -1,4 +1,5 @@
 """Parse a COCO json and check that it has the three COCO lists."""
+from mmpartref.argument_checks import check_path
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.files.json_files import parse_json
 from mmpartref.files.plain_file import MAX_JSON_BYTES, read_any_file
@@ -10,9 +11,11 @@ def read_json(ann_file: str) -> dict:
     """Read a COCO json.
 
     Raises:
+        InputTypeError: ``ann_file`` is of another type.
         MissingFileError: the file does not exist.
         InputError: it is not a complete json, has a key twice in one record, or lacks one of the three COCO lists.
     """
+    ann_file = check_path(ann_file, 'ann_file')
     if not ann_file:
         raise InputError('ann_file is not given; name the COCO json, relative to data_root')
     try:

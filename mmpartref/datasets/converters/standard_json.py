@@ -7,6 +7,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.coco_document import SECTIONS, read_json
 from mmpartref.datasets.coco.read_coco import raise_first_error
 from mmpartref.datasets.coco.validate import CocoParts, validate
@@ -238,7 +239,8 @@ def write_documents(documents: Mapping[str, Document], folder: str | Path) -> li
     if not documents:
         raise InputError(f'nothing is written to {shown_name(str(folder))}, since no record can be used; '
                          f'{AS_PUBLISHED}')
-    paths = [Path(folder) / f'{name}.json' for name in documents]
+    target = Path(check_path(folder, 'folder'))
+    paths = [target / f'{name}.json' for name in documents]
     for path in paths:
         with write_errors(path):
             exists = path.exists()

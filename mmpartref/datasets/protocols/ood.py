@@ -4,6 +4,7 @@ from typing import Any
 
 from mmengine import fileio
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.coco_document import read_json
 from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
@@ -12,6 +13,7 @@ from mmpartref.datasets.protocols.split_file import Protocol
 from mmpartref.datasets.referring.names import Names
 from mmpartref.datasets.referring.steps.entry_step import EntryStep
 from mmpartref.errors import InputError
+from mmpartref.text import shown
 
 OOD = 'partimagenet_ood'
 
@@ -62,14 +64,15 @@ class OodProtocolStep(EntryStep):
         ann_files: ``dict(train=..., val=..., test=...)``, each relative to the dataset's ``data_root``.
 
     Raises:
+        InputTypeError: a path is of another type.
         InputError: one of the three is missing.
     """
 
     def __init__(self, ann_files: Mapping[str, str]) -> None:
-        if ann_files.keys() != OOD_CLASSES.keys():
-            raise InputError(f'protocol {OOD} has ann_files={dict(ann_files)!r}; name the json of '
+        if not isinstance(ann_files, Mapping) or ann_files.keys() != OOD_CLASSES.keys():
+            raise InputError(f"protocol {OOD} has ann_files={shown(ann_files)}; name the json of "
                              f"{', '.join(OOD_CLASSES)}")
-        self.ann_files = dict(ann_files)
+        self.ann_files = {split: check_path(path, f'ann_files[{split!r}]') for split, path in ann_files.items()}
         self.role = ''
 
     def metainfo(self) -> dict[str, Any]:

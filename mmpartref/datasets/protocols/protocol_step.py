@@ -3,6 +3,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
+from mmpartref.argument_checks import check_choice
 from mmpartref.datasets.coco.dataset_statistics import PartStatistics
 from mmpartref.datasets.coco.records import Image, PartName
 from mmpartref.datasets.coco.validate import CocoParts
@@ -31,9 +32,7 @@ class ProtocolStep(EntryStep):
     """
 
     def __init__(self, protocol: Protocol, role: Role) -> None:
-        if role not in ROLES:
-            raise InputError(f"the role {role!r} of protocol {protocol.title} is unknown; choose one of "
-                             f"{', '.join(ROLES)}")
+        check_choice(role, f'protocol {protocol.title}: role', ROLES)
         self.protocol = protocol
         self.role = role
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from mmpartref.argument_checks import check_path, check_text
 from mmpartref.datasets.coco.records import PartName, plain
 from mmpartref.datasets.partimagenet.partimagenet_names import canonical_name, load_synsets
 from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import wnid
@@ -73,9 +74,11 @@ def read_split(name: str, fold: str | None = None) -> Protocol:
         fold: of the file; not needed where it has only one.
 
     Raises:
+        InputTypeError: an argument is of another type.
         MissingFileError: the file does not exist.
         InputError: there is no such protocol or fold, or the file is damaged.
     """
+    name, fold = check_path(name, "the protocol's name"), None if fold is None else check_text(fold, 'fold')
     if name in SPLIT_FILES:
         document = parse_json(resources.files(__package__).joinpath(f'{name}.json').read_bytes(), name)
     elif name.endswith('.json'):

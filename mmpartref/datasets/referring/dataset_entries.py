@@ -1,9 +1,13 @@
 """Entries of a referring dataset, made from the refs and plans of an image."""
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from mmpartref.argument_checks import check_sequence
 from mmpartref.datasets.coco.records import LEVELS, level_of
-from mmpartref.errors import InputError
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.text import shown
 
 # Key of an entry with the plans of its steps, by the name of the step.
@@ -53,17 +57,62 @@ def count_levels(entry: Mapping[str, Any]) -> list[int]:
     return [found.count(level) + drawn * (level == 'part') for level in LEVELS]
 
 
-def check_indices(indices: int | Sequence[int], count: int, ann_file: str) -> None:
-    """Check that ``indices`` choose some of ``count`` items.
+class MissingItemError(InputError, IndexError):
+    """A dataset has no item of this number; as an ``IndexError`` it ends a loop over the dataset."""
+
+
+def read_integer(value: Any, name: str) -> int:
+    """Return an integer of Python, numpy or torch as int.
 
     Raises:
-        InputError: they are not integers, out of range, or choose nothing.
+        InputTypeError: it is something else; True and False are no numbers here.
     """
-    wanted = [indices] if isinstance(indices, int) else list(indices)
-    if any(isinstance(each, (bool, str)) or not hasattr(each, '__index__') for each in wanted):
-        raise InputError(f'{ann_file}: indices={shown(indices)} should be a number of items or a list of positions')
-    if not wanted or (wanted == [0] and isinstance(indices, int)):
+    try:
+        if not isinstance(value, (bool, np.bool_)):
+            return operator.index(value)
+    except TypeError:  # no integer
+        pass
+    raise InputTypeError(f'{name}={shown(value)} should be an integer')
+
+
+def read_indices(indices: Any) -> int | list[int]:
+    """Return ``indices`` as a number of items or a list of positions; arrays and tensors are lists of them.
+
+    Raises:
+        InputTypeError: they are something else.
+    """
+    if isinstance(indices, (int, np.integer)):
+        return read_integer(indices, 'indices')
+    return [read_integer(each, f'indices[{number}]')
+            for number, each in enumerate(check_sequence(indices, 'indices', 'positions, or a number of items'))]
+
+
+def check_indices(indices: int | list[int], count: int, ann_file: str) -> list[int]:
+    """Return the positions that ``indices`` choose from ``count`` items: the first or, below 0, last n, or a list.
+
+    Raises:
+        InputError: they are out of range, or choose nothing.
+    """
+    if isinstance(indices, int):
+        positions = list(range(count)[:indices] if indices >= 0 else range(count)[indices:])
+    else:
+        positions = indices
+    if not positions:
         raise InputError(f'{ann_file}: indices={shown(indices)} leaves none of {count:,} items; choose some')
-    if not isinstance(indices, int) and not all(-count <= each < count for each in wanted):
+    if not all(-count <= each < count for each in positions):
         raise InputError(f'{ann_file}: indices={shown(indices)} goes beyond its {count:,} items; choose from 0 to '
                          f'{count - 1:,}')
+    return positions
+
+
+def check_position(index: Any, count: int, ann_file: str) -> int:
+    """Return the position, from 0 up, of one of ``count`` items; a negative index counts from the end.
+
+    Raises:
+        InputTypeError: it is not an integer.
+        MissingItemError: it is out of range.
+    """
+    position = read_integer(index, 'index')
+    if not -count <= position < count:
+        raise MissingItemError(f'{ann_file} has no item {shown(index)}; choose from 0 to {count - 1:,}')
+    return position % count

@@ -5,9 +5,12 @@ from typing import Any
 
 from mmengine.dataset import ConcatDataset, force_full_init
 
+from mmpartref.argument_checks import check_sequence, check_switch
+from mmpartref.datasets.referring.dataset_entries import check_position
 from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
 from mmpartref.errors import InputError, InputTypeError
 from mmpartref.registry import DATASETS
+from mmpartref.text import shown
 
 
 @DATASETS.register_module()
@@ -33,18 +36,25 @@ class MixedReferDataset(ConcatDataset):
     Raises:
         InputError: there is no dataset, the datasets have different protocols, or two datasets to evaluate have an
             image of the same id.
-        InputTypeError: one is not a ``PartReferDataset``.
+        InputTypeError: one is not a ``PartReferDataset``, or an argument is of another type.
     """
 
     def __init__(self, datasets: Sequence[Mapping | PartReferDataset], lazy_init: bool = False) -> None:
-        if not datasets:
-            raise InputError('MixedReferDataset got no dataset; name at least one in datasets')
-        self.datasets: list[PartReferDataset] = [
-            DATASETS.build({**each, 'lazy_init': True}) if isinstance(each, Mapping) else each for each in datasets]
-        for number, each in enumerate(self.datasets):
+        lazy_init = check_switch(lazy_init, 'lazy_init')
+        self.datasets: list[PartReferDataset] = []
+        for number, each in enumerate(check_sequence(datasets, 'datasets', 'datasets')):
+            if isinstance(each, Mapping):
+                try:
+                    each = DATASETS.build({**each, 'lazy_init': True})
+                except KeyError as error:
+                    raise InputError(f'MixedReferDataset: datasets[{number}]={shown(each)} cannot be built: '
+                                     f'{error.args[0]}') from error
             if not isinstance(each, PartReferDataset):
                 raise InputTypeError(f'MixedReferDataset: datasets[{number}] is a {type(each).__name__}, which has no '
                                      'expressions; use PartReferDataset or one derived from it')
+            self.datasets.append(each)
+        if not self.datasets:
+            raise InputError('MixedReferDataset got no dataset; name at least one in datasets')
         self._metainfo: dict[str, Any] = {}
         self._united: dict[tuple[str, str], int] = {}
         self._fully_initialized = False
@@ -106,6 +116,10 @@ class MixedReferDataset(ConcatDataset):
             raise InputError(f'MixedReferDataset: {len(twice)} image ids, e.g. {twice[0]}, occur in two datasets to '
                              "evaluate, and a dump could not distinguish them; give each dataset an id_prefix, e.g. "
                              "'refcoco/'")
+
+    def _get_ori_dataset_idx(self, idx: int) -> tuple[int, int]:
+        """Return the number of a dataset and that of its item; raises as ``PartReferDataset.get_data_info``."""
+        return super()._get_ori_dataset_idx(check_position(idx, len(self), 'MixedReferDataset'))
 
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:

@@ -4,10 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
-from mmengine import fileio
-from mmengine.dataset import BaseDataset, force_full_init
+from mmengine import Config, fileio
+from mmengine.dataset import BaseDataset, Compose, force_full_init
 from mmengine.logging import print_log
 
+from mmpartref.argument_checks import (
+    check_choice,
+    check_integer,
+    check_path,
+    check_sequence,
+    check_switch,
+    check_text,
+)
 from mmpartref.datasets.coco.dataset_statistics import PartStatistics
 from mmpartref.datasets.coco.read_coco import read_coco
 from mmpartref.datasets.coco.records import LEVELS, Category, Image, PartName, split_category
@@ -15,24 +23,28 @@ from mmpartref.datasets.coco.validate import CocoParts, nothing_left
 from mmpartref.datasets.referring.dataset_entries import (
     PLANS,
     check_indices,
+    check_position,
     count_levels,
     count_refs,
     group_entries,
     one_ref_per_expression,
+    read_indices,
 )
 from mmpartref.datasets.referring.missing_images import are_missing
 from mmpartref.datasets.referring.names import Names
 from mmpartref.datasets.referring.steps.entry_step import build_steps, check_arguments
 from mmpartref.datasets.transforms.load_image import LoadImage
-from mmpartref.errors import InputError
-from mmpartref.images.argument_checks import check_path
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.registry import DATASETS
 from mmpartref.seeding import EpochDraws
+from mmpartref.text import shown
 
 GroupBy = Literal['image', 'expression']
 ExpressionMode = Literal['sample', 'all']
 OnBadImage = Literal['raise', 'skip']
 Level = Literal['object', 'part', 'subpart']
+# Of the draws; torch stores it in 64 bits.
+MAX_EPOCH = 2**31
 
 
 @DATASETS.register_module()
@@ -93,7 +105,7 @@ class PartReferDataset(BaseDataset):
 
     Raises:
         MissingFileError: ``ann_file`` does not exist.
-        InputTypeError: a path is of another type.
+        InputTypeError: an argument is of another type, or there is none of this name.
         InputError: an argument or a record of the json cannot be used.
     """
 
@@ -115,17 +127,17 @@ class PartReferDataset(BaseDataset):
         for name, value, allowed in (('group_by', group_by, get_args(GroupBy)), ('level', level, LEVELS),
                                      ('expression_mode', expression_mode, get_args(ExpressionMode)),
                                      ('on_bad_image', on_bad_image, get_args(OnBadImage))):
-            if value not in allowed:
-                raise InputError(f'{name}={value!r} is unknown; choose one of {tuple(allowed)}')
+            check_choice(value, name, allowed)
         prefix = {'img': ''} if data_prefix is None else data_prefix
         if not isinstance(prefix, Mapping) or prefix.keys() != {'img'}:
             raise InputError(f"data_prefix={prefix!r} should be dict(img='folder of the images')")
         check_arguments(type(self).__name__, kwargs)
+        kwargs = check_base_values(kwargs)
         self.group_by = group_by
         self.expression_mode = expression_mode
         self.level = level
-        self.source = source
-        self.id_prefix = id_prefix
+        self.source = None if source is None else check_text(source, 'source')
+        self.id_prefix = check_text(id_prefix, 'id_prefix')
         self.on_bad_image = on_bad_image
         self.steps = build_steps(entries)
         self._draws = EpochDraws()
@@ -241,8 +253,13 @@ class PartReferDataset(BaseDataset):
     # Reading an item.
 
     def get_data_info(self, idx: int) -> dict:
-        """Return an entry, with the refs that steps draw in this epoch."""
-        entry = super().get_data_info(idx)
+        """Return an entry, with the refs that steps draw in this epoch.
+
+        Raises:
+            InputTypeError: ``idx`` is not an integer.
+            MissingItemError: there is no such item; also an IndexError.
+        """
+        entry = super().get_data_info(check_position(idx, len(self), self.ann_file))
         if self.on_bad_image == 'skip':
             entry['on_bad_image'] = 'skip'
         for name, plan in entry.pop(PLANS).items():
@@ -253,8 +270,8 @@ class PartReferDataset(BaseDataset):
         return entry
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the steps' draws; ``DatasetEpochHook`` calls it in training."""
-        self._draws.set_epoch(epoch)
+        """Set the epoch of the steps' draws, from 0 up; ``DatasetEpochHook`` calls it in training."""
+        self._draws.set_epoch(check_integer(epoch, 'epoch', 0, MAX_EPOCH))
 
     # Counting without reading the entries again.
 
@@ -264,7 +281,7 @@ class PartReferDataset(BaseDataset):
             return
         super().full_init()
         if self._indices is not None:
-            self._cut_counts(self._indices)
+            self._cut_counts(check_indices(self._indices, len(self._missing), self.ann_file))
 
     @force_full_init
     def num_expressions(self) -> np.ndarray:
@@ -290,20 +307,69 @@ class PartReferDataset(BaseDataset):
         """Return the entries whose image did not exist when the json was read."""
         return [super(PartReferDataset, self).get_data_info(idx) for idx in np.flatnonzero(self._missing).tolist()]
 
-    def _cut_counts(self, indices: int | Sequence[int]) -> None:
-        chosen = list(indices) if not isinstance(indices, int) else (
-            slice(indices) if indices >= 0 else slice(indices, None))
-        self._expression_counts, self._missing = self._expression_counts[chosen], self._missing[chosen]
+    def _cut_counts(self, positions: list[int]) -> None:
+        self._expression_counts, self._missing = self._expression_counts[positions], self._missing[positions]
 
     @force_full_init
     def get_subset_(self, indices: int | Sequence[int]) -> None:
-        """Reduce the dataset to the first n items (int), the last n (negative) or these (sequence)."""
-        super().get_subset_(indices)
-        self._cut_counts(indices)
+        """Reduce the dataset to the first n items (int), the last n (negative) or these (sequence).
+
+        Raises:
+            InputTypeError, InputError: ``indices`` are something else, out of range, or choose nothing.
+        """
+        positions = check_indices(read_indices(indices), len(self), self.ann_file)
+        super().get_subset_(positions)
+        self._cut_counts(positions)
 
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> 'PartReferDataset':
-        """Return a copy with the first n items (int), the last n (negative) or these (sequence)."""
-        subset = super().get_subset(indices)
-        subset._cut_counts(indices)
+        """Return a copy with the first n items (int), the last n (negative) or these (sequence).
+
+        Raises:
+            InputTypeError, InputError: see ``get_subset_``.
+        """
+        positions = check_indices(read_indices(indices), len(self), self.ann_file)
+        subset = super().get_subset(positions)
+        subset._cut_counts(positions)
         return subset
+
+
+def check_base_values(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of mmengine's ``BaseDataset``, ``pipeline`` built and ``indices`` as it takes them.
+
+    Raises:
+        InputTypeError: one is of another type.
+        InputError: one has a value that cannot be used.
+    """
+    checked = dict(arguments)
+    for name in ('serialize_data', 'test_mode', 'lazy_init'):
+        if name in checked:
+            checked[name] = check_switch(checked[name], name)
+    for name in ('metainfo', 'filter_cfg'):
+        if not isinstance(checked.get(name), (Mapping, Config, type(None))):
+            raise InputTypeError(f'{name}={shown(checked[name])} should be a dict')
+    if 'max_refetch' in checked:
+        checked['max_refetch'] = check_integer(checked['max_refetch'], 'max_refetch', 0)
+    if checked.get('indices') is not None:
+        checked['indices'] = read_indices(checked['indices'])
+    checked['pipeline'] = build_pipeline(checked.get('pipeline'))
+    return checked
+
+
+def build_pipeline(pipeline: Any) -> list[Callable]:
+    """Return the transforms of a pipeline.
+
+    Raises:
+        InputTypeError: it is not a list of transforms and dicts.
+        InputError: a dict has no type, or one that is not registered.
+    """
+    transforms: list[Callable] = []
+    for number, step in enumerate([] if pipeline is None else check_sequence(pipeline, 'pipeline', 'transforms')):
+        if not isinstance(step, Mapping) and not callable(step):
+            raise InputTypeError(f'pipeline[{number}]={shown(step)} should be a transform, or a dict of its type and '
+                                 'arguments')
+        try:
+            transforms += Compose([step]).transforms
+        except KeyError as error:
+            raise InputError(f'pipeline[{number}]={shown(step)} cannot be built: {error.args[0]}') from error
+    return transforms

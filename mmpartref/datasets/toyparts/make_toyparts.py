@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,23 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mmpartref.argument_checks import check_integer, check_path, check_sequence
 from mmpartref.datasets.partimagenet.partimagenet_names import CATEGORY_NAMES, PARTS, SUPER_CATEGORIES
 from mmpartref.datasets.toyparts.toy_scene import compose_scene
-from mmpartref.errors import FileInTheWayError, FileWriteError, InputError
+from mmpartref.errors import FileInTheWayError, FileWriteError, InputError, InputTypeError
 from mmpartref.files.atomic_write import write_text
 from mmpartref.files.json_files import load_json
 from mmpartref.files.output_path import write_errors
 from mmpartref.progress import track
+from mmpartref.text import shown
 
 SPLITS = ('train', 'val', 'test')
+MAX_SCENES = 999_999  # of a split
 VERSION = 1  # to be increased whenever the same seed gives other pixels or another json
 MANIFEST = 'toyparts.json'
 DESCRIPTION = 'ToyParts: drawn objects with the parts of PartImageNet'  # in ``info`` of each json
 MIN_SIDE = 64  # px; in smaller images most small parts have less than the minimum area of an annotation
+MAX_SIDE = 8192  # px; an array of three numbers per pixel has 0.6 GB
 _MIN_SCENES_OF_BAR = 100  # scenes; fewer take only a few seconds
 _JPEG_QUALITY = 92
 
@@ -55,11 +59,14 @@ def make_toyparts(out_dir: str | Path, *, splits: Mapping[str, int], size: tuple
         'categories': {category name: annotations}}}}.
 
     Raises:
+        InputTypeError: a parameter is of another type.
         InputError: a parameter is out of range.
         FileInTheWayError: ``out_dir`` has other content.
     """
-    _check_parameters(splits, size, seed, workers)
-    root = Path(out_dir)
+    root = Path(check_path(out_dir, 'out_dir'))
+    splits, size, seed = _check_splits(splits), _check_size(size), check_integer(seed, 'seed', 0)
+    if workers is not None:
+        check_integer(workers, 'workers')
     parameters = {'version': VERSION, 'seed': seed, 'size': list(size)}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         manifest = _read_complete(root, parameters, splits)
@@ -80,19 +87,23 @@ def is_toyparts(document: Mapping[str, Any]) -> bool:
     return isinstance(info, dict) and info.get('description') == DESCRIPTION
 
 
-def _check_parameters(splits: Mapping[str, int], size: tuple[int, int], seed: int, workers: int | None) -> None:
-    unknown = sorted(set(splits) - set(SPLITS))
+def _check_splits(splits: Mapping[str, int]) -> dict[str, int]:
+    if not isinstance(splits, Mapping):
+        raise InputTypeError(f'splits={shown(splits)} should be a dict, e.g. dict(train=100, val=20, test=20)')
+    unknown = [shown(name) for name in splits if name not in SPLITS]
     if unknown or not splits:
         raise InputError(f'splits must name some of {", ".join(SPLITS)}, got {", ".join(unknown) or "none"}')
-    for split, count in splits.items():
-        if not 0 < count < 1_000_000:
-            raise InputError(f'split "{split}" must have 1 to 999999 scenes, got {count}; for none, remove it')
-    if len(size) != 2 or min(size) < MIN_SIDE:
-        raise InputError(f'size must be (width, height) of at least {MIN_SIDE} pixels each, got {tuple(size)}')
-    if seed < 0:
-        raise InputError(f'seed must not be negative, got {seed}')
-    if workers is not None and workers < 1:
-        raise InputError(f'workers must be at least 1 (None: one per processor), got {workers}')
+    return {split: check_integer(count, f'splits[{split!r}]', 1, MAX_SCENES) for split, count in splits.items()}
+
+
+def _check_size(size: Sequence[int]) -> tuple[int, int]:
+    sides = check_sequence(size, 'size', 'width and height')
+    if len(sides) != 2:
+        raise InputError(f'size={shown(size)} should be (width, height) in pixels')
+    width, height = check_integer(sides[0], 'size[0]', MIN_SIDE), check_integer(sides[1], 'size[1]', MIN_SIDE)
+    if max(width, height) > MAX_SIDE:
+        raise InputError(f'size={shown(size)} must be at most {MAX_SIDE} pixels')
+    return width, height
 
 
 def _read_complete(root: Path, parameters: dict[str, Any], splits: Mapping[str, int]) -> dict[str, Any]:

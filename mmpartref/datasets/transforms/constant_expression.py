@@ -1,6 +1,7 @@
 """The control experiment without text."""
 from mmcv.transforms import BaseTransform
 
+from mmpartref.argument_checks import check_text
 from mmpartref.registry import TRANSFORMS
 
 
@@ -12,10 +13,13 @@ class ConstantExpression(BaseTransform):
 
     Args:
         text: the string.
+
+    Raises:
+        InputTypeError: it is not a string.
     """
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = check_text(text, 'ConstantExpression text')
 
     def transform(self, results: dict) -> dict:
         """Overwrite ``expressions``."""

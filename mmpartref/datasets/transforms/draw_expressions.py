@@ -2,7 +2,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmpartref.errors import InputError
+from mmpartref.argument_checks import check_integer
 from mmpartref.registry import TRANSFORMS
 from mmpartref.seeding import EpochDraws, seeded_generator
 
@@ -21,14 +21,14 @@ class DrawExpressions(EpochDraws, BaseTransform):
         max_expressions: largest number of refs of an image; their order stays. None: all.
 
     Raises:
-        InputError: ``max_expressions`` is not positive.
+        InputTypeError: an argument is not an integer.
+        InputError: ``max_expressions`` is not positive, or ``seed`` is negative.
     """
 
     def __init__(self, seed: int = 0, max_expressions: int | None = None) -> None:
-        if max_expressions is not None and max_expressions < 1:
-            raise InputError(f'max_expressions={max_expressions} should be at least 1, or None for all')
-        self.seed = seed
-        self.max_expressions = max_expressions
+        self.seed = check_integer(seed, 'DrawExpressions seed', 0)
+        self.max_expressions = (None if max_expressions is None else
+                                check_integer(max_expressions, 'DrawExpressions max_expressions'))
         EpochDraws.__init__(self)
 
     def transform(self, results: dict) -> dict:

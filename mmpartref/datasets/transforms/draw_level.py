@@ -4,10 +4,12 @@ from collections.abc import Mapping
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmpartref.argument_checks import NUMBERS, check_integer
 from mmpartref.datasets.coco.records import LEVELS, level_of
 from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 from mmpartref.seeding import EpochDraws, seeded_generator
+from mmpartref.text import shown
 
 
 @TRANSFORMS.register_module()
@@ -25,14 +27,16 @@ class DrawLevel(EpochDraws, BaseTransform):
         seed: the same on all ranks.
 
     Raises:
+        InputTypeError: ``seed`` is not an integer.
         InputError: a level is unknown, or a weight is not positive; in ``transform``: an image has no such level.
     """
 
     def __init__(self, weights: Mapping[str, float], seed: int = 0) -> None:
-        if not weights or not set(weights) <= set(LEVELS) or not all(0 < each < np.inf for each in weights.values()):
-            raise InputError(f'DrawLevel weights={dict(weights)!r} should be positive numbers for some of {LEVELS}')
+        if not isinstance(weights, Mapping) or not weights or not set(weights) <= set(LEVELS) or not all(
+                isinstance(each, NUMBERS) and 0 < each < np.inf for each in weights.values()):
+            raise InputError(f'DrawLevel weights={shown(weights)} should be positive numbers for some of {LEVELS}')
         self.weights = {level: float(weights.get(level, 0)) for level in LEVELS}
-        self.seed = seed
+        self.seed = check_integer(seed, 'DrawLevel seed', 0)
         EpochDraws.__init__(self)
 
     def expected_expressions(self, counts: np.ndarray) -> np.ndarray:

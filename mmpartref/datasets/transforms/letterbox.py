@@ -5,6 +5,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmpartref.argument_checks import check_numbers, check_sequence, check_switch
+from mmpartref.datasets.transforms.load_image import loaded_image
 from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 
@@ -49,20 +51,24 @@ class Letterbox(BaseTransform):
             ``fill_letterbox`` sets the mean of its ``model.data_preprocessor``.
 
     Raises:
-        InputError: ``size`` is not one or two positive integers.
+        InputTypeError: an argument is of another type.
+        InputError: ``size`` is not one or two positive integers, or ``fill`` not three numbers from 0 to 255.
     """
 
     def __init__(self, size: int | Sequence[int], half_pixel: bool = False, fill: Sequence[float] = FILL) -> None:
-        sides = (size, size) if isinstance(size, int) else tuple(size)
-        if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        single = isinstance(size, (int, np.integer))
+        sides = check_sequence([size, size] if single else size, 'Letterbox size', 'integers')
+        if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in sides):
             raise InputError(f'Letterbox size={size!r} should be a positive integer or two of them, (height, width)')
-        self.size: tuple[int, int] = (sides[0], sides[1])
-        self.half_pixel = half_pixel
-        self.fill = tuple(float(level) for level in fill)
+        self.size: tuple[int, int] = (int(sides[0]), int(sides[1]))
+        self.half_pixel = check_switch(half_pixel, 'Letterbox half_pixel')
+        self.fill = tuple(float(level) for level in check_numbers(fill, 'Letterbox fill', 0, 255))
+        if len(self.fill) != 3:
+            raise InputError(f'Letterbox fill={self.fill} should be red, green and blue')
 
     def transform(self, results: dict) -> dict:
         """Warp ``img`` and ``gt_masks``."""
-        img = results['img']
+        img = loaded_image(results, self)
         matrix = letterbox_matrix(img.shape[:2], self.size, self.half_pixel)
         size = (self.size[1], self.size[0])  # OpenCV wants (width, height)
         results.setdefault('ori_shape', img.shape[:2])

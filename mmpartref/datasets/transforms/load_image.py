@@ -2,7 +2,7 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mmpartref.errors import BadImageError, FileReadError, MissingImageError, NotPlainFileError
+from mmpartref.errors import BadImageError, FileReadError, InputError, MissingImageError, NotPlainFileError
 from mmpartref.files.plain_file import read_any_file
 from mmpartref.images.decode_image import check_header_size, decode_image, wrong_size
 from mmpartref.registry import TRANSFORMS
@@ -58,3 +58,14 @@ class LoadImage(BaseTransform):
         if expected is not None and img.shape[:2] != expected:
             raise wrong_size(where, img.shape[:2], expected)
         return img
+
+
+def loaded_image(results: dict, transform: BaseTransform) -> np.ndarray:
+    """Return the image (h, w, 3) that ``LoadImage`` has loaded, for another transform.
+
+    Raises:
+        InputError: there is none.
+    """
+    if 'img' not in results:
+        raise InputError(f'{type(transform).__name__} needs an image; put LoadImage before it in the pipeline')
+    return results['img']

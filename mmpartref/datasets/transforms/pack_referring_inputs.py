@@ -3,11 +3,13 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from mmpartref.datasets.transforms.load_image import loaded_image
 from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 from mmpartref.structures import ReferringDataSample
 
-META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix', 'scale_factor', 'skipped')
+META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'pad_shape', 'letterbox_matrix', 'scale_factor', 'flip',
+             'flip_direction', 'skipped')
 
 
 @TRANSFORMS.register_module()
@@ -15,7 +17,8 @@ class PackReferringInputs(BaseTransform):
     """Pack an image as ``{'inputs': uint8 tensor (3, H, W) RGB, 'data_samples': ReferringDataSample}``.
 
     ``expressions`` default to the first one of each ref; with given ``expressions``, ``refs`` are not needed. Without
-    ``Letterbox`` the ``letterbox_matrix`` is the identity.
+    ``Letterbox`` the ``letterbox_matrix`` is the identity. ``pad_shape``, which mmdet's tools read, is the packed
+    image's size (H, W); ``scale_factor``, ``flip`` and ``flip_direction`` are packed where a transform writes them.
 
     Raises:
         InputError: there are no expressions, or expressions, refs and masks differ in number.
@@ -23,9 +26,10 @@ class PackReferringInputs(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pack one image."""
-        img = results['img']
+        img = loaded_image(results, self)
         results.setdefault('ori_shape', img.shape[:2])
         results.setdefault('img_shape', img.shape[:2])
+        results['pad_shape'] = img.shape[:2]
         results.setdefault('letterbox_matrix', np.eye(2, 3))
         sample = ReferringDataSample(metainfo={key: results[key] for key in META_KEYS if key in results})
         sample.expressions = self._expressions(results)

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmpartref.engine.distributed import unwrapped
-from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
+from mmpartref.engine.optim.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteMixin
 from mmpartref.errors import ConfigError, InputError, NonFiniteGradientError, NonFiniteLossError
 from mmpartref.registry import HOOKS

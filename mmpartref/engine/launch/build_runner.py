@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
-from mmpartref.arguments import ToolParser, input_path, natural, output_folder
+from mmpartref.arguments import ToolParser, input_path, is_given, natural, output_folder
 from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.config.config_keys import (
     check_custom_keys,
@@ -43,7 +43,7 @@ from mmpartref.engine.launch.required_classes import (
     use_resumable_loop,
     use_skipping_classes,
 )
-from mmpartref.engine.launch.run_checks import check_load_from
+from mmpartref.engine.launch.run_checks import check_config_stays, check_load_from
 from mmpartref.engine.resume.resume_point import choose_resume_point
 from mmpartref.engine.resume.resumed_config import check_resumed_config
 from mmpartref.engine.resume.write_checkpoint import check_work_dir
@@ -64,6 +64,10 @@ def parse_launch_arguments(parser: ToolParser) -> argparse.Namespace:
     # torch.distributed.launch passes one spelling or the other, depending on its version.
     parser.add_argument('--local_rank', '--local-rank', type=natural, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    for name, key in (('work_dir', 'work_dir'), ('launcher', 'launcher'), ('seed', 'randomness.seed'),
+                      ('deterministic', 'randomness.deterministic'), ('amp', 'optim_wrapper.type')):
+        if hasattr(args, name) and is_given(args, name) and key in (args.cfg_options or {}):
+            parser.error(f"--{name.replace('_', '-')} and --cfg-options {key} are the same; give one of them")
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -163,6 +167,7 @@ def check_model(cfg: Config) -> None:
 PREPARE = (
     choose_resume_point,
     check_model,
+    check_config_stays,
     check_load_from,
     require_operations,
     check_values,

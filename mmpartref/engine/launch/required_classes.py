@@ -13,13 +13,14 @@ from mmpartref.engine.hooks.dataset_epoch_hook import DatasetEpochHook
 from mmpartref.engine.hooks.detector_categories_hook import DetectorCategoriesHook
 from mmpartref.engine.hooks.non_finite_loss_hook import NEEDS_SKIPPING, NonFiniteLossHook
 from mmpartref.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
-from mmpartref.engine.hooks.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.hooks.skipped_images_hook import SkippedImagesHook
 from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
+from mmpartref.engine.hooks.training_length_hook import TrainingLengthHook
 from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.launch.dependent_keys import by_iteration
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
+from mmpartref.engine.optim.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteMixin, SkipNonFiniteOptimWrapper
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
@@ -82,7 +83,8 @@ def add_required_hooks(cfg: Config) -> None:
     """Add hooks to ``default_hooks`` that the config lacks: a user's ``custom_hooks`` replaces the list of its base."""
     required: dict[str, type] = {'skipped_images': SkippedImagesHook, 'safe_checkpoint': SafeCheckpointHook,
                                  'truncated_expressions': TruncatedExpressionsHook, 'worker_errors': WorkerErrorHook,
-                                 'strict_load': StrictLoadHook, 'dataset_epoch': DatasetEpochHook}
+                                 'strict_load': StrictLoadHook, 'dataset_epoch': DatasetEpochHook,
+                                 'training_length': TrainingLengthHook}
     if builds(MODELS, cfg.model, ReferringDetector):
         required['detector_categories'] = DetectorCategoriesHook
     if cfg.get('launcher', 'none') != 'none' and not cfg.get('sync_bn'):

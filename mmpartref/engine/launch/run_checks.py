@@ -4,6 +4,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -20,10 +21,12 @@ from mmengine.visualization import (
     WandbVisBackend,
 )
 
-from mmpartref.engine.config.config_nodes import builds, hook_nodes, is_from, nodes, type_name
-from mmpartref.errors import ConfigError, MissingFileError, MissingPackageError
+from mmpartref.engine.config.config_nodes import builds, hook_nodes, is_from, leaf_datasets, nodes, type_name
+from mmpartref.engine.config.read_config import check_bases, read_config_file
+from mmpartref.errors import ConfigError, InputError, MissingFileError, MissingPackageError
 from mmpartref.evaluation.metrics.part_presence_metric import PartPresenceMetric
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
+from mmpartref.files.output_path import check_not_inputs, is_stream
 from mmpartref.images.image_url import is_url
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors import ReferringSegmentor
@@ -45,6 +48,7 @@ BACKENDS = {
     TensorboardVisBackend: 'tensorboard', WandbVisBackend: 'wandb', MLflowVisBackend: 'mlflow',
     ClearMLVisBackend: 'clearml', NeptuneVisBackend: 'neptune', DVCLiveVisBackend: 'dvclive', AimVisBackend: 'aim',
 }
+IMAGE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # Seconds to wait for the server of ``load_from``.
 TIMEOUT = 15.0
 
@@ -204,3 +208,52 @@ def check_data(cfg: Mapping[str, Any], split: str) -> None:
                 raise MissingFileError(f'{shown_name(path)} of {split}_dataloader does not exist; give the dataset '
                                        f'folder with --data-root, or set {split}_dataloader.dataset.data_root; '
                                        'docs/data.md has the layout and the sources')
+
+
+def config_inputs(cfg: Config) -> list[str]:
+    """Return the files and image folders that a config names: its file and bases, annotations, ``load_from``."""
+    found = [str(path) for path in check_bases(Path(cfg.filename))] if cfg.filename else []
+    found += [cfg.load_from] if isinstance(cfg.get('load_from'), str) else []
+    for split in ('train', 'val', 'test'):
+        for node in leaf_datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
+            prefixes = node.get('data_prefix') if isinstance(node.get('data_prefix'), Mapping) else {}
+            found += [join_path(node.get('data_root') or '', name) for name in (node.get('ann_file'),
+                                                                               *(prefixes or {}).values()) if name]
+    return found
+
+
+def check_outputs(cfg: Config, *outputs: str | None) -> None:
+    """Check that files to write are not inputs of a config: see ``config_inputs``, and the images in its folders.
+
+    Args:
+        cfg: the config.
+        *outputs: paths of files; None and streams are skipped.
+
+    Raises:
+        InputError: one is.
+    """
+    files = [output for output in outputs if output and not is_stream(output)]
+    inputs = config_inputs(cfg)
+    check_not_inputs(files, inputs)
+    folders = {Path(each).resolve() for each in inputs if os.path.isdir(each)}
+    for file in files:
+        if file.lower().endswith(IMAGE_SUFFIXES) and os.path.exists(file) and folders & {*Path(file).resolve().parents}:
+            raise InputError(f'{shown_name(file)} is in an image folder of the dataset and would be overwritten; name '
+                             'another file')
+
+
+def check_config_stays(cfg: Config) -> None:
+    """Check that the copy of the config in the work dir does not replace the file that was given.
+
+    A copy that a run has written there may be replaced by the same.
+
+    Raises:
+        InputError: it does.
+    """
+    copy = os.path.join(cfg.work_dir, os.path.basename(cfg.filename or ''))
+    if not cfg.filename or not os.path.exists(copy) or not os.path.samefile(copy, cfg.filename):
+        return
+    written = read_config_file(cfg.filename).pretty_text
+    if Path(copy).read_text(encoding='utf-8').strip() != written.strip():
+        raise InputError(f'the work dir {shown_name(cfg.work_dir)} is the folder of the config, which the copy of it '
+                         'with all bases would replace; give another --work-dir')

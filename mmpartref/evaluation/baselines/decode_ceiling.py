@@ -6,6 +6,7 @@ expression, decoded as the network's outputs are.
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmpartref.argument_checks import check_switch
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.match_dumps import check_same_refs, truth_by_ref
@@ -15,6 +16,7 @@ from mmpartref.evaluation.scoring.iou_metrics import (
     GROUP_METRICS,
     Row,
     apply_empty_rule,
+    check_rows,
     describe_header,
     group_metrics,
 )
@@ -47,9 +49,11 @@ def ceiling_metrics(rows: Sequence[Row], ceiling_rows: Sequence[Row], *, strict:
         strict, empty: as in ``summarise``.
 
     Raises:
-        ValueError: the empty rule drops all rows, or a ref has no ceiling.
+        InputTypeError: an argument is of another type.
+        InputError: the empty rule drops all rows, or a ref has no ceiling.
     """
-    by_ref = {row.ref_id: row for row in ceiling_rows}
+    rows, strict = check_rows(rows), check_switch(strict, 'strict')
+    by_ref = {row.ref_id: row for row in check_rows(ceiling_rows, 'ceiling_rows')}
     missing = [row.ref_id for row in rows if row.ref_id not in by_ref]
     if missing:
         raise InputError(f'{len(missing)} refs have no ceiling, e.g. {shown_name(min(missing))}; make the ceiling '

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmpartref.argument_checks import check_choice, check_instance
 from mmpartref.datasets.referring.part_refer_dataset import PartReferDataset
 from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.errors import InputError
@@ -44,11 +45,13 @@ def reference_dump(kind: str, cfg: Config, split: str = 'test') -> PredictionDum
         split: ``'test'`` or ``'val'``.
 
     Raises:
+        InputTypeError: ``cfg`` is of another type.
         FileNotFoundError: the json does not exist.
-        ValueError: the config lacks what the reference point needs, or a record of the json cannot be used.
+        ValueError: there is no such reference point, the config lacks what it needs, or a record of the json cannot be
+            used.
     """
-    if kind not in REFERENCE_POINTS:
-        raise InputError(f'there is no reference point {kind!r}; choose one of {", ".join(REFERENCE_POINTS)}')
+    check_choice(kind, 'kind', REFERENCE_POINTS)
+    check_instance(cfg, 'cfg', Config, 'read one with load_config')
     config = split_config(cfg, split)
     header: dict[str, Any] = {
         'name': kind.replace('-', ' '),

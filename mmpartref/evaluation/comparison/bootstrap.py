@@ -16,12 +16,21 @@ from math import fsum
 
 import numpy as np
 
+from mmpartref.argument_checks import (
+    check_choice,
+    check_instance,
+    check_integer,
+    check_numbers,
+    check_sequence,
+    check_switch,
+)
 from mmpartref.errors import InputError
-from mmpartref.evaluation.scoring.iou_metrics import PRECISION_THRESHOLDS, Row, exact_thresholds
+from mmpartref.evaluation.scoring.iou_metrics import PRECISION_THRESHOLDS, Row, check_rows, exact_thresholds
 
 PRECISIONS: dict[str, Fraction] = {f'P@{name}': value for name, value in exact_thresholds(PRECISION_THRESHOLDS).items()}
 BOOTSTRAP_METRICS = ('mIoU', 'cIoU', *PRECISIONS)
 RESAMPLES = 2000
+MAX_RESAMPLES = 1_000_000
 CONFIDENCE = 0.95
 # An image's sum of IoU is rounded to a multiple of this; total sums are exact up to 2 ** 21 expressions.
 IOU_STEP = 2.0**-32
@@ -43,7 +52,13 @@ class Resamples:
     seed: int
 
     def of(self, model: int, metric: str) -> np.ndarray:
-        """Return one model's metric in each draw, (R,)."""
+        """Return one model's metric in each draw, (R,).
+
+        Raises:
+            InputTypeError, InputError: there is no such model, or no such metric.
+        """
+        model = check_integer(model, 'model', 0, self.values.shape[1] - 1)
+        check_choice(metric, 'metric', BOOTSTRAP_METRICS)
         return self.values[:, model, BOOTSTRAP_METRICS.index(metric)]
 
     def interval(self, model: int, metric: str) -> tuple[float, float]:
@@ -76,6 +91,19 @@ class PairedDifference:
     p_holm: float | None
 
 
+def check_resamples(resamples: object, models: int) -> None:
+    """Check that resamples are of this number of models.
+
+    Raises:
+        InputTypeError: they are something else.
+        InputError: their number of models is another.
+    """
+    check_instance(resamples, 'resamples', Resamples, 'make them with resample')
+    found = resamples.values.shape[1]  # type: ignore[attr-defined]
+    if found != models:
+        raise InputError(f'the resamples are of {found} models but {models} are compared; make them of the same models')
+
+
 def image_sums(rows: Sequence[Row], strict: bool) -> tuple[list[int | str], np.ndarray, np.ndarray]:
     """Return the sorted image ids and each metric's numerators and denominators, both (N, metrics)."""
     images: dict[int | str, list[Row]] = {}
@@ -99,16 +127,19 @@ def resample(models: Sequence[Sequence[Row]], *, strict: bool = True, resamples:
     Args:
         models: each one's scored expressions, all of the same images.
         strict: whether Precision@X counts IoU > X or IoU >= X.
-        resamples: number of draws.
+        resamples: number of draws, at most ``MAX_RESAMPLES``.
         seed: of the random generator.
 
     Raises:
-        ValueError: ``resamples`` or ``seed`` is out of range, there is no expression, or the models' images differ.
+        InputTypeError: an argument is of another type.
+        InputError: ``resamples`` or ``seed`` is out of range, there is no expression, or the models' images differ.
     """
-    if resamples < 1 or seed < 0:
-        raise InputError(f'resamples is {resamples} and seed {seed}; give at least 1 resample and a seed from 0 up')
+    resamples, seed = check_integer(resamples, 'resamples', 1, MAX_RESAMPLES), check_integer(seed, 'seed', 0)
+    strict = check_switch(strict, 'strict')
+    models = [check_rows(rows, f'models[{number}]')
+              for number, rows in enumerate(check_sequence(models, 'models', 'lists of Row objects'))]
     sums = [image_sums(rows, strict) for rows in models]
-    img_ids = sums[0][0]
+    img_ids = sums[0][0] if sums else []
     if not img_ids or any(each[0] != img_ids for each in sums):
         raise InputError('a paired bootstrap needs models that were scored on the same images, at least one')
     above = np.concatenate([each[1] for each in sums], axis=1)  # (N, models * metrics)
@@ -148,7 +179,13 @@ def two_sided_p(differences: np.ndarray) -> float:
 
 
 def holm_correction(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, in the given order (S. Holm, Scand. J. Statistics 6, 1979)."""
+    """Return p-values corrected for their number, in the given order (S. Holm, Scand. J. Statistics 6, 1979).
+
+    Raises:
+        InputTypeError: ``p_values`` are not a list of numbers.
+        InputError: one is not from 0 to 1.
+    """
+    p_values = check_numbers(p_values, 'p_values', 0, 1)
     corrected = [0.0] * len(p_values)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
@@ -164,7 +201,14 @@ def paired_differences(resamples: Resamples, values: Sequence[float], metric: st
         resamples: of all models.
         values: each model's ``metric`` on all images, a fraction.
         metric: one of ``BOOTSTRAP_METRICS``.
+
+    Raises:
+        InputTypeError: an argument is of another type.
+        InputError: there is no such metric, or the values are not one fraction per model.
     """
+    check_choice(metric, 'metric', BOOTSTRAP_METRICS)
+    values = check_numbers(values, 'values', 0, 1)
+    check_resamples(resamples, len(values))
     pairs = list(combinations(range(len(values)), 2))
     drawn = [resamples.of(first, metric) - resamples.of(second, metric) for first, second in pairs]
     p_values = [two_sided_p(differences) for differences in drawn]

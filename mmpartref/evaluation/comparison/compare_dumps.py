@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmpartref.argument_checks import check_instance, check_path, check_sequence, check_switch, check_text
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.dumps.match_dumps import check_same_refs, truth_by_ref
@@ -41,12 +42,17 @@ def read_comparison(paths: Sequence[str | Path], *, names: Sequence[str] | None 
     """Read and score dumps.
 
     Raises:
+        InputTypeError: an argument is of another type.
         FileNotFoundError: a dump does not exist.
-        ValueError: a dump is damaged or empty, two of them have different refs or ground truth, or the names are not
-            one per dump and distinct.
+        ValueError: there is no dump, one is damaged or empty, two of them have different refs or ground truth, or the
+            names are not one per dump and distinct.
     """
-    dumps = [read_dump(path) for path in paths]
-    files = [str(path) for path in paths]
+    strict = check_switch(strict, 'strict')
+    paths = check_sequence(paths, 'paths', 'paths')
+    files = [check_path(path, f'paths[{number}]') for number, path in enumerate(paths)]
+    if not files:
+        raise InputError('paths is empty; give at least one dump')
+    dumps = [read_dump(file) for file in files]
     labels = name_entries(dumps, files, names)
     truths = [truth_by_ref(dump, file) for dump, file in zip(dumps, files, strict=True)]
     for truth, file in zip(truths[1:], files[1:], strict=True):
@@ -64,10 +70,14 @@ def name_entries(dumps: Sequence[PredictionDump], files: Sequence[str], names: S
     Names that occur twice are replaced by the file's stem, and stems that occur twice by the file's path.
 
     Raises:
-        ValueError: there are not as many names as dumps, or two dumps end up with the same name.
+        InputTypeError: ``names`` are not a list of strings.
+        ValueError: a name is blank, there are not as many names as dumps, or two dumps end up with the same name.
     """
-    if names is not None and len(names) != len(files):
-        raise InputError(f'there are {len(files)} dumps but {len(names)} names; give one name per dump, in order')
+    if names is not None:
+        names = [check_text(name, f'names[{number}]', blank=False)
+                 for number, name in enumerate(check_sequence(names, 'names', 'strings'))]
+        if len(names) != len(files):
+            raise InputError(f'there are {len(files)} dumps but {len(names)} names; give one name per dump, in order')
     stems = [Path(file).stem for file in files]
     chosen = names or [_header_name(dump.header) or stem for dump, stem in zip(dumps, stems, strict=True)]
     labels = _labels(chosen, dumps)
@@ -78,6 +88,11 @@ def name_entries(dumps: Sequence[PredictionDump], files: Sequence[str], names: S
     if twice:
         raise InputError(f"two dumps have the name {shown(twice[0])}; give distinct names with --names")
     return labels
+
+
+def check_comparison(comparison: object) -> None:
+    """Raise an ``InputTypeError`` where an argument is not a ``Comparison``."""
+    check_instance(comparison, 'comparison', Comparison, 'make one with read_comparison')
 
 
 def _header_name(header: Mapping[str, Any]) -> str:

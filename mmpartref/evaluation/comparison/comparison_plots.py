@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmpartref.evaluation.comparison.bootstrap import CONFIDENCE, PRECISIONS, Resamples
-from mmpartref.evaluation.comparison.compare_dumps import Comparison
+from mmpartref.argument_checks import check_path
+from mmpartref.evaluation.comparison.bootstrap import CONFIDENCE, PRECISIONS, Resamples, check_resamples
+from mmpartref.evaluation.comparison.compare_dumps import Comparison, check_comparison
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, MEDIUM, SMALL, largest_groups
 from mmpartref.evaluation.scoring.iou_metrics import mean
 from mmpartref.files.atomic_write import atomic_write
@@ -32,7 +33,15 @@ def draw_plots(comparison: Comparison, resamples: Resamples, folder: str | Path)
     """Write each plot as PNG and SVG into a folder; returns the files.
 
     A name with characters that no installed font has is '#' and its row in the table, counted from 1.
+
+    Raises:
+        InputTypeError: an argument is of another type.
+        InputError: ``resamples`` are of other models.
+        FileInTheWayError, FileWriteError: a file cannot be written.
     """
+    check_comparison(comparison)
+    check_resamples(resamples, len(comparison.entries))
+    target = Path(check_path(folder, 'folder'))
     figures = {
         'miou': draw_miou(comparison, resamples),
         'precision': draw_precision(comparison),
@@ -43,7 +52,7 @@ def draw_plots(comparison: Comparison, resamples: Resamples, folder: str | Path)
     for name, figure in figures.items():
         set_fonts(figure)
         for suffix in ('png', 'svg'):
-            files.append(Path(folder) / f'{name}.{suffix}')
+            files.append(target / f'{name}.{suffix}')
             # Without the date the file is reproducible.
             with atomic_write(files[-1]) as temporary:
                 figure.savefig(temporary, dpi=DPI, format=suffix, metadata={'Date': None} if suffix == 'svg' else None)

@@ -5,8 +5,8 @@ For readers metrics are in percent; CSV has fractions.
 import math
 
 from mmpartref.errors import InputError
-from mmpartref.evaluation.comparison.bootstrap import PRECISIONS, Resamples, paired_differences
-from mmpartref.evaluation.comparison.compare_dumps import Comparison, ComparisonEntry
+from mmpartref.evaluation.comparison.bootstrap import PRECISIONS, Resamples, check_resamples, paired_differences
+from mmpartref.evaluation.comparison.compare_dumps import Comparison, ComparisonEntry, check_comparison
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS
 from mmpartref.evaluation.scoring.iou_metrics import GROUP_METRICS, group_metrics
 from mmpartref.tables import Cell, Column, Estimate, Table, percent_columns
@@ -23,8 +23,11 @@ def main_table(comparison: Comparison, resamples: Resamples) -> Table:
     """Return one line per model: metrics, then size and speed from the dumps' headers.
 
     Raises:
-        ValueError: a header's value is not a number.
+        InputTypeError: an argument is of another type.
+        InputError: a header's value is not a number, or ``resamples`` are of other models.
     """
+    check_comparison(comparison)
+    check_resamples(resamples, len(comparison.entries))
     metrics = ('cIoU', *PRECISIONS, 'mIoU_part', 'mIoU_super', 'ann_mIoU', 'ann_cIoU', 'ann_P@0.5')
     columns = [Column('name'), Column('mIoU', percent=True, interval=True),
                *percent_columns(*metrics), Column('parameters (M)'), Column('GFLOPs per expression'),
@@ -62,7 +65,13 @@ def precision_note(strict: bool) -> str:
 
 
 def significance_table(comparison: Comparison, resamples: Resamples) -> Table:
-    """Return one line per metric and pair of models: the difference, its interval and p-values."""
+    """Return one line per metric and pair of models: the difference, its interval and p-values.
+
+    Raises:
+        InputTypeError, InputError: an argument is of another type, or ``resamples`` are of other models.
+    """
+    check_comparison(comparison)
+    check_resamples(resamples, len(comparison.entries))
     entries = comparison.entries
     several = len(entries) > 2
     cells: list[list[Cell]] = []
@@ -84,7 +93,12 @@ def significance_table(comparison: Comparison, resamples: Resamples) -> Table:
 
 
 def breakdown_tables(comparison: Comparison) -> list[Table]:
-    """Return one table per breakdown, one line per group: its size, then each model's metrics."""
+    """Return one table per breakdown, one line per group: its size, then each model's metrics.
+
+    Raises:
+        InputTypeError: ``comparison`` is of another type.
+    """
+    check_comparison(comparison)
     columns = [Column('n'), *percent_columns(*(f'{entry.name} {metric}'
                                                for entry in comparison.entries for metric in GROUP_METRICS))]
     tables = []
@@ -100,7 +114,12 @@ def breakdown_tables(comparison: Comparison) -> list[Table]:
 
 
 def breakdown_list(comparison: Comparison) -> Table:
-    """Return all breakdowns as one table in long form, one line per breakdown, group and model."""
+    """Return all breakdowns as one table in long form, one line per breakdown, group and model.
+
+    Raises:
+        InputTypeError: ``comparison`` is of another type.
+    """
+    check_comparison(comparison)
     cells: list[list[Cell]] = []
     for title, split in BREAKDOWNS.items():
         for entry in comparison.entries:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmpartref.argument_checks import check_sequence, check_switch
 from mmpartref.datasets.referring.steps.absent_parts import NOISY_KINDS
 from mmpartref.errors import InputError
 from mmpartref.evaluation.diagnosis.confusion import confusion
@@ -23,7 +24,7 @@ from mmpartref.evaluation.diagnosis.failure_kinds import (
 )
 from mmpartref.evaluation.diagnosis.left_right import SideOverlap, left_right_metrics, mirrored, side_overlap
 from mmpartref.evaluation.diagnosis.pixel_breakdown import PixelBreakdown, count_pixels
-from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
 from mmpartref.evaluation.dumps.predictions import Prediction
 from mmpartref.evaluation.scoring.grouped_metrics import SIZES, size_name
 from mmpartref.evaluation.scoring.iou_metrics import TABLE_THRESHOLD, mean, precision
@@ -61,8 +62,10 @@ def diagnose(dump: PredictionDump) -> list[DiagnosedPrediction]:
     """Analyse every expression, with a progress bar.
 
     Raises:
+        InputTypeError: ``dump`` is of another type, e.g. the path of one.
         ValueError: there is no expression.
     """
+    check_dump(dump)
     images: dict[int | str, list[Prediction]] = {}
     for entry in dump.images:
         images.setdefault(entry.img_id, []).extend(entry.expressions)
@@ -103,7 +106,12 @@ def summarise_diagnosis(found: Sequence[DiagnosedPrediction], *, strict: bool = 
 
     Expressions whose part is not in the image are in ``absent`` and ignored by all others; those of ``NOISY_KINDS``,
     whose part can be in the image after all, are counted as ``uncertain``.
+
+    Raises:
+        InputTypeError: an argument is of another type.
     """
+    strict = check_switch(strict, 'strict')
+    found = check_sequence(found, 'found', 'what diagnose returns', DiagnosedPrediction)
     present = [each for each in found if each.pixels.true_area]
     absent = [each for each in found if not each.pixels.true_area]
     certain = [each for each in absent if each.prediction.absent not in NOISY_KINDS]

@@ -17,6 +17,7 @@ from itertools import combinations
 from math import sqrt
 from typing import Any
 
+from mmpartref.argument_checks import check_sequence, check_switch
 from mmpartref.errors import InputError
 from mmpartref.evaluation.diagnosis.pixel_breakdown import overlap_of
 from mmpartref.evaluation.dumps.dump import PredictionDump
@@ -49,9 +50,10 @@ def check_paraphrases(dumps: Sequence[ParaphraseDump]) -> None:
     """Check that all dumps have the same refs in different words.
 
     Raises:
+        InputTypeError: ``dumps`` are something else.
         ValueError: fewer than two dumps; other refs or another truth; or two dumps whose expressions are all equal.
     """
-    if len(dumps) < 2:
+    if len(check_sequence(dumps, 'dumps', 'ParaphraseDump objects', ParaphraseDump)) < 2:
         raise InputError('paraphrases need at least two dumps; write one per template with tools/test.py --dump')
     truths = [truth_by_ref(each.dump, each.file) for each in dumps]
     for truth, each in zip(truths[1:], dumps[1:], strict=True):
@@ -69,6 +71,7 @@ def paraphrase_metrics(dumps: Sequence[ParaphraseDump], *, strict: bool = True) 
     ``dumps`` has each file with one expression as an example (of the first ref by name) and its mIoU, ``pairs`` both
     files and their agreement, ``worst`` the refs of the greatest spread. Raises as ``check_paraphrases``.
     """
+    strict = check_switch(strict, 'strict')
     check_paraphrases(dumps)
     scored = [each.rows() for each in dumps]
     refs = sorted(scored[0])

@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmpartref.errors import InputError, MissingFileError
+from mmpartref.argument_checks import check_instance, check_path
+from mmpartref.errors import InputError, InputTypeError, MissingFileError
 from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.files.json_files import load_json
@@ -67,6 +68,7 @@ class PredictionDump:
         """Write the file atomically.
 
         Raises:
+            InputTypeError: ``path`` is of another type.
             ValueError: the header has other values than strings and numbers, or contains ``format`` or ``version``.
         """
         header = encode_header(self.header)
@@ -75,6 +77,11 @@ class PredictionDump:
             for number, image in enumerate(self.images):
                 file.write((',\n' if number else '\n') + json.dumps(image_record(image), allow_nan=False))
             file.write('\n]}\n')
+
+
+def check_dump(dump: object) -> None:
+    """Raise an ``InputTypeError`` where an argument is not a dump, e.g. the path of one."""
+    check_instance(dump, 'dump', PredictionDump, 'read one with read_dump')
 
 
 def image_record(image: ImagePredictions) -> dict[str, Any]:
@@ -91,8 +98,11 @@ def encode_header(header: Mapping[str, Any]) -> str:
     """Return the header as one JSON object; ``format``, ``version`` and ``queries_hash`` come first.
 
     Raises:
+        InputTypeError: it is not a dict.
         InputError: it sets ``format`` or ``version``, or a value is not a string or a finite number.
     """
+    if not isinstance(header, Mapping):
+        raise InputTypeError(f'the header of a dump is {shown(header)}; give a dict of strings and numbers')
     taken = {'format', 'version'} & header.keys()
     if taken:
         raise InputError(f'the header of a dump sets {sorted(taken)}, which the file format sets itself; rename them')
@@ -103,6 +113,8 @@ def encode_header(header: Mapping[str, Any]) -> str:
 def check_header(header: Mapping[str, Any], where: str, fix: str = FIX) -> None:
     """Raise an ``InputError`` where a value is not one of ``HEADER_TYPES``, or not finite."""
     for key, value in header.items():
+        if not isinstance(key, str):
+            raise InputError(f'{where}: the key {shown(key)} is not a string; {fix}')
         if not isinstance(value, HEADER_TYPES) or (isinstance(value, (int, float)) and not is_finite(value)):
             raise InputError(f'{where}: {shown(key)} is {shown(value)}, not a string or a finite number; {fix}')
 
@@ -148,11 +160,13 @@ def read_dump(path: str | Path) -> PredictionDump:
     """Read and validate a dump.
 
     Raises:
+        InputTypeError: ``path`` is of another type.
         FileNotFoundError: the file does not exist.
         ValueError: it is not a dump of this version, an image or a ref occurs twice, or a record is damaged; the
             message names the record.
     """
-    name = shown_name(str(path))
+    path = check_path(path, 'the dump')
+    name = shown_name(path)
     try:
         content = load_json(path, f'dump {name}', hint=FIX)
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 from collections.abc import Mapping
 
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
 from mmpartref.text import shown_name
 
 SAME_SPLIT = 'compare dumps of the same ann_file and split'
@@ -18,8 +18,10 @@ def truth_by_ref(dump: PredictionDump, file: str) -> dict[str, tuple]:
         file: name of the dump in messages.
 
     Raises:
+        InputTypeError: ``dump`` is of another type.
         ValueError: the dump has no expression.
     """
+    check_dump(dump)
     truths = {each.ref_id: (image.img_id, each.super_category, each.part,
                             sorted((*rle['size'], rle['counts']) for rle in each.truth))
               for image in dump.images for each in image.expressions if each.absent is None}

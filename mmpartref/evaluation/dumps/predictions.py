@@ -1,15 +1,15 @@
 """The predictions of an image in the form in which they are scored and dumped: RLEs, names and numbers."""
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from mmpartref.errors import InputError
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.masks.iou import encode_masks
-from mmpartref.text import shown_name
+from mmpartref.text import shown, shown_name
 
 REQUIRED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scores')
 
@@ -81,6 +81,7 @@ def read_sample(sample: Mapping[str, Any]) -> ImagePredictions:
     """Convert a predicted ``ReferringDataSample`` in the form of a dict.
 
     Raises:
+        InputTypeError: masks, scores, refs or expressions are not several values.
         ValueError: a key is missing, or masks, scores, refs, expressions and the image's size do not fit together.
     """
     where = f"image {shown_name(str(sample.get('img_path') or sample.get('img_id')))}"
@@ -149,6 +150,9 @@ def make_prediction(ref: Mapping[str, Any], text: str, pred: dict, score: float,
 
 def _checked_masks(sample: Mapping[str, Any], where: str) -> np.ndarray:
     """Return ``pred_masks`` as a (K, h, w) bool array."""
+    for key in ('refs', 'expressions', 'pred_masks', 'pred_scores'):
+        if not isinstance(sample[key], Sized):
+            raise InputTypeError(f'{where}: {key} is {shown(sample[key])}; return one per expression')
     masks = sample['pred_masks']
     masks = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
     refs, expressions, scores = sample['refs'], sample['expressions'], sample['pred_scores']

@@ -3,6 +3,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmpartref.errors import InputTypeError
+from mmpartref.text import shown
+
+# Where the metrics' results of several processes are collected.
+COLLECT_DEVICES = ('cpu', 'gpu')
 # Images whose error a message quotes.
 MAX_REASONS = 5
 
@@ -16,7 +21,13 @@ class SkippedImage:
 
 
 def skipped_image(sample: Mapping[str, Any]) -> SkippedImage | None:
-    """Return the ``SkippedImage`` of a data sample in the form of a dict, None where the image was read."""
+    """Return the ``SkippedImage`` of a data sample in the form of a dict, None where the image was read.
+
+    Raises:
+        InputTypeError: it is not a dict.
+    """
+    if not isinstance(sample, Mapping):
+        raise InputTypeError(f'a data sample is {shown(sample)}; give it as a dict, as its to_dict() returns')
     if 'skipped' not in sample:
         return None
     return SkippedImage(str(sample['img_path']), len(sample['expressions']), sample['skipped'])

@@ -7,8 +7,15 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmpartref.argument_checks import check_choice, check_text
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
+from mmpartref.evaluation.dumps.skipped_images import (
+    COLLECT_DEVICES,
+    SkippedImage,
+    count_skipped,
+    describe_skipped,
+    skipped_image,
+)
 from mmpartref.evaluation.scoring.iou_metrics import mean
 from mmpartref.evaluation.scoring.presence import average_precision
 from mmpartref.registry import METRICS
@@ -36,12 +43,17 @@ class PartPresenceMetric(BaseMetric):
     Args:
         collect_device: ``'cpu'`` (through files) or ``'gpu'``.
         prefix: replaces ``'image'``.
+
+    Raises:
+        InputTypeError: ``prefix`` is not a string.
+        InputError: ``collect_device`` is unknown.
     """
 
     default_prefix = 'image'
 
     def __init__(self, *, collect_device: str = 'cpu', prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        check_choice(collect_device, 'collect_device', COLLECT_DEVICES)
+        super().__init__(collect_device=collect_device, prefix=None if prefix is None else check_text(prefix, 'prefix'))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add label, probability and ground truth of each sample, for the labels with a ground truth.

@@ -7,10 +7,18 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmpartref.argument_checks import check_choice, check_path
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump, encode_header, unite_images
 from mmpartref.evaluation.dumps.predictions import read_sample
-from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
+from mmpartref.evaluation.dumps.skipped_images import (
+    COLLECT_DEVICES,
+    SkippedImage,
+    count_skipped,
+    describe_skipped,
+    skipped_image,
+)
+from mmpartref.files.output_path import check_output_file, write_errors
 from mmpartref.registry import METRICS
 
 
@@ -28,19 +36,25 @@ class ReferringDump(BaseMetric):
         collect_device: ``'cpu'`` (through files) or ``'gpu'``.
 
     Raises:
-        ValueError: ``out_file`` is a folder, or the header cannot be written.
+        InputTypeError: ``out_file`` or ``header`` is of another type.
+        InputError: ``out_file`` is a folder, or the header cannot be written.
+        FileInTheWayError, FileWriteError, NotAFolderError: ``out_file`` cannot be written.
     """
 
     default_prefix = 'dump'
 
-    def __init__(self, *, out_file: str, header: Mapping[str, Any] | None = None, collect_device: str = 'cpu') -> None:
+    def __init__(self, *, out_file: str | os.PathLike, header: Mapping[str, Any] | None = None,
+                 collect_device: str = 'cpu') -> None:
+        check_choice(collect_device, 'collect_device', COLLECT_DEVICES)
         super().__init__(collect_device=collect_device)
-        if os.path.isdir(out_file):
-            raise InputError(f'out_file={out_file!r} is a folder; give the name of a .json file')
-        os.makedirs(os.path.dirname(os.path.abspath(out_file)), exist_ok=True)
-        self.out_file = out_file
+        self.out_file = check_path(out_file, 'out_file')
+        if not self.out_file or os.path.isdir(self.out_file):
+            raise InputError(f'out_file={self.out_file!r} is a folder; give the name of a .json file')
+        check_output_file(self.out_file)
+        with write_errors(self.out_file):
+            os.makedirs(os.path.dirname(os.path.abspath(self.out_file)), exist_ok=True)
+        encode_header({} if header is None else header)
         self.header = dict(header or {})
-        encode_header(self.header)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Convert each data sample to one entry; raises as ``read_sample``."""

@@ -1,4 +1,5 @@
 """IoU and Precision@X of referring segmentation."""
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,10 +7,17 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmpartref.datasets.protocols import load_protocol
-from mmpartref.errors import InputError
+from mmpartref.argument_checks import check_choice, check_number, check_switch, check_text
+from mmpartref.datasets.protocols import Protocol, load_protocol
+from mmpartref.errors import InputError, InputTypeError
 from mmpartref.evaluation.dumps.predictions import read_sample
-from mmpartref.evaluation.dumps.skipped_images import SkippedImage, count_skipped, describe_skipped, skipped_image
+from mmpartref.evaluation.dumps.skipped_images import (
+    COLLECT_DEVICES,
+    SkippedImage,
+    count_skipped,
+    describe_skipped,
+    skipped_image,
+)
 from mmpartref.evaluation.scoring.conventions import EmptyRule, check_empty_rule
 from mmpartref.evaluation.scoring.iou_metrics import (
     PRECISION_THRESHOLDS,
@@ -23,6 +31,7 @@ from mmpartref.evaluation.scoring.presence import format_presence, summarise_pre
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent, score_image
 from mmpartref.registry import METRICS
+from mmpartref.text import shown
 
 # Names of metrics by which checkpoints can be compared, but for those of thresholds. Some depend on the data.
 NAMES = re.compile(r'(ann_)?[mc]IoU|mIoU_(part|super)|mIoU_(level|source|position)_.+|(seen|unseen|harmonic)_.+|'
@@ -77,7 +86,8 @@ class ReferringSegMetric(BaseMetric):
         prefix: replaces ``'refer'``.
 
     Raises:
-        ValueError: a threshold is not between 0 and 1, or the rule for empty masks or the protocol is unknown.
+        InputTypeError: an argument is of another type.
+        InputError: a threshold is not from 0 to 1, or ``empty``, ``collect_device`` or the protocol is unknown.
     """
 
     default_prefix = 'refer'
@@ -91,18 +101,33 @@ class ReferringSegMetric(BaseMetric):
                  protocol: Mapping[str, Any] | None = None,
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        check_choice(collect_device, 'collect_device', COLLECT_DEVICES)
+        super().__init__(collect_device=collect_device, prefix=None if prefix is None else check_text(prefix, 'prefix'))
         exact_thresholds(precision_thresholds)
         self.precision_thresholds = tuple(precision_thresholds)
-        self.strict = strict
+        self.strict = check_switch(strict, 'strict')
         check_empty_rule(empty)
         self.empty = empty
-        self.presence_threshold = presence_threshold
-        self.protocol = None if protocol is None else load_protocol(**protocol)
+        self.presence_threshold = (None if presence_threshold is None else
+                                   check_number(presence_threshold, 'presence_threshold', 0, 1))
+        self.protocol = None if protocol is None else self._load_protocol(protocol)
+
+    @staticmethod
+    def _load_protocol(protocol: Mapping[str, Any]) -> Protocol:
+        keys = inspect.signature(load_protocol).parameters.keys()
+        if not isinstance(protocol, Mapping) or 'name' not in protocol or not protocol.keys() <= keys:
+            raise InputTypeError(f"protocol={shown(protocol)} should be a dict with 'name' and no keys but "
+                                 f"{', '.join(keys)}")
+        return load_protocol(**protocol)
 
     @staticmethod
     def may_return(name: str, precision_thresholds: Sequence[float] = PRECISION_THRESHOLDS) -> bool:
-        """Return whether a metric of this name, without the prefix, may be among the results."""
+        """Return whether a metric of this name, without the prefix, may be among the results.
+
+        Raises:
+            InputTypeError, InputError: an argument is of another type, or a threshold is not from 0 to 1.
+        """
+        name = check_text(name, 'name')
         precisions = {f'{kind}P@{each}' for kind in ('', 'ann_') for each in exact_thresholds(precision_thresholds)}
         return name in precisions or NAMES.fullmatch(name) is not None
 

@@ -2,7 +2,7 @@
 from dataclasses import replace
 from typing import Literal, get_args
 
-from mmpartref.errors import InputError
+from mmpartref.argument_checks import check_choice
 from mmpartref.masks.iou import ExpressionScore
 
 # What counts where prediction and ground truth are both empty: IoU 1, IoU 0, or nothing.
@@ -12,9 +12,7 @@ EMPTY_RULES: tuple[str, ...] = get_args(EmptyRule)
 
 def check_empty_rule(empty: str) -> None:
     """Raise ValueError unless ``empty`` is one of ``EMPTY_RULES``."""
-    if empty not in EMPTY_RULES:
-        raise InputError(f'empty={empty!r} is unknown; where prediction and truth are both empty, choose one of '
-                         f'{", ".join(map(repr, EMPTY_RULES))}: IoU 1, IoU 0, or ignored by every mean')
+    check_choice(empty, 'empty', EMPTY_RULES)
 
 
 def score_under_rule(score: ExpressionScore, empty: EmptyRule) -> ExpressionScore | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import fsum
 
+from mmpartref.argument_checks import check_numbers, check_sequence, check_switch
 from mmpartref.errors import InputError
 from mmpartref.evaluation.scoring.conventions import (
     EmptyRule,
@@ -80,13 +81,20 @@ def exact_thresholds(thresholds: Iterable[float]) -> dict[str, Fraction]:
     """Return thresholds by their decimal notation: 0.7 is seven tenths, not the nearest binary fraction.
 
     Raises:
-        ValueError: one is not between 0 and 1.
+        InputTypeError: they are not a list of numbers.
+        InputError: one is not from 0 to 1.
     """
-    exact = {str(threshold): Fraction(str(threshold)) for threshold in thresholds}
-    for name, value in exact.items():
-        if not 0 <= value <= 1:
-            raise InputError(f'precision_thresholds contains {name}; an IoU is between 0 and 1')
-    return exact
+    given = check_numbers(thresholds, 'precision_thresholds', 0, 1)
+    return {str(threshold): Fraction(str(threshold)) for threshold in given}
+
+
+def check_rows(rows: Sequence['Row'], name: str = 'rows') -> list['Row']:
+    """Return scored expressions as a list.
+
+    Raises:
+        InputTypeError: they are something else.
+    """
+    return check_sequence(rows, name, 'Row objects, as score_dump returns', Row)
 
 
 def group_rows(rows: Iterable[Row], by_part: bool) -> dict[tuple[str, ...], list[Row]]:
@@ -144,8 +152,10 @@ def summarise(rows: Sequence[Row],
     """Return all metrics of ``ReferringSegMetric``'s docstring, fractions between 0 and 1.
 
     Raises:
-        ValueError: no row, no annotation, a threshold outside 0 to 1, or an unknown rule for empty masks.
+        InputTypeError: an argument is of another type.
+        InputError: no row, no annotation, a threshold outside 0 to 1, or an unknown rule for empty masks.
     """
+    rows, strict = check_rows(rows), check_switch(strict, 'strict')
     counted = apply_empty_rule(rows, empty)
     overlaps = [row.score.overlap for row in counted]
     annotations = [overlap for row in counted for overlap in row.score.per_annotation]
@@ -207,6 +217,7 @@ def format_table(rows: Sequence[Row],
         note: line above the tables, e.g. the model and the decode.
         by_part: one line per part too, not their macro mean alone.
     """
+    rows = check_rows(rows)
     summary = summarise(rows, precision_thresholds=precision_thresholds, strict=strict, empty=empty)
     both_empty = sum(not row.score.overlap.union for row in rows)
     rows = apply_empty_rule(rows, empty)

@@ -24,9 +24,10 @@ from math import fsum
 
 import numpy as np
 
+from mmpartref.argument_checks import check_number
 from mmpartref.datasets.referring.steps.absent_parts import ABSENT_KINDS, NOISY_KINDS
 from mmpartref.errors import InputError
-from mmpartref.evaluation.scoring.iou_metrics import Row, cumulative_iou, mean
+from mmpartref.evaluation.scoring.iou_metrics import Row, check_rows, cumulative_iou, mean
 from mmpartref.masks.iou import Overlap
 from mmpartref.tables import Cell, Column, Table, percent, percent_columns, to_text
 from mmpartref.text import shown_name
@@ -129,8 +130,12 @@ def summarise_presence(rows: Sequence[Row], threshold: float | None = None) -> d
         threshold: of the presence.
 
     Raises:
-        ValueError: there is a threshold but no presence, or all rows are of absent parts.
+        InputTypeError: an argument is of another type.
+        InputError: the threshold is not from 0 to 1, there is one but no presence, or all rows are of absent parts.
     """
+    rows = check_rows(rows)
+    if threshold is not None:
+        threshold = check_number(threshold, 'threshold', 0, 1)
     present = [row for row in rows if row.absent is None]
     kinds = group_by_absence(rows)
     if not kinds:
@@ -158,6 +163,7 @@ def summarise_presence(rows: Sequence[Row], threshold: float | None = None) -> d
 
 def format_presence(rows: Sequence[Row], threshold: float | None = None) -> str:
     """Return text tables in percent, '' where no row is of an absent part; raises as ``summarise_presence``."""
+    rows = check_rows(rows)
     metrics = summarise_presence(rows, threshold)
     if not metrics:
         return ''

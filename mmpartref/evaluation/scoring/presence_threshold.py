@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmpartref.argument_checks import check_choice
 from mmpartref.errors import InputError
-from mmpartref.evaluation.scoring.iou_metrics import Row
+from mmpartref.evaluation.scoring.iou_metrics import Row, check_rows
 from mmpartref.evaluation.scoring.presence import certainly_absent, presence_scores
 
 CRITERIA = ('balanced', 'gIoU')
@@ -37,11 +38,12 @@ def calibrate(rows: Sequence[Row], criterion: str = 'balanced') -> PresenceThres
         criterion: ``'balanced'``, (N_acc + T_acc) / 2, or ``'gIoU'``.
 
     Raises:
+        InputTypeError: ``rows`` are of another type.
         ValueError: the criterion is unknown, a row has no presence, or there are no absent parts (of a kind that is
             not noisy) or no present ones.
     """
-    if criterion not in CRITERIA:
-        raise InputError(f'criterion={criterion!r} is unknown; choose one of {CRITERIA}')
+    rows = check_rows(rows)
+    check_choice(criterion, 'criterion', CRITERIA)
     present, absent = [row for row in rows if row.absent is None], certainly_absent(rows)
     if not present or not absent:
         raise InputError(f'a presence threshold needs expressions of present and of absent parts, but there are '

@@ -1,7 +1,7 @@
 """Score predictions, of one image or of a whole dump."""
 from dataclasses import replace
 
-from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
 from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction
 from mmpartref.evaluation.scoring.iou_metrics import Row
 from mmpartref.masks.iou import score_rles
@@ -22,12 +22,18 @@ def score_absent(image: ImagePredictions) -> list[Row]:
 
 
 def score_dump(dump: PredictionDump) -> list[Row]:
-    """Return the rows of ``score_image`` for all images, with a progress bar."""
+    """Return the rows of ``score_image`` for all images, with a progress bar.
+
+    Raises:
+        InputTypeError: ``dump`` is of another type, e.g. the path of one.
+    """
+    check_dump(dump)
     return [row for image in track(dump.images, 'images', min_items=BAR_FROM) for row in score_image(image)]
 
 
 def score_absent_parts(dump: PredictionDump) -> list[Row]:
-    """Return the rows of ``score_absent`` for all images."""
+    """Return the rows of ``score_absent`` for all images; raises as ``score_dump``."""
+    check_dump(dump)
     return [row for image in dump.images for row in score_absent(image)]
 
 

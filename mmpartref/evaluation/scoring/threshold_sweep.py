@@ -1,10 +1,11 @@
 """Metrics at every mask threshold, from one dump with candidates."""
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
+from mmpartref.argument_checks import check_choice, check_number, check_numbers
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.dump import PredictionDump
+from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
 from mmpartref.evaluation.dumps.predictions import Prediction, as_text
 from mmpartref.evaluation.scoring.conventions import EmptyRule
 from mmpartref.evaluation.scoring.iou_metrics import summarise
@@ -13,17 +14,19 @@ from mmpartref.masks.rle import union
 from mmpartref.tables import Cell, Column, Table, percent_columns, to_text
 from mmpartref.text import shown_name
 
+# Which candidates at a threshold are the prediction: their union, or the best of them alone.
+Rule = Literal['union', 'top1']
 SWEEP_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 SWEEP_METRICS = ('mIoU', 'cIoU', 'P@0.5', 'ann_mIoU')
 
 
-def prediction_at(prediction: Prediction, threshold: float, rule: Literal['union', 'top1'] = 'union') -> Prediction:
+def prediction_at(prediction: Prediction, threshold: float, rule: Rule = 'union') -> Prediction:
     """Return the prediction at another threshold.
 
     Args:
         prediction: with its candidates.
         threshold: candidates whose score is at least this much count.
-        rule: their union, or the best of them alone.
+        rule: see ``Rule``.
 
     Raises:
         ValueError: the prediction has no list of candidates.
@@ -38,8 +41,16 @@ def prediction_at(prediction: Prediction, threshold: float, rule: Literal['union
                    score=max((each.score for each in chosen), default=0.0))
 
 
-def dump_at(dump: PredictionDump, threshold: float, rule: Literal['union', 'top1'] = 'union') -> PredictionDump:
-    """Return the dump that the model would have written at another threshold, which the header names."""
+def dump_at(dump: PredictionDump, threshold: float, rule: Rule = 'union') -> PredictionDump:
+    """Return the dump that the model would have written at another threshold, which the header names.
+
+    Raises:
+        InputTypeError: an argument is of another type.
+        InputError: the threshold is not from 0 to 1, the rule is unknown, or the dump has no candidates.
+    """
+    check_dump(dump)
+    threshold = check_number(threshold, 'threshold', 0, 1)
+    check_choice(rule, 'rule', get_args(Rule))
     images = [replace(image, expressions=[prediction_at(each, threshold, rule) for each in image.expressions])
               for image in dump.images]
     return PredictionDump({**dump.header, 'threshold': threshold, 'rule': rule}, images)
@@ -48,7 +59,7 @@ def dump_at(dump: PredictionDump, threshold: float, rule: Literal['union', 'top1
 def sweep(dump: PredictionDump,
           thresholds: Sequence[float] = SWEEP_THRESHOLDS,
           *,
-          rule: Literal['union', 'top1'] = 'union',
+          rule: Rule = 'union',
           strict: bool = True,
           empty: EmptyRule = 'one') -> dict[float, dict[str, float]]:
     """Return all metrics at each threshold.
@@ -57,12 +68,15 @@ def sweep(dump: PredictionDump,
     chosen on.
 
     Raises:
-        ValueError: the dump has no candidates.
+        InputTypeError: an argument is of another type.
+        InputError: there is no threshold, or the dump has no candidates; see also ``dump_at`` and ``summarise``.
     """
     results = {}
-    for threshold in thresholds:
+    for threshold in check_numbers(thresholds, 'thresholds', 0, 1):
         rows = [row for image in dump_at(dump, threshold, rule).images for row in score_image(image)]
         results[threshold] = summarise(rows, strict=strict, empty=empty)
+    if not results:
+        raise InputError('thresholds is empty; give at least one')
     return results
 
 

@@ -149,16 +149,17 @@ class ReferringSegmentor(BaseModel):
                 data_samples: list[ReferringDataSample] | None = None,
                 mode: str = 'tensor',
                 *,
-                tokens: torch.Tensor,
-                image_index: torch.Tensor,
+                tokens: torch.Tensor | None = None,
+                image_index: torch.Tensor | None = None,
                 text_index: torch.Tensor | None = None) -> dict | list | torch.Tensor:
         """Compute losses, predictions or logits of a preprocessed batch.
 
         Args:
             inputs: normalised images (N, 3, H, W); in ``predict`` also a list of images of different sizes.
-            data_samples: the N samples; unused with ``'tensor'``.
+            data_samples: the N samples; with ``'tensor'`` used only where there are no ``tokens``.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
-            tokens, image_index, text_index: as in ``encode_decode``.
+            tokens, image_index, text_index: as in ``encode_decode``; without them, as mmdet's ``get_flops.py`` calls
+                the model, they are computed from ``data_samples``.
 
         Returns:
             ``'loss'``: the losses by name; ``'predict'``: the samples with predictions; ``'tensor'``: logits
@@ -166,6 +167,11 @@ class ReferringSegmentor(BaseModel):
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise InputError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        if tokens is None or image_index is None:
+            if not data_samples:
+                raise InputTypeError('forward needs tokens and image_index, or data samples with expressions')
+            index = self.data_preprocessor.index_expressions(data_samples)
+            tokens, image_index, text_index = index['tokens'], index['image_index'], index['text_index']
         if text_index is None:
             tokens, text_index = torch.unique(tokens, dim=0, return_inverse=True)
         if mode == 'predict':

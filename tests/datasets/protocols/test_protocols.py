@@ -211,7 +211,7 @@ def test_a_side_that_the_json_lacks_is_rejected(seen: list | None, side: str, co
 
 @pytest.mark.parametrize(('protocol', 'message'), [
     ({'name': 'partimagenet_parts_25_15'}, "lacks 'role'"), ({'role': 'seen'}, "lacks 'name'"),
-    ({'name': 'partimagenet_parts_25_15', 'role': 'both'}, "role 'both'"),
+    ({'name': 'partimagenet_parts_25_15', 'role': 'both'}, "role='both' is unknown"),
     ({'name': 'partimagenet_parts_25_15', 'role': 'all', 'folds': 1}, "unexpected keyword argument 'folds'"),
     ({'name': 'partimagenet_ood', 'role': 'seen'}, "lacks 'ann_files'"),
     ({'name': 'partimagenet_ood', 'ann_files': {'train': 'a.json'}}, 'name the json of train, val, test'),

@@ -185,8 +185,8 @@ def test_other_or_incomplete_folders_are_rejected(tmp_path):
 
 
 @pytest.mark.parametrize(('change', 'message'), [
-    ({'splits': {'trian': 1}}, 'trian'), ({'splits': {}}, 'none'), ({'splits': {'val': 0}}, 'for none, remove it'),
-    ({'size': (32, 192)}, 'at least'), ({'seed': -1}, 'negative'), ({'workers': 0}, 'at least 1')])
+    ({'splits': {'trian': 1}}, 'trian'), ({'splits': {}}, 'none'), ({'splits': {'val': 0}}, 'must be at least 1'),
+    ({'size': (32, 192)}, 'at least'), ({'seed': -1}, 'must be at least 0'), ({'workers': 0}, 'at least 1')])
 def test_bad_parameters_are_rejected_before_anything_is_written(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         make_toyparts(tmp_path / 'out', **{'splits': {'val': 1}, **change})

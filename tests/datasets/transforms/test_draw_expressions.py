@@ -100,7 +100,7 @@ def test_cap_samples_every_ref_in_some_epoch() -> None:
 
 def test_cap_does_not_change_small_images() -> None:
     assert len(DrawExpressions(max_expressions=5)(entry(0, 5))['refs']) == 5
-    with pytest.raises(ValueError, match='max_expressions=0 should be at least 1'):
+    with pytest.raises(ValueError, match='max_expressions=0 must be at least 1'):
         DrawExpressions(max_expressions=0)
 
 

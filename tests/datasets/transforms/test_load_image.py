@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmcv.transforms import BaseTransform
 from PIL import Image
 
-from mmpartref.datasets.transforms import LoadImage
+from mmpartref.datasets.transforms import Letterbox, LoadImage, PackReferringInputs
+from mmpartref.errors import InputError
 
 WriteImage = Callable[..., str]
 
@@ -66,3 +68,9 @@ def test_the_message_mentions_rotation_by_exif(tmp_path: Path) -> None:
     jpeg(tmp_path / 'rotated.jpg', orientation=6)
     with pytest.raises(ValueError, match=r'rotated\.jpg is 300 x 200 .*EXIF'):
         LoadImage()({'img_path': str(tmp_path / 'rotated.jpg'), 'height': 200, 'width': 300})
+
+
+@pytest.mark.parametrize('transform', [Letterbox(8), PackReferringInputs()])
+def test_later_transforms_need_the_image(transform: BaseTransform) -> None:
+    with pytest.raises(InputError, match=f'{type(transform).__name__} needs an image; put LoadImage before it'):
+        transform({'refs': [], 'expressions': ['a wheel']})

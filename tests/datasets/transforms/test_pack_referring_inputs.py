@@ -24,7 +24,9 @@ def test_packs_tensor_and_sample(results: dict) -> None:
     assert torch.equal(packed['inputs'], torch.from_numpy(results['img']).permute(2, 0, 1))
     sample = packed['data_samples']
     assert isinstance(sample, ReferringDataSample)
-    assert set(sample.metainfo_keys()) == {'img_id', 'img_path', 'ori_shape', 'img_shape', 'letterbox_matrix'}
+    assert set(sample.metainfo_keys()) == {'img_id', 'img_path', 'ori_shape', 'img_shape', 'pad_shape',
+                                           'letterbox_matrix'}
+    assert sample.pad_shape == (4, 6)
     assert sample.expressions == ['first 0', 'first 1']
     assert sample.refs == results['refs']
     assert sample.gt_masks.shape == (2, 4, 6)

@@ -9,16 +9,21 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.engine.launch.run_checks import (
     check_backends,
+    check_config_stays,
     check_data,
     check_launcher,
     check_load_from,
     check_metrics,
     check_monitored,
+    check_outputs,
     check_parts,
 )
-from mmpartref.errors import ConfigError, MissingFileError, MissingPackageError, WeightsError
+from mmpartref.errors import ConfigError, InputError, MissingFileError, MissingPackageError, WeightsError
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(('launcher', 'variable'), [('pytorch', 'RANK'), ('slurm', 'SLURM_PROCID'),
@@ -174,3 +179,33 @@ def test_metrics_of_other_predictions_are_rejected(model: str, metric: dict) -> 
 def test_an_ann_file_of_another_type() -> None:
     with pytest.raises(ConfigError, match='the ann_file of train_dataloader is 5'):
         check_data({'train_dataloader': {'dataset': {'ann_file': 5}}}, 'train')
+
+
+@pytest.fixture
+def with_data(tmp_path: Path) -> Config:
+    """A config with a base, a comment, a json and an image."""
+    (tmp_path / 'images').mkdir()
+    for name in ('images/a.jpg', 'a.json', 'a.pth'):
+        (tmp_path / name).touch()
+    (tmp_path / 'base.py').write_text(f"_base_ = {str(ROOT / 'configs/cris_tiny_toyparts.py')!r}\n")
+    data = f"dict(dataset=dict(data_root={str(tmp_path)!r}, ann_file='a.json', data_prefix=dict(img='images')))"
+    (tmp_path / 'c.py').write_text(f"_base_ = './base.py'  # mine\n"
+                                   f"test_dataloader = {data}\nload_from = {str(tmp_path / 'a.pth')!r}\n")
+    return load_config(tmp_path / 'c.py', work_dir=str(tmp_path / 'work'))
+
+
+def test_outputs_are_not_what_the_config_reads(with_data: Config, tmp_path: Path) -> None:
+    for name in ('c.py', 'base.py', 'a.json', 'a.pth', 'images/a.jpg', 'images/../a.json'):
+        with pytest.raises(InputError, match='would be overwritten'):
+            check_outputs(with_data, None, str(tmp_path / name))
+    check_outputs(with_data, None, '-', str(tmp_path / 'images/new.jpg'), str(tmp_path / 'new.json'))
+
+
+def test_the_copy_of_the_config_does_not_replace_it(with_data: Config, tmp_path: Path) -> None:
+    check_config_stays(with_data)
+    with_data.work_dir = str(tmp_path)
+    with pytest.raises(InputError, match=r'is the folder of the config, which the copy of it .* would replace'):
+        check_config_stays(with_data)
+    with_data.dump(tmp_path / 'work.py')
+    again = load_config(tmp_path / 'work.py', work_dir=str(tmp_path))
+    check_config_stays(again)

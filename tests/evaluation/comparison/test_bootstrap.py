@@ -100,5 +100,5 @@ def test_dumps_that_cannot_be_paired_are_rejected(rows):
         resample([rows, [row for row in rows if row.img_id != 7]])
     with pytest.raises(ValueError, match='at least one'):
         resample([[]])
-    with pytest.raises(ValueError, match='resamples is 0'):
+    with pytest.raises(ValueError, match='resamples=0 must be at least 1'):
         resample([rows], resamples=0)

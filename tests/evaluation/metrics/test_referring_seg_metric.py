@@ -141,7 +141,7 @@ def test_samples_that_do_not_fit_are_rejected(samples, values, message):
 
 
 def test_a_threshold_outside_zero_to_one_is_rejected():
-    with pytest.raises(ValueError, match='contains 50'):
+    with pytest.raises(ValueError, match=r'precision_thresholds\[1\]=50 must be from 0 to 1'):
         ReferringSegMetric(precision_thresholds=(0.5, 50))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.converters.mask_document import (
     MaskDocument,
     annotation_rle,
@@ -95,7 +96,7 @@ def convert_ade20k_part_234(root: str | Path) -> tuple[dict, list[str]]:
     Args:
         root: the folder with ``ade20k_instance_train.json`` or ``..._val.json`` and ``annotations_detectron2_part``.
     """
-    root = Path(root)
+    root = Path(check_path(root, 'root'))
     splits = [split for split in SPLITS if os.path.isfile(root / f'ade20k_instance_{split}.json')]
     if not splits:
         raise MissingFileError(f'{shown_name(str(root))} has neither ade20k_instance_train.json nor ..._val.json; name '

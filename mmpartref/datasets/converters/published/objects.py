@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.record_faults import TOO_LARGE
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.standard_json import compare_count, count_line, distinct, field, read_sections
@@ -31,7 +32,7 @@ def convert_objects(ann_file: str | Path, name: str) -> tuple[dict, list[str]]:
         ann_file: ``instances_train2017.json`` and the like.
         name: ``'coco'`` or ``'objects365'``.
     """
-    path = str(ann_file)
+    path = check_path(ann_file, 'ann_file')
     images, annotations, categories = read_sections(path)
     path = shown_name(path)
     written = [record for record in annotations.values() if record.get('segmentation') not in (None, [])]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.standard_json import compare_count, distinct, field, read_sections
 from mmpartref.errors import InputError
@@ -32,7 +33,7 @@ def convert_paco(ann_file: str | Path) -> tuple[dict, list[str]]:
     Args:
         ann_file: ``paco_lvis_v1_train.json`` and the like.
     """
-    path = str(ann_file)
+    path = check_path(ann_file, 'ann_file')
     published_images, annotations, published = read_sections(path, check_references=False)
     path = shown_name(path)
     categories = part_categories(published, path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.converters.mask_document import MaskDocument, category_records, files_by_stem
 from mmpartref.datasets.converters.published.mat_reader import MatReader
 from mmpartref.datasets.converters.published.pascal_part_names import CLASSES, PARTS, category_names, part_key
@@ -44,8 +45,8 @@ def convert_pascal_part(folder: str | Path, names_file: str | Path | None = None
     Raises:
         MissingPackageError: SciPy is not installed.
     """
-    found, hidden = files_by_stem(Path(folder), '.mat')
-    names = list(found) if names_file is None else read_names(Path(names_file))
+    found, hidden = files_by_stem(Path(check_path(folder, 'folder')), '.mat')
+    names = list(found) if names_file is None else read_names(Path(check_path(names_file, 'names_file')))
     folder_name = shown_name(str(folder))
     for name in names:
         if name not in found:

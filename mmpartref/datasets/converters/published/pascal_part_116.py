@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.converters.mask_document import (
     MaskDocument,
     files_by_stem,
@@ -61,7 +62,7 @@ def convert_pascal_part_116(root: str | Path) -> tuple[dict, list[str]]:
         root: the folder with ``images`` and ``annotations_detectron2_part``; where it has
             ``annotations_detectron2_obj`` too, parts outside their object are counted.
     """
-    root = Path(root)
+    root = Path(check_path(root, 'root'))
     splits = [split for split in SPLITS if os.path.isdir(root / 'annotations_detectron2_part' / split)]
     if not splits:
         raise MissingFileError(f'{shown_name(str(root))} has neither annotations_detectron2_part/train nor .../val; '

@@ -8,6 +8,7 @@ white masks, ``masks/<segment_id>.png``. Public programs that evaluate on RefCOC
 from collections import Counter
 from pathlib import Path
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.record_faults import is_id
 from mmpartref.datasets.converters.mask_document import MaskDocument, file_in, files_by_stem, read_binary_mask
 from mmpartref.datasets.converters.standard_json import (
@@ -39,7 +40,7 @@ def convert_refcocom(root: str | Path) -> tuple[dict, list[str]]:
     Args:
         root: the folder with ``annotations`` and ``masks``.
     """
-    root = Path(root)
+    root = Path(check_path(root, 'root'))
     files, hidden = files_by_stem(root / 'annotations', '.json')
     if not files:
         raise MissingFileError(f'{shown_name(str(root))}/annotations has no json; unpack the whole archive')

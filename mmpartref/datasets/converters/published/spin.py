@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pycocotools import mask as coco_mask
 
+from mmpartref.argument_checks import check_path
 from mmpartref.datasets.coco.records import plain
 from mmpartref.datasets.converters.mask_document import annotation_rle
 from mmpartref.datasets.converters.standard_json import AS_PUBLISHED, compare_count, field, measured, read_sections
@@ -39,7 +40,7 @@ def convert_spin(folder: str | Path) -> tuple[dict, list[str]]:
     Args:
         folder: with ``spin_train_wholes.json`` and the like.
     """
-    folder = Path(folder)
+    folder = Path(check_path(folder, 'folder'))
     splits = [split for split in SPLITS if any(os.path.isfile(folder / f'spin_{split}_{level}.json')
                                                for level in FILE_LEVELS)]
     if not splits:

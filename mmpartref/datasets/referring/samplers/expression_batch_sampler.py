@@ -6,7 +6,8 @@ import numpy as np
 from mmengine.dataset import ClassBalancedDataset, ConcatDataset, DefaultSampler, InfiniteSampler, RepeatDataset
 from torch.utils.data import Dataset, Sampler
 
-from mmpartref.errors import InputError, InputTypeError
+from mmpartref.argument_checks import check_integer
+from mmpartref.errors import InputTypeError
 from mmpartref.registry import DATA_SAMPLERS
 
 
@@ -46,12 +47,12 @@ class ExpressionBatchSampler(Sampler[list[int]]):
 
     Raises:
         InputError: ``batch_size`` is not positive.
-        InputTypeError: the sampler is infinite, or the dataset cannot count its expressions.
+        InputTypeError: ``batch_size`` is not an integer, the sampler is infinite, or the dataset cannot count its
+            expressions.
     """
 
     def __init__(self, sampler: DefaultSampler, batch_size: int) -> None:
-        if batch_size < 1:
-            raise InputError(f'batch_size={batch_size} should be the number of expressions of a batch, at least 1')
+        batch_size = check_integer(batch_size, 'batch_size')
         if isinstance(sampler, InfiniteSampler):
             raise InputTypeError('ExpressionBatchSampler needs a finite sampler; use DefaultSampler')
         self.sampler = sampler

@@ -9,6 +9,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmengine.logging import print_log
 from torch.utils.data import Dataset, Sampler
 
+from mmpartref.argument_checks import check_integer, check_numbers
 from mmpartref.errors import InputError
 from mmpartref.registry import DATA_SAMPLERS
 from mmpartref.seeding import seeded_generator
@@ -55,6 +56,7 @@ class MixtureSampler(Sampler[int]):
         seed: None for a random one, common to all processes.
 
     Raises:
+        InputTypeError: an argument is of another type.
         InputError: the weights are not one positive number per dataset, or a dataset's share of the epoch is 0 items.
     """
 
@@ -63,18 +65,18 @@ class MixtureSampler(Sampler[int]):
         sets: Sequence[Any] = dataset.datasets if isinstance(dataset, ConcatDataset) else [dataset]
         self.dataset = dataset
         self.sizes = [len(each) for each in sets]
-        if weights is not None and (len(weights) != len(sets) or not all(0 < weight < np.inf for weight in weights)):
-            raise InputError(f'MixtureSampler weights={list(weights)} should be one positive number for each of the '
-                             f'{len(sets)} datasets')
-        length = sum(self.sizes) if epoch_length is None else epoch_length
-        if length < 1:
-            raise InputError(f'MixtureSampler epoch_length={length} should be the items of an epoch, at least 1')
+        if weights is not None:
+            weights = check_numbers(weights, 'MixtureSampler weights', 0, np.inf)
+            if len(weights) != len(sets) or not all(0 < weight < np.inf for weight in weights):
+                raise InputError(f'MixtureSampler weights={weights} should be one positive number for each of the '
+                                 f'{len(sets)} datasets')
+        length = check_integer(sum(self.sizes) if epoch_length is None else epoch_length, 'MixtureSampler epoch_length')
         self.shares = exact_shares(self.sizes if weights is None else weights, length)
         if 0 in self.shares:
             raise InputError(f'MixtureSampler: dataset {self.shares.index(0)} has none of the {length} items of an '
                              'epoch; raise its weight or epoch_length, or remove it')
         self.rank, self.world_size = get_dist_info()
-        self.seed = sync_random_seed() if seed is None else seed
+        self.seed = sync_random_seed() if seed is None else check_integer(seed, 'MixtureSampler seed', 0)
         self.epoch = 0
         self.num_samples = -(-length // self.world_size)
         self._describe(sets)

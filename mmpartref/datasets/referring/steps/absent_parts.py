@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mmpartref.argument_checks import NUMBERS, check_choice, check_integer, check_sequence
 from mmpartref.datasets.coco.records import Image, PartName, plain
 from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.names import Names
 from mmpartref.datasets.referring.steps.entry_step import EntryStep, check_templated, make_ref
 from mmpartref.errors import InputError
-from mmpartref.masks.rle import is_number
 from mmpartref.registry import ENTRY_STEPS
 from mmpartref.seeding import seeded_uniform
 
@@ -59,22 +59,27 @@ class AbsentParts(EntryStep):
         possible: further combinations (super-category, part) that are not impossible.
 
     Raises:
+        InputTypeError: ``kinds``, ``possible`` or ``seed`` is of another type.
         InputError: ``number`` is not positive, or a kind does not exist; in ``prepare``: the json brings its own
             expressions.
     """
 
     def __init__(self, number: float = 1, kinds: Sequence[str] = TRUSTED_KINDS, seed: int = 0,
                  possible: Sequence[Sequence[str]] = ()) -> None:
-        if isinstance(kinds, str) or not kinds or not set(kinds) <= set(ABSENT_KINDS):
-            raise InputError(f'absent.kinds={kinds!r} should be a list of some of {ABSENT_KINDS}')
-        if not is_number(number) or not 0 < number < math.inf:
+        kinds = check_sequence(kinds, 'absent.kinds', f'some of {ABSENT_KINDS}')
+        for place, kind in enumerate(kinds):
+            check_choice(kind, f'absent.kinds[{place}]', ABSENT_KINDS)
+        if not kinds:
+            raise InputError(f'absent.kinds=[] is empty; choose some of {ABSENT_KINDS}')
+        if isinstance(number, bool) or not isinstance(number, NUMBERS) or not 0 < number < math.inf:
             raise InputError(f'absent.number={number!r} should be positive: absent parts per image')
+        possible = check_sequence(possible, 'absent.possible', "pairs like ('snake', 'tail')")
         if any(not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(each, str) for each in pair)
                for pair in possible):
             raise InputError(f"absent.possible={possible!r} should be pairs like ('snake', 'tail')")
         self.number = number
         self.kinds = tuple(kind for kind in ABSENT_KINDS if kind in kinds)
-        self.seed = seed
+        self.seed = check_integer(seed, 'absent.seed', 0)
         self.possible = {PartName(*map(plain, pair)) for pair in possible}
 
     def prepare(self, document: CocoParts, names: Names) -> None:

@@ -3,10 +3,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.dataset import BaseDataset
+
 from mmpartref.datasets.coco.records import Image
 from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.names import Names
-from mmpartref.errors import InputError, InputTypeError
+from mmpartref.errors import InputError, InputTypeError, MMPartRefError
 from mmpartref.registry import ENTRY_STEPS
 
 # Names and types of the steps in their order; those without arguments here are off.
@@ -78,7 +80,7 @@ def build_steps(entries: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
                              f"of {', '.join(sorted(ENTRY_STEPS.module_dict))}, or import the module of yours")
         try:
             step = ENTRY_STEPS.build({**config, 'type': kind})
-        except InputError:
+        except MMPartRefError:
             raise
         except TypeError as error:
             raise InputTypeError(f'entries: {name}={dict(config)!r} cannot be built: {error}') from error
@@ -90,11 +92,12 @@ def build_steps(entries: Mapping[str, Mapping[str, Any] | None] | None) -> dict[
 
 
 def check_arguments(dataset: str, arguments: Mapping[str, Any]) -> None:
-    """Check arguments of a dataset that are passed on to mmengine's ``BaseDataset``.
+    """Check the names of arguments of a dataset that are passed on to mmengine's ``BaseDataset``.
 
     Raises:
-        InputTypeError: one is a step or an argument of one; the message shows where to write it.
+        InputTypeError: there is no such argument; for a step or an argument of one the message shows where to write it.
     """
+    known = [name for name in inspect.signature(BaseDataset).parameters if name not in ('ann_file', 'data_root')]
     for name, value in arguments.items():
         steps = [step for step, kind in STEP_TYPES.items() if (found := ENTRY_STEPS.get(kind)) is not None
                  and inspect.isclass(found) and name in inspect.signature(found).parameters]
@@ -102,8 +105,11 @@ def check_arguments(dataset: str, arguments: Mapping[str, Any]) -> None:
             shown = f'entries=dict({name}={value!r})'
         elif steps:
             shown = f'entries=dict({steps[0]}=dict({name}={value!r}))'
-        else:
+        elif name in known:
             continue
+        else:
+            raise InputTypeError(f"{dataset} has no argument {name!r}; those of mmengine's datasets are "
+                                 f"{', '.join(known)}")
         raise InputTypeError(f'{dataset} has no argument {name!r}, which belongs to an entry step: write {shown}')
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmpartref.argument_checks import check_choice
 from mmpartref.datasets.coco.records import Annotation, Image, PartName, Ref
 from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.names import Names
@@ -55,8 +56,7 @@ class Expressions(EntryStep):
 
     def __init__(self, templates: Sequence[str] = DEFAULT_TEMPLATES,
                  object_templates: Sequence[str] = OBJECT_TEMPLATES, instances: Instances = 'merged') -> None:
-        if instances not in get_args(Instances):
-            raise InputError(f'instances={instances!r} is unknown; choose one of {get_args(Instances)}')
+        check_choice(instances, 'instances', get_args(Instances))
         self.templates = check_templates(templates)
         self.object_templates = check_object_templates(object_templates)
         self.instances = instances

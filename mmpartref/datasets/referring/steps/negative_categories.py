@@ -2,6 +2,7 @@
 import hashlib
 from typing import Any
 
+from mmpartref.argument_checks import check_integer
 from mmpartref.datasets.coco.records import Image
 from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.names import Names
@@ -22,14 +23,13 @@ class NegativeCategories(EntryStep):
         number: at most this many per image.
 
     Raises:
-        InputError: ``number`` is not positive; in ``prepare``: the json brings its own expressions or has no
+        InputTypeError: ``number`` is not an integer.
+        InputError: it is not positive; in ``prepare``: the json brings its own expressions or has no
             ``neg_category_ids``.
     """
 
     def __init__(self, number: int) -> None:
-        if type(number) is not int or number < 1:
-            raise InputError(f'negatives: number={number} should be the largest number of absent categories per image')
-        self.number = number
+        self.number = check_integer(number, 'negatives.number')
 
     def prepare(self, document: CocoParts, names: Names) -> None:
         """Check that the json has ``neg_category_ids`` and no ``referring``, and store the names for ``apply``."""

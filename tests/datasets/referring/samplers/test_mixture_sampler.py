@@ -148,7 +148,7 @@ def test_the_number_of_batches_follows_from_the_sampled_expressions(ranks):
     ({'weights': [1]}, r'weights=\[1\] should be one positive number for each of the 2 datasets'),
     ({'weights': [1, 0]}, r'weights=\[1, 0\] should be one positive number'),
     ({'weights': [1, float('inf')]}, 'one positive number'),
-    ({'epoch_length': 0}, 'epoch_length=0 should be the items of an epoch'),
+    ({'epoch_length': 0}, 'epoch_length=0 must be at least 1'),
     ({'weights': [1, 1000]}, 'dataset 0 has none of the 8 items of an epoch; raise its'),
 ])
 def test_bad_arguments_are_rejected(settings, message):
