@@ -34,7 +34,7 @@ def test_top_level_keys_and_parts_are_known(path):
 
 
 def check_config(cfg):
-    check_top_level(cfg)
+    check_top_level(cfg, cfg.text)
     with DefaultScope.overwrite_default_scope('mmpartref'):
         loaders = [cfg[name] for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if cfg.get(name)]
         for loader in loaders:

@@ -22,6 +22,9 @@ def parse_args() -> argparse.Namespace:
         type=input_path,
         help='resume from the latest checkpoint of the work dir, or from the given one')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA only)')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the learning rate by the batch size of all processes / auto_scale_lr.'
+                        'base_batch_size; with an ExpressionBatchSampler both count expressions')
     parser.add_argument('--seed', type=seed, help='random seed; default: drawn and printed')
     parser.add_argument('--deterministic', action='store_true', help='use deterministic algorithms')
     return parse_launch_arguments(parser)
@@ -30,6 +33,8 @@ def parse_args() -> argparse.Namespace:
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp and cfg.get('optim_wrapper'):
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr = {**(cfg.get('auto_scale_lr') or {}), 'enable': True}
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

@@ -27,6 +27,7 @@ from mmpartref.engine.config.read_config import read_config_file
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.engine.launch.detector_config import require_operations, set_categories
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
+from mmpartref.engine.launch.input_size import apply_input_size
 from mmpartref.errors import ConfigError, InputError, InputTypeError, MissingFileError
 from mmpartref.files.plain_file import check_plain
 from mmpartref.images.image_arrays import describe
@@ -62,6 +63,7 @@ def read_config(config: str | Path | Config) -> Config:
         raise ConfigError(f'{name_of(config)} has no model or no test_dataloader.dataset.pipeline, which prepares the '
                           'images; give a complete config')
     check_values(config)
+    apply_input_size(config)
     return config
 
 

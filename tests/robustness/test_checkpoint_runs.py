@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from safetensors.torch import save_file
 from torch import nn
 
@@ -131,3 +132,21 @@ def test_a_checkpoint_of_another_config_is_explained(config: Path, tiny_config: 
         PartReferInferencer(config, tmp_path / 'other.pth', 'cpu')
     with pytest.raises(SystemExit, match=r"another number of layers, e.g. in 'decode_head.decoder.layers'"):
         run_tool(config, scenes, tmp_path / 'other.pth', monkeypatch)
+
+
+def test_a_plain_runner_resumes_and_loads(config: Path, scenes: Path, tmp_path: Path) -> None:
+    def plain(work_dir: str, **changes: object) -> Runner:
+        cfg = Config.fromfile(config)
+        for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            cfg[name].dataset.data_root = str(scenes)
+        cfg.merge_from_dict({'work_dir': str(tmp_path / work_dir), 'experiment_name': f'plain_{work_dir}_{len(changes)}',
+                             'optim_wrapper.type': 'SkipNonFiniteOptimWrapper', **changes})
+        return Runner.from_cfg(cfg)
+
+    plain('one').train()
+    resumed = plain('one', resume=True, **{'train_cfg.max_epochs': 2})
+    resumed.train()
+    assert resumed.epoch == 2
+    loaded = plain('two', load_from=str(tmp_path / 'one/epoch_2.pth'))
+    loaded.load_or_resume()
+    assert same(loaded.model.state_dict(), resumed.model.state_dict())

@@ -27,10 +27,11 @@ from mmpartref.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 # Read by mmengine from ``runner.cfg`` and not through the runner's signature.
 RUNNER_EXTRAS = {'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'env_cfg',
-                 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn'}
+                 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn',
+                 'input_size'}  # read by ``apply_input_size``
 # What to do instead of overriding a helper variable.
 HELPER_HINTS = {'data_root': ': --data-root', 'max_epochs': ': train_cfg.max_epochs',
-                'image_size': ': the size of each Letterbox, e.g. train_dataloader.dataset.pipeline.3.size',
+                'image_size': ': input_size, which sets every Letterbox',
                 'vis_backends': ': visualizer.vis_backends'}
 # Usual names of helper variables in OpenMMLab configs. Others may start with an underscore.
 HELPER_NAMES = {

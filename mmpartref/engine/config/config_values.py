@@ -121,7 +121,8 @@ ANNOTATIONS: dict[str, Any] = {
     'optim_wrapper.clip_grad.clip_value': float, 'optim_wrapper.clip_grad.error_if_nonfinite': bool,
     **{f'{loader}.generator': Generator | None for loader in LOADERS},
     'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int,
-    'default_scope': str, 'work_dir': str, 'custom_imports.imports': str | list[str],
+    'input_size': int | list[int] | None, 'default_scope': str, 'work_dir': str,
+    'custom_imports.imports': str | list[str],
 }
 # Arguments that may be None without an annotation that says so.
 MAY_BE_NONE = {'default_scope', 'param_scheduler', 'val_evaluator', 'test_evaluator', 'randomness'}

@@ -24,6 +24,7 @@ from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.config.read_config import read_config_file
 from mmpartref.engine.launch.dependent_keys import (
+    check_auto_scale,
     check_schedules,
     fit_dataloaders,
     fit_hooks_to_loop,
@@ -35,6 +36,7 @@ from mmpartref.engine.launch.fill_labels import fill_labels
 from mmpartref.engine.launch.fill_letterbox import fill_letterbox
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
 from mmpartref.engine.launch.initial_weights import skip_initial_weights
+from mmpartref.engine.launch.input_size import apply_input_size
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
 from mmpartref.engine.launch.required_classes import (
     add_required_hooks,
@@ -115,6 +117,7 @@ def load_config(path: str | Path,
     if launcher is not None or not cfg.get('launcher'):
         cfg.launcher = launcher or 'none'
     check_values(cfg)
+    apply_input_size(cfg)
     return cfg
 
 
@@ -176,6 +179,7 @@ PREPARE = (
     fit_train_loop,
     fit_hooks_to_loop,
     check_schedules,
+    check_auto_scale,
     fit_to_hardware,
     use_resumable_loop,
     use_skipping_classes,

@@ -126,3 +126,25 @@ def check_schedules(cfg: Config) -> None:
             message = f'milestones {late} are not within' if late else ''
         if message:
             print_log(f'{path}: {message} the {length} {unit} of train_cfg', 'current', level=logging.WARNING)
+
+
+def check_auto_scale(cfg: Config) -> None:
+    """Check that ``auto_scale_lr`` reaches the learning rate.
+
+    mmengine multiplies the optimiser's rate by batch size times processes divided by ``base_batch_size``. With an
+    ``ExpressionBatchSampler`` both batch sizes count expressions.
+
+    Raises:
+        ConfigError: it has no ``base_batch_size``, or a one-cycle schedule sets the rate from ``eta_max``.
+    """
+    scaling = cfg.get('auto_scale_lr') or {}
+    if not scaling.get('enable'):
+        return
+    if not scaling.get('base_batch_size'):
+        raise ConfigError('auto_scale_lr (--auto-scale-lr) needs auto_scale_lr.base_batch_size, the batch size of all '
+                          "processes for which the config's learning rate is; set it")
+    schedules = cfg.get('param_scheduler') or []
+    for number, schedule in enumerate(schedules if isinstance(schedules, (list, tuple)) else [schedules]):
+        if builds(PARAM_SCHEDULERS, schedule, OneCycleParamScheduler):
+            raise ConfigError('auto_scale_lr (--auto-scale-lr) does not change the learning rate of a one-cycle '
+                              f'schedule; set param_scheduler.{number}.eta_max')

@@ -46,8 +46,8 @@ class CLIPPretrainedInit:
         try:
             path = locate_clip(self.checkpoint)
         except MissingWeightsError as error:
-            raise MissingWeightsError(f'{error} (for random weights set init_cfg=None of the '
-                                      f'{type(module).__name__})') from None
+            raise MissingWeightsError(f'{error} (for random weights: --cfg-options model.backbone.init_cfg=None '
+                                      'model.text_encoder.init_cfg=None)') from None
         state, architecture = read_clip(path)
         wanted = module.state_dict()
         given = {name.removeprefix(f'{tower}.'): value for name, value in state.items() if name.startswith(tower)}

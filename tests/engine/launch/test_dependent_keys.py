@@ -6,6 +6,7 @@ from mmengine.config import Config
 
 from mmpartref.engine.launch import dependent_keys
 from mmpartref.engine.launch.dependent_keys import (
+    check_auto_scale,
     check_schedules,
     fit_dataloaders,
     fit_hooks_to_loop,
@@ -135,3 +136,14 @@ def test_an_infinite_sampler_of_an_evaluation_ends(name: str, logged: list[str])
     fit_samplers(cfg)
     assert cfg[name].sampler == {'type': 'DefaultSampler', 'shuffle': False}
     assert len(logged) == 1
+
+
+def test_the_learning_rate_can_be_scaled() -> None:
+    scaled = {'enable': True, 'base_batch_size': 64}
+    one_cycle = {'type': 'OneCycleLR', 'eta_max': 0.1}
+    check_auto_scale(Config({'auto_scale_lr': scaled, 'param_scheduler': [{'type': 'MultiStepLR', 'milestones': [1]}]}))
+    check_auto_scale(Config({'auto_scale_lr': {'enable': False}, 'param_scheduler': one_cycle}))
+    with pytest.raises(ConfigError, match='needs auto_scale_lr.base_batch_size'):
+        check_auto_scale(Config({'auto_scale_lr': {'enable': True}}))
+    with pytest.raises(ConfigError, match=r'one-cycle schedule; set param_scheduler\.0\.eta_max'):
+        check_auto_scale(Config({'auto_scale_lr': scaled, 'param_scheduler': one_cycle}))
