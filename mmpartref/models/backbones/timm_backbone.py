@@ -12,13 +12,15 @@ from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.simple_feature_pyramid import STRIDES, SimpleFeaturePyramid, whole_patches
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder, check_maps
 from mmpartref.models.weights.allowed_types import mmengine_checkpoints_allowed
-from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.archives import check_hub_access, expand_path
 from mmpartref.models.weights.key_report import value_fault
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
 # Value of ``checkpoint`` in PackagePretrained for the weights that timm publishes under the model's name.
 PUBLISHED = 'timm'
+# Names of the weights in timm's repositories on Hugging Face's hub.
+HUB_FILES = ('model.safetensors', 'pytorch_model.bin', 'open_clip_model.safetensors', 'open_clip_pytorch_model.bin')
 # Keys of the weights inside a checkpoint, averaged weights first, in the order of timm.
 WRAPPERS = ('state_dict_ema', 'model_ema', 'state_dict', 'model', 'module')
 # Arguments of timm's models for images of any size; each model gets those of its constructor.
@@ -198,7 +200,10 @@ class TimmBackbone(TunableEncoder):
             # timm reads only arrays from .npz. Other files are read safely here and converted by timm.
             overlay = {'file': str(path)} if path.suffix == '.npz' else {
                 'state_dict': read_tensors(path, wrappers=WRAPPERS), 'custom_load': False}
+        config = self.model.pretrained_cfg
         try:
+            if checkpoint == PUBLISHED and config.get('hf_hub_id'):
+                check_hub_access(config['hf_hub_id'], [config.get('hf_hub_filename') or name for name in HUB_FILES])
             # Downloads may be pickles, which timm loads without torch's check for some models.
             with mmengine_checkpoints_allowed():
                 model = self._prune(self._build(pretrained=True, pretrained_cfg_overlay=overlay))
@@ -206,7 +211,7 @@ class TimmBackbone(TunableEncoder):
             reason = str(error).strip()
             if checkpoint != PUBLISHED:
                 raise WeightsError(f"{checkpoint} does not fit timm's {self.model_name}: {reason}") from error
-            where = self.model.pretrained_cfg.get('hf_hub_id') or self.model.pretrained_cfg.get('url')
+            where = config.get('hf_hub_id') or config.get('url')
             raise MissingWeightsError(
                 f'the weights of {self.model_name} could not be fetched ({type(error).__name__}: {reason[:200]}): '
                 f'download {where} elsewhere and give the path of its file as checkpoint') from error

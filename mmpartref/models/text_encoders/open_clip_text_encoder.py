@@ -10,11 +10,13 @@ from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.models.text_encoders.fixed_length_tokenizer import FixedLengthTokenizer
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, is_after_end
-from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.archives import check_hub_access, expand_path
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
 POSITIONS, TOKENS = 'positional_embedding', 'token_embedding.weight'
+# Names of the weights in open_clip's repositories on Hugging Face's hub.
+HUB_FILES = ('open_clip_model.safetensors', 'open_clip_pytorch_model.bin', 'model.safetensors')
 # Prefixes of a checkpoint's other entries, where those of the text encoder have no prefix.
 NOT_TEXT = ('visual.', 'logit_scale', 'logit_bias')
 
@@ -160,6 +162,8 @@ class OpenCLIPTextEncoder(TunableEncoder):
             tags = ', '.join(open_clip.list_pretrained_tags_by_model(self.model_name)) or 'none'
             raise MissingWeightsError(f"{tag} is neither a file nor a tag of open_clip's {self.model_name} ({tags})")
         try:
+            if repository := published.get('hf_hub', '').strip('/'):
+                check_hub_access('/'.join(repository.split('/')[:2]), HUB_FILES)
             return open_clip.download_pretrained(published)
         except Exception as error:  # of any type, depending on the network failure
             url = published.get('hf_hub') or published.get('url')

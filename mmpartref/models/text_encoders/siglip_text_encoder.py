@@ -8,7 +8,7 @@ from mmpartref.errors import InputError, MissingWeightsError, WeightsError
 from mmpartref.models.layers.optional_package import import_package
 from mmpartref.models.layers.tuning.tunable_encoder import TunableEncoder
 from mmpartref.models.text_encoders.subword_tokenizer import SubwordTokenizer, is_after_end
-from mmpartref.models.weights.archives import expand_path
+from mmpartref.models.weights.archives import check_hub_access, expand_path
 from mmpartref.models.weights.state_files import read_tensors
 from mmpartref.registry import MODELS
 
@@ -137,6 +137,7 @@ class SiglipTextEncoder(TunableEncoder):
     def _fetch(checkpoint: str) -> str:
         hub = import_package('huggingface_hub', 'SiglipTextEncoder')
         try:
+            check_hub_access(checkpoint, [WEIGHTS_FILE])
             return hub.hf_hub_download(checkpoint, WEIGHTS_FILE)
         except Exception as error:  # of any type, depending on the network failure
             raise MissingWeightsError(

@@ -3,7 +3,9 @@ import hashlib
 import http.client
 import os
 import re
+import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mmengine.dist import barrier, get_rank
 from mmengine.logging import print_log
 
 from mmpartref.errors import DownloadError, MissingWeightsError, WeightsError
+from mmpartref.models.layers.optional_package import import_package
 
 # Environment variable of a folder with published weights under their own file names, searched before downloading.
 FOLDER_VARIABLE = 'MMPARTREF_WEIGHTS_DIR'
@@ -194,3 +197,29 @@ def _download(url: str, partial: Path) -> int:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
     return whole
+
+
+def check_hub_access(repository: str, files: Sequence[str]) -> None:
+    """Check that a repository's weights are in the cache of Hugging Face's hub, or that the hub can be reached.
+
+    Its client would try for half a minute.
+
+    Args:
+        repository: e.g. ``'google/siglip2-base-patch16-224'``.
+        files: names under which it may have the weights.
+
+    Raises:
+        MissingWeightsError: neither.
+    """
+    hub = import_package('huggingface_hub', f'the download of {repository}')
+    if any(isinstance(hub.try_to_load_from_cache(repository, name), str) for name in files):
+        return
+    endpoint = os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')
+    try:
+        with urllib.request.urlopen(urllib.request.Request(endpoint, method='HEAD'), timeout=TIMEOUT):
+            return
+    except urllib.error.HTTPError:
+        return  # it responds; the client reports what it misses
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'reason', error)
+    raise MissingWeightsError(f'{repository} is not in the cache and {endpoint} cannot be reached ({reason})')

@@ -60,6 +60,7 @@ def test_files_without_a_siglip_and_names_that_lead_nowhere(load, tmp_path, monk
     save_file({'visual.x': torch.zeros(1)}, str(tmp_path / 'other.safetensors'))
     with pytest.raises(WeightsError, match=r"other\.safetensors has no entry 'text_model\.+'; give a checkpoint"):
         load(tmp_path / 'other.safetensors')
+    monkeypatch.setattr('mmpartref.models.text_encoders.siglip_text_encoder.check_hub_access', lambda *_: None)
     monkeypatch.setattr('huggingface_hub.hf_hub_download', lambda *names: (_ for _ in ()).throw(OSError('offline')))
     (tmp_path / 'empty').mkdir()
     with pytest.raises(WeightsError, match=r'empty/model\.safetensors'):

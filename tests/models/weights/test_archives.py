@@ -5,12 +5,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import huggingface_hub
 import pytest
 import torch
 
-from mmpartref.errors import WeightsError
+from mmpartref.errors import MissingWeightsError, WeightsError
 from mmpartref.models.weights import archives
-from mmpartref.models.weights.archives import Archive, fetch, locate_clip, locate_url
+from mmpartref.models.weights.archives import Archive, check_hub_access, fetch, locate_clip, locate_url
 
 CONTENT = bytes(range(256)) * 40
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -136,3 +137,25 @@ def test_a_url_has_the_start_of_its_checksum_in_its_name(server, tmp_path):
     server.cut = 100
     with pytest.raises(FileNotFoundError, match=r'cut off after 100 of 10,240 bytes|could not be fetched'):
         locate_url(f'{server.host}/other.pth')
+
+
+def test_a_hub_out_of_reach_is_an_error_at_once(monkeypatch, tmp_path):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(403)
+
+        def log_message(self, *args):
+            pass
+
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda repository, name: None)
+    monkeypatch.setenv('HF_ENDPOINT', 'http://127.0.0.1:9/')
+    with pytest.raises(MissingWeightsError, match=r'a/b is not in the cache and http://127\.0\.0\.1:9 cannot be reached'):
+        check_hub_access('a/b', ['model.safetensors'])
+    server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    monkeypatch.setenv('HF_ENDPOINT', f'http://127.0.0.1:{server.server_port}')
+    check_hub_access('a/b', ['model.safetensors'])
+    server.server_close()
+    monkeypatch.setenv('HF_ENDPOINT', 'http://127.0.0.1:9')
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda repository, name: str(tmp_path))
+    check_hub_access('a/b', ['model.safetensors'])
