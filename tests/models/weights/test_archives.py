@@ -149,7 +149,7 @@ def test_a_hub_out_of_reach_is_an_error_at_once(monkeypatch, tmp_path):
 
     monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda repository, name: None)
     monkeypatch.setenv('HF_ENDPOINT', 'http://127.0.0.1:9/')
-    with pytest.raises(MissingWeightsError, match=r'a/b is not in the cache and http://127\.0\.0\.1:9 cannot be reached'):
+    with pytest.raises(MissingWeightsError, match=r'a/b is not in the cache and http:.* cannot be reached'):
         check_hub_access('a/b', ['model.safetensors'])
     server = http.server.HTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=server.handle_request, daemon=True).start()
