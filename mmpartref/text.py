@@ -1,5 +1,7 @@
 """Text from files: whether it can be used, and how a message shows it."""
+import difflib
 import reprlib
+from collections.abc import Iterable
 
 # Longest text that a message shows whole, in characters.
 MAX_SHOWN = 80
@@ -53,3 +55,10 @@ def text_fault(text: str, *, blank: str = '') -> str:
     except UnicodeEncodeError:
         return f'{shown(text)} contains half a character (a lone surrogate), which no file can store; correct it'
     return ''
+
+
+def nearest(word: str, known: Iterable[str], what: str = 'key') -> str:
+    """Return the end of a message, with the known key, or other ``what``, that is nearest to ``word``."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
+    return f"the nearest valid {what} is '{close[0]}'" if close else f'no {what} is valid there'

@@ -131,8 +131,7 @@ def test_plain_files_and_links_to_them_are_read_whole(tmp_path):
 
 @pytest.mark.parametrize('path', ['a\0b.jpg', 'x' * 5000])
 def test_a_path_that_no_file_has_is_no_image(path):
-    with pytest.raises(FileNotFoundError, match=r'^the image .{1,200} does not exist: no path has a zero byte or half a '
-                                                r'character$'):
+    with pytest.raises(FileNotFoundError, match=r'^the image .{1,200} does not exist(: no path .* character)?$'):
         READ(path)
 
 

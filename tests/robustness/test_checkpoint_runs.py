@@ -139,7 +139,8 @@ def test_a_plain_runner_resumes_and_loads(config: Path, scenes: Path, tmp_path: 
         cfg = Config.fromfile(config)
         for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             cfg[name].dataset.data_root = str(scenes)
-        cfg.merge_from_dict({'work_dir': str(tmp_path / work_dir), 'experiment_name': f'plain_{work_dir}_{len(changes)}',
+        cfg.merge_from_dict({'work_dir': str(tmp_path / work_dir),
+                             'experiment_name': f'plain_{work_dir}_{len(changes)}',
                              'optim_wrapper.type': 'SkipNonFiniteOptimWrapper', **changes})
         return Runner.from_cfg(cfg)
 

@@ -192,8 +192,7 @@ def test_misspelt_types_are_reported_with_the_nearest(registry: Any, what: str, 
 def test_misspelt_arguments_are_reported_with_the_nearest(tally: Tally) -> None:
     with pytest.raises(SystemExit) as caught, one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset', 'ann_file': 'x', 'pipline': []})
-    assert caught.value.code == ("the config gives 'pipline' to PartReferDataset, which has no such argument; the "
-                                 "nearest valid key is 'pipeline'")
+    assert caught.value.code == "PartReferDataset has no argument 'pipline'; the nearest valid one is 'pipeline'"
     lacks = r"the config lacks an argument: PartReferDataset.*'ann_file'"
     with pytest.raises(SystemExit, match=lacks), one_sentence_errors(), build_errors_explained():
         DATASETS.build({'type': 'PartReferDataset'})

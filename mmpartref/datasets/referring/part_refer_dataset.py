@@ -4,22 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
-from mmengine import Config, fileio
-from mmengine.dataset import BaseDataset, Compose, force_full_init
+from mmengine import fileio
+from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.logging import print_log
 
 from mmpartref.argument_checks import (
     check_choice,
     check_integer,
     check_path,
-    check_sequence,
-    check_switch,
     check_text,
 )
 from mmpartref.datasets.coco.dataset_statistics import PartStatistics
 from mmpartref.datasets.coco.read_coco import read_coco
 from mmpartref.datasets.coco.records import LEVELS, Category, Image, PartName, split_category
 from mmpartref.datasets.coco.validate import CocoParts, nothing_left
+from mmpartref.datasets.referring.base_arguments import check_base_values
 from mmpartref.datasets.referring.dataset_entries import (
     PLANS,
     check_indices,
@@ -34,10 +33,9 @@ from mmpartref.datasets.referring.missing_images import are_missing
 from mmpartref.datasets.referring.names import Names
 from mmpartref.datasets.referring.steps.entry_step import build_steps, check_arguments
 from mmpartref.datasets.transforms.load_image import LoadImage
-from mmpartref.errors import InputError, InputTypeError
+from mmpartref.errors import InputError
 from mmpartref.registry import DATASETS
 from mmpartref.seeding import EpochDraws
-from mmpartref.text import shown
 
 GroupBy = Literal['image', 'expression']
 ExpressionMode = Literal['sample', 'all']
@@ -332,44 +330,3 @@ class PartReferDataset(BaseDataset):
         subset = super().get_subset(positions)
         subset._cut_counts(positions)
         return subset
-
-
-def check_base_values(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of mmengine's ``BaseDataset``, ``pipeline`` built and ``indices`` as it takes them.
-
-    Raises:
-        InputTypeError: one is of another type.
-        InputError: one has a value that cannot be used.
-    """
-    checked = dict(arguments)
-    for name in ('serialize_data', 'test_mode', 'lazy_init'):
-        if name in checked:
-            checked[name] = check_switch(checked[name], name)
-    for name in ('metainfo', 'filter_cfg'):
-        if not isinstance(checked.get(name), (Mapping, Config, type(None))):
-            raise InputTypeError(f'{name}={shown(checked[name])} should be a dict')
-    if 'max_refetch' in checked:
-        checked['max_refetch'] = check_integer(checked['max_refetch'], 'max_refetch', 0)
-    if checked.get('indices') is not None:
-        checked['indices'] = read_indices(checked['indices'])
-    checked['pipeline'] = build_pipeline(checked.get('pipeline'))
-    return checked
-
-
-def build_pipeline(pipeline: Any) -> list[Callable]:
-    """Return the transforms of a pipeline.
-
-    Raises:
-        InputTypeError: it is not a list of transforms and dicts.
-        InputError: a dict has no type, or one that is not registered.
-    """
-    transforms: list[Callable] = []
-    for number, step in enumerate([] if pipeline is None else check_sequence(pipeline, 'pipeline', 'transforms')):
-        if not isinstance(step, Mapping) and not callable(step):
-            raise InputTypeError(f'pipeline[{number}]={shown(step)} should be a transform, or a dict of its type and '
-                                 'arguments')
-        try:
-            transforms += Compose([step]).transforms
-        except KeyError as error:
-            raise InputError(f'pipeline[{number}]={shown(step)} cannot be built: {error.args[0]}') from error
-    return transforms

@@ -19,9 +19,9 @@ from mmengine.runner.activation_checkpointing import turn_on_activation_checkpoi
 from mmengine.visualization.vis_backend import BaseVisBackend
 from torch.nn.utils import clip_grad_norm_
 
-from mmpartref.engine.config.signatures import REGISTRIES, arguments_of, find_class, nearest, nearest_class
+from mmpartref.engine.config.signatures import REGISTRIES, arguments_of, find_class, nearest_class
 from mmpartref.errors import ConfigError, MMPartRefError
-from mmpartref.text import one_line
+from mmpartref.text import nearest, one_line
 
 # mmengine's functions that call the constructors of the classes in a config.
 RUNNER_FILE = Runner.__init__.__code__.co_filename

@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 
 from mmpartref.engine.config.config_nodes import builds, type_name
 from mmpartref.engine.config.read_config import check_bases
-from mmpartref.engine.config.signatures import arguments_of, find_class, nearest
+from mmpartref.engine.config.signatures import arguments_of, find_class
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.errors import ConfigError
 from mmpartref.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from mmpartref.text import nearest
 
 # Read by mmengine from ``runner.cfg`` and not through the runner's signature.
 RUNNER_EXTRAS = {'activation_checkpointing', 'compile', 'custom_imports', 'efficient_conv_bn_eval', 'env_cfg',

@@ -43,13 +43,12 @@ from mmpartref.engine.config.signatures import (
     arguments_of,
     find_class,
     is_class_name,
-    nearest,
     nearest_class,
     takes_any,
 )
 from mmpartref.errors import ConfigError
 from mmpartref.registry import ENTRY_STEPS, SCOPE
-from mmpartref.text import shown
+from mmpartref.text import nearest, shown
 
 PACKAGES = ('torch.optim.', 'mmengine.', 'mmpartref.')
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')

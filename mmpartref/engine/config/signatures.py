@@ -1,5 +1,4 @@
 """Classes that a config names, and their arguments."""
-import difflib
 import inspect
 import types
 import typing
@@ -30,6 +29,7 @@ from mmengine.registry import (
 )
 
 from mmpartref.registry import ENTRY_STEPS, SCOPE
+from mmpartref.text import nearest
 
 REGISTRIES = (MODELS, DATASETS, ENTRY_STEPS, TRANSFORMS, METRICS, HOOKS, DATA_SAMPLERS, VISUALIZERS, VISBACKENDS,
               OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, LOOPS, LOG_PROCESSORS, EVALUATOR, MODEL_WRAPPERS,
@@ -130,10 +130,3 @@ def nearest_class(kind: str, registry: Registry) -> str:
         if kind in names:
             return f"write '{scope}.{kind}'"
     return nearest(kind, owners.get('mmengine', set()) | owners.get(SCOPE, set()), 'one')
-
-
-def nearest(word: str, known: Iterable[str], what: str = 'key') -> str:
-    """Return the end of a message, with the known key, or other ``what``, that is nearest to ``word``."""
-    known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
-    return f"the nearest valid {what} is '{close[0]}'" if close else f'no {what} is valid there'

@@ -38,7 +38,7 @@ def test_wrong_arguments_of_a_dataset_raise_one_sentence(name: str, path: str) -
 
 
 @pytest.mark.parametrize(('settings', 'error', 'message'), [
-    ({'foo': 1}, InputTypeError, "PartReferDataset has no argument 'foo'; those of mmengine's datasets are metainfo"),
+    ({'foo': 1}, InputTypeError, "PartReferDataset has no argument 'foo'; the nearest valid one is '"),
     ({'pipeline': [5]}, InputTypeError, r'pipeline\[0\]=5 should be a transform, or a dict'),
     ({'pipeline': {'type': 'LoadImage'}}, InputTypeError, 'should be a list of transforms'),
     ({'pipeline': [{'type': 'LoadImag'}]}, InputError, r'pipeline\[0\]=.* cannot be built: LoadImag is not in'),

@@ -139,7 +139,8 @@ def test_keys_that_mmengine_reads_from_the_config_are_accepted(cfg, key: str) ->
 
 
 @pytest.mark.parametrize(('option', 'hint'), [
-    ('image_size', 'the size of each Letterbox'), ('data_root', '--data-root'), ('_width', 'what it was used for'),
+    ('image_size', 'input_size, which sets every Letterbox'), ('data_root', '--data-root'),
+    ('_width', 'what it was used for'),
     ('max_epochs', 'train_cfg.max_epochs'), ('vis_backends.0.type', 'visualizer.vis_backends')])
 def test_an_override_of_a_helper_variable_is_rejected(cfg, option: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=f'--cfg-options {option}: nothing reads .* after the config was .*{hint}'):

@@ -143,7 +143,7 @@ def test_the_learning_rate_can_be_scaled() -> None:
     one_cycle = {'type': 'OneCycleLR', 'eta_max': 0.1}
     check_auto_scale(Config({'auto_scale_lr': scaled, 'param_scheduler': [{'type': 'MultiStepLR', 'milestones': [1]}]}))
     check_auto_scale(Config({'auto_scale_lr': {'enable': False}, 'param_scheduler': one_cycle}))
-    with pytest.raises(ConfigError, match='needs auto_scale_lr.base_batch_size'):
+    with pytest.raises(ConfigError, match=r'needs auto_scale_lr\.base_batch_size'):
         check_auto_scale(Config({'auto_scale_lr': {'enable': True}}))
     with pytest.raises(ConfigError, match=r'one-cycle schedule; set param_scheduler\.0\.eta_max'):
         check_auto_scale(Config({'auto_scale_lr': scaled, 'param_scheduler': one_cycle}))

@@ -39,6 +39,6 @@ def test_wrong_sizes(size: object) -> None:
 
 
 def test_without_a_step_that_has_it() -> None:
+    pipelines = {f'{name}.dataset.pipeline': [{'type': 'PackReferringInputs'}] for name in DATALOADERS}
     with pytest.raises(ConfigError, match='no Letterbox or Resize'):
-        load_config(CONFIGS / 'cris_tiny_toyparts.py', {
-            'input_size': 96, **{f'{name}.dataset.pipeline': [{'type': 'PackReferringInputs'}] for name in DATALOADERS}})
+        load_config(CONFIGS / 'cris_tiny_toyparts.py', {'input_size': 96, **pipelines})

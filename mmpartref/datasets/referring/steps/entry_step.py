@@ -10,6 +10,7 @@ from mmpartref.datasets.coco.validate import CocoParts
 from mmpartref.datasets.referring.names import Names
 from mmpartref.errors import InputError, InputTypeError, MMPartRefError
 from mmpartref.registry import ENTRY_STEPS
+from mmpartref.text import nearest
 
 # Names and types of the steps in their order; those without arguments here are off.
 STEP_TYPES = {'protocol': 'Protocol', 'expressions': 'Expressions', 'objects': 'WholeObjects',
@@ -108,8 +109,7 @@ def check_arguments(dataset: str, arguments: Mapping[str, Any]) -> None:
         elif name in known:
             continue
         else:
-            raise InputTypeError(f"{dataset} has no argument {name!r}; those of mmengine's datasets are "
-                                 f"{', '.join(known)}")
+            raise InputTypeError(f"{dataset} has no argument {name!r}; {nearest(name, known, 'one')}")
         raise InputTypeError(f'{dataset} has no argument {name!r}, which belongs to an entry step: write {shown}')
 
 
