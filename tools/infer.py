@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.apis.batch_run import OutputOptions, predict_files
+from mmpartref.apis.batch_run import predict_files
 from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.image_files import ImageFile, find_images
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import names_weights, read_config
+from mmpartref.apis.output_files import OutputOptions, check_outputs
 from mmpartref.apis.part_labels import parts_of
 from mmpartref.arguments import ToolParser, input_path, output_file, output_folder, positive_int, text_argument
 from mmpartref.errors import MAX_MESSAGE, ConfigError, InputError, one_sentence_errors
-from mmpartref.files.output_path import check_not_inputs, check_output_file, write_errors
+from mmpartref.files.output_path import write_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
 from mmpartref.text import one_line, shown_name
@@ -82,13 +83,7 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
     images = find_images([args.image, *args.images], args.out_dir)
     inputs = [image.source for image in images]
     inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
-    outputs = [file for image in images for file in options.files(image.stem)]
-    check_not_inputs([*outputs, *([args.json] if args.json else [])], inputs)
-    for file in outputs:
-        check_output_file(str(file))
-    if args.json and any(Path(args.json).absolute() in (file, *file.parents) for file in map(Path.absolute, outputs)):
-        raise InputError(f'--json {shown_name(args.json)} is also an output in {shown_name(args.out_dir)}; name '
-                         'another file')
+    outputs = check_outputs(options, [image.stem for image in images], inputs, args.json or '')
     config = read_config(args.config)
     if args.checkpoint is None and not names_weights(config):
         raise ConfigError(f'{args.config} names no weights (init_cfg): give --checkpoint')
@@ -96,8 +91,7 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
     if outputs:
         with write_errors(options.out_dir):
             options.out_dir.mkdir(parents=True, exist_ok=True)
-    info = {'description': 'predicted by mmpartref', 'config': args.config, 'checkpoint': args.checkpoint}
-    return inferencer, images, options, CocoOutput(options.expressions, info) if args.json else None
+    return inferencer, images, options, CocoOutput(options.expressions, inferencer.info) if args.json else None
 
 
 @one_sentence_errors()

@@ -1,4 +1,4 @@
-"""The images that command-line arguments refer to, and the names of their output files."""
+"""The images that arguments refer to (files, folders, globs, URLs, arrays), and the names of their output files."""
 import glob
 import os
 import re
@@ -8,10 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
+from mmpartref.argument_checks import check_path
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.files.plain_file import check_plain
 from mmpartref.images.image_url import is_url
-from mmpartref.images.read_image import SUFFIXES
+from mmpartref.images.read_image import SUFFIXES, DecodedImage
 from mmpartref.text import shown_name
 
 # Folders of thumbnails and of macOS's file attributes, which archives and network drives add; the others are hidden.
@@ -23,44 +26,81 @@ class ImageFile:
     """An image to predict.
 
     Attributes:
-        source: path or URL.
+        source: path or URL, or the stem of an image that has neither.
         stem: path of its outputs relative to the output folder, without suffix; unique.
     """
     source: str
     stem: Path
 
 
-def find_images(arguments: Sequence[str], out_dir: str | Path) -> list[ImageFile]:
+def find_images(arguments: Sequence[str], out_dir: str | Path | None) -> list[ImageFile]:
     """Return the images of files, folders (searched recursively), globs and URLs, without repetitions.
 
     An image keeps its path relative to the folder or glob it was found in. Images with equal stems get paths relative
     to their deepest common folder, then their suffix is added ("dog_png"), then a number. Files in the output folder
-    are outputs of an earlier run and skipped. In folders, hidden files (as macOS's "._dog.jpg") and thumbnails are
-    skipped, in globs the latter.
+    are outputs of an earlier run and skipped; None is no output folder. In folders, hidden files (as macOS's
+    "._dog.jpg") and thumbnails are skipped, in globs the latter.
 
     Raises:
         FileNotFoundError: an argument matches no image.
         ValueError: the output folder is one of the folders, or an argument is neither a folder nor a plain file.
     """
-    paths: dict[str, Path] = {}
+    paths: list[tuple[str, Path]] = []
     seen: set[str] = set()
     for argument in arguments:
-        for source, root in expand(argument, Path(out_dir)):
+        for source, root in expand(argument, None if out_dir is None else Path(out_dir)):
             real = source if is_url(source) else os.path.realpath(source)
             if real not in seen:
                 seen.add(real)
-                paths[source] = relative_path(source, root)
-    return [ImageFile(source, stem) for source, stem in zip(paths, unique_stems(paths), strict=True)]
+                paths.append((source, relative_path(source, root)))
+    return [ImageFile(source, stem) for (source, _), stem in zip(paths, unique_stems(paths), strict=True)]
 
 
-def expand(argument: str, out_dir: Path) -> list[tuple[str, str]]:
+def search_path(image: object) -> str:
+    """Return an image argument that is the path of a folder, or a glob and not the path of a file; '' for others.
+
+    Raises:
+        InputTypeError, MissingFileError: see ``check_path``.
+    """
+    if not isinstance(image, (str, os.PathLike)) or (isinstance(image, str) and is_url(image)):
+        return ''
+    path = check_path(image, 'the image')
+    return path if os.path.isdir(path) or (glob.has_magic(path) and not os.path.exists(path)) else ''
+
+
+def name_images(images: Sequence[object]) -> list[ImageFile]:
+    """Return the sources and stems of a list of images of any kind, repetitions included.
+
+    Those of a file or URL, also of a PIL image or a ``DecodedImage``, are as in ``find_images``. An image of an array
+    or another object is ``image_<its index in the list>``.
+    """
+    sources = [source_of(image) for image in images]
+    paths = [(source, relative_path(source, os.path.dirname(source)) if source else Path(f'image_{index}'))
+             for index, source in enumerate(sources)]
+    return [ImageFile(source or str(stem), stem) for source, stem in zip(sources, unique_stems(paths), strict=True)]
+
+
+def source_of(image: object) -> str:
+    """Return the path or URL that an image is or was read from, or ''."""
+    name = image
+    if isinstance(image, Image.Image):
+        name = getattr(image, 'filename', '')
+    elif isinstance(image, DecodedImage):
+        name = image.name
+    if not isinstance(name, (str, os.PathLike)):
+        return ''
+    path = check_path(name, 'the image') if isinstance(name, os.PathLike) else name
+    return path if is_url(path) or os.path.isfile(path) else ''
+
+
+def expand(argument: str, out_dir: Path | None) -> list[tuple[str, str]]:
     """Return (file or URL, folder that was searched) of all images of one argument."""
     if is_url(argument) or os.path.isfile(argument):
         return [(argument, os.path.dirname(argument))]
     if os.path.isdir(argument):
-        if out_dir.resolve() == Path(argument).resolve():
-            raise InputError(f'{argument} is both the image folder and the output folder: give another --out-dir, or '
-                             'the next run would read the masks as images')
+        if out_dir is not None and out_dir.resolve() == Path(argument).resolve():
+            raise InputError(f'{argument} is both the image folder and the output folder: give another output folder, '
+                             'or the next run would read the masks as images')
         root, message = argument, f"the folder {argument} has no image (a file that ends in {', '.join(SUFFIXES)})"
         paths = [str(path) for path in sorted(Path(argument).rglob('*')) if path.suffix.lower() in SUFFIXES
                  and not any(part.startswith('.') for part in path.relative_to(argument).parts)]
@@ -72,7 +112,8 @@ def expand(argument: str, out_dir: Path) -> list[tuple[str, str]]:
         if os.path.exists(argument):
             check_plain(os.stat(argument), shown_name(argument))
         raise MissingFileError(f'the image, folder or glob {argument} does not exist')
-    found = [(path, root) for path in paths if os.path.isfile(path) and not is_output(Path(path), out_dir, root)
+    found = [(path, root) for path in paths if os.path.isfile(path)
+             and not (out_dir is not None and is_output(Path(path), out_dir, root))
              and not set(Path(os.path.relpath(path, root or '.')).parts) & set(THUMBNAIL_FOLDERS)]
     if not found:
         raise MissingFileError(message)
@@ -95,19 +136,28 @@ def relative_path(source: str, root: str) -> Path:
     return Path(*[part for part in path.parts if part != '..'])
 
 
-def unique_stems(paths: dict[str, Path]) -> list[Path]:
-    """Return a stem per image, unique also on file systems that ignore case."""
-    stems = [path.with_suffix('') for path in paths.values()]
+def unique_stems(paths: Sequence[tuple[str, Path]]) -> list[Path]:
+    """Return a stem per image, unique also on file systems that ignore case.
+
+    Args:
+        paths: (path, URL or '', relative path) of each image.
+    """
+    stems = [path.with_suffix('') for _, path in paths]
     if repeated(stems):
-        local = [os.path.abspath(source) for source in paths if not is_url(source)]
+        local = [os.path.abspath(source) for source, _ in paths if is_local(source)]
         common = os.path.commonpath([os.path.dirname(path) for path in local]) if local else ''
-        longer = [path if is_url(source) else Path(os.path.relpath(os.path.abspath(source), common))
-                  for source, path in paths.items()]
+        longer = [Path(os.path.relpath(os.path.abspath(source), common)) if is_local(source) else path
+                  for source, path in paths]
         stems = [path.with_suffix('') for path in longer]
         duplicates = repeated(stems)
         stems = [path.with_name(path.name.replace('.', '_')) if folded(stem) in duplicates else stem
                  for path, stem in zip(longer, stems, strict=True)]
     return numbered(stems)
+
+
+def is_local(source: str) -> bool:
+    """Return whether a source is the path of a file: not a URL, and not ''."""
+    return bool(source) and not is_url(source)
 
 
 def folded(path: Path) -> str:

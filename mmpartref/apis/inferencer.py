@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import cv2
 import numpy as np
@@ -14,16 +14,20 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from PIL import Image
 
+from mmpartref.apis.call_outputs import CallImages, CallOptions, CallOutputs
 from mmpartref.apis.model_building import build_model, build_pipeline, choose_device, read_config
 from mmpartref.apis.part_labels import MAX_PARTS, PartLabels, merge_masks, parts_of
 from mmpartref.apis.results import ImageResults, PartResult
-from mmpartref.argument_checks import check_integer, check_switch
+from mmpartref.argument_checks import check_choice, check_integer, check_switch
 from mmpartref.errors import InputError, InputTypeError
 from mmpartref.images.image_arrays import describe
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
 from mmpartref.images.read_image import MAX_PIXELS, DecodedImage, ImageLike, ImageReader
 from mmpartref.structures import ReferringDataSample
 from mmpartref.text import has_words, shown, shown_name, text_fault
+
+# Of the channels of arrays and tensors.
+ChannelOrder: TypeAlias = Literal['rgb', 'bgr']
 
 
 class PartReferInferencer:
@@ -40,13 +44,16 @@ class PartReferInferencer:
     time. An inferencer can be pickled and deep-copied. Building one leaves the global random states alone.
 
     Args:
-        model: path of a config, or a loaded one; its test pipeline prepares the images.
+        model: path of a config, the name of a packaged one, or a loaded one; its test pipeline prepares the images.
         weights: path of a checkpoint of mmengine, a converted or published CRIS, or of mmdet; see ``load_weights``.
             None for the weights of the config's ``init_cfg``, or random ones with a warning.
         device: ``'cpu'``, ``'cuda'``, ...; None or ``'auto'`` for CUDA where it is available.
         max_pixels: larger images are rejected, files before they are decoded.
         max_bytes, timeout: limits of a download, see ``fetch_image``; at most a day.
         weights_key: key of the weights in the checkpoint, e.g. ``'ema_state_dict'``; None to find them.
+
+    Attributes:
+        info: ``'description'``, ``'config'`` and ``'checkpoint'``, for ``CocoOutput``; paths, or None.
 
     Raises:
         FileNotFoundError: config or checkpoint does not exist.
@@ -64,6 +71,8 @@ class PartReferInferencer:
         self.reader = ImageReader(max_pixels, max_bytes, timeout)
         config = read_config(model)
         self.model = build_model(config, weights, weights_key).to(self.device)
+        self.info = {'description': 'predicted by mmpartref', 'config': config.filename,
+                     'checkpoint': None if weights is None else os.fsdecode(weights)}
         self.pipeline = Compose(build_pipeline(config))
         # The model has a cache of text features.
         self._lock = threading.Lock()
@@ -78,64 +87,91 @@ class PartReferInferencer:
 
     @overload
     def __call__(self, image: list | tuple, expressions: str | Sequence[str], *, heat_map: bool = False,
-                 batch_size: int = 1) -> list[ImageResults]: ...
+                 batch_size: int = 1, channel_order: ChannelOrder = 'rgb', out_dir: str | os.PathLike = '',
+                 pred_out_dir: str | os.PathLike = '', show: bool = False,
+                 return_vis: bool = False) -> list[ImageResults]: ...
 
+    # For a folder or glob a list, too; types cannot tell its path from a file's.
     @overload
     def __call__(self, image: ImageLike, expressions: str | Sequence[str], *, heat_map: bool = False,
-                 batch_size: int = 1) -> ImageResults: ...
+                 batch_size: int = 1, channel_order: ChannelOrder = 'rgb', out_dir: str | os.PathLike = '',
+                 pred_out_dir: str | os.PathLike = '', show: bool = False,
+                 return_vis: bool = False) -> ImageResults: ...
 
     def __call__(self, image: ImageLike | list | tuple, expressions: str | Sequence[str], *, heat_map: bool = False,
-                 batch_size: int = 1) -> ImageResults | list[ImageResults]:
-        """Segment one image, or several.
+                 batch_size: int = 1, channel_order: ChannelOrder = 'rgb', out_dir: str | os.PathLike = '',
+                 pred_out_dir: str | os.PathLike = '', show: bool = False,
+                 return_vis: bool = False) -> ImageResults | list[ImageResults]:
+        """Segment one image, or several; write and show the results on request.
 
         Args:
-            image: a path, an http(s) URL, a PIL image, an array or a tensor, see ``ImageReader``; or a list of these.
+            image: a path, an http(s) URL, a PIL image, an array or a tensor, see ``ImageReader``; a list of these; or
+                the path of a folder (searched recursively) or a glob, see ``find_images``.
             expressions: the queries, the same for every image.
             heat_map: also return a heat map per expression, 4 bytes per pixel.
             batch_size: images per forward pass, at least 1; results differ by rounding only.
+            channel_order: of arrays and tensors, ``'bgr'`` for OpenCV's; other images are an error with it.
+            out_dir: write masks, overlays and with ``heat_map`` heat maps there, see ``OutputOptions``; '' for none.
+            pred_out_dir: write the masks of all images to ``predictions.json`` there, see ``CocoOutput``; '' for none.
+            show: open each overlay in the system's image viewer.
+            return_vis: set ``ImageResults.vis``, the overlay as an array.
 
         Returns:
             A ``PartResult`` per expression: ``'expression'``, ``'mask'`` ((h, w) bool), ``'score'`` (0 to 1) and
-            with ``heat_map`` ``'heat_map'`` ((h, w) float32). For a list of images a list of these.
+            with ``heat_map`` ``'heat_map'`` ((h, w) float32). For a list, a folder or a glob a list of these.
 
         Raises:
-            ValueError: no expression, an empty one, or an image that is too large or cannot be read.
-            TypeError: ``heat_map``, ``batch_size`` or an image is of another type.
-            FileNotFoundError, ConnectionError: see ``ImageReader``.
+            ValueError: no expression, an empty one, an image that is too large or cannot be read, an image whose
+                channels have a known order with ``'bgr'``, or an output that would overwrite an input.
+            TypeError: an argument or an image is of another type.
+            FileNotFoundError, ConnectionError: see ``ImageReader`` and ``find_images``.
+            OSError: an output cannot be written.
         """
-        if isinstance(image, (list, tuple)):
-            return list(self.stream(image, expressions, heat_map=heat_map, batch_size=batch_size))
-        return next(self.stream([image], expressions, heat_map=heat_map, batch_size=batch_size))
+        options = CallOptions.checked(out_dir, pred_out_dir, show, return_vis)
+        images, queries = CallImages.of(image, options.out_dir), check_expressions(expressions)
+        stream = self.stream(images.images, queries, heat_map=heat_map, batch_size=batch_size,
+                             channel_order=channel_order)
+        outputs = CallOutputs(images, queries, options, heat_maps=heat_map, info=self.info)
+        found = []
+        for number, results in enumerate(stream):
+            outputs.add(number, results)
+            found.append(results)
+        outputs.finish()
+        return found if images.several else found[0]
 
     def stream(self, images: Iterable[ImageLike], expressions: str | Sequence[str], *, heat_map: bool = False,
-               batch_size: int = 1) -> Iterator[ImageResults]:
+               batch_size: int = 1, channel_order: ChannelOrder = 'rgb') -> Iterator[ImageResults]:
         """Yield the results of any number of images in order, with one batch of images in memory.
 
-        Arguments and errors as in ``__call__``.
+        Arguments and errors as in ``__call__``; ``images`` is an iterable of images.
         """
         with_heat_map = check_switch(heat_map, 'heat_map')
-        predicted = self._predicted(images, check_expressions(expressions), batch_size)
+        predicted = self._predicted(images, check_expressions(expressions), batch_size, channel_order)
         return (self._results(each, sample, with_heat_map) for each, sample in predicted)
 
     @overload
     def parse_parts(self, image: list | tuple, super_category: str | None = None, *,
-                    expressions: Sequence[str] | None = None, batch_size: int = 1) -> list[PartLabels]: ...
+                    expressions: Sequence[str] | None = None, batch_size: int = 1,
+                    channel_order: ChannelOrder = 'rgb') -> list[PartLabels]: ...
 
     @overload
     def parse_parts(self, image: ImageLike, super_category: str | None = None, *,
-                    expressions: Sequence[str] | None = None, batch_size: int = 1) -> PartLabels: ...
+                    expressions: Sequence[str] | None = None, batch_size: int = 1,
+                    channel_order: ChannelOrder = 'rgb') -> PartLabels: ...
 
     def parse_parts(self, image: ImageLike | list | tuple, super_category: str | None = None, *,
-                    expressions: Sequence[str] | None = None, batch_size: int = 1) -> PartLabels | list[PartLabels]:
+                    expressions: Sequence[str] | None = None, batch_size: int = 1,
+                    channel_order: ChannelOrder = 'rgb') -> PartLabels | list[PartLabels]:
         """Segment all parts of an object into one label map.
 
         A pixel gets the part with the greatest heat among those whose mask covers it.
 
         Args:
-            image: one image or a list, as in ``__call__``.
+            image: one image, a list, a folder or a glob, as in ``__call__``.
             super_category: the parts are those of this PartImageNet super-category, e.g. ``'quadruped'``.
             expressions: the parts, in the order of their labels, at most 255; instead of ``super_category``.
             batch_size: images per forward pass.
+            channel_order: of arrays and tensors, as in ``__call__``.
 
         Raises:
             ValueError: neither or both are given, the super-category is unknown, an expression is empty or repeated;
@@ -149,21 +185,31 @@ class PartReferInferencer:
         parts = check_expressions(parts_of(super_category) if super_category is not None else expressions)
         if len(set(parts)) < len(parts) or len(parts) > MAX_PARTS:
             raise InputError(f'a label map has at most {MAX_PARTS} parts, each once; got {shown(parts)}')
-        if isinstance(image, (list, tuple)):
-            return [self._labels(*each) for each in self._predicted(image, parts, batch_size)]
-        return self._labels(*next(self._predicted([image], parts, batch_size)))
+        images = CallImages.of(image)
+        found = [self._labels(*each) for each in self._predicted(images.images, parts, batch_size, channel_order)]
+        return found if images.several else found[0]
 
-    def _predicted(self, images: Iterable[ImageLike], expressions: list[str],
-                   batch_size: int) -> Iterator[tuple[DecodedImage, ReferringDataSample]]:
-        """Check the batch size and the kind of ``images`` at once, and return a generator that reads and predicts."""
+    def _predicted(self, images: Iterable[ImageLike], expressions: list[str], batch_size: int,
+                   channel_order: str) -> Iterator[tuple[DecodedImage, ReferringDataSample]]:
+        """Check the arguments and the kind of ``images`` at once, and return a generator that reads and predicts."""
         # The most that islice takes.
         size = min(check_integer(batch_size, 'batch_size'), sys.maxsize)
-        return self._in_batches(iter(check_images(images)), expressions, size)
+        check_choice(channel_order, 'channel_order', get_args(ChannelOrder))
+        read = self._read_bgr if channel_order == 'bgr' else self.reader
+        return self._in_batches(map(read, check_images(images)), expressions, size)
 
-    def _in_batches(self, images: Iterator[ImageLike], expressions: list[str],
+    def _in_batches(self, images: Iterator[DecodedImage], expressions: list[str],
                     batch_size: int) -> Iterator[tuple[DecodedImage, ReferringDataSample]]:
-        while batch := [self.reader(image) for image in islice(images, batch_size)]:
+        while batch := list(islice(images, batch_size)):
             yield from zip(batch, self._predict(batch, expressions), strict=True)
+
+    def _read_bgr(self, image: ImageLike) -> DecodedImage:
+        """Read an array or a tensor whose channels are blue, green, red and maybe alpha; grey ones as they are."""
+        if not isinstance(image, (np.ndarray, torch.Tensor)):
+            raise InputError("channel_order='bgr' is for arrays and tensors, and the channel order of a "
+                             f'{type(image).__name__} is known; give the image without channel_order')
+        decoded = self.reader(image)
+        return DecodedImage(np.ascontiguousarray(decoded.pixels[:, :, ::-1]), decoded.name)
 
     def _predict(self, images: Sequence[DecodedImage], expressions: list[str]) -> list[ReferringDataSample]:
         """Run the model, once per input size, because padding to a common size would change the results."""

@@ -115,11 +115,14 @@ class ImageResults(list[PartResult], Drawable):
 
     Attributes:
         image: the image.
+        vis: (h, w, 3) uint8 RGB, the overlay, of a call with ``return_vis=True``; otherwise, and of a slice, None. Its
+            longest side is at most 4,096 pixels.
     """
 
     def __init__(self, image: DecodedImage, results: Sequence[PartResult] = ()) -> None:
         super().__init__(results)
         self.image = image
+        self.vis: np.ndarray | None = None
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> PartResult:
@@ -137,7 +140,7 @@ class ImageResults(list[PartResult], Drawable):
 
     def copy(self) -> 'ImageResults':
         """Return a list of the same results for the same image."""
-        return self[:]
+        return copy.copy(self)
 
     def overlay(self, max_side: int | None = None) -> Image.Image:
         image, masks = shrink_to(self.image.pixels, [each.mask for each in self], max_side)

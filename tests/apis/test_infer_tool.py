@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mmpartref.apis import ImageResults, PartReferInferencer
-from mmpartref.apis.batch_run import OutputOptions
+from mmpartref.apis.output_files import OutputOptions
 from mmpartref.files.atomic_write import atomic_write
 
 ROOT = Path(__file__).parents[2]
