@@ -8,7 +8,13 @@ Letters of shapes in this package::
 
 A batch has N images and M expressions; ``image_index`` (M,) is the image of each expression.
 """
-from mmpartref.models.backbones import CLIPResNet, CLIPVisionTransformer, SelectMaps, TimmBackbone
+from mmpartref.models.backbones import (
+    CLIPResNet,
+    CLIPVisionTransformer,
+    EfficientNetLite,
+    SelectMaps,
+    TimmBackbone,
+)
 from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.models.decode_heads import VisionLanguageDecodeHead
@@ -27,6 +33,7 @@ __all__ = [
     'CLIPVisionTransformer',
     'CLIPZeroShotSegmentor',
     'CRISNeck',
+    'EfficientNetLite',
     'OpenCLIPTextEncoder',
     'PackagePretrainedInit',
     'PretrainedInit',

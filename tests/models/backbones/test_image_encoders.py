@@ -18,6 +18,7 @@ ENCODERS = {
     'vit_pyramid': ({**VIT, 'pyramid_channels': 16}, (8, 16, 32)),
     'rn50x4': (dict(type='CLIPResNet', layers=(4, 6, 10, 6), width=8, embed_channels=20, num_heads=4, pretrain_grid=9),
                (8, 16, 32)),
+    'lite': (dict(type='EfficientNetLite', variant='lite0'), (8, 16, 32)),
     'mmseg': (dict(type='SelectMaps', out_channels=(16, 32, 32),
                    backbone=dict(type='mmseg.MixVisionTransformer', embed_dims=8, num_layers=(1, 1, 1, 1),
                                  num_heads=(1, 2, 4, 4))), (8, 16, 32)),

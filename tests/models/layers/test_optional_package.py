@@ -2,12 +2,13 @@
 import configparser
 import re
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from mmpartref.models.layers import optional_package
-from mmpartref.models.layers.optional_package import EXTRAS, import_package
+from mmpartref.models.layers.optional_package import EXTRAS, import_package, install_command, torch_version
 from mmpartref.registry import MODELS
 
 VIT = dict(type='CLIPVisionTransformer', patch_size=16, width=16, layers=1, num_heads=1, embed_channels=8,
@@ -31,19 +32,51 @@ def test_a_missing_package_is_named_with_its_extra(package, monkeypatch):
         import_package(package, 'SomeEncoder')
     message = str(caught.value)
     assert message.startswith(f'SomeEncoder needs the package {package}, and {package} is not installed')
-    assert message.endswith(f"pip install 'mmpartref[{EXTRAS[package]}]'")
+    assert message.endswith(f': {install_command(EXTRAS[package])}')
     assert '\n' not in message
     assert caught.value.name == package
 
 
-def test_a_missing_dependency_of_a_package_is_named(monkeypatch):
+@pytest.mark.parametrize(('error', 'message'), [
+    (ModuleNotFoundError("No module named 'torchvision'", name='torchvision.ops'),
+     r'timm, which needs torchvision, and torchvision is not installed .*: pip install .mmpartref\[timm\]. torch==2'),
+    (RuntimeError('operator torchvision::nms does not exist'),
+     r'torchvision here is of another build than torch 2.*: pip uninstall -y torchvision, then pip install .*torch==2'),
+])
+def test_torchvision_is_missing_or_of_another_build(error, message, monkeypatch):
     def broken(name: str) -> None:
-        raise ModuleNotFoundError("No module named 'torchvision'", name='torchvision.ops')
+        raise error
 
     monkeypatch.setattr(optional_package.importlib, 'import_module', broken)
-    with pytest.raises(ImportError, match=r'timm, which needs torchvision, and torchvision is not installed .*install '
-                                          r'the torchvision that fits this torch .*, then pip .*mmpartref\[timm\]'):
+    with pytest.raises(ImportError, match=message) as caught:
         import_package('timm', 'TimmBackbone')
+    assert caught.value.name == 'torchvision'
+
+
+def test_other_errors_of_a_package_stay_as_they_are(monkeypatch):
+    def broken(name: str) -> None:
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr(optional_package.importlib, 'import_module', broken)
+    with pytest.raises(RuntimeError, match=r'^out of memory$'):
+        import_package('timm', 'TimmBackbone')
+
+
+@pytest.mark.parametrize(('extra', 'torch', 'packages'), [
+    ('timm', '2.13.0', 'torch==2.13.0'),
+    ('timm', '2.13.0+cpu', 'torch==2.13.0+cpu torchvision==0.28.0+cpu --extra-index-url {index}cpu'),
+    ('open_clip', '2.7.1+cu126', 'torch==2.7.1+cu126 torchvision==0.22.1+cu126 --extra-index-url {index}cu126'),
+    ('timm', '2.9.0a0+git1234', 'torch==2.9.0a0+git1234'),
+    ('lora', '2.13.0+cpu', 'torch==2.13.0+cpu'),
+])
+def test_the_command_keeps_torch_and_names_its_torchvision(extra, torch, packages, monkeypatch):
+    monkeypatch.setattr(optional_package, 'torch_version', lambda: torch)
+    expected = packages.format(index='https://download.pytorch.org/whl/')
+    assert install_command(extra) == f"pip install 'mmpartref[{extra}]' {expected}"
+
+
+def test_the_version_of_torch_is_that_of_its_metadata():
+    assert torch_version() == metadata.version('torch')
 
 
 @pytest.mark.parametrize(('config', 'package'), [
@@ -53,5 +86,5 @@ def test_a_missing_dependency_of_a_package_is_named(monkeypatch):
 ], ids=['timm', 'open_clip', 'lora'])
 def test_a_config_names_the_package_it_needs(config, package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf"needs the package {package}, .*'mmpartref\[{EXTRAS[package]}\]'"):
+    with pytest.raises(ImportError, match=rf"needs the package {package}, .*'mmpartref\[{EXTRAS[package]}\]' torch=="):
         MODELS.build(config)
