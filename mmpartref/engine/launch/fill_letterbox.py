@@ -6,13 +6,16 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmpartref.datasets.transforms.letterbox import Letterbox
+from mmpartref.datasets.transforms.random_part_zoom import RandomPartZoom
 from mmpartref.engine.config.config_nodes import builds, nodes
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.registry import MODELS, TRANSFORMS, argument
 
 
 def fill_letterbox(cfg: Config) -> None:
-    """Set ``fill`` of every ``Letterbox`` that has none to the mean of the preprocessor, which normalisation maps to 0.
+    """Set ``fill`` of every ``Letterbox`` and ``RandomPartZoom`` that has none to the mean of the preprocessor.
+
+    Normalisation maps it to 0.
 
     The config is unchanged where that is the default fill, and for models without a ``ReferringDataPreprocessor``,
     such as detectors.
@@ -22,12 +25,12 @@ def fill_letterbox(cfg: Config) -> None:
         return
     for name in ('train', 'val', 'test'):
         changed = False
-        for step in letterboxes(cfg.get(f'{name}_dataloader') or {}):
+        for step in steps_of(cfg.get(f'{name}_dataloader') or {}, Letterbox, RandomPartZoom):
             if 'fill' not in step and tuple(argument(TRANSFORMS, step, 'fill')) != mean:
                 step['fill'] = mean
                 changed = True
         if changed:
-            print_log(f'{name}_dataloader: Letterbox fill={mean}, the mean of model.data_preprocessor', 'current')
+            print_log(f'{name}_dataloader: fill={mean} of the margins, the mean of model.data_preprocessor', 'current')
 
 
 def mean_colour(cfg: Mapping[str, Any]) -> tuple[float, ...] | None:
@@ -41,5 +44,10 @@ def mean_colour(cfg: Mapping[str, Any]) -> tuple[float, ...] | None:
 
 def letterboxes(dataloader: Mapping[str, Any]) -> list[Any]:
     """Return the config of every ``Letterbox`` in the pipelines of a dataloader's datasets."""
+    return steps_of(dataloader, Letterbox)
+
+
+def steps_of(dataloader: Mapping[str, Any], *kinds: type) -> list[Any]:
+    """Return the config of every transform of some classes in the pipelines of a dataloader's datasets."""
     steps = [step for node in nodes(dataloader) for step in nodes(node.get('pipeline') or [])]
-    return [step for step in steps if builds(TRANSFORMS, step, Letterbox)]
+    return [step for step in steps if any(builds(TRANSFORMS, step, kind) for kind in kinds)]
