@@ -20,7 +20,7 @@ from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
 from mmpartref.models.decode_heads import VisionLanguageDecodeHead
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.initializers import CLIPPretrainedInit, PackagePretrainedInit, PretrainedInit
-from mmpartref.models.losses import TextToPixelContrastiveLoss
+from mmpartref.models.losses import FocalLoss, TextToPixelContrastiveLoss, TverskyLoss
 from mmpartref.models.necks import CRISNeck
 from mmpartref.models.segmentors import CLIPZeroShotSegmentor, ReferringSegmentor
 from mmpartref.models.text_encoders import CLIPTextEncoder, OpenCLIPTextEncoder, SiglipTextEncoder
@@ -34,6 +34,7 @@ __all__ = [
     'CLIPZeroShotSegmentor',
     'CRISNeck',
     'EfficientNetLite',
+    'FocalLoss',
     'OpenCLIPTextEncoder',
     'PackagePretrainedInit',
     'PretrainedInit',
@@ -44,5 +45,6 @@ __all__ = [
     'SiglipTextEncoder',
     'TextToPixelContrastiveLoss',
     'TimmBackbone',
+    'TverskyLoss',
     'VisionLanguageDecodeHead',
 ]

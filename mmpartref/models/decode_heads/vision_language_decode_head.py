@@ -1,7 +1,11 @@
 """CRIS's decode head: vision-language decoder and projector."""
+from collections.abc import Mapping
+
 import torch
 from mmengine.model import BaseModule
+from torch import nn
 
+from mmpartref.errors import InputError
 from mmpartref.models.layers.dynamic_projector import DynamicProjector
 from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoder
 from mmpartref.registry import MODELS
@@ -26,7 +30,7 @@ class VisionLanguageDecodeHead(BaseModule):
         feedforward_channels: hidden width of their feed-forward parts.
         dropout: rate in the decoder.
         low_resolution: convolve before upsampling; see ``DynamicProjector``.
-        loss: config of the loss on the logits.
+        loss: config of the loss on the logits, or a list of several, which are summed.
         presence_head: config of a head that predicts whether the part is in the image (``PresenceHead``; its channels
             are filled in); None means no such head, as published.
         init_cfg: mmengine's initialisation config.
@@ -42,7 +46,7 @@ class VisionLanguageDecodeHead(BaseModule):
                  feedforward_channels: int = 2048,
                  dropout: float = 0.1,
                  low_resolution: bool = True,
-                 loss: dict,
+                 loss: dict | list[dict],
                  presence_head: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -52,7 +56,11 @@ class VisionLanguageDecodeHead(BaseModule):
         self.decoder = VisionLanguageDecoder(num_layers, in_channels, word_channels, num_heads, feedforward_channels,
                                              dropout)
         self.projector = DynamicProjector(in_channels, sentence_channels, low_resolution)
-        self.loss_module = MODELS.build(loss)
+        self.losses = nn.ModuleList(MODELS.build(each) for each in ([loss] if isinstance(loss, Mapping) else loss))
+        names = [each.name for each in self.losses]
+        if not names or len({*names}) < len(names):
+            raise InputError(f'the losses of a VisionLanguageDecodeHead are {names}; give one or several different '
+                             'ones')
         self.presence_head = None
         if presence_head is not None:
             self.presence_head = MODELS.build(
@@ -78,5 +86,5 @@ class VisionLanguageDecodeHead(BaseModule):
         return self.projector(decoded, sentence, size), self.presence_head(decoded, sentence)
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return ``{'loss_text_to_pixel': scalar}`` for logits and targets (M, 1, H/4, W/4)."""
-        return {'loss_text_to_pixel': self.loss_module(logits, target)}
+        """Return the scalar of each loss by its name, for logits and targets (M, 1, H/4, W/4)."""
+        return {str(each.name): each(logits, target) for each in self.losses}

@@ -22,7 +22,11 @@ class TextToPixelContrastiveLoss(nn.Module):
 
     Args:
         loss_weight: factor on the loss.
+
+    Attributes:
+        name: of the loss in the log.
     """
+    name = 'loss_text_to_pixel'
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -30,8 +34,13 @@ class TextToPixelContrastiveLoss(nn.Module):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the scalar loss for logits (M, 1, H/4, W/4) and targets of the same shape in [0, 1]."""
-        rows = torch.tensor(float(len(logits)), device=logits.device)
-        all_reduce(rows, op='mean')
         # float32 also under autocast.
         per_row = F.binary_cross_entropy_with_logits(logits.float(), target, reduction='none').mean(dim=(1, 2, 3))
-        return self.loss_weight * per_row.sum() / rows
+        return self.loss_weight * mean_over_ranks(per_row)
+
+
+def mean_over_ranks(per_row: torch.Tensor) -> torch.Tensor:
+    """Return the scalar mean of the losses (M,) of all ranks, for gradients that are then averaged over the ranks."""
+    rows = torch.tensor(float(len(per_row)), device=per_row.device)
+    all_reduce(rows, op='mean')
+    return per_row.sum() / rows

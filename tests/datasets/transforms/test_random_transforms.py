@@ -32,7 +32,8 @@ def sample(img_id: int = 3, expressions: tuple[str, ...] = ('left wheel', 'mirro
     ('the left wheel', 'the right wheel'), ('Right Front Door', 'Left Front Door'), ('LEFT', 'RIGHT'),
     ('leftmost leg, right of the tail', 'rightmost leg, left of the tail'), ('right-hand mirror', 'left-hand mirror'),
     ('the upright seat', 'the upright seat'), ('tail', 'tail'), ("driver's door", None),
-    ('passenger side mirror', None), ('a right-angled joint', None), ('counterclockwise arrow', None), ('the eastern wing', None)])
+    ('passenger side mirror', None), ('a right-angled joint', None), ('counterclockwise arrow', None),
+    ('the eastern wing', None)])
 def test_left_and_right_are_exchanged(text: str, expected: str | None) -> None:
     assert exchange_sides(text) == expected
     if expected is not None:
