@@ -18,8 +18,9 @@ class TverskyLoss(nn.Module):
 
     ``alpha=beta=0.5`` is the Dice loss (Milletari et al., 3DV 2016, with p instead of p squared), ``alpha=beta=1`` that
     of the IoU. With a greater ``beta`` missing pixels cost more than false ones. An absent part with an empty
-    prediction has the loss 0. Source: Salehi et al., "Tversky loss function for image segmentation", MLMI 2017, equation 3. The
-    mean is over the expressions of all ranks.
+    prediction has the loss 0. The mean is over the expressions of all ranks.
+
+    Source: Salehi et al., "Tversky loss function for image segmentation", MLMI 2017, equation 3.
 
     Args:
         alpha, beta: weights of false and of missing pixels, above 0.
