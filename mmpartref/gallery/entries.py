@@ -10,7 +10,7 @@ from mmpartref.errors import InputError
 from mmpartref.evaluation.diagnosis.failure_kinds import failure_kind
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.predictions import ImagePredictions, Prediction, as_text
-from mmpartref.evaluation.scoring.grouped_metrics import size_name
+from mmpartref.evaluation.scoring.iou_metrics import size_name
 from mmpartref.masks.iou import ExpressionScore, score_rles
 from mmpartref.masks.rle import union
 

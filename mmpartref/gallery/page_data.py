@@ -6,8 +6,7 @@ from typing import Any
 
 from mmpartref.evaluation.diagnosis.failure_kinds import FAILURE_KINDS
 from mmpartref.evaluation.dumps.dump import PredictionDump
-from mmpartref.evaluation.scoring.grouped_metrics import SIZES
-from mmpartref.evaluation.scoring.iou_metrics import cumulative_iou, describe_header, mean
+from mmpartref.evaluation.scoring.iou_metrics import SIZES, cumulative_iou, describe_header, mean
 from mmpartref.gallery import thumbnails
 from mmpartref.gallery.entries import METRICS, Entry, ImageEntries, all_entries
 from mmpartref.gallery.pair_comparison import PairComparison, summarise_pairs

@@ -1,95 +1,18 @@
 """The wheel, the source archive and the editable install, and mim's way into each of them."""
-import os
-import shutil
-import subprocess
 import sys
 import tarfile
-import venv
-import zipfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 
 import pytest
+from environments import CHECKOUT, PIP_INSTALL, Environment, build_wheel, members, run
 
 pytestmark = pytest.mark.e2e
 
-CHECKOUT = Path(__file__).parents[2]
-FOLDERS = ('configs', 'docs', 'mmpartref', 'tests', 'tools')
 CONFIG = 'cris_r50_partimagenet.py'
 # Ends a run after its config was read, and names the key.
 DETECTOR_CONFIG = 'mask_rcnn_r50_partimagenet_finetuned.py'
 WRONG_OPTION = ('--cfg-options', 'no_such_key=1')
-PIP_INSTALL = ('-m', 'pip', 'install', '--no-deps', '--no-build-isolation', '--ignore-installed')
-
-
-def run(command: Sequence[str | Path], cwd: Path, check: bool = True) -> str:
-    """Run a command offline, without ``PYTHONPATH``; return what it wrote to both streams."""
-    env = {key: value for key, value in os.environ.items() if key != 'PYTHONPATH'}
-    env |= {'PIP_NO_INDEX': '1', 'PIP_DISABLE_PIP_VERSION_CHECK': '1', 'PYTHONWARNINGS': 'ignore'}
-    done = subprocess.run(
-        list(map(str, command)), cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0 or not check, done.stdout
-    return done.stdout
-
-
-def build_wheel(source: Path, out_dir: Path) -> Path:
-    run([sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation', '-w', out_dir, source], out_dir)
-    return next(out_dir.glob('mmpartref-*.whl'))
-
-
-def members(wheel: Path) -> list[str]:
-    with zipfile.ZipFile(wheel) as archive:
-        return sorted(archive.namelist())
-
-
-class Environment:
-    """A virtual environment that also finds the packages of the present one."""
-
-    def __init__(self, root: Path) -> None:
-        venv.create(root, symlinks=True)
-        self.python = root / 'bin' / 'python'
-        self.packages = next(root.glob('lib/python*/site-packages'))
-        behind = [path for path in sys.path if path.endswith(('site-packages', 'dist-packages'))]
-        (self.packages / 'behind.pth').write_text('\n'.join(behind))
-        self.empty = root / 'empty'
-        self.empty.mkdir()
-
-    def run(self, *arguments: str | Path, check: bool = True) -> str:
-        """Run its Python in an empty folder."""
-        return run([self.python, *arguments], self.empty, check)
-
-    def contents(self) -> set[str]:
-        return {path.name for path in self.packages.iterdir()} - {'__pycache__'}
-
-
-@pytest.fixture(scope='module')
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout, because a build writes into its source, with the leftover of an earlier build in it."""
-    root = tmp_path_factory.mktemp('checkout')
-    for path in CHECKOUT.iterdir():
-        if path.is_file():
-            shutil.copy(path, root)
-    for name in FOLDERS:
-        if (CHECKOUT / name).exists():
-            shutil.copytree(CHECKOUT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns('__pycache__'))
-    leftover = root / 'build' / 'lib' / 'mmpartref' / '.mim' / 'configs' / 'deleted_since.py'
-    leftover.parent.mkdir(parents=True)
-    leftover.touch()
-    return root
-
-
-@pytest.fixture(scope='module')
-def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_wheel(source, tmp_path_factory.mktemp('wheel'))
-
-
-@pytest.fixture(scope='module')
-def from_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    environment = Environment(tmp_path_factory.mktemp('from_wheel'))
-    environment.run(*PIP_INSTALL, wheel)
-    return environment
 
 
 @pytest.fixture(scope='module')
@@ -97,14 +20,6 @@ def editable(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Environm
     environment = Environment(tmp_path_factory.mktemp('editable'))
     environment.run(*PIP_INSTALL, '-e', source)
     return environment
-
-
-@pytest.fixture(scope='module')
-def openmim() -> None:
-    try:
-        metadata.version('openmim')
-    except metadata.PackageNotFoundError:
-        pytest.fail("openmim is not installed, so `mim train mmpartref` cannot be tested: pip install -e '.[mim]'")
 
 
 def test_wheel_holds_the_sources_once_and_nothing_else(source: Path, wheel: Path) -> None:

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from mmpartref.argument_checks import check_path
 from mmpartref.evaluation.comparison.bootstrap import CONFIDENCE, PRECISIONS, Resamples, check_resamples
 from mmpartref.evaluation.comparison.compare_dumps import Comparison, check_comparison
-from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, MEDIUM, SMALL, largest_groups
-from mmpartref.evaluation.scoring.iou_metrics import mean
+from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, largest_groups
+from mmpartref.evaluation.scoring.iou_metrics import MEDIUM, SMALL, mean
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.visualization.fonts import drawable, set_fonts
 

@@ -26,8 +26,7 @@ from mmpartref.evaluation.diagnosis.left_right import SideOverlap, left_right_me
 from mmpartref.evaluation.diagnosis.pixel_breakdown import PixelBreakdown, count_pixels
 from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
 from mmpartref.evaluation.dumps.predictions import Prediction
-from mmpartref.evaluation.scoring.grouped_metrics import SIZES, size_name
-from mmpartref.evaluation.scoring.iou_metrics import TABLE_THRESHOLD, mean, precision
+from mmpartref.evaluation.scoring.iou_metrics import SIZES, TABLE_THRESHOLD, mean, precision, size_name
 from mmpartref.evaluation.scoring.score_dump import BAR_FROM
 from mmpartref.masks.boundary import BAND_RATIO, boundary_overlap
 from mmpartref.masks.iou import Overlap

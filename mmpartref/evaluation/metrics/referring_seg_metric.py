@@ -34,7 +34,8 @@ from mmpartref.registry import METRICS
 from mmpartref.text import shown
 
 # Names of metrics by which checkpoints can be compared, but for those of thresholds. Some depend on the data.
-NAMES = re.compile(r'(ann_)?[mc]IoU|mIoU_(part|super)|mIoU_(level|source|position)_.+|(seen|unseen|harmonic)_.+|'
+NAMES = re.compile(r'(ann_)?[mc]IoU|mIoU_(part|super|small|medium|large)|mIoU_(level|source|position)_.+|'
+                   r'(seen|unseen|harmonic)_.+|'
                    r'(mask_)?(N_acc|T_acc|gIoU|cIoU_all)|N_acc_.+|presence_(AUC|AP|AUC_.+)')
 
 
@@ -51,6 +52,8 @@ class ReferringSegMetric(BaseMetric):
         P@X          |{m: IoU_m > X}| / M; >= with strict=False. 0.7 means 7/10: counts are compared, not floats
         mIoU_part    mean of IoU_m over each (super-category, part), then mean over those
         mIoU_super   mean of IoU_m over each super-category, then mean over those
+        mIoU_small, _medium, _large    mean of the IoU_m of expressions whose annotations cover less than 32 ** 2, less
+                     than 96 ** 2 and more pixels of the image (COCO's borders), where there are any
         ann_mIoU, ann_cIoU, ann_P@X    the same over j = 1..J. Where an expression refers to several annotations
                      (``instances='merged'``) a perfect mask does not reach 1; with ``'separate'`` J = M and both
                      counts are equal

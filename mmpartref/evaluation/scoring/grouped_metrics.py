@@ -1,11 +1,8 @@
 """Groups of scored expressions: by super-category, part, mask size and number of instances."""
 from collections.abc import Callable, Mapping, Sequence
 
-from mmpartref.evaluation.scoring.iou_metrics import Row, group_rows
+from mmpartref.evaluation.scoring.iou_metrics import SIZES, Row, group_rows, size_name
 
-# COCO's borders between small, medium and large (cocodataset.org, "Detection Evaluation"), in pixels of the image.
-SMALL, MEDIUM = 32**2, 96**2
-SIZES = ('small', 'medium', 'large')
 # Expressions with at least this many annotations are one group.
 MANY_INSTANCES = 4
 
@@ -37,11 +34,6 @@ BREAKDOWNS: Mapping[str, Callable[[Sequence[Row]], dict[str, list[Row]]]] = {
     'mask size': by_size,
     'instances': by_instances,
 }
-
-
-def size_name(area: int) -> str:
-    """Return the name of an area in pixels: 'small' (< 32 ** 2), 'medium' (< 96 ** 2) or 'large'."""
-    return SIZES[(area >= SMALL) + (area >= MEDIUM)]
 
 
 def largest_groups(groups: Mapping[str, Sequence[Row]], count: int) -> list[str]:

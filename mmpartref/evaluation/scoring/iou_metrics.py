@@ -23,6 +23,9 @@ from mmpartref.text import one_line, shown
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # The threshold of P@0.5, the only one in tables of groups.
 TABLE_THRESHOLD = Fraction(1, 2)
+# COCO's borders between small, medium and large (cocodataset.org, "Detection Evaluation"), in pixels of the image.
+SMALL, MEDIUM = 32**2, 96**2
+SIZES = ('small', 'medium', 'large')
 GROUP_METRICS = ('mIoU', 'P@0.5')
 # Truncated expressions that a warning quotes.
 MAX_EXAMPLES = 5
@@ -59,6 +62,11 @@ class Row:
     def category(self) -> tuple[str, str]:
         """(super-category, part), the unit of macro means: a bird's head and a fish's head are two."""
         return self.super_category, self.part
+
+
+def size_name(area: int) -> str:
+    """Return the name of an area in pixels: 'small' (< 32 ** 2), 'medium' (< 96 ** 2) or 'large'."""
+    return SIZES[(area >= SMALL) + (area >= MEDIUM)]
 
 
 def mean(values: Sequence[float]) -> float:
@@ -168,6 +176,8 @@ def summarise(rows: Sequence[Row],
         **{f'P@{name}': precision(overlaps, value, strict) for name, value in thresholds.items()},
         'mIoU_part': macro_iou(counted, by_part=True),
         'mIoU_super': macro_iou(counted, by_part=False),
+        **{f'mIoU_{size}': mean(ious) for size in SIZES
+           if (ious := [row.score.overlap.iou for row in counted if size_name(row.score.true_area) == size])},
         'ann_mIoU': mean([overlap.iou for overlap in annotations]),
         'ann_cIoU': cumulative_iou(annotations),
         **{f'ann_P@{name}': precision(annotations, value, strict) for name, value in thresholds.items()},

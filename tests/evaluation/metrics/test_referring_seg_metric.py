@@ -6,6 +6,8 @@ import torch
 from mmengine.evaluator import Evaluator
 
 from mmpartref.evaluation import ReferringSegMetric
+from mmpartref.evaluation.scoring.iou_metrics import Row, summarise
+from mmpartref.masks.iou import ExpressionScore, Overlap
 from mmpartref.registry import METRICS
 
 # What each image of ``samples`` gives: IoU of the expressions, then of the annotated parts.
@@ -45,6 +47,7 @@ def test_every_metric_counted_by_hand(samples):
         'P@0.9': 0,
         'mIoU_part': ((0.5 + 0) / 2 + 0.8 + 0) / 3,
         'mIoU_super': ((0.5 + 0.8 + 0) / 3 + 0) / 2,
+        'mIoU_small': sum(ious) / 4,
         'ann_mIoU': sum(parts) / 5,
         'ann_cIoU': 18 / 56,
         **{f'ann_P@{threshold}': 0 for threshold in (0.5, 0.6, 0.7, 0.8, 0.9)},
@@ -158,3 +161,16 @@ def test_truncated_expressions_are_counted_and_named(samples, monkeypatch):
     assert logged[0].endswith(
         '\n2 of 4 expressions are longer than the rows of the text encoder, and the model did not see their last '
         "words: 'bird foot' without 'foot'; 'fish head' without 'head'; raise the text encoder's word_length")
+
+
+def test_the_mean_of_each_size_of_parts():
+    found = [(0, 1), (512, 1023), (1024, 1024), (4607, 9214), (9216, 9216)]  # pixels of intersection and truth
+    rows = [Row(1, str(number), 'x', 'head', 'bird',
+                ExpressionScore(Overlap(inter, area), inter, area, (Overlap(inter, area), )))
+            for number, (inter, area) in enumerate(found)]
+    metrics = summarise(rows)
+    assert metrics['mIoU_small'] == pytest.approx((0 + 512 / 1023) / 2)
+    assert metrics['mIoU_medium'] == pytest.approx((1 + 0.5) / 2)
+    assert metrics['mIoU_large'] == 1
+    assert 'mIoU_large' not in summarise(rows[:3])
+    assert ReferringSegMetric.may_return('mIoU_small')
