@@ -13,7 +13,6 @@ from mmpartref.engine.hooks.model_cost_hook import plain_attention
 from mmpartref.masks.iou import encode_masks, score_rles
 from mmpartref.models.layers.cpu.cpu_fast_paths import disable_cpu_fast_paths
 from mmpartref.models.segmentors import ReferringSegmentor
-from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
 from mmpartref.structures import ReferringDataSample
 
 # Usual (h, w) of a PartImageNet image, in pixels.
@@ -91,7 +90,7 @@ def postprocess_and_score(model: ReferringSegmentor, batch: Batch) -> None:
     size = batch.masks.size(2)
     scale = size / max(IMAGE_SIZE)
     matrix = np.array([[scale, 0, 0], [0, scale, (size - IMAGE_SIZE[0] * scale) / 2]])
-    probs = F.interpolate(batch.masks, scale_factor=1 / LOGIT_STRIDE, mode='area')[:, 0]
+    probs = F.interpolate(batch.masks, scale_factor=1 / model.decode.stride, mode='area')[:, 0]
     masks = model.decode.to_image(probs, (size, size), matrix, IMAGE_SIZE) > model.decode.threshold
     for rle in encode_masks(masks.cpu().numpy()):
         score_rles(rle, [rle])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmpartref.models.segmentors.mask_decode import DECODES, sampling_matrix
+from mmpartref.models.segmentors.mask_decode import DECODES, get_decode, sampling_matrix
 
 
 def letterbox(size: int, height: int, width: int, half_pixel: bool) -> np.ndarray:
@@ -12,11 +12,11 @@ def letterbox(size: int, height: int, width: int, half_pixel: bool) -> np.ndarra
     return np.array([[scale, 0, (size - width * scale) / 2 + shift], [0, scale, (size - height * scale) / 2 + shift]])
 
 
-def ceiling(name: str, half_pixel: bool, diameter: int) -> float:
+def ceiling(name: str, half_pixel: bool, diameter: int, stride: int = 4) -> float:
     """Mean IoU of the training target itself, decoded, on ellipses in a 500 x 375 image."""
     height, width, size = 375, 500, 416
     matrix = letterbox(size, height, width, half_pixel)
-    decode = DECODES[name]
+    decode = get_decode(name, stride=stride)
     rng = np.random.default_rng(0)
     ious = []
     for _ in range(20):
@@ -25,7 +25,7 @@ def ceiling(name: str, half_pixel: bool, diameter: int) -> float:
         axes = (diameter // 2, int(diameter / 2 * rng.uniform(0.6, 1)))
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1)
         target = torch.from_numpy(cv2.warpAffine(mask, matrix, (size, size), flags=cv2.INTER_LINEAR))
-        target = decode.shrink_target(target[None, None].float() / 255, (size // 4, size // 4))[0]
+        target = decode.shrink_target(target[None, None].float() / 255, decode.logits_size((size, size)))[0]
         predicted = decode.to_image(target, (size, size), matrix, (height, width))[0].numpy() > decode.threshold
         ious.append((predicted & (mask > 0)).sum() / (predicted | (mask > 0)).sum())
     return float(np.mean(ious))
@@ -37,16 +37,26 @@ def test_the_aligned_decode_preserves_small_parts_that_the_published_one_loses()
         assert ceiling('aligned', True, diameter) > aligned_least
 
 
+@pytest.mark.parametrize('name', ['cris', 'aligned'])
+def test_twice_as_fine_logits_preserve_smaller_parts(name):
+    aligned = name == 'aligned'
+    for diameter in (8, 16):
+        assert ceiling(name, aligned, diameter, stride=2) > ceiling(name, aligned, diameter, stride=4) + 0.02
+    assert get_decode(name, stride=2).logits_size((33, 64)) == (17, 32)
+
+
+@pytest.mark.parametrize('stride', [2, 4])
 @pytest.mark.parametrize(('shape', 'size'), [((50, 70), 64), ((300, 200), 64), ((64, 64), 64)])
-def test_aligned_decode_samples_a_ramp_without_an_offset(shape, size):
+def test_aligned_decode_samples_a_ramp_without_an_offset(shape, size, stride):
     """A plane through the logit grid is a plane on the image, with pixel centres in place.
 
     The sharpening kernel wavers by a fifth of a network pixel; a forgotten half pixel would be half of one at least.
     """
     matrix = letterbox(size, *shape, half_pixel=True)
-    grid = torch.arange(size // 4, dtype=torch.float32) * 4 + 1.5  # network pixel index of each logit's centre
-    ramp = grid.expand(1, size // 4, size // 4)
-    on_image = DECODES['aligned'].to_image(ramp, (size, size), matrix, shape)[0]
+    side = size // stride
+    grid = torch.arange(side, dtype=torch.float32) * stride + (stride - 1) / 2  # network pixel index of logits' centres
+    ramp = grid.expand(1, side, side)
+    on_image = get_decode('aligned', stride=stride).to_image(ramp, (size, size), matrix, shape)[0]
     expected = torch.arange(shape[1]).double() * matrix[0, 0] + matrix[0, 2]
     inner = (expected > 8) & (expected < size - 9)
     torch.testing.assert_close(on_image[shape[0] // 2][inner].double(), expected[inner], rtol=0, atol=0.25)

@@ -52,6 +52,39 @@ def test_logits_are_a_quarter_of_the_input_for_odd_and_oblong_sizes(tiny_model_c
         assert torch.isfinite(logits).all()
 
 
+@pytest.mark.parametrize('low_resolution', [True, False])
+def test_logits_of_half_the_input(tiny_model_cfg, low_resolution):
+    tiny_model_cfg['decode_head'].update(logit_stride=2, low_resolution=low_resolution)
+    torch.manual_seed(0)
+    model = build(tiny_model_cfg).eval()
+    samples = [sample(TEXTS[:2], (33, 47), masks=True), sample(TEXTS[2:], (33, 47), masks=True)]
+    images = [torch.randint(0, 256, (3, 33, 47), dtype=torch.uint8) for _ in samples]
+    data = prepare(model, images, samples)
+    logits = model(**data, mode='tensor')
+    assert logits.shape == (3, 1, 17, 24)
+    one = prepare(model, images[1:], samples[1:])
+    torch.testing.assert_close(model(**one, mode='tensor'), logits[2:], rtol=0, atol=1e-5)
+    for each in model(**data, mode='predict'):
+        assert len(each.pred_masks) == len(each.expressions)
+    model.train()
+    losses = model(**prepare(model, images, samples, training=True), mode='loss')
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    tiny_model_cfg['decode_head']['logit_stride'] = 3
+    with pytest.raises(ValueError, match='logit_stride=3 of VisionLanguageDecodeHead should be one of'):
+        MODELS.build(tiny_model_cfg)
+
+
+def test_both_projections_agree_at_half_the_input(tiny_model_cfg):
+    tiny_model_cfg['decode_head']['logit_stride'] = 2
+    model = build(tiny_model_cfg).eval()
+    tokens, images = model.text_encoder.tokenizer(TEXTS), torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        fast = model.encode_decode(images, tokens, torch.zeros(3, dtype=torch.long))
+        model.decode_head.projector.low_resolution = False
+        slow = model.encode_decode(images, tokens, torch.zeros(3, dtype=torch.long))
+    torch.testing.assert_close(fast, slow, rtol=0, atol=1e-4)
+
+
 def test_grouped_form_gives_the_logits_of_the_one_by_one_form(tiny_model_cfg):
     model = build(tiny_model_cfg).eval()
     images = torch.randn(2, 3, 64, 96)

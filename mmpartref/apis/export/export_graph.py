@@ -2,7 +2,7 @@
 
 ::
 
-    images (N, 3, H, W), tokens (U, L), image_index (M,), text_index (M,)  ->  logits (M, 1, H/4, W/4)
+    images (N, 3, H, W), tokens (U, L), image_index (M,), text_index (M,)  ->  logits (M, 1, H/s, W/s)
 
 N, M and U are dynamic, from 1; H and W are fixed per file, because position tables and the upsampling before a
 convolution are constants for one size.
@@ -23,7 +23,6 @@ from torch import nn
 from mmpartref.apis.model_building import letterbox_of
 from mmpartref.errors import ExportError
 from mmpartref.files.atomic_write import atomic_write
-from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE
 from mmpartref.models.segmentors.referring_segmentor import ReferringSegmentor
 
 INPUTS = ('images', 'tokens', 'image_index', 'text_index')
@@ -64,7 +63,7 @@ def export_metadata(model: ReferringSegmentor, size: tuple[int, int], config: Co
     facts: dict[str, Any] = {
         'height': size[0],
         'width': size[1],
-        'logit_stride': LOGIT_STRIDE,
+        'logit_stride': model.decode.stride,
         'decode': model.decode.name,
         'threshold': model.decode.threshold,
         'mean': preprocessor.mean.flatten().tolist(),

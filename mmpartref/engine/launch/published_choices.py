@@ -6,7 +6,7 @@ from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.engine.config.config_nodes import builds
 from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
-from mmpartref.models.segmentors.mask_decode import get_decode
+from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.registry import METRICS, MODELS, PARAM_SCHEDULERS, TRANSFORMS, argument
 
 
@@ -22,6 +22,9 @@ def published_choices(cfg: Mapping[str, Any]) -> dict[str, str]:
     if name := argument(MODELS, model, 'decode'):
         decode = get_decode(name, argument(MODELS, model, 'threshold'))
         choices['decode'] = f"'{decode.name}', mask above {decode.threshold}"
+    stride = argument(MODELS, model.get('decode_head') or {}, 'logit_stride')
+    if stride not in (None, LOGIT_STRIDE):
+        choices['logits'] = f'one per {stride} x {stride} pixels'
     length = argument(MODELS, model.get('text_encoder') or {}, 'word_length')
     if length:
         choices['words'] = f'{length} tokens'

@@ -151,7 +151,8 @@ def decode_of(cfg: Mapping[str, Any], config: Mapping[str, Any], split: str) -> 
     with DefaultScope.overwrite_default_scope(SCOPE):
         letterbox = TRANSFORMS.build(steps[0])
     name, threshold, divisor = (argument(MODELS, model, key) for key in ('decode', 'threshold', 'size_divisor'))
-    return get_decode(name, threshold), letterbox, divisor
+    stride = argument(MODELS, model.get('decode_head') or {}, 'logit_stride') or LOGIT_STRIDE
+    return get_decode(name, threshold, stride), letterbox, divisor
 
 
 def read_entries(dataset: PartReferDataset, task: str) -> Iterator[dict]:
@@ -206,12 +207,12 @@ class DecodeCeilingPredictor:
         self.size_divisor = size_divisor
 
     def target(self, masks: torch.Tensor) -> torch.Tensor:
-        """Return (K, H/4, W/4), rounded up, from masks (K, H, W) in 0 to 1 at the network's input size."""
+        """Return (K, H/s, W/s), rounded up, from masks (K, H, W) in 0 to 1 at the network's input size."""
         height, width = masks.shape[1:]
         padded = F.pad(masks[:, None], (0, -width % self.size_divisor, 0, -height % self.size_divisor))
-        size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
-        target = self.decode.shrink_target(padded, size)[:, 0]
-        return target[:, :-(-height // LOGIT_STRIDE), :-(-width // LOGIT_STRIDE)]
+        target = self.decode.shrink_target(padded, self.decode.logits_size(padded.shape[2:]))[:, 0]
+        rows, columns = self.decode.logits_size((height, width))
+        return target[:, :rows, :columns]
 
     def __call__(self, entry: dict) -> list[tuple[dict, float]]:
         """Return an RLE and a score, the mean of the decoded target inside the mask, per ref of an image."""

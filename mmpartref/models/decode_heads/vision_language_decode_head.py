@@ -10,6 +10,9 @@ from mmpartref.models.layers.dynamic_projector import DynamicProjector
 from mmpartref.models.layers.vision_language_decoder import VisionLanguageDecoder
 from mmpartref.registry import MODELS
 
+# Values of ``logit_stride``.
+STRIDES = (2, 4)
+
 
 @MODELS.register_module()
 class VisionLanguageDecodeHead(BaseModule):
@@ -17,7 +20,7 @@ class VisionLanguageDecodeHead(BaseModule):
 
     ::
 
-        fused (M, C, H/16, W/16) --decoder, words--> (M, C, H/16, W/16) --projector, sentence--> (M, 1, H/4, W/4)
+        fused (M, C, H/16, W/16) --decoder, words--> (M, C, H/16, W/16) --projector, sentence--> (M, 1, H/s, W/s)
 
     Source: CRIS (CVPR 2022), sections 3.2 and 3.3.
 
@@ -30,6 +33,8 @@ class VisionLanguageDecodeHead(BaseModule):
         feedforward_channels: hidden width of their feed-forward parts.
         dropout: rate in the decoder.
         low_resolution: convolve before upsampling; see ``DynamicProjector``.
+        logit_stride: s, pixels of the network's input per pixel of the logits, 4 as published, or 2 for finer masks at
+            nearly four times the projector's cost.
         loss: config of the loss on the logits, or a list of several, which are summed.
         presence_head: config of a head that predicts whether the part is in the image (``PresenceHead``; its channels
             are filled in); None means no such head, as published.
@@ -46,10 +51,14 @@ class VisionLanguageDecodeHead(BaseModule):
                  feedforward_channels: int = 2048,
                  dropout: float = 0.1,
                  low_resolution: bool = True,
+                 logit_stride: int = 4,
                  loss: dict | list[dict],
                  presence_head: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
+        if logit_stride not in STRIDES:
+            raise InputError(f'logit_stride={logit_stride!r} of VisionLanguageDecodeHead should be one of {STRIDES}')
+        self.logit_stride = logit_stride
         self.in_channels = in_channels
         self.word_channels = word_channels
         self.sentence_channels = sentence_channels
@@ -73,7 +82,7 @@ class VisionLanguageDecodeHead(BaseModule):
         Args:
             fused: (M, C, H/16, W/16), the neck's map.
             words: (M, L, D). padding: (M, L) bool, true at padding tokens. sentence: (M, E).
-            size: (H/4, W/4).
+            size: (H/s, W/s).
         """
         decoded = self.decoder(fused, words, padding)
         return self.projector(decoded, sentence, size)
@@ -86,5 +95,5 @@ class VisionLanguageDecodeHead(BaseModule):
         return self.projector(decoded, sentence, size), self.presence_head(decoded, sentence)
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the scalar of each loss by its name, for logits and targets (M, 1, H/4, W/4)."""
+        """Return the scalar of each loss by its name, for logits and targets (M, 1, H/s, W/s)."""
         return {str(each.name): each(logits, target) for each in self.losses}

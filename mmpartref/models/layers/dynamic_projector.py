@@ -8,7 +8,7 @@ from mmpartref.models.layers.cpu.upsampled_conv import conv3x3_of_upsampled
 
 
 class DynamicProjector(nn.Module):
-    """Upsample pixels by 4 and convolve them with a kernel predicted from the sentence.
+    """Upsample pixels and convolve them with a kernel predicted from the sentence.
 
     The sentence is projected to a 3x3 kernel and a bias per expression; the convolution is CRIS's text-to-pixel dot
     product (CVPR 2022, equations 1 and 2, in the form of its published code).
@@ -32,11 +32,11 @@ class DynamicProjector(nn.Module):
         self.kernel = nn.Linear(sentence_channels, self.pixel_channels * self.kernel_size**2 + 1)
 
     def forward(self, x: torch.Tensor, sentence: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """Map pixels (M, C, H/16, W/16) and sentences (M, E) to logits ``(M, 1, *size)``; ``size`` is (H/4, W/4)."""
+        """Map pixels (M, C, H/16, W/16) and sentences (M, E) to logits ``(M, 1, *size)``; ``size`` is (H/s, W/s)."""
         if not self.low_resolution:
             return self._layer_by_layer(x, sentence, size)
-        x = self._upsample_and_convolve(self.conv1, x, (size[0] // 2, size[1] // 2))  # (M, C, H/8, W/8)
-        x = self._upsample_and_convolve(self.conv2, x, size)  # (M, C/2, H/4, W/4)
+        x = self._upsample_and_convolve(self.conv1, x, (size[0] // 2, size[1] // 2))  # (M, C, H/2s, W/2s)
+        x = self._upsample_and_convolve(self.conv2, x, size)  # (M, C/2, H/s, W/s)
         return self.compare(x, self.kernel(sentence))
 
     def _layer_by_layer(self, x: torch.Tensor, sentence: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -61,11 +61,11 @@ class DynamicProjector(nn.Module):
         it lacks the taps outside of the map, as in ``dynamic_conv``.
 
         Args:
-            x: (M, C/2, H/4, W/4), before ``conv3``.
+            x: (M, C/2, H/s, W/s), before ``conv3``.
             parameters: (M, C/2 * 9 + 1), kernel and bias.
 
         Returns:
-            (M, 1, H/4, W/4).
+            (M, 1, H/s, W/s).
         """
         assert self.conv3.bias is not None
         kernel = parameters[:, :-1].unflatten(1, (self.pixel_channels, -1))  # (M, C/2, 9)
@@ -81,17 +81,17 @@ class DynamicProjector(nn.Module):
         a grouped convolution with M groups of one output channel.
 
         Args:
-            x: (M, C/2, H/4, W/4).
+            x: (M, C/2, H/s, W/s).
             kernel: (M, C/2, 9).
             constant: (M, 9), added to the contribution of each tap.
             bias: (M,).
 
         Returns:
-            (M, 1, H/4, W/4).
+            (M, 1, H/s, W/s).
         """
         rows, channels, height, width = x.shape
         pixels = x.permute(0, 2, 3, 1).reshape(rows, height * width, channels)
         # ``fold`` scatters tap d of pixel p to p + d - 1, the convolution gathers from p + d - 1: taps are flipped.
-        contributions = torch.baddbmm(constant.flip(1)[:, None], pixels, kernel.flip(2))  # (M, H/4 * W/4, 9)
+        contributions = torch.baddbmm(constant.flip(1)[:, None], pixels, kernel.flip(2))  # (M, H/s * W/s, 9)
         summed = F.fold(contributions.transpose(1, 2), (height, width), self.kernel_size, padding=self.kernel_size // 2)
         return summed + bias.view(rows, 1, 1, 1)

@@ -33,7 +33,7 @@ class TextToPixelContrastiveLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the scalar loss for logits (M, 1, H/4, W/4) and targets of the same shape in [0, 1]."""
+        """Return the scalar loss for logits (M, 1, H/s, W/s) and targets of the same shape in [0, 1]."""
         # float32 also under autocast.
         per_row = F.binary_cross_entropy_with_logits(logits.float(), target, reduction='none').mean(dim=(1, 2, 3))
         return self.loss_weight * mean_over_ranks(per_row)

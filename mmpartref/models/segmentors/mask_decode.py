@@ -1,10 +1,10 @@
-"""Mask decoding: from logits at a quarter of the network's input to masks of the image's size, and training targets.
+"""Mask decoding: from logits at a fraction of the network's input to masks of the image's size, and training targets.
 
 Two decodes exist. ``'cris'`` repeats the published code including its interpolation modes. ``'aligned'`` keeps pixel
 centres aligned, which matters for parts a few pixels wide.
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from mmpartref.errors import InputError
 
-# Pixels of the network's input per pixel of the logits, in both directions.
+# Pixels of the network's input per pixel of the logits, in both directions, as published; a head may have another.
 LOGIT_STRIDE = 4
 
 
@@ -26,13 +26,33 @@ class MaskDecode:
         name: value of ``decode`` in a config.
         threshold: a pixel belongs to the mask when its probability is greater.
         shrink_target: ``(target (M, 1, H, W), size) -> (M, 1, *size)``.
-        to_image: ``(probabilities (K, H/4, W/4), input size (H, W), letterbox matrix (2, 3), image size (h, w)) ->
-            (K, h, w)``.
+        resample: ``(probabilities, input size, letterbox matrix, image size, stride) -> (K, h, w)``, see ``to_image``.
+        stride: s, pixels of the network's input per pixel of the logits.
     """
     name: str
     threshold: float
     shrink_target: Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
-    to_image: Callable[[torch.Tensor, tuple[int, int], np.ndarray, tuple[int, int]], torch.Tensor]
+    resample: Callable[[torch.Tensor, tuple[int, int], np.ndarray, tuple[int, int], int], torch.Tensor]
+    stride: int = LOGIT_STRIDE
+
+    def logits_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return the size of the logits of an input (H, W): (H/s, W/s), rounded up."""
+        return -(-size[0] // self.stride), -(-size[1] // self.stride)
+
+    def to_image(self, probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
+                 image_size: tuple[int, int]) -> torch.Tensor:
+        """Resample probabilities to the image.
+
+        Args:
+            probs: (K, H/s, W/s).
+            input_size: (H, W).
+            letterbox: (2, 3), from image to input pixels.
+            image_size: (h, w).
+
+        Returns:
+            (K, h, w).
+        """
+        return self.resample(probs, input_size, letterbox, image_size, self.stride)
 
 
 def shrink_nearest(target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -46,9 +66,9 @@ def shrink_area(target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def to_image_cris(probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
-                  image_size: tuple[int, int]) -> torch.Tensor:
+                  image_size: tuple[int, int], stride: int) -> torch.Tensor:
     """Upsample bicubically with aligned corners, then invert the letterbox by a cubic warp, as CRIS's ``engine.py``."""
-    full = (probs.size(1) * LOGIT_STRIDE, probs.size(2) * LOGIT_STRIDE)
+    full = (probs.size(1) * stride, probs.size(2) * stride)
     probs = F.interpolate(probs[:, None].float(), size=full, mode='bicubic', align_corners=True)[:, 0]
     maps = probs[:, :input_size[0], :input_size[1]].cpu().numpy()  # (K, H, W)
     height, width = image_size
@@ -92,7 +112,7 @@ def sampling_matrix(centres: torch.Tensor, length: int, step: float) -> torch.Te
 
 
 def to_image_aligned(probs: torch.Tensor, input_size: tuple[int, int], letterbox: np.ndarray,
-                     image_size: tuple[int, int]) -> torch.Tensor:
+                     image_size: tuple[int, int], stride: int) -> torch.Tensor:
     """Resample the logit grid at the image's pixel centres, mapped through the letterbox.
 
     A letterbox scales and shifts without rotation, so rows and columns are resampled by one matrix each.
@@ -103,8 +123,8 @@ def to_image_aligned(probs: torch.Tensor, input_size: tuple[int, int], letterbox
         row = 1 - axis  # the matrix's first row maps x, its second y
         scale, shift = float(letterbox[row][row]), float(letterbox[row][2])
         in_network = torch.arange(size, dtype=torch.float64) * scale + shift
-        in_logits = (in_network + 0.5) / LOGIT_STRIDE - 0.5
-        weights.append(sampling_matrix(in_logits, length, scale / LOGIT_STRIDE).to(probs.device, torch.float32))
+        in_logits = (in_network + 0.5) / stride - 0.5
+        weights.append(sampling_matrix(in_logits, length, scale / stride).to(probs.device, torch.float32))
     return weights[0] @ probs.float() @ weights[1].T  # (K, h, w)
 
 
@@ -115,8 +135,8 @@ DECODES = {
 }
 
 
-def get_decode(name: str, threshold: float | None = None) -> MaskDecode:
-    """Return a decode by name, with another threshold if one is given.
+def get_decode(name: str, threshold: float | None = None, stride: int = LOGIT_STRIDE) -> MaskDecode:
+    """Return a decode by name, for logits of a stride, with another threshold if one is given.
 
     Raises:
         ValueError: the name is unknown, or the threshold is not a probability.
@@ -124,7 +144,7 @@ def get_decode(name: str, threshold: float | None = None) -> MaskDecode:
     if name not in DECODES:
         raise InputError(f'decode={name!r} is unknown; choose one of {sorted(DECODES)}')
     if threshold is None:
-        return DECODES[name]
+        return replace(DECODES[name], stride=stride)
     if not 0 <= threshold < 1:
         raise InputError(f'threshold={threshold} should be a probability, at least 0 and less than 1')
-    return replace(DECODES[name], threshold=threshold)
+    return replace(DECODES[name], threshold=threshold, stride=stride)

@@ -18,7 +18,7 @@ def decode_probabilities(sample: ReferringDataSample, probability: torch.Tensor,
 
     Args:
         sample: of one image.
-        probability: (K, H/4, W/4).
+        probability: (K, H/s, W/s).
         decode: inverts the letterbox.
 
     Yields:
@@ -37,7 +37,7 @@ def write_prediction(sample: ReferringDataSample, probability: torch.Tensor, dec
 
     Args:
         sample: of one image.
-        probability: (K, H/4, W/4).
+        probability: (K, H/s, W/s).
         decode: inverts the letterbox, and has the threshold of the masks.
         keep_candidates: also write the masks at the thresholds 0.05, 0.10, ... 0.95.
     """

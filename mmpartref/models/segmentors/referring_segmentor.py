@@ -18,7 +18,7 @@ from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.registry import MODELS, resolve
 from mmpartref.structures import ReferringDataSample
 
-# Logits of masks (M, 1, H/4, W/4), presence (M,) and the images' part labels (N, K); None without such a head.
+# Logits of masks (M, 1, H/s, W/s), presence (M,) and the images' part labels (N, K); None without such a head.
 Outputs = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
 
 
@@ -42,7 +42,7 @@ class ReferringSegmentor(BaseModel):
         encode_decode():  backbone(images) -> (C3, C4, C5) per image
                           text_encoder(tokens) -> words, sentence per distinct string
                           neck(features, sentence, image_index, text_index) -> (M, C, H/16, W/16)
-                          decode_head(fused, words, padding, sentence) -> logits (M, 1, H/4, W/4)
+                          decode_head(fused, words, padding, sentence) -> logits (M, 1, H/s, W/s)
 
     With a presence head, ``decode_head.with_presence`` is called instead and also returns its logits (M,). Each image
     is encoded once and each distinct string once; in evaluation text features are also cached across batches.
@@ -106,7 +106,7 @@ class ReferringSegmentor(BaseModel):
         self.auxiliary_head = None
         if auxiliary_head is not None:
             self.auxiliary_head = MODELS.build({'in_channels': channels[-1], **auxiliary_head})
-        self.decode = get_decode(decode, threshold)
+        self.decode = get_decode(decode, threshold, getattr(self.decode_head, 'logit_stride', LOGIT_STRIDE))
         self.size_divisor = size_divisor
         self.keep_candidates = keep_candidates
         self.text_cache = TextFeatureCache() if cache_text else None
@@ -163,7 +163,7 @@ class ReferringSegmentor(BaseModel):
 
         Returns:
             ``'loss'``: the losses by name; ``'predict'``: the samples with predictions; ``'tensor'``: logits
-            (M, 1, H/4, W/4).
+            (M, 1, H/s, W/s).
         """
         if mode not in ('loss', 'predict', 'tensor'):
             raise InputError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
@@ -187,7 +187,7 @@ class ReferringSegmentor(BaseModel):
                       tokens: torch.Tensor,
                       image_index: torch.Tensor,
                       text_index: torch.Tensor | None = None) -> torch.Tensor:
-        """Return logits (M, 1, H/4, W/4), rounded up where H or W is not a multiple of 4.
+        """Return logits (M, 1, H/s, W/s), rounded up, with s the ``logit_stride`` of the decode head.
 
         Args:
             images: (N, 3, H, W), normalised.
@@ -243,7 +243,7 @@ class ReferringSegmentor(BaseModel):
 
         # One row per expression.
         fused = self.neck(features, sentence, image_index, text_index)  # (M, C, H/16, W/16)
-        size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
+        size = self.decode.logits_size(padded.shape[2:])
         texts = (words[text_index], padding[text_index], sentence[text_index])  # (M, L, D), (M, L), (M, E)
         if self.has_presence_head:
             logits, presence = self.decode_head.with_presence(fused, *texts, size)
@@ -254,8 +254,8 @@ class ReferringSegmentor(BaseModel):
         if self.auxiliary_head is not None and (self.training or self.auxiliary_head.in_evaluation):
             labels = self.auxiliary_head(features[-1])
 
-        height, width = (-(-side // LOGIT_STRIDE) for side in images.shape[2:])
-        return logits[:, :, :height, :width], presence, labels  # (M, 1, H/4, W/4), (M,), (N, K)
+        height, width = self.decode.logits_size(images.shape[2:])
+        return logits[:, :, :height, :width], presence, labels  # (M, 1, H/s, W/s), (M,), (N, K)
 
     def train(self, mode: bool = True) -> 'ReferringSegmentor':
         """Switch between training and evaluation, and clear cached text features, since an EMA swaps weights then."""
@@ -286,8 +286,8 @@ class ReferringSegmentor(BaseModel):
             logits = self.encode_decode(inputs, tokens, image_index, text_index)
         masks = torch.cat([sample.gt_masks for sample in data_samples])[:, None].float() / 255  # (M, 1, H, W)
         padded = self._pad(masks)
-        size = (padded.size(2) // LOGIT_STRIDE, padded.size(3) // LOGIT_STRIDE)
-        target = self.decode.shrink_target(padded, size)[:, :, :logits.size(2), :logits.size(3)]  # (M, 1, H/4, W/4)
+        size = self.decode.logits_size(padded.shape[2:])
+        target = self.decode.shrink_target(padded, size)[:, :, :logits.size(2), :logits.size(3)]  # (M, 1, H/s, W/s)
         losses = self.decode_head.loss(logits, target)
         if presence is not None:
             losses['loss_presence'] = self.decode_head.presence_head.loss(presence, are_present(data_samples))
@@ -323,9 +323,9 @@ class ReferringSegmentor(BaseModel):
         """Write ``pred_masks`` (K, h, w) bool and ``pred_scores`` (K,) on each sample, at the image's own size.
 
         The score is the mean probability inside the mask, 0 for an empty mask. ``pred_presence`` (K,) in [0, 1] is the
-        presence head's probability, or without such a head the highest probability of the map (H/4, W/4). With
+        presence head's probability, or without such a head the highest probability of the map (H/s, W/s). With
         ``keep_candidates`` also ``pred_candidates``: K pairs of thresholds (C,) and masks (C, h, w) bool.
-        ``pred_probabilities`` (K, H/4, W/4) is the input of ``heat_map``.
+        ``pred_probabilities`` (K, H/s, W/s) is the input of ``heat_map``.
         """
         encoded = self._encode_text(tokens)
         for images in self._group_by_size(inputs):
@@ -335,7 +335,7 @@ class ReferringSegmentor(BaseModel):
                 torch.arange(len(images), device=image_index.device), torch.tensor(counts, device=image_index.device))
             logits, presence, labels = self._pad_rows(
                 torch.stack([inputs[image] for image in images]), *encoded, local_index, text_index[torch.cat(rows)])
-            probs = logits[:, 0].float().sigmoid()  # (M, H/4, W/4)
+            probs = logits[:, 0].float().sigmoid()  # (M, H/s, W/s)
             present = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
             if labels is not None and self.auxiliary_head is not None:
                 self.auxiliary_head.write_prediction([data_samples[image] for image in images], labels)
