@@ -6,10 +6,13 @@ from mmpartref.datasets.transforms.load_image import LoadImage
 from mmpartref.datasets.transforms.load_referring_masks import LoadReferringMasks
 from mmpartref.datasets.transforms.pack_referring_inputs import PackReferringInputs
 from mmpartref.datasets.transforms.random_colour import RandomColour
+from mmpartref.datasets.transforms.random_detector_flip import RandomDetectorFlip
+from mmpartref.datasets.transforms.random_detector_zoom import RandomDetectorZoom
 from mmpartref.datasets.transforms.random_part_flip import RandomPartFlip
 from mmpartref.datasets.transforms.random_part_zoom import RandomPartZoom
 
 __all__ = [
     'ConstantExpression', 'DrawExpressions', 'DrawLevel', 'Letterbox', 'LoadImage', 'LoadReferringMasks',
-    'PackReferringInputs', 'RandomColour', 'RandomPartFlip', 'RandomPartZoom'
+    'PackReferringInputs', 'RandomColour', 'RandomDetectorFlip', 'RandomDetectorZoom', 'RandomPartFlip',
+    'RandomPartZoom'
 ]

@@ -1,8 +1,8 @@
 """Random zoom of an image: a crop around a whole part, or a larger canvas."""
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from mmpartref.argument_checks import check_integer, check_number, check_numbers
@@ -14,6 +14,14 @@ from mmpartref.registry import TRANSFORMS
 
 # Greatest zoom in either direction.
 MAX_SCALE = 16
+
+
+class Window(NamedTuple):
+    """A rectangle in pixels of an image; it may begin before the image and end behind it."""
+    top: int
+    left: int
+    height: int
+    width: int
 
 
 @TRANSFORMS.register_module()
@@ -60,51 +68,63 @@ class RandomPartZoom(RandomPartTransform):
         if rng.random() >= self.prob:
             return results
         image, masks = loaded_image(results, self), self.loaded_masks(results)
-        scale = math.exp(rng.uniform(math.log(self.scale[0]), math.log(self.scale[1])))
-        if scale < 1:
-            results['img'], results['gt_masks'] = self._enlarge(image, masks, scale, rng)
-            return results
-        top, left, height, width = window(image.shape[:2], masks, scale, rng)
-        whole = np.count_nonzero(masks, axis=(1, 2))
-        results['img'] = np.ascontiguousarray(image[top:top + height, left:left + width])
-        results['gt_masks'] = np.ascontiguousarray(masks[:, top:top + height, left:left + width])
-        visible = np.count_nonzero(results['gt_masks'], axis=(1, 2))
-        stays = (visible >= self.min_visible * whole) & ((visible > 0) | (whole == 0))
-        keep_parts(results, np.flatnonzero(stays).tolist())
+        chosen = self.choose_window(masks, rng)
+        results['img'] = take_window(image, chosen, self.fill)
+        results['gt_masks'], kept = self.visible_masks(masks, chosen)
+        keep_parts(results, kept, masks=False)
         return results
 
-    def _enlarge(self, image: np.ndarray, masks: np.ndarray, scale: float,
-                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return image (h/s, w/s, 3) and masks (K, h/s, w/s) on a larger canvas."""
-        height, width = image.shape[:2]
-        more = round(height / scale) - height, round(width / scale) - width
-        top, left = (int(rng.integers(each + 1)) for each in more)
-        borders = top, more[0] - top, left, more[1] - left
-        canvas = cv2.copyMakeBorder(image, *borders, cv2.BORDER_CONSTANT, value=self.fill)
-        return canvas, np.pad(masks, ((0, 0), borders[:2], borders[2:]))
+    def choose_window(self, masks: np.ndarray, rng: np.random.Generator) -> Window:
+        """Return a window for the masks (K, h, w) of an image."""
+        return window(masks.shape[1:], masks, math.exp(rng.uniform(math.log(self.scale[0]), math.log(self.scale[1]))),
+                      rng)
+
+    def visible_masks(self, masks: np.ndarray, chosen: Window) -> tuple[np.ndarray, list[int]]:
+        """Return the masks that stay, in the window, and their indices."""
+        whole = np.count_nonzero(masks, axis=(1, 2))
+        inside = np.stack([take_window(mask, chosen, 0) for mask in masks])
+        visible = np.count_nonzero(inside, axis=(1, 2))
+        kept = np.flatnonzero((visible >= self.min_visible * whole) & ((visible > 0) | (whole == 0)))
+        return inside[kept], kept.tolist()
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(scale={self.scale}, prob={self.prob}, min_visible={self.min_visible}, '
                 f'seed={self.seed})')
 
 
-def window(size: tuple[int, int], masks: np.ndarray, scale: float,
-           rng: np.random.Generator) -> tuple[int, int, int, int]:
-    """Return (top, left, height, width) of a window that holds one of the masks (K, h, w) whole, if one is not empty.
+def window(size: tuple[int, int], masks: np.ndarray, scale: float, rng: np.random.Generator) -> Window:
+    """Return a window that holds one of the masks (K, h, w) whole, if one is not empty, or the whole image.
 
     Args:
         size: (h, w) of the image.
         masks: of its parts.
-        scale: of the window's content, above 1.
+        scale: of the window's content; below 1 the window is larger than the image.
         rng: for the part and the position.
     """
     parts = np.flatnonzero(masks.any(axis=(1, 2)))
     part = masks[parts[rng.integers(len(parts))]] if len(parts) else None
     place, extent = [], []
     for axis, side in enumerate(size):
-        inside = np.flatnonzero(part.any(axis=1 - axis)) if part is not None else np.array([0])
-        first, last = (int(inside[0]), int(inside[-1]) + 1) if part is not None else (side, 0)
-        length = min(side, max(round(side / scale), last - first, 1))
-        place.append(int(rng.integers(max(0, last - length), min(first, side - length) + 1)))
+        length = max(round(side / scale), 1)
+        if scale < 1:
+            first, last = 0, side
+        elif part is None:
+            first, last = side, 0
+        else:
+            inside = np.flatnonzero(part.any(axis=1 - axis))
+            first, last = int(inside[0]), int(inside[-1]) + 1
+            length = min(side, max(length, last - first))
+        start, stop = (side - length, 0) if scale < 1 else (max(0, last - length), min(first, side - length))
+        place.append(int(rng.integers(start, stop + 1)))
         extent.append(length)
-    return place[0], place[1], extent[0], extent[1]
+    return Window(place[0], place[1], extent[0], extent[1])
+
+
+def take_window(image: np.ndarray, chosen: Window, fill: Sequence[float] | int) -> np.ndarray:
+    """Return a window of an image (h, w, ...); ``fill`` is the value of what is outside of it."""
+    top, left, height, width = chosen
+    inside = image[max(top, 0):top + height, max(left, 0):left + width]
+    taken = np.empty((height, width, *image.shape[2:]), image.dtype)
+    taken[:] = np.rint(fill)
+    taken[max(-top, 0):max(-top, 0) + inside.shape[0], max(-left, 0):max(-left, 0) + inside.shape[1]] = inside
+    return taken

@@ -39,10 +39,17 @@ class RandomPartTransform(EpochDraws, BaseTransform):
         return results['gt_masks']
 
 
-def keep_parts(results: dict, kept: Sequence[int]) -> None:
-    """Drop all expressions of an image but those with the given indices: their refs, masks and texts."""
+def keep_parts(results: dict, kept: Sequence[int], *, masks: bool = True) -> None:
+    """Drop all expressions of an image but those with the given indices: their refs, texts and, if wanted, masks."""
     for key in ('refs', 'expressions'):
         if key in results:
             results[key] = [results[key][index] for index in kept]
-    if 'gt_masks' in results:
+    if masks and 'gt_masks' in results:
         results['gt_masks'] = results['gt_masks'][list(kept)]
+
+
+def keep_instances(results: dict, kept: Sequence[int]) -> None:
+    """Drop all instances of an image of mmdet but those with the given indices."""
+    for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
+        if key in results:
+            results[key] = results[key][np.asarray(kept, dtype=np.int64)]

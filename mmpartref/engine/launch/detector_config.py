@@ -8,10 +8,11 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from mmpartref.datasets.coco.read_coco import read_names
+from mmpartref.datasets.transforms import RandomDetectorFlip
 from mmpartref.engine.config.config_nodes import builds, is_from, leaf_datasets, nodes, type_name
 from mmpartref.errors import ConfigError
 from mmpartref.models.detectors import ReferringDetector
-from mmpartref.registry import DATASETS, MODELS, SCOPE, argument
+from mmpartref.registry import DATASETS, MODELS, SCOPE, TRANSFORMS, argument
 
 NEEDS_OPS = ("needs mmdet and mmcv with compiled operations ({found}); uninstall mmcv-lite and install "
              "'mmpartref[all]' as the README shows; CRIS does not need them")
@@ -35,7 +36,7 @@ def require_operations(cfg: Config) -> None:
 
 
 def fill_categories(cfg: Config) -> None:
-    """Set ``categories`` of a ``ReferringDetector``, where it has none, and those of its heads and ``CocoDataset``.
+    """Set ``categories`` of a ``ReferringDetector``, where it has none, of its heads, data and ``RandomDetectorFlip``.
 
     They are read by name from the json of the training split or, if that does not exist, of validation or test.
 
@@ -64,6 +65,9 @@ def fill_categories(cfg: Config) -> None:
     for each in datasets:
         if is_from('mmdet', each) and type_name(each) == 'CocoDataset':
             each.metainfo = {'classes': tuple(category.name for category in parts.categories.values())}
+    for step in nodes([each.get('pipeline') or [] for each in datasets]):
+        if builds(TRANSFORMS, step, RandomDetectorFlip) and not step.get('categories'):
+            step['categories'] = tuple(category.name for category in parts.categories.values())  # type: ignore[index]
 
 
 def set_categories(cfg: Config, categories: list[dict[str, str]], source: str) -> None:

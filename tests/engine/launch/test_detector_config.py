@@ -85,3 +85,10 @@ def test_wrapped_datasets_have_the_categories(cfg, wrapper: str) -> None:
     outer = cfg.train_dataloader.dataset
     for each in [outer.dataset] if wrapper == 'RepeatDataset' else outer.datasets:
         assert each.metainfo == {'classes': ('Car Tier', 'Sail')}
+
+
+def test_a_flip_has_the_categories_in_the_order_of_the_labels(cfg) -> None:
+    cfg.train_dataloader.dataset.pipeline = [{'type': 'RandomDetectorFlip'}, {'type': 'RandomDetectorFlip',
+                                                                            'categories': ('a', )}]
+    fill_categories(cfg)
+    assert [step.categories for step in cfg.train_dataloader.dataset.pipeline] == [('Car Tier', 'Sail'), ('a', )]
