@@ -214,6 +214,8 @@ def check_hub_access(repository: str, files: Sequence[str]) -> None:
     hub = import_package('huggingface_hub', f'the download of {repository}')
     if any(isinstance(hub.try_to_load_from_cache(repository, name), str) for name in files):
         return
+    if os.environ.get('HF_HUB_OFFLINE', '').upper() in ('1', 'ON', 'YES', 'TRUE'):
+        return  # the client does not try
     endpoint = os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')
     try:
         with urllib.request.urlopen(urllib.request.Request(endpoint, method='HEAD'), timeout=TIMEOUT):
