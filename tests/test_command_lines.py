@@ -179,7 +179,7 @@ def test_every_script_has_a_command_here() -> None:
     ('train', ['--seed', '0', '--cfg-options', 'randomness.seed=4'], '--seed and --cfg-options randomness.seed'),
     ('test', ['--work-dir', 'a', '--cfg-options', 'work_dir=b'], '--work-dir and --cfg-options work_dir'),
     ('compare', ['folder/table.csv', '--out', 'folder'], 'is an input in the folder of the outputs'),
-    ('gallery', ['--against', 'new/a.json'], 'is an input in the folder of the gallery'),
+    ('gallery', ['--against', 'new/index.html'], 'new/index.html is an input and would be overwritten'),
     ('infer', ['--out-dir', 'new', '--json', 'new'], 'is also an output in new'),
     ('infer', ['--out-dir', 'new', '--json', 'new/image_overlay.png'], 'is also an output in new'),
     ('infer', ['--out-dir', 'blocked'], 'image_overlay.png is a folder, not a plain file'),

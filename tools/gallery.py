@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, text_argument
-from mmpartref.errors import InputError, one_sentence_errors
+from mmpartref.errors import one_sentence_errors
+from mmpartref.files.output_path import check_not_inputs
 from mmpartref.gallery import Options, build_gallery
+from mmpartref.gallery.folder import COMMON_FILES, own_files
 from mmpartref.gallery.page_data import counted
-from mmpartref.text import shown_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -39,9 +40,8 @@ def parse_args() -> argparse.Namespace:
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    for dump in (args.dump, *args.against):
-        if Path(args.out).resolve() in Path(dump).resolve().parents:
-            raise InputError(f'{shown_name(dump)} is an input in the folder of the gallery; name another --out')
+    written = (*COMMON_FILES, *(own_files(Path(args.out)) or ()))
+    check_not_inputs([Path(args.out, name) for name in written], [args.dump, *args.against])
     options = Options(
         images=args.images, on_missing_image=args.on_missing_image, limit=args.limit, title=args.title,
         names=args.names, thumbnail_side=args.thumbnail_side, image_side=args.image_side, overwrite=args.overwrite)

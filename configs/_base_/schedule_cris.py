@@ -17,5 +17,5 @@ param_scheduler = [
 train_cfg = dict(by_epoch=True, max_epochs=10, val_interval=1)
 val_cfg = dict()
 test_cfg = dict()
-# For --auto-scale-lr: the expressions in a batch of all processes for which the learning rate is.
+# For --auto-scale-lr: the total batch size, in expressions, that the learning rate is for.
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -26,7 +26,7 @@ from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.read_config import read_config_file
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.engine.launch.detector_config import require_operations, set_categories
-from mmpartref.engine.launch.fill_letterbox import fill_letterbox
+from mmpartref.engine.launch.fill_letterbox import fill_letterbox, fill_zoom
 from mmpartref.engine.launch.input_size import apply_input_size
 from mmpartref.errors import ConfigError, InputError, InputTypeError, MissingFileError
 from mmpartref.files.plain_file import check_plain
@@ -62,8 +62,8 @@ def read_config(config: str | Path | Config) -> Config:
             and all(map(_is_node, pipeline))):
         raise ConfigError(f'{name_of(config)} has no model or no test_dataloader.dataset.pipeline, which prepares the '
                           'images; give a complete config')
-    check_values(config)
     apply_input_size(config)
+    check_values(config)
     return config
 
 
@@ -234,6 +234,7 @@ def build_pipeline(config: Config) -> list[Any]:
         raise ConfigError(f'{name_of(config)}: {unsupported[0]} in the test pipeline needs annotations, which '
                           'inference does not have; use a config without it')
     fill_letterbox(config)
+    fill_zoom(config)
     with DefaultScope.overwrite_default_scope(SCOPE), build_errors_explained():
         return [TRANSFORMS.build(step) for step in steps[1:]]
 

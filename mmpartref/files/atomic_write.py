@@ -19,7 +19,7 @@ MAX_NAME = 240
 def temporary_path(path: Path) -> Path:
     """Return a new hidden name in the same folder, ``.NAME.<8 random hexadecimal digits>.part``.
 
-    Of a name too long for that, which may have 255 bytes, the end is missing.
+    Longer names are truncated to ``MAX_NAME`` bytes.
     """
     name = os.fsdecode(os.fsencode(path.name)[:MAX_NAME])
     return path.with_name(f'.{name}.{secrets.token_hex(4)}{SUFFIX}')

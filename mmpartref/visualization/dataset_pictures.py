@@ -87,4 +87,5 @@ def _evaluated_masks(sample: ReferringDataSample, size: tuple[int, int]) -> np.n
         width, height = sample.scale_factor
         matrix = np.array([[width, 0, 0.5 * width - 0.5], [0, height, 0.5 * height - 0.5]])
     masks = decode_refs(sample.refs, sample.ori_shape[:2]) * 255  # (K, h, w)
-    return np.stack([cv2.warpAffine(mask, matrix, size[::-1]) > 127 for mask in masks])
+    warped = [cv2.warpAffine(mask, matrix, size[::-1]) > 127 for mask in masks]
+    return np.array(warped, dtype=bool).reshape(-1, *size)

@@ -102,7 +102,7 @@ def check_indices(indices: int | list[int], count: int, ann_file: str) -> list[i
     if not all(-count <= each < count for each in positions):
         raise InputError(f'{ann_file}: indices={shown(indices)} goes beyond its {count:,} items; choose from 0 to '
                          f'{count - 1:,}')
-    return positions
+    return [each % count for each in positions]
 
 
 def check_position(index: Any, count: int, ann_file: str) -> int:

@@ -10,9 +10,10 @@ from mmpartref.datasets.transforms.random_detector_flip import RandomDetectorFli
 from mmpartref.datasets.transforms.random_detector_zoom import RandomDetectorZoom
 from mmpartref.datasets.transforms.random_part_flip import RandomPartFlip
 from mmpartref.datasets.transforms.random_part_zoom import RandomPartZoom
+from mmpartref.datasets.transforms.sampled_parts import RandomPartTransform
 
 __all__ = [
     'ConstantExpression', 'DrawExpressions', 'DrawLevel', 'Letterbox', 'LoadImage', 'LoadReferringMasks',
     'PackReferringInputs', 'RandomColour', 'RandomDetectorFlip', 'RandomDetectorZoom', 'RandomPartFlip',
-    'RandomPartZoom'
+    'RandomPartTransform', 'RandomPartZoom'
 ]

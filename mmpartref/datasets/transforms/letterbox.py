@@ -49,19 +49,23 @@ class Letterbox(BaseTransform):
         half_pixel: see ``letterbox_matrix``. False is the published geometry.
         fill: colour of the margins, RGB from 0 to 255; CLIP's mean by default. Where a config gives none,
             ``fill_letterbox`` sets the mean of its ``model.data_preprocessor``.
+        keep_original: also leave the image as it was in ``original``, with ``half_pixel`` and ``fill``, for a model's
+            second pass (``zoom``).
 
     Raises:
         InputTypeError: an argument is of another type.
         InputError: ``size`` is not one or two positive integers, or ``fill`` not three numbers from 0 to 255.
     """
 
-    def __init__(self, size: int | Sequence[int], half_pixel: bool = False, fill: Sequence[float] = FILL) -> None:
+    def __init__(self, size: int | Sequence[int], half_pixel: bool = False, fill: Sequence[float] = FILL,
+                 keep_original: bool = False) -> None:
         single = isinstance(size, (int, np.integer))
         sides = check_sequence([size, size] if single else size, 'Letterbox size', 'integers')
         if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side > 0 for side in sides):
             raise InputError(f'Letterbox size={size!r} should be a positive integer or two of them, (height, width)')
         self.size: tuple[int, int] = (int(sides[0]), int(sides[1]))
         self.half_pixel = check_switch(half_pixel, 'Letterbox half_pixel')
+        self.keep_original = check_switch(keep_original, 'Letterbox keep_original')
         self.fill = tuple(float(level) for level in check_numbers(fill, 'Letterbox fill', 0, 255))
         if len(self.fill) != 3:
             raise InputError(f'Letterbox fill={self.fill} should be red, green and blue')
@@ -72,6 +76,8 @@ class Letterbox(BaseTransform):
         matrix = letterbox_matrix(img.shape[:2], self.size, self.half_pixel)
         size = (self.size[1], self.size[0])  # OpenCV wants (width, height)
         results.setdefault('ori_shape', img.shape[:2])
+        if self.keep_original:
+            results.update(original=img, half_pixel=self.half_pixel, fill=self.fill)
         results['img'] = cv2.warpAffine(img, matrix, size, flags=cv2.INTER_CUBIC, borderValue=self.fill)
         if 'gt_masks' in results:
             warped = [cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)

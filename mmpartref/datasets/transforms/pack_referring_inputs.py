@@ -9,7 +9,7 @@ from mmpartref.registry import TRANSFORMS
 from mmpartref.structures import ReferringDataSample
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'pad_shape', 'letterbox_matrix', 'scale_factor', 'flip',
-             'flip_direction', 'skipped')
+             'flip_direction', 'skipped', 'half_pixel', 'fill')
 
 
 @TRANSFORMS.register_module()
@@ -35,6 +35,8 @@ class PackReferringInputs(BaseTransform):
         sample.expressions = self._expressions(results)
         if 'refs' in results:
             sample.refs = results['refs']
+        if 'original' in results:
+            sample.original = results['original']  # (h, w, 3), stays on the CPU
         if 'part_presence' in results:
             sample.part_presence = results['part_presence']
         if 'gt_masks' in results:

@@ -13,8 +13,8 @@ from mmpartref.registry import TRANSFORMS
 class RandomColour(RandomPartTransform):
     """Change an image's colours: each factor is uniform in 1 - x to 1 + x, the shift of the hue in -x to x.
 
-    In this order, with mmcv's functions but for the hue, where it casts negative shifts to unsigned integers. Draws as
-    ``RandomPartTransform``.
+    In this order, with mmcv's functions except for the hue: mmcv's casts negative shifts to unsigned integers. Random
+    draws: see ``RandomPartTransform``.
 
     Args:
         brightness, contrast, saturation: greatest change of the factor, 0 to 1.

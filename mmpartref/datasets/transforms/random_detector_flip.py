@@ -17,7 +17,7 @@ class RandomDetectorFlip(RandomPartFlip):
 
     mmdet's ``RandomFlip`` leaves a left door a left door. An instance whose category cannot be exchanged, or has no
     counterpart among the categories, is dropped; an image with no others is not flipped. Goes after
-    ``mmdet.LoadAnnotations``. Draws as ``RandomPartTransform``.
+    ``mmdet.LoadAnnotations``. Random draws: see ``RandomPartTransform``.
 
     Args:
         prob: probability of a flip.

@@ -29,9 +29,9 @@ class RandomDetectorZoom(RandomPartZoom):
         rng = self.generator(results)
         if rng.random() >= self.prob or not len(given):
             return results
-        chosen = self.choose_window(given.masks, rng)
+        chosen = self._choose_window(given.masks, rng)
         results['img'] = take_window(loaded_image(results, self), chosen, self.fill)
-        masks, kept = self.visible_masks(given.masks, chosen)
+        masks, kept = self._visible_masks(given.masks, chosen)
         keep_instances(results, kept)
         results['gt_masks'] = type(given)(masks, chosen.height, chosen.width)
         results['gt_bboxes'] = results['gt_masks'].get_bboxes(type(results['gt_bboxes']))

@@ -6,14 +6,17 @@ import numpy as np
 from mmpartref.argument_checks import check_integer, check_number
 from mmpartref.datasets.transforms.load_image import loaded_image
 from mmpartref.datasets.transforms.sampled_parts import RandomPartTransform, keep_parts
+from mmpartref.errors import InputError
 from mmpartref.registry import TRANSFORMS
 
 # Words that a flip exchanges.
 PAIRS = (('left', 'right'), ('leftmost', 'rightmost'), ('lefthand', 'righthand'), ('lefthanded', 'righthanded'))
 OTHERS = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
-WORD = re.compile(rf"\b({'|'.join(OTHERS)})\b", re.IGNORECASE)
+WORD = re.compile(rf"(?<![a-z])({'|'.join(OTHERS)})(?![a-z])", re.IGNORECASE)
 # Directions with no opposite word here, and other meanings of "right".
-UNKNOWN = re.compile(r"\b(right[- ]angled?|\w*clockwise|(driver|passenger)('?s)?|(near|off)side|(east|west)(ern)?)\b",
+UNKNOWN = re.compile(r"(?<![a-z])(right[- ](angled?|next|behind|above|below|beside|under|over|after|before|in|at|on)"
+                     r"|(left|right)wards?|(bottom|top|upper|lower|front|back|rear|mid)(left|right)|[a-z]*clock-?wise"
+                     r"|o'clock|starboard|(driver|passenger)('?s)?|(near|off)side|(east|west)(ern)?)(?![a-z])",
                      re.IGNORECASE)
 
 
@@ -37,7 +40,7 @@ class RandomPartFlip(RandomPartTransform):
 
     Expressions with a direction that cannot be exchanged are dropped; an image with no others is not flipped. Goes
     after ``DrawExpressions`` and ``LoadReferringMasks`` and before ``Letterbox``. Also exchanges the labels of
-    ``part_presence`` where both sides are labels. Draws as ``RandomPartTransform``.
+    ``part_presence``, and drops those without a label for the other side. Random draws: see ``RandomPartTransform``.
 
     Args:
         prob: probability of a flip.
@@ -55,6 +58,8 @@ class RandomPartFlip(RandomPartTransform):
         if self.generator(results).random() >= self.prob:
             return results
         image, masks = loaded_image(results, self), self.loaded_masks(results)
+        if 'expressions' not in results:
+            raise InputError(f'{type(self).__name__} needs expressions; put DrawExpressions before it in the pipeline')
         exchanged = [exchange_sides(text) for text in results['expressions']]
         kept = [index for index, text in enumerate(exchanged) if text is not None]
         if not kept:
@@ -65,8 +70,9 @@ class RandomPartFlip(RandomPartTransform):
         keep_parts(results, kept)
         presence = results.get('part_presence')
         if presence is not None:
+            # Without a label for the other side it is unknown whether that part is there.
             others = {label: exchange_sides(label) for label in presence}
-            results['part_presence'] = {label: presence.get(others[label], there) for label, there in presence.items()}
+            results['part_presence'] = {label: presence[other] for label, other in others.items() if other in presence}
         results.update(flip=True, flip_direction='horizontal')
         return results
 

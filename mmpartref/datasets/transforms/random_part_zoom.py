@@ -31,8 +31,8 @@ class RandomPartZoom(RandomPartTransform):
     Of the image at scale s > 1 a window of h/s x w/s pixels is cropped, enlarged to hold a sampled part whole. A part
     stays, clipped to the window, if at least ``min_visible`` of its pixels are in it, and is dropped otherwise; absent
     parts stay. At s < 1 the canvas has h/s x w/s pixels. The position is uniform, s log-uniform. Goes after
-    ``LoadReferringMasks`` and before ``Letterbox``, which scales the result to the network's input. Draws as
-    ``RandomPartTransform``.
+    ``LoadReferringMasks`` and before ``Letterbox``, which scales the result to the network's input. Random draws:
+    see ``RandomPartTransform``.
 
     After it ``ori_shape`` and the masks of ``refs`` are still those of the whole image: for training only.
 
@@ -58,6 +58,8 @@ class RandomPartZoom(RandomPartTransform):
         self.scale = (float(scales[0]), float(scales[1]))
         self.min_visible = check_number(min_visible, 'RandomPartZoom min_visible', 0, 1)
         self.fill = tuple(float(level) for level in check_numbers(fill, 'RandomPartZoom fill', 0, 255))
+        if len(self.fill) != 3:
+            raise InputError(f'RandomPartZoom fill={self.fill} should be red, green and blue')
 
     def transform(self, results: dict) -> dict:
         """Change ``img`` and ``gt_masks``; drop ``refs`` and ``expressions`` outside of the window."""
@@ -68,28 +70,30 @@ class RandomPartZoom(RandomPartTransform):
         if rng.random() >= self.prob:
             return results
         image, masks = loaded_image(results, self), self.loaded_masks(results)
-        chosen = self.choose_window(masks, rng)
+        chosen = self._choose_window(masks, rng)
         results['img'] = take_window(image, chosen, self.fill)
-        results['gt_masks'], kept = self.visible_masks(masks, chosen)
+        results['gt_masks'], kept = self._visible_masks(masks, chosen)
         keep_parts(results, kept, masks=False)
         return results
 
-    def choose_window(self, masks: np.ndarray, rng: np.random.Generator) -> Window:
+    def _choose_window(self, masks: np.ndarray, rng: np.random.Generator) -> Window:
         """Return a window for the masks (K, h, w) of an image."""
         return window(masks.shape[1:], masks, math.exp(rng.uniform(math.log(self.scale[0]), math.log(self.scale[1]))),
                       rng)
 
-    def visible_masks(self, masks: np.ndarray, chosen: Window) -> tuple[np.ndarray, list[int]]:
+    def _visible_masks(self, masks: np.ndarray, chosen: Window) -> tuple[np.ndarray, list[int]]:
         """Return the masks that stay, in the window, and their indices."""
         whole = np.count_nonzero(masks, axis=(1, 2))
-        inside = np.stack([take_window(mask, chosen, 0) for mask in masks])
+        inside = np.zeros((len(masks), chosen.height, chosen.width), masks.dtype)
+        for number, mask in enumerate(masks):
+            inside[number] = take_window(mask, chosen, 0)
         visible = np.count_nonzero(inside, axis=(1, 2))
         kept = np.flatnonzero((visible >= self.min_visible * whole) & ((visible > 0) | (whole == 0)))
         return inside[kept], kept.tolist()
 
     def __repr__(self) -> str:
         return (f'{type(self).__name__}(scale={self.scale}, prob={self.prob}, min_visible={self.min_visible}, '
-                f'seed={self.seed})')
+                f'fill={self.fill}, seed={self.seed})')
 
 
 def window(size: tuple[int, int], masks: np.ndarray, scale: float, rng: np.random.Generator) -> Window:

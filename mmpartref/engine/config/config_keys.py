@@ -73,7 +73,7 @@ def top_level_keys() -> set[str]:
     return (arguments_of(Runner).keys() - {'cfg'}) | RUNNER_EXTRAS | HELPER_NAMES
 
 
-def check_top_level(cfg: Mapping[str, Any], text: str = '') -> None:
+def check_top_level(cfg: Mapping[str, Any], text: str = '') -> set[str]:
     """Check the top-level keys of a config.
 
     Valid are the arguments of mmengine's runner, usual names of helper variables (``data_root``, ``train_pipeline``,
@@ -83,14 +83,21 @@ def check_top_level(cfg: Mapping[str, Any], text: str = '') -> None:
         cfg: the config.
         text: of its file and bases.
 
+    Returns:
+        The variables among its keys that only the file uses: without the file nothing reads them.
+
     Raises:
         ConfigError: nothing reads a key; the message has the nearest valid one.
     """
-    known = top_level_keys() | used_variables(text)
+    known = top_level_keys()
+    used = used_variables(text) - known
+    # A lazy config also has all names of its bases, whose files mmengine does not keep.
+    own = assigned_variables(text) if 'read_base' in text else {*cfg}
     for key in cfg:
-        if key not in known and not key.startswith('_'):
+        if key not in known and key not in used and key in own and not key.startswith('_'):
             raise ConfigError(f"nothing reads the config key '{key}'; {nearest(key, known)} (the name of a helper "
                               "variable may start with '_')")
+    return {key for key in cfg if key not in known and not key.startswith('_')}
 
 
 def used_variables(text: str) -> set[str]:
@@ -100,11 +107,29 @@ def used_variables(text: str) -> set[str]:
         text: of a config with its bases, as mmengine has it: before each file a line with its path.
     """
     names = set(re.findall(r'_base_\.(\w+)', text))
-    for file in re.split(r'^\S.*\.\w+$', text, flags=re.MULTILINE):
+    return names | {each.id for file in _parsed_files(text) for each in ast.walk(file)
+                    if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+
+
+def assigned_variables(text: str) -> set[str]:
+    """Return the names that config files assign at their top level; arguments as of ``used_variables``."""
+    return {target.id for file in _parsed_files(text) for line in file.body if isinstance(line, ast.Assign)
+            for target in line.targets if isinstance(target, ast.Name)}
+
+
+def _parsed_files(text: str) -> list[ast.Module]:
+    """Return the Python files in a config's text, which are separated by lines with their paths."""
+    files: list[list[str]] = [[]]
+    for line in text.splitlines():
+        if line.endswith('.py') and os.path.isfile(line):
+            files.append([])
+        else:
+            files[-1].append(line)
+    parsed = []
+    for lines in files:
         with suppress(SyntaxError, ValueError):
-            names.update(each.id for each in ast.walk(ast.parse(file))
-                         if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load))
-    return names
+            parsed.append(ast.parse('\n'.join(lines)))
+    return parsed
 
 
 def check_options(cfg: Mapping[str, Any], options: Mapping[str, Any], text: str = '') -> None:

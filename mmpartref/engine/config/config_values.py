@@ -5,6 +5,7 @@ from what the code accepts.
 """
 import inspect
 import numbers
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -219,6 +220,11 @@ def _walk(node: Any, path: str, registry: Registry | None, scope: str = SCOPE) -
     scope = node.get('_scope_') or scope
     if 'type' in node:
         _check_object(node, path, registry, scope)
+    elif registry is METRICS and 'metrics' in node:
+        pass  # an Evaluator, mmengine's default
+    elif registry is PARAM_SCHEDULERS and all(isinstance(each, (list, tuple, Mapping)) for each in node.values()):
+        for name, each in node.items():  # by optimiser
+            _walk(each, f'{path}.{name}', registry, scope)
     elif registry in NEED_TYPE and path != 'default_hooks':
         raise ConfigError(f"the config has {path}={shown(dict(node))} without a 'type', the name of its class; add it")
     elif path in UNTYPED_KEYS and path != 'default_hooks':
@@ -268,7 +274,7 @@ def _check_object(node: Mapping[str, Any], path: str, registry: Registry | None,
             raise ConfigError(f"the config has {path}.{key}={shown(value)}; it must be 'cpu' or 'gpu'")
         if key in LEAST_ARGUMENTS and isinstance(value, (int, float)) and value < LEAST_ARGUMENTS[key]:
             raise ConfigError(f'the config has {path}.{key}={value}; it must be at least {LEAST_ARGUMENTS[key]}')
-        if key == 'filename_tmpl' and isinstance(value, str) and '{}' not in value:
+        if key == 'filename_tmpl' and isinstance(value, str) and not re.search(r'\{[^}]*\}', value):
             raise ConfigError(f"the config has {path}.{key}={shown(value)}; it must have a place for the number, as "
                               "'epoch_{}.pth' has")
         if key in arguments:

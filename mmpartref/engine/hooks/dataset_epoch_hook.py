@@ -16,9 +16,16 @@ def transforms_with_epoch(dataset: Dataset) -> Iterator[Any]:
             yield from transforms_with_epoch(inner)
     if hasattr(dataset, 'set_epoch'):
         yield dataset
-    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
-        if hasattr(transform, 'set_epoch'):
-            yield transform
+    yield from _nested(getattr(dataset, 'pipeline', None))
+
+
+def _nested(transform: Any) -> Iterator[Any]:
+    """Yield the transforms with ``set_epoch`` in a pipeline, and in mmcv's wrappers (``RandomApply``) inside it."""
+    if hasattr(transform, 'set_epoch'):
+        yield transform
+    inner = transform if isinstance(transform, (list, tuple)) else getattr(transform, 'transforms', ())
+    for each in inner if isinstance(inner, (list, tuple)) else [inner]:
+        yield from _nested(each)
 
 
 @HOOKS.register_module()

@@ -33,7 +33,7 @@ from mmpartref.engine.launch.dependent_keys import (
 )
 from mmpartref.engine.launch.detector_config import NEEDS_OPS, fill_categories, require_operations
 from mmpartref.engine.launch.fill_labels import fill_labels
-from mmpartref.engine.launch.fill_letterbox import fill_letterbox
+from mmpartref.engine.launch.fill_letterbox import fill_letterbox, fill_zoom
 from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
 from mmpartref.engine.launch.initial_weights import skip_initial_weights
 from mmpartref.engine.launch.input_size import apply_input_size
@@ -102,7 +102,7 @@ def load_config(path: str | Path,
         raise ConfigError(f'{path} {NEEDS_OPS.format(found=error)}') from error
     if cfg.get('default_scope') is None:
         cfg.default_scope = SCOPE
-    check_top_level(cfg.to_dict(), cfg.text)
+    variables = check_top_level(cfg.to_dict(), cfg.text)
     if options:
         check_options(cfg.to_dict(), options, cfg.text)
         merge_options(cfg, options)
@@ -116,8 +116,10 @@ def load_config(path: str | Path,
         cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
     if launcher is not None or not cfg.get('launcher'):
         cfg.launcher = launcher or 'none'
+    for name in variables:
+        cfg.pop(name)  # a dumped config has the key and not its use
+    apply_input_size(cfg, options or {})
     check_values(cfg)
-    apply_input_size(cfg)
     return cfg
 
 
@@ -187,6 +189,7 @@ PREPARE = (
     fill_categories,
     fill_labels,
     fill_letterbox,
+    fill_zoom,
     skip_initial_weights,
     drop_disabled_hooks,
     add_required_hooks,

@@ -33,6 +33,14 @@ def fill_letterbox(cfg: Config) -> None:
             print_log(f'{name}_dataloader: fill={mean} of the margins, the mean of model.data_preprocessor', 'current')
 
 
+def fill_zoom(cfg: Config) -> None:
+    """Make the pipelines of validation and test keep the images' own pixels, if the model looks at them again."""
+    if (cfg.get('model') or {}).get('zoom') is not None:
+        for name in ('val', 'test'):
+            for step in letterboxes(cfg.get(f'{name}_dataloader') or {}):
+                step['keep_original'] = True
+
+
 def mean_colour(cfg: Mapping[str, Any]) -> tuple[float, ...] | None:
     """Return the mean (R, G, B), in grey levels, of a config's ``ReferringDataPreprocessor``, None without one."""
     # mmengine's runner also accepts it next to the model.

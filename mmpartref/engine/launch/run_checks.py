@@ -1,6 +1,7 @@
 """Checks of what a run needs outside its config, before anything is built or written."""
 import importlib.util
 import os
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
@@ -22,12 +23,13 @@ from mmengine.visualization import (
 )
 
 from mmpartref.engine.config.config_nodes import builds, hook_nodes, is_from, leaf_datasets, nodes, type_name
-from mmpartref.engine.config.read_config import check_bases, read_config_file
+from mmpartref.engine.config.read_config import check_bases
 from mmpartref.errors import ConfigError, InputError, MissingFileError, MissingPackageError
 from mmpartref.evaluation.metrics.part_presence_metric import PartPresenceMetric
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 from mmpartref.files.output_path import check_not_inputs, is_stream
 from mmpartref.images.image_url import is_url
+from mmpartref.images.read_image import SUFFIXES
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.models.weights.checkpoints import read_outline
@@ -48,7 +50,6 @@ BACKENDS = {
     TensorboardVisBackend: 'tensorboard', WandbVisBackend: 'wandb', MLflowVisBackend: 'mlflow',
     ClearMLVisBackend: 'clearml', NeptuneVisBackend: 'neptune', DVCLiveVisBackend: 'dvclive', AimVisBackend: 'aim',
 }
-IMAGE_SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 # Seconds to wait for the server of ``load_from``.
 TIMEOUT = 15.0
 
@@ -217,8 +218,9 @@ def config_inputs(cfg: Config) -> list[str]:
     for split in ('train', 'val', 'test'):
         for node in leaf_datasets((cfg.get(f'{split}_dataloader') or {}).get('dataset')):
             prefixes = node.get('data_prefix') if isinstance(node.get('data_prefix'), Mapping) else {}
-            found += [join_path(node.get('data_root') or '', name) for name in (node.get('ann_file'),
-                                                                               *(prefixes or {}).values()) if name]
+            names = [node.get('ann_file'), *(prefixes or {}).values()]
+            paths = [join_path(node.get('data_root') or '', name) for name in names if isinstance(name, str)]
+            found += [path for path in paths if path]
     return found
 
 
@@ -237,7 +239,7 @@ def check_outputs(cfg: Config, *outputs: str | None) -> None:
     check_not_inputs(files, inputs)
     folders = {Path(each).resolve() for each in inputs if os.path.isdir(each)}
     for file in files:
-        if file.lower().endswith(IMAGE_SUFFIXES) and os.path.exists(file) and folders & {*Path(file).resolve().parents}:
+        if file.lower().endswith(SUFFIXES) and os.path.exists(file) and folders & {*Path(file).resolve().parents}:
             raise InputError(f'{shown_name(file)} is in an image folder of the dataset and would be overwritten; name '
                              'another file')
 
@@ -245,7 +247,7 @@ def check_outputs(cfg: Config, *outputs: str | None) -> None:
 def check_config_stays(cfg: Config) -> None:
     """Check that the copy of the config in the work dir does not replace the file that was given.
 
-    A copy that a run has written there may be replaced by the same.
+    A copy that a run has written there, which has neither bases nor comments, may be replaced.
 
     Raises:
         InputError: it does.
@@ -253,7 +255,7 @@ def check_config_stays(cfg: Config) -> None:
     copy = os.path.join(cfg.work_dir, os.path.basename(cfg.filename or ''))
     if not cfg.filename or not os.path.exists(copy) or not os.path.samefile(copy, cfg.filename):
         return
-    written = read_config_file(cfg.filename).pretty_text
-    if Path(copy).read_text(encoding='utf-8').strip() != written.strip():
+    text = Path(copy).read_text(encoding='utf-8')
+    if '_base_' in text or 'read_base' in text or re.search(r'^\s*#', text, flags=re.MULTILINE):
         raise InputError(f'the work dir {shown_name(cfg.work_dir)} is the folder of the config, which the copy of it '
                          'with all bases would replace; give another --work-dir')

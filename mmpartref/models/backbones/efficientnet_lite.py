@@ -31,7 +31,7 @@ WEIGHTS = {name: Archive(f'models/efficientnet-{name}-{sha256[:8]}.pth', sha256,
     ('lite2', '9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d', 24666229))}
 # Value of ``checkpoint`` in PackagePretrained for the weights in these packages.
 PUBLISHED = 'package'
-# Parameters of the classifier, which is left out.
+# Parameters of the classifier, which is dropped.
 CLASSIFIER = re.compile(r'_(conv_head|bn1|fc)\.')
 
 
@@ -43,7 +43,7 @@ def norm(channels: int) -> nn.BatchNorm2d:
 class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's 'SAME' padding: the output has ceil(input / stride) pixels.
 
-    Of an odd number of padded pixels, one more is behind than in front.
+    With odd padding the extra pixel is behind.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

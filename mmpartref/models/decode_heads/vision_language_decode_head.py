@@ -56,7 +56,7 @@ class VisionLanguageDecodeHead(BaseModule):
                  presence_head: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
-        if logit_stride not in STRIDES:
+        if not isinstance(logit_stride, int) or logit_stride not in STRIDES:
             raise InputError(f'logit_stride={logit_stride!r} of VisionLanguageDecodeHead should be one of {STRIDES}')
         self.logit_stride = logit_stride
         self.in_channels = in_channels
@@ -66,7 +66,7 @@ class VisionLanguageDecodeHead(BaseModule):
                                              dropout)
         self.projector = DynamicProjector(in_channels, sentence_channels, low_resolution)
         self.losses = nn.ModuleList(MODELS.build(each) for each in ([loss] if isinstance(loss, Mapping) else loss))
-        names = [each.name for each in self.losses]
+        names = [loss_name(each) for each in self.losses]
         if not names or len({*names}) < len(names):
             raise InputError(f'the losses of a VisionLanguageDecodeHead are {names}; give one or several different '
                              'ones')
@@ -96,4 +96,9 @@ class VisionLanguageDecodeHead(BaseModule):
 
     def loss(self, logits: torch.Tensor, target: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the scalar of each loss by its name, for logits and targets (M, 1, H/s, W/s)."""
-        return {str(each.name): each(logits, target) for each in self.losses}
+        return {loss_name(each): each(logits, target) for each in self.losses}
+
+
+def loss_name(loss: nn.Module) -> str:
+    """Return the name of a loss in the log: its ``name``, mmseg's ``loss_name``, or that of its class."""
+    return str(getattr(loss, 'name', None) or getattr(loss, 'loss_name', None) or f'loss_{type(loss).__name__}')

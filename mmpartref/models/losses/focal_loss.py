@@ -10,7 +10,7 @@ from mmpartref.registry import MODELS
 
 @MODELS.register_module()
 class FocalLoss(nn.Module):
-    """Binary cross-entropy of each pixel, weighted down where the prediction is right already.
+    """Binary cross-entropy that weighs down the pixels that are right already.
 
     With p the probability of a pixel and y its target, which may be between 0 and 1 (a pixel partly covered)::
 
@@ -44,7 +44,8 @@ class FocalLoss(nn.Module):
         logits = logits.float()  # also under autocast
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
         if self.gamma:
-            loss = loss * (target - logits.sigmoid()).abs()**self.gamma
+            # Not 0, where the power of an exponent below 1 has no finite gradient.
+            loss = loss * (target - logits.sigmoid()).abs().clamp(min=1e-6)**self.gamma
         if self.alpha is not None:
             loss = loss * (self.alpha * target + (1 - self.alpha) * (1 - target))
         return self.loss_weight * mean_over_ranks(loss.mean(dim=(1, 2, 3)))

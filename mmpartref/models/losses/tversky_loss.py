@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from mmpartref.argument_checks import check_number
+from mmpartref.errors import InputError
 from mmpartref.models.losses.text_to_pixel_contrastive_loss import mean_over_ranks
 from mmpartref.registry import MODELS
 
@@ -23,8 +24,8 @@ class TverskyLoss(nn.Module):
     Source: Salehi et al., "Tversky loss function for image segmentation", MLMI 2017, equation 3.
 
     Args:
-        alpha, beta: weights of false and of missing pixels, above 0.
-        smooth: pixels added to both sums; the loss of an absent part falls to half at this many false pixels.
+        alpha, beta: weights of false and of missing pixels, 0 to 10, not both 0.
+        smooth: pixels added to both sums; the loss of an absent part rises to half at smooth / alpha false pixels.
         loss_weight: factor on the loss.
 
     Attributes:
@@ -39,6 +40,8 @@ class TverskyLoss(nn.Module):
         super().__init__()
         self.alpha = check_number(alpha, 'TverskyLoss alpha', 0, 10)
         self.beta = check_number(beta, 'TverskyLoss beta', 0, 10)
+        if not self.alpha and not self.beta:
+            raise InputError('TverskyLoss alpha and beta must be above 0, at least one of them')
         self.smooth = check_number(smooth, 'TverskyLoss smooth', 1e-6, 1e6)
         self.loss_weight = loss_weight
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import torch
 
 from mmpartref.models.segmentors.mask_decode import MaskDecode
+from mmpartref.models.segmentors.zoom import ZoomedWindow
 from mmpartref.structures import ReferringDataSample
 
 # Thresholds of candidate masks in descending order: 0.95, 0.90, ... 0.05.
@@ -12,21 +13,52 @@ CANDIDATE_LEVELS = tuple(level / 20 for level in range(19, 0, -1))
 MAX_PIXELS = 2**26
 
 
-def decode_probabilities(sample: ReferringDataSample, probability: torch.Tensor,
-                         decode: MaskDecode) -> Iterator[torch.Tensor]:
+def decode_probabilities(sample: ReferringDataSample, probability: torch.Tensor, decode: MaskDecode,
+                         first: int = 0) -> Iterator[torch.Tensor]:
     """Decode probabilities to the image's size, in chunks of expressions for very large images.
+
+    In the windows of a second pass (``pred_windows``) the probabilities are the weighted mean of both passes.
 
     Args:
         sample: of one image.
-        probability: (K, H/s, W/s).
+        probability: (K, H/s, W/s) of expressions.
         decode: inverts the letterbox.
+        first: index of the first of these expressions.
 
     Yields:
         Probabilities (k, h, w) of the next k expressions.
     """
     height, width = sample.ori_shape[:2]
     for chunk in probability.split(max(1, MAX_PIXELS // (height * width))):
-        yield decode.to_image(chunk, sample.img_shape[:2], sample.letterbox_matrix, (height, width))
+        decoded = decode.to_image(chunk, sample.img_shape[:2], sample.letterbox_matrix, (height, width))
+        weight, windows = sample.get('pred_windows') or (0.0, ())
+        for each in windows:
+            mix_window(decoded, each, first, weight, decode, sample.img_shape[:2])
+        yield decoded
+        first += len(chunk)
+
+
+def mix_window(decoded: torch.Tensor, zoomed: ZoomedWindow, first: int, weight: float, decode: MaskDecode,
+               input_size: tuple[int, int]) -> None:
+    """Mix the second pass's probabilities into those of the image, in place.
+
+    Args:
+        decoded: (k, h, w) of the expressions ``first`` to ``first + k - 1``.
+        zoomed: a window.
+        first: see there.
+        weight: of the second pass.
+        decode: inverts the letterbox of the window.
+        input_size: (H, W).
+    """
+    top, left, height, width = zoomed.window
+    rows = [number for number, row in enumerate(zoomed.rows) if first <= row < first + len(decoded)]
+    if not rows:
+        return
+    assert zoomed.probabilities is not None
+    fine = decode.to_image(zoomed.probabilities[rows], input_size, zoomed.matrix, (height, width))
+    for each, number in zip(fine, rows, strict=True):
+        place = decoded[zoomed.rows[number] - first, top:top + height, left:left + width]
+        place.lerp_(each.to(place), weight)
 
 
 def write_prediction(sample: ReferringDataSample, probability: torch.Tensor, decode: MaskDecode,
@@ -66,5 +98,5 @@ def heat_map(sample: ReferringDataSample, index: int, decode: MaskDecode) -> tor
         index: of the expression.
         decode: inverts the letterbox; overshoot of its cubic interpolation is clamped to [0, 1].
     """
-    (probability, ) = decode_probabilities(sample, sample.pred_probabilities[index:index + 1], decode)
+    (probability, ) = decode_probabilities(sample, sample.pred_probabilities[index:index + 1], decode, index)
     return probability[0].float().clamp(0, 1)

@@ -15,6 +15,7 @@ from mmpartref.models.decode_heads.presence_head import are_present
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
 from mmpartref.models.segmentors.probability_masks import heat_map, write_prediction
 from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
+from mmpartref.models.segmentors.zoom import Zoom, ZoomedWindow, plan_windows
 from mmpartref.registry import MODELS, resolve
 from mmpartref.structures import ReferringDataSample
 
@@ -70,6 +71,9 @@ class ReferringSegmentor(BaseModel):
         compile: compile the network by ``torch.compile``: True, or its keyword arguments.
         row_multiple: in evaluation, pad the expressions to a multiple of this with copies of the last, so that a
             compiled network (``compile=dict(mode='reduce-overhead')`` records CUDA graphs) has few input shapes.
+        zoom: in evaluation, look at small predicted parts a second time, in windows of the image at a greater scale:
+            arguments of ``Zoom``, ``{}`` for its defaults; None for one pass, as published. Needs the image's own
+            pixels (``Letterbox(keep_original=True)``, which ``fill_zoom`` sets).
         init_cfg: mmengine's initialisation config.
 
     Raises:
@@ -92,6 +96,7 @@ class ReferringSegmentor(BaseModel):
                  channels_last: bool = False,
                  compile: bool | dict = False,
                  row_multiple: int = 1,
+                 zoom: dict | None = None,
                  init_cfg: dict | list | None = None) -> None:
         preprocessor = MODELS.build(data_preprocessor or {'type': 'ReferringDataPreprocessor'})
         super().__init__(data_preprocessor=preprocessor, init_cfg=init_cfg)
@@ -107,6 +112,7 @@ class ReferringSegmentor(BaseModel):
         if auxiliary_head is not None:
             self.auxiliary_head = MODELS.build({'in_channels': channels[-1], **auxiliary_head})
         self.decode = get_decode(decode, threshold, getattr(self.decode_head, 'logit_stride', LOGIT_STRIDE))
+        self.zoom = None if zoom is None else Zoom(**zoom)
         self.size_divisor = size_divisor
         self.keep_candidates = keep_candidates
         self.text_cache = TextFeatureCache() if cache_text else None
@@ -339,10 +345,42 @@ class ReferringSegmentor(BaseModel):
             present = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
             if labels is not None and self.auxiliary_head is not None:
                 self.auxiliary_head.write_prediction([data_samples[image] for image in images], labels)
+            if self.zoom is not None:
+                self._look_again([data_samples[image] for image in images], probs.split(counts), encoded,
+                                 [text_index[each] for each in rows])
             for image, each, likely in zip(images, probs.split(counts), present.split(counts), strict=True):
                 write_prediction(data_samples[image], each, self.decode, self.keep_candidates)
                 data_samples[image].pred_presence = likely
         return data_samples
+
+    def _look_again(self, samples: Sequence[ReferringDataSample], probs: Sequence[torch.Tensor],
+                    encoded: tuple[torch.Tensor, torch.Tensor, torch.Tensor], texts: Sequence[torch.Tensor]) -> None:
+        """Write ``pred_windows``, the second pass's probabilities, on each sample; raises as ``plan_windows``.
+
+        Args:
+            samples: of images of one size at the network's input.
+            probs: (K, H/s, W/s) of each image in the first pass.
+            encoded: texts.
+            texts: (K,) indices of each image's expressions in ``encoded``.
+        """
+        assert self.zoom is not None
+        words, padding, sentence = encoded
+        planned: list[tuple[ZoomedWindow, torch.Tensor]] = []
+        for sample, probability, text in zip(samples, probs, texts, strict=True):
+            windows = plan_windows(sample, probability, self.decode, self.zoom)
+            planned += [(each, text[each.rows]) for each in windows]
+            sample.pred_windows = (self.zoom.weight, windows)
+        for start in range(0, len(planned), len(samples)):  # no more images at once than in the first pass
+            batch = planned[start:start + len(samples)]
+            counts = [len(text) for _, text in batch]
+            texts_of_rows = torch.cat([text for _, text in batch])
+            index = torch.repeat_interleave(torch.arange(len(batch)), torch.tensor(counts)).to(texts_of_rows.device)
+            pixels = torch.stack([torch.from_numpy(window.pixels) for window, _ in batch])  # (n, H, W, 3)
+            images = ((pixels.to(index.device).permute(0, 3, 1, 2) - self.data_preprocessor.mean)
+                      / self.data_preprocessor.std)
+            logits, *_ = self._pad_rows(images, words, padding, sentence, index, texts_of_rows)
+            for (window, _), each in zip(batch, logits[:, 0].float().sigmoid().split(counts), strict=True):
+                window.pixels, window.probabilities = window.pixels[:0], each
 
     @staticmethod
     def _group_by_size(inputs: torch.Tensor | Sequence[torch.Tensor]) -> list[list[int]]:

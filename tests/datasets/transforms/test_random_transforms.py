@@ -2,7 +2,6 @@
 import copy
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from mmcv.transforms import BaseTransform
@@ -33,7 +32,9 @@ def sample(img_id: int = 3, expressions: tuple[str, ...] = ('left wheel', 'mirro
     ('leftmost leg, right of the tail', 'rightmost leg, left of the tail'), ('right-hand mirror', 'left-hand mirror'),
     ('the upright seat', 'the upright seat'), ('tail', 'tail'), ("driver's door", None),
     ('passenger side mirror', None), ('a right-angled joint', None), ('counterclockwise arrow', None),
-    ('the eastern wing', None)])
+    ('the eastern wing', None),
+    ('left_mirror', 'right_mirror'), ('cup right next to the plate', None), ('leftward arrow', None),
+    ("the hand at 3 o'clock", None), ('bottomleft leg', None), ('bright light', 'bright light')])
 def test_left_and_right_are_exchanged(text: str, expected: str | None) -> None:
     assert exchange_sides(text) == expected
     if expected is not None:
@@ -67,7 +68,7 @@ def test_what_cannot_be_exchanged_is_dropped_and_nothing_is_flipped_without_othe
 def test_a_flip_exchanges_the_labels_of_the_image() -> None:
     presence = {'left wheel': True, 'right wheel': False, 'left ear': True, 'tail': False}
     after = RandomPartFlip(prob=1.0)({**sample(), 'part_presence': presence})
-    assert after['part_presence'] == {'left wheel': False, 'right wheel': True, 'left ear': True, 'tail': False}
+    assert after['part_presence'] == {'left wheel': False, 'right wheel': True, 'tail': False}
 
 
 @pytest.mark.parametrize('epoch', range(20))
@@ -76,7 +77,9 @@ def test_a_crop_holds_a_whole_part_and_clips_or_drops_the_others(epoch: int) -> 
     zoom.set_epoch(epoch)
     after = zoom(copy.deepcopy(before))
     height, width = after['img'].shape[:2]
-    assert (height, width) < SIZE
+    assert height <= SIZE[0]
+    assert width <= SIZE[1]
+    assert height * width < SIZE[0] * SIZE[1]
     assert after['gt_masks'].shape == (len(after['expressions']), height, width)
     whole = {0: 160, 1: 221}
     shares = {}
@@ -130,7 +133,6 @@ def test_a_hue_is_turned_both_ways() -> None:
     red = np.full((2, 2, 3), (255, 0, 0), np.uint8)
     for shift, colour in ((1 / 3, (0, 255, 0)), (-1 / 3, (0, 0, 255))):
         assert np.abs(shift_hue(red, shift).astype(int) - colour).max() <= 8
-    assert np.array_equal(cv2.cvtColor(red, cv2.COLOR_RGB2GRAY).shape, (2, 2))
 
 
 TRANSFORMS = [RandomPartFlip(), RandomPartZoom(), RandomColour()]

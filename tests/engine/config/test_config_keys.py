@@ -9,6 +9,7 @@ from torch import nn
 
 from mmpartref.engine.config.config_keys import check_custom_keys, check_options, check_top_level
 from mmpartref.engine.config.read_config import read_config_file
+from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.errors import ConfigError
 
 
@@ -187,6 +188,27 @@ def test_variables_that_a_config_uses_are_accepted_and_not_overridden(tmp_path: 
         with pytest.raises(ConfigError, match=f"nothing reads '{name}' after the config was read"):
             check_options(cfg.to_dict(), {name: 1}, cfg.text)
     check_options(cfg.to_dict(), {'load_from': 'x'}, cfg.text)
+
+
+def test_variables_are_not_dumped(tmp_path: Path) -> None:
+    text = "_base_ = '{}'\nwidth = 96\n# see docs/x.md\nrate = 0.1.real\ninput_size = width\n" \
+           'optim_wrapper = dict(optimizer=dict(lr=rate))\n'
+    (tmp_path / 'a.py').write_text(text.format(Path(__file__).parents[3] / 'configs/cris_tiny_toyparts.py'))
+    cfg = load_config(tmp_path / 'a.py', work_dir=str(tmp_path))
+    assert not {'width', 'rate'} & {*cfg}
+    cfg.dump(tmp_path / 'b.py')
+    assert load_config(tmp_path / 'b.py', work_dir=str(tmp_path)).optim_wrapper.optimizer.lr == 0.1
+
+
+def test_names_of_lazy_bases_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / 'lazy_base.py').write_text('my_size = 3\nload_from = str(my_size)\n')
+    child = 'from mmengine.config import read_base\nwith read_base():\n    from .lazy_base import *\nmine = 1\n'
+    (tmp_path / 'child.py').write_text(child)
+    cfg = read_config_file(tmp_path / 'child.py')
+    with pytest.raises(ConfigError, match="nothing reads the config key 'mine'"):
+        check_top_level(cfg.to_dict(), cfg.text)
+    cfg.pop('mine')
+    assert check_top_level(cfg.to_dict(), cfg.text) == {'my_size'}
 
 
 def test_a_hook_of_a_new_name_is_an_option(cfg) -> None:

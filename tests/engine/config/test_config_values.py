@@ -32,6 +32,20 @@ def test_the_configs_of_the_project_pass(name: str) -> None:
     check_values(load_config(ROOT / 'configs' / name))
 
 
+@pytest.mark.parametrize('name', CONFIGS)
+def test_a_dumped_config_is_read_again(name: str, tmp_path: Path) -> None:
+    cfg = load_config(ROOT / 'configs' / name, work_dir=str(tmp_path))
+    cfg.dump(tmp_path / 'dumped.py')
+    again = load_config(tmp_path / 'dumped.py', work_dir=str(tmp_path))
+    assert without_scopes(again.to_dict()) == without_scopes(cfg.to_dict())
+
+
+def without_scopes(node: object) -> object:
+    if isinstance(node, dict):
+        return {key: without_scopes(value) for key, value in node.items() if key != '_scope_'}
+    return [without_scopes(each) for each in node] if isinstance(node, (list, tuple)) else node
+
+
 NAN = float('nan')
 WRONG = [
     ('train_dataloader.batch_size', 0, 'at least 1'), ('train_dataloader.batch_size', 'x', 'an integer or None'),
@@ -143,6 +157,9 @@ def test_wrong_values_are_named_with_their_path(path: str, value: object, messag
     ('visualizer.vis_backends', [{'type': 'LocalVisBackend', 'save_dir': None}]),
     ('param_scheduler', [{'type': 'OneCycleLR', 'eta_max': [1.0, 2.0]}]), ('train_dataloader.dataset.data_root', None),
     ('default_hooks.ema', {'type': 'EMAHook', 'interval': 5, 'momentum': 0.1}),
+    ('val_evaluator', {'metrics': [{'type': 'ReferringSegMetric'}]}),
+    ('param_scheduler', {'generator': [{'type': 'MultiStepLR', 'milestones': [1]}]}),
+    ('default_hooks.checkpoint.filename_tmpl', 'epoch_{:03d}.pth'),
     ('val_evaluator', {'type': 'Evaluator', 'metrics': [{'type': 'ReferringSegMetric'}]}),
     ('optim_wrapper.optimizer', {'_scope_': 'mmdet', 'type': 'AdamW', 'lr': 1}),
     ('train_dataloader.dataset', {'_scope_': 'mmdet', 'type': 'CocoDataset', 'pipeline': [{'type': 'Resize'}]}),

@@ -3,11 +3,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
+from mmcv.transforms import RandomApply, RandomChoice
+from mmengine.dataset import BaseDataset, Compose, ConcatDataset, RepeatDataset
 from mmengine.registry import DefaultScope
 from mmengine.runner import IterBasedTrainLoop
 
-from mmpartref.datasets.transforms import ConstantExpression, DrawExpressions
+from mmpartref.datasets.transforms import ConstantExpression, DrawExpressions, RandomPartFlip
 from mmpartref.engine import DatasetEpochHook
 from mmpartref.engine.hooks.dataset_epoch_hook import transforms_with_epoch
 from mmpartref.engine.resume.resumable_data import SeededDataset
@@ -90,3 +91,10 @@ class Loader:
 
     def __len__(self) -> int:
         return 3
+
+
+def test_transforms_inside_others_have_the_epoch() -> None:
+    flips = [RandomPartFlip() for _ in range(3)]
+    pipeline = Compose([RandomApply([flips[0]]), RandomChoice([[flips[1]], [flips[2]]])])
+    found = list(transforms_with_epoch(SimpleNamespace(pipeline=pipeline)))
+    assert [id(each) for each in found] == [id(each) for each in flips]

@@ -30,8 +30,8 @@ def changed(monkeypatch) -> None:
                 (ReferringSegMetric, 'strict', False))
     for kind, name, value in keywords:
         monkeypatch.setitem(kind.__init__.__kwdefaults__, name, value)
-    # size has no default, then half_pixel and fill.
-    monkeypatch.setattr(Letterbox.__init__, '__defaults__', (True, Letterbox.__init__.__defaults__[1]))
+    # size has no default; half_pixel is the first that has one.
+    monkeypatch.setattr(Letterbox.__init__, '__defaults__', (True, *Letterbox.__init__.__defaults__[1:]))
 
 
 @pytest.mark.usefixtures('changed')

@@ -38,6 +38,14 @@ def test_wrong_sizes(size: object) -> None:
         load_config(CONFIGS / 'cris_tiny_toyparts.py', {'input_size': size})
 
 
+def test_another_size_of_one_pipeline_is_rejected() -> None:
+    other = {'test_dataloader.dataset.pipeline.1.size': 64}
+    with pytest.raises(ConfigError, match='input_size=96 sets the size of all pipelines'):
+        load_config(CONFIGS / 'cris_tiny_toyparts.py', {'input_size': 96, **other})
+    cfg = load_config(CONFIGS / 'cris/cris_lite0_own_parts.py', {'input_size': None, **other})
+    assert letterboxes(cfg.test_dataloader)[0]['size'] == 64
+
+
 def test_without_a_step_that_has_it() -> None:
     pipelines = {f'{name}.dataset.pipeline': [{'type': 'PackReferringInputs'}] for name in DATALOADERS}
     with pytest.raises(ConfigError, match='no Letterbox or Resize'):

@@ -206,6 +206,10 @@ def test_the_copy_of_the_config_does_not_replace_it(with_data: Config, tmp_path:
     with_data.work_dir = str(tmp_path)
     with pytest.raises(InputError, match=r'is the folder of the config, which the copy of it .* would replace'):
         check_config_stays(with_data)
-    with_data.dump(tmp_path / 'work.py')
+    for name in ('work.json', 'work.py'):
+        with_data.dump(tmp_path / name)
+        check_config_stays(load_config(tmp_path / name, work_dir=str(tmp_path)))
+    text = (tmp_path / 'work.py').read_text()
+    (tmp_path / 'work.py').write_text(text.replace('max_epochs=7', 'max_epochs=9'))
     again = load_config(tmp_path / 'work.py', work_dir=str(tmp_path))
     check_config_stays(again)
