@@ -545,6 +545,9 @@ faulthandler.dump_traceback_later(50)
 sys.path[:0] = [sys.argv[2], sys.argv[3]]
 from test_demo_security import LIMITS, Stub, build_page, serve
 from mmpartref.demo.uploads import upload_folder
+# A program that is started in the background, as by nohup, ignores them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 serve(build_page(Stub(), 'stub', LIMITS), '127.0.0.1', int(sys.argv[1]), LIMITS)
 assert before == [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
