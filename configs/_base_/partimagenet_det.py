@@ -6,7 +6,8 @@ train_pipeline = [
     dict(type='LoadImage'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
+    # Exchanges left and right in the categories, where they have such words.
+    dict(type='RandomDetectorFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
