@@ -7,6 +7,9 @@ from mmengine.registry import Registry
 
 from mmpartref.registry import resolve
 
+# Keys of the dataloaders of a config.
+DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
 
 def nodes(value: Any) -> Iterator[Mapping]:
     """Yield every dict inside a config, outermost first."""

@@ -38,6 +38,7 @@ from mmpartref.datasets.referring.steps.entry_step import STEP_TYPES
 from mmpartref.datasets.transforms.pack_referring_inputs import PackReferringInputs
 from mmpartref.engine.config.annotations import LISTS, fits, in_words
 from mmpartref.engine.config.config_keys import LOOP_KEYS, OPTIM_WRAPPER_KEYS, UNTYPED_KEYS
+from mmpartref.engine.config.config_nodes import DATALOADERS
 from mmpartref.engine.config.signatures import (
     REGISTRIES,
     Argument,
@@ -48,11 +49,11 @@ from mmpartref.engine.config.signatures import (
     takes_any,
 )
 from mmpartref.errors import ConfigError
+from mmpartref.evaluation.dumps.skipped_images import COLLECT_DEVICES
 from mmpartref.registry import ENTRY_STEPS, SCOPE
 from mmpartref.text import nearest, shown
 
 PACKAGES = ('torch.optim.', 'mmengine.', 'mmpartref.')
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 LOOP_NAMES = ('train_cfg', 'val_cfg', 'test_cfg')
 # Registries of the objects under a top-level key, alone, in a list or, of hooks, in a dict by name.
 TOP = {
@@ -86,10 +87,9 @@ NEED_TYPE = (HOOKS, METRICS, TRANSFORMS, DATASETS, ENTRY_STEPS, DATA_SAMPLERS, O
 SIBLINGS = ('mmdet', 'mmseg', 'mmpretrain', 'mmcv')
 # Least values of arguments, by their name.
 LEAST_ARGUMENTS = {'times': 1, 'window_size': 1, 'patience': 0}
-COLLECT_DEVICES = ('cpu', 'gpu')
 # Least values of numbers, by the end of their path.
 LEAST = {
-    **{f'{loader}.{key}': least for loader in LOADERS
+    **{f'{loader}.{key}': least for loader in DATALOADERS
        for key, least in (('batch_size', 1), ('num_workers', 0), ('prefetch_factor', 1), ('timeout', 0),
                           ('num_batch_per_epoch', 1),
                            ('dataset.max_refetch', 0))},
@@ -119,7 +119,7 @@ ANNOTATIONS: dict[str, Any] = {
     'optim_wrapper.accumulative_counts': int, 'optim_wrapper.paramwise_cfg.custom_keys': dict[str, dict],
     'optim_wrapper.clip_grad.max_norm': float, 'optim_wrapper.clip_grad.norm_type': float,
     'optim_wrapper.clip_grad.clip_value': float, 'optim_wrapper.clip_grad.error_if_nonfinite': bool,
-    **{f'{loader}.generator': Generator | None for loader in LOADERS},
+    **{f'{loader}.generator': Generator | None for loader in DATALOADERS},
     'auto_scale_lr.enable': bool, 'auto_scale_lr.base_batch_size': int,
     'input_size': int | list[int] | None, 'default_scope': str, 'work_dir': str,
     'custom_imports.imports': str | list[str],
@@ -154,7 +154,7 @@ def check_values(cfg: Mapping[str, Any] | Config) -> None:
         raise ConfigError(f"the config has default_scope={shown(scope)}; set default_scope='{SCOPE}', and write the "
                           f"classes of other packages with their prefix, e.g. type='{scope}.X'")
     _check_optim_wrapper(cfg)
-    for name in (*TOP, *LOADERS, *UNTYPED_KEYS):
+    for name in (*TOP, *DATALOADERS, *UNTYPED_KEYS):
         value = cfg.get(name)
         if name == 'default_hooks':
             for key, hook in (value or {}).items():
@@ -311,7 +311,7 @@ def _check_pipeline(node: Mapping[str, Any], path: str) -> None:
 def _check_untyped(node: Mapping[str, Any], path: str) -> None:
     """Check the keys and values of a top-level dict that mmengine reads without a ``type``."""
     arguments: dict[str, Argument] = {}
-    if path in LOADERS:
+    if path in DATALOADERS:
         arguments = arguments_of(DataLoader)
     elif path in LOOP_NAMES:
         arguments = {key: each for kind in (EpochBasedTrainLoop, IterBasedTrainLoop, ValLoop)

@@ -19,7 +19,7 @@ from mmpartref.engine.config.config_keys import (
     check_top_level,
 )
 from mmpartref.engine.config.config_names import find_config
-from mmpartref.engine.config.config_nodes import leaf_datasets
+from mmpartref.engine.config.config_nodes import DATALOADERS, leaf_datasets
 from mmpartref.engine.config.config_values import check_values
 from mmpartref.engine.config.options_action import OptionsAction
 from mmpartref.engine.config.read_config import read_config_file
@@ -51,8 +51,6 @@ from mmpartref.engine.resume.resumed_config import check_resumed_config
 from mmpartref.engine.resume.write_checkpoint import check_work_dir
 from mmpartref.errors import ConfigError
 from mmpartref.registry import SCOPE
-
-DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def parse_launch_arguments(parser: ToolParser) -> argparse.Namespace:

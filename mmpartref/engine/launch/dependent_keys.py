@@ -13,19 +13,18 @@ from mmengine.optim.scheduler.param_scheduler import (
 )
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
-from mmpartref.engine.config.config_nodes import builds, hook_nodes, type_name
+from mmpartref.engine.config.config_nodes import DATALOADERS, builds, hook_nodes, type_name
 from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
 from mmpartref.errors import ConfigError
 from mmpartref.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS, argument, resolve
 
 # Arguments of torch's DataLoader for loading processes only, and their values without these.
 FOR_WORKERS = {'persistent_workers': False, 'prefetch_factor': None, 'timeout': 0, 'multiprocessing_context': None}
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def fit_dataloaders(cfg: Config) -> None:
     """Turn off, and log, what torch rejects: switches for workers without any, ``drop_last`` of batch samplers."""
-    for name in LOADERS:
+    for name in DATALOADERS:
         loader = cfg.get(name)
         if not loader:
             continue
@@ -77,13 +76,13 @@ def fit_hooks_to_loop(cfg: Config) -> None:
 
 def fit_samplers(cfg: Config) -> None:
     """Replace mmengine's ``InfiniteSampler``, without epochs, by a ``DefaultSampler``; the training repeats it."""
-    for name in LOADERS:
+    for name in DATALOADERS:
         sampler = (cfg.get(name) or {}).get('sampler')
         if sampler and builds(DATA_SAMPLERS, sampler, InfiniteSampler):
             sampler.type = 'DefaultSampler'
-            sampler.setdefault('shuffle', name == LOADERS[0])
+            sampler.setdefault('shuffle', name == DATALOADERS[0])
             print_log(f'{name}: InfiniteSampler, which never ends, -> DefaultSampler'
-                      + (', whose epochs the loop repeats' if name == LOADERS[0] else ''), 'current')
+                      + (', whose epochs the loop repeats' if name == DATALOADERS[0] else ''), 'current')
 
 
 def by_iteration(loop: Any) -> bool:

@@ -6,11 +6,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmpartref.engine.config.config_nodes import nodes, type_name
+from mmpartref.engine.config.config_nodes import DATALOADERS, nodes, type_name
 from mmpartref.engine.launch.fill_letterbox import letterboxes
 from mmpartref.errors import ConfigError
-
-DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def apply_input_size(cfg: Config, options: Mapping[str, Any] = MappingProxyType({})) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from mmpartref.apis.model_building import build_pipeline, read_config
+from mmpartref.engine.config.config_nodes import DATALOADERS
 from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.engine.launch.fill_letterbox import letterboxes
-from mmpartref.engine.launch.input_size import DATALOADERS
 from mmpartref.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
