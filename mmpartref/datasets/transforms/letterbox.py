@@ -36,6 +36,18 @@ def letterbox_matrix(image_size: tuple[int, int], input_size: tuple[int, int], h
     return cv2.getAffineTransform(corners, placed)
 
 
+def check_fill(fill: Sequence[float], transform: str) -> tuple[float, ...]:
+    """Return the colour of a transform's margins, RGB from 0 to 255.
+
+    Raises:
+        InputTypeError, InputError: it is not three numbers in this range.
+    """
+    colour = tuple(float(level) for level in check_numbers(fill, f'{transform} fill', 0, 255))
+    if len(colour) != 3:
+        raise InputError(f'{transform} fill={colour} should be red, green and blue')
+    return colour
+
+
 @TRANSFORMS.register_module()
 class Letterbox(BaseTransform):
     """Scale the image to fit into ``size``, centred, with margins of one colour, by a single affine warp.
@@ -66,9 +78,7 @@ class Letterbox(BaseTransform):
         self.size: tuple[int, int] = (int(sides[0]), int(sides[1]))
         self.half_pixel = check_switch(half_pixel, 'Letterbox half_pixel')
         self.keep_original = check_switch(keep_original, 'Letterbox keep_original')
-        self.fill = tuple(float(level) for level in check_numbers(fill, 'Letterbox fill', 0, 255))
-        if len(self.fill) != 3:
-            raise InputError(f'Letterbox fill={self.fill} should be red, green and blue')
+        self.fill = check_fill(fill, 'Letterbox')
 
     def transform(self, results: dict) -> dict:
         """Warp ``img`` and ``gt_masks``."""

@@ -3,7 +3,7 @@ import cv2
 import mmcv
 import numpy as np
 
-from mmpartref.argument_checks import check_integer, check_number
+from mmpartref.argument_checks import check_number
 from mmpartref.datasets.transforms.load_image import loaded_image
 from mmpartref.datasets.transforms.sampled_parts import RandomPartTransform
 from mmpartref.registry import TRANSFORMS
@@ -28,7 +28,7 @@ class RandomColour(RandomPartTransform):
 
     def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.05,
                  prob: float = 0.8, seed: int = 0) -> None:
-        super().__init__(check_number(prob, 'RandomColour prob', 0, 1), check_integer(seed, 'RandomColour seed', 0))
+        super().__init__(prob, seed)
         self.brightness = check_number(brightness, 'RandomColour brightness', 0, 1)
         self.contrast = check_number(contrast, 'RandomColour contrast', 0, 1)
         self.saturation = check_number(saturation, 'RandomColour saturation', 0, 1)

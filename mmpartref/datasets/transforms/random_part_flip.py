@@ -3,7 +3,6 @@ import re
 
 import numpy as np
 
-from mmpartref.argument_checks import check_integer, check_number
 from mmpartref.datasets.transforms.load_image import loaded_image
 from mmpartref.datasets.transforms.sampled_parts import RandomPartTransform, keep_parts
 from mmpartref.errors import InputError
@@ -51,7 +50,7 @@ class RandomPartFlip(RandomPartTransform):
     """
 
     def __init__(self, prob: float = 0.5, seed: int = 0) -> None:
-        super().__init__(check_number(prob, 'RandomPartFlip prob', 0, 1), check_integer(seed, 'RandomPartFlip seed', 0))
+        super().__init__(prob, seed)
 
     def transform(self, results: dict) -> dict:
         """Flip ``img`` and ``gt_masks``, and change ``expressions``; sets ``flip`` and ``flip_direction``."""

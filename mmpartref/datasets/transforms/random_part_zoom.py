@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmpartref.argument_checks import check_integer, check_number, check_numbers
-from mmpartref.datasets.transforms.letterbox import FILL
+from mmpartref.argument_checks import check_number, check_numbers
+from mmpartref.datasets.transforms.letterbox import FILL, check_fill
 from mmpartref.datasets.transforms.load_image import loaded_image
 from mmpartref.datasets.transforms.sampled_parts import RandomPartTransform, keep_parts
 from mmpartref.errors import InputError
@@ -51,15 +51,13 @@ class RandomPartZoom(RandomPartTransform):
 
     def __init__(self, scale: Sequence[float] = (0.5, 3.0), prob: float = 0.5, min_visible: float = 0.5,
                  fill: Sequence[float] = FILL, seed: int = 0) -> None:
-        super().__init__(check_number(prob, 'RandomPartZoom prob', 0, 1), check_integer(seed, 'RandomPartZoom seed', 0))
+        super().__init__(prob, seed)
         scales = check_numbers(scale, 'RandomPartZoom scale', 1 / MAX_SCALE, MAX_SCALE)
         if len(scales) != 2 or scales[0] > scales[1]:
             raise InputError(f'RandomPartZoom scale={scale!r} should be (smallest, greatest)')
         self.scale = (float(scales[0]), float(scales[1]))
         self.min_visible = check_number(min_visible, 'RandomPartZoom min_visible', 0, 1)
-        self.fill = tuple(float(level) for level in check_numbers(fill, 'RandomPartZoom fill', 0, 255))
-        if len(self.fill) != 3:
-            raise InputError(f'RandomPartZoom fill={self.fill} should be red, green and blue')
+        self.fill = check_fill(fill, 'RandomPartZoom')
 
     def transform(self, results: dict) -> dict:
         """Change ``img`` and ``gt_masks``; drop ``refs`` and ``expressions`` outside of the window."""
@@ -78,8 +76,7 @@ class RandomPartZoom(RandomPartTransform):
 
     def _choose_window(self, masks: np.ndarray, rng: np.random.Generator) -> Window:
         """Return a window for the masks (K, h, w) of an image."""
-        return window(masks.shape[1:], masks, math.exp(rng.uniform(math.log(self.scale[0]), math.log(self.scale[1]))),
-                      rng)
+        return window(masks, math.exp(rng.uniform(math.log(self.scale[0]), math.log(self.scale[1]))), rng)
 
     def _visible_masks(self, masks: np.ndarray, chosen: Window) -> tuple[np.ndarray, list[int]]:
         """Return the masks that stay, in the window, and their indices."""
@@ -96,19 +93,18 @@ class RandomPartZoom(RandomPartTransform):
                 f'fill={self.fill}, seed={self.seed})')
 
 
-def window(size: tuple[int, int], masks: np.ndarray, scale: float, rng: np.random.Generator) -> Window:
-    """Return a window that holds one of the masks (K, h, w) whole, if one is not empty, or the whole image.
+def window(masks: np.ndarray, scale: float, rng: np.random.Generator) -> Window:
+    """Return a window that holds a mask that is not empty, if there is one, and for a scale below 1 the image.
 
     Args:
-        size: (h, w) of the image.
-        masks: of its parts.
+        masks: (K, h, w), of an image's parts.
         scale: of the window's content; below 1 the window is larger than the image.
         rng: for the part and the position.
     """
     parts = np.flatnonzero(masks.any(axis=(1, 2)))
     part = masks[parts[rng.integers(len(parts))]] if len(parts) else None
     place, extent = [], []
-    for axis, side in enumerate(size):
+    for axis, side in enumerate(masks.shape[1:]):
         length = max(round(side / scale), 1)
         if scale < 1:
             first, last = 0, side

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmpartref.argument_checks import check_integer, check_number
 from mmpartref.errors import InputError
 from mmpartref.seeding import EpochDraws, seeded_generator
 
@@ -17,11 +18,15 @@ class RandomPartTransform(EpochDraws, BaseTransform):
     Args:
         prob: probability with which an image is changed.
         seed: the same on all ranks.
+
+    Raises:
+        InputTypeError, InputError: an argument is not a number in its range.
     """
 
     def __init__(self, prob: float, seed: int) -> None:
-        self.prob = prob
-        self.seed = seed
+        name = type(self).__name__
+        self.prob = check_number(prob, f'{name} prob', 0, 1)
+        self.seed = check_integer(seed, f'{name} seed', 0)
         EpochDraws.__init__(self)
 
     def generator(self, results: dict) -> np.random.Generator:

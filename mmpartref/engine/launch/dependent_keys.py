@@ -92,6 +92,12 @@ def by_iteration(loop: Any) -> bool:
     return loop.get('by_epoch') is False
 
 
+def schedules_of(cfg: Config) -> list[Any]:
+    """Return the schedules of a config, which has one or a list."""
+    found = cfg.get('param_scheduler') or []
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
 def check_schedules(cfg: Config) -> None:
     """Compare the lengths of the learning rate schedules with that of the training; differences are logged.
 
@@ -99,12 +105,11 @@ def check_schedules(cfg: Config) -> None:
         ConfigError: a one-cycle schedule ends before the training, which mmengine rejects in the middle of it.
     """
     loop = cfg.get('train_cfg')
-    schedules = cfg.get('param_scheduler') or []
     if not loop:
         return
     iterations = by_iteration(loop)
     length, unit = loop.get('max_iters' if iterations else 'max_epochs'), 'iterations' if iterations else 'epochs'
-    for number, schedule in enumerate(schedules if isinstance(schedules, (list, tuple)) else [schedules]):
+    for number, schedule in enumerate(schedules_of(cfg)):
         if not isinstance(length, int) or schedule.get('by_epoch', True) is iterations:
             continue
         path = f'param_scheduler.{number}'
@@ -142,8 +147,7 @@ def check_auto_scale(cfg: Config) -> None:
     if not scaling.get('base_batch_size'):
         raise ConfigError('auto_scale_lr (--auto-scale-lr) needs auto_scale_lr.base_batch_size, the batch size of all '
                           "processes for which the config's learning rate is; set it")
-    schedules = cfg.get('param_scheduler') or []
-    for number, schedule in enumerate(schedules if isinstance(schedules, (list, tuple)) else [schedules]):
+    for number, schedule in enumerate(schedules_of(cfg)):
         if builds(PARAM_SCHEDULERS, schedule, OneCycleParamScheduler):
             raise ConfigError('auto_scale_lr (--auto-scale-lr) does not change the learning rate of a one-cycle '
                               f'schedule; set param_scheduler.{number}.eta_max')

@@ -4,6 +4,7 @@ from typing import Any
 
 from mmpartref.datasets.transforms.letterbox import Letterbox
 from mmpartref.engine.config.config_nodes import builds
+from mmpartref.engine.launch.dependent_keys import schedules_of
 from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.evaluation.metrics.referring_seg_metric import ReferringSegMetric
 from mmpartref.models.segmentors.mask_decode import LOGIT_STRIDE, get_decode
@@ -37,8 +38,7 @@ def published_choices(cfg: Mapping[str, Any]) -> dict[str, str]:
     for each in evaluators if isinstance(evaluators, list) else [evaluators]:
         if builds(METRICS, each, ReferringSegMetric):
             choices['Precision@X'] = 'IoU > X' if argument(METRICS, each, 'strict') else 'IoU >= X'
-    schedulers = cfg.get('param_scheduler') or []
-    schedulers = schedulers if isinstance(schedulers, list) else [schedulers]
+    schedulers = schedules_of(cfg)
     if schedulers:
         uniform = any(builds(PARAM_SCHEDULERS, each, UniformFirstEpochLR) for each in schedulers)
         choices['first epoch'] = ('every part at the full learning rate' if uniform else
