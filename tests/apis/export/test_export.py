@@ -142,6 +142,17 @@ def test_a_threshold_of_the_config_is_written(folder):
 
 
 @pytest.mark.slow
+def test_a_second_pass_that_is_not_exported_is_logged(folder, monkeypatch):
+    lines: list[str] = []
+    monkeypatch.setattr('mmpartref.apis.model_building.print_log', lambda line, *_: lines.append(line))
+    config = Config.fromfile(folder / 'tiny.py')
+    load_segmentor(config, None)
+    assert lines == []
+    config.model.zoom = {}
+    load_segmentor(config, None)
+    assert lines == ['zoom is not part of the graph: the exported file makes one pass']
+
+
 def test_the_documented_example_reproduces_the_inferencer(session, folder):
     example = re.search(r'```python\n(import.*?def segment.*?)```', (ROOT / 'docs/export.md').read_text(), re.DOTALL)
     names: dict = {}
