@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, seed, text_argument
 from mmpartref.errors import InputError, one_sentence_errors
-from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples, resample
+from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples
 from mmpartref.evaluation.comparison.compare_dumps import Comparison, read_comparison
 from mmpartref.evaluation.comparison.comparison_plots import draw_plots
 from mmpartref.evaluation.comparison.comparison_tables import (
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('dumps', type=input_path, nargs='+', metavar='DUMP',
                         help='file that tools/test.py wrote with --dump')
     parser.add_argument('--names', type=text_argument, nargs='+', metavar='NAME',
-                        help='names of the models, one per dump')
+                        help='names of the models, one per dump; dumps of one name are runs (seeds) of one model')
     parser.add_argument('--out', type=output_folder, metavar='DIR', help='write tables and plots into this folder')
     parser.add_argument('--format', choices=TABLE_FORMATS, default='markdown', help='format of the printed tables')
     parser.add_argument('--inclusive', dest='strict', action='store_false',
@@ -60,10 +60,9 @@ def main() -> None:
         if args.out and dump.suffix in OUTPUTS and dump.resolve().parent == Path(args.out).resolve():
             raise InputError(f'{shown_name(str(dump))} is an input in the folder of the outputs; name another --out')
     comparison = read_comparison(args.dumps, names=args.names, strict=args.strict)
-    resamples = resample([entry.rows for entry in comparison.entries], strict=args.strict, resamples=args.resamples,
-                         seed=args.seed)
+    resamples = comparison.resample(resamples=args.resamples, seed=args.seed)
     tables = {'main': [main_table(comparison, resamples)],
-              'significance': [significance_table(comparison, resamples)] if len(args.dumps) > 1 else [],
+              'significance': [significance_table(comparison, resamples)] if len(comparison.entries) > 1 else [],
               'breakdowns': breakdown_tables(comparison)}
     print(render([table for group in tables.values() for table in group], args.format))
     if args.out:

@@ -18,7 +18,8 @@ MODELS = ('cris_tiny_toyparts', 'cris_tiny_toyparts_absent')
 IMAGES = ('image.jpg', 'dog.jpg', 'images/left/a.jpg', 'images/b.jpg')
 # Dumps that pages name without making them, or by a command that is only checked. 'part_of.json' and 'part.json' are of
 # other templates.
-DUMPS = ('cris.json', 'detector.json', 'det.json', 'det_oracle.json', 'blind.json', 'clip.json', 'mean.json',
+DUMPS = ('cris.json', 'cris_0.json', 'cris_1.json', 'cris_2.json', 'detector.json', 'detector_0.json',
+         'detector_1.json', 'det.json', 'det_oracle.json', 'blind.json', 'clip.json', 'mean.json',
          'whole.json', 'ceiling.json', 'val.json', 'test.json', 'report.json')
 OTHER_TEMPLATES = {'part_of.json': '{part} of {super_category}', 'part.json': '{part}'}
 DATASETS = ('data/toyparts', 'data/flat', 'data/mine', 'data/PartImageNet', 'data/PartImageNet_OOD')

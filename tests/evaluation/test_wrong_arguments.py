@@ -134,7 +134,7 @@ def test_numpy_numbers_tuples_and_paths_are_right(made):
     for paths in ((made.path, ), [str(made.path)]):
         assert read_comparison(paths, names=('a', ), strict=np.True_).entries[0].name == 'a'
     drawn = resample((tuple(made.rows), ), resamples=np.int64(10), seed=np.int32(0))
-    assert np.array_equal(drawn.values, made.resamples.values)
+    assert np.array_equal(drawn.values, made.resamples.values, equal_nan=True)
     assert drawn.interval(np.int64(0), 'mIoU') == made.resamples.interval(0, 'mIoU')
     assert holm_correction(np.array([0.04, 0.01])) == [0.04, 0.02]
     expected = summarise(made.rows, precision_thresholds=[0.5])

@@ -11,7 +11,6 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from mmpartref.errors import MMPartRefError
-from mmpartref.evaluation.comparison.bootstrap import resample
 from mmpartref.evaluation.comparison.compare_dumps import read_comparison
 from mmpartref.evaluation.comparison.comparison_tables import significance_table
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
@@ -331,7 +330,7 @@ def test_the_difference_is_that_of_the_table(small_dump, world, tmp_path):
     PredictionDump({}, perfect).write(world.root / 'good.json')
     files = [small_dump(), str(world.root / 'good.json')]
     comparison = read_comparison(files)
-    table = significance_table(comparison, resample([entry.rows for entry in comparison.entries], resamples=10))
+    table = significance_table(comparison, comparison.resample(resamples=10))
     metric, first, second, difference = table.rows[0][:4]
     assert (metric, round(difference.value, 2)) == ('mIoU', -0.58)
     build_gallery(files[0], tmp_path / 'out', against=files[1:])

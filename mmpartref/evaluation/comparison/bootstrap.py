@@ -2,7 +2,9 @@
 
 The nonparametric bootstrap with percentile intervals (B. Efron and R. J. Tibshirani, *An Introduction to the
 Bootstrap*, Chapman & Hall 1993, chapters 6 and 13). Images are drawn with replacement, not expressions: the expressions
-of one image are not independent. All models are measured on the same draws, so that their differences are paired.
+of one image are not independent. All models are measured on the same draws, so that their differences are paired. Of a
+model that was trained several times, a draw also takes as many of its runs with replacement, whatever the images (the
+pigeonhole bootstrap: A. B. Owen, Annals of Applied Statistics 1, 2007).
 
 Every metric is a sum over images divided by another one, so that a draw costs two matrix products. The sums are of
 integers or of multiples of ``IOU_STEP``, which double precision adds without rounding: neither the order of the images
@@ -25,13 +27,24 @@ from mmpartref.argument_checks import (
     check_switch,
 )
 from mmpartref.errors import InputError
-from mmpartref.evaluation.scoring.iou_metrics import PRECISION_THRESHOLDS, Row, check_rows, exact_thresholds
+from mmpartref.evaluation.scoring.iou_metrics import (
+    PRECISION_THRESHOLDS,
+    SIZES,
+    Row,
+    check_rows,
+    exact_thresholds,
+    size_name,
+)
 
 PRECISIONS: dict[str, Fraction] = {f'P@{name}': value for name, value in exact_thresholds(PRECISION_THRESHOLDS).items()}
-BOOTSTRAP_METRICS = ('mIoU', 'cIoU', *PRECISIONS)
+SIZE_METRICS = tuple(f'mIoU_{size}' for size in SIZES)
+BOOTSTRAP_METRICS = ('mIoU', 'cIoU', *PRECISIONS, *SIZE_METRICS)
 RESAMPLES = 2000
 MAX_RESAMPLES = 1_000_000
 CONFIDENCE = 0.95
+# Standard errors of a difference that is found with a probability of 80 % at ``CONFIDENCE``: 1.960 + 0.842
+# (H. S. Bloom, "Minimum detectable effects", Evaluation Review 19, 1995).
+DETECTABLE = 2.802
 # An image's sum of IoU is rounded to a multiple of this; total sums are exact up to 2 ** 21 expressions.
 IOU_STEP = 2.0**-32
 # Draws in memory at a time, times images.
@@ -43,13 +56,16 @@ class Resamples:
     """Metrics of R draws of N images.
 
     Attributes:
-        values: (R, models, metrics), fractions; metrics in the order of ``BOOTSTRAP_METRICS``.
+        values: (R, models, metrics), fractions; metrics in the order of ``BOOTSTRAP_METRICS``. NaN where a draw has no
+            mask of the metric's size.
         images: N, the number of images in the data and in each draw.
         seed: of the random generator.
+        runs: number of runs of each model.
     """
     values: np.ndarray
     images: int
     seed: int
+    runs: tuple[int, ...]
 
     def of(self, model: int, metric: str) -> np.ndarray:
         """Return one model's metric in each draw, (R,).
@@ -62,13 +78,18 @@ class Resamples:
         return self.values[:, model, BOOTSTRAP_METRICS.index(metric)]
 
     def interval(self, model: int, metric: str) -> tuple[float, float]:
-        """Return the ``CONFIDENCE`` percentile interval (low, high) of a model's metric, fractions."""
+        """Return the ``CONFIDENCE`` percentile interval (low, high) of a model's metric, fractions.
+
+        Both are NaN where no draw has a mask of the metric's size.
+        """
         return percentile_interval(self.of(model, metric))
 
     def method(self) -> str:
         """Return the method as a note below a table."""
-        return (f'{CONFIDENCE:.0%} percentile intervals of a bootstrap over {self.images} images, {len(self.values)} '
-                f'resamples, seed {self.seed} (Efron and Tibshirani 1993)')
+        several = f" and over each model's runs ({', '.join(map(str, self.runs))})" if max(self.runs) > 1 else ''
+        return (f'{CONFIDENCE:.0%} percentile intervals of a bootstrap over {self.images} images{several}, '
+                f'{len(self.values)} resamples, seed {self.seed} (Efron and Tibshirani 1993'
+                f"{'; Owen 2007' if several else ''})")
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,7 @@ class PairedDifference:
     Attributes:
         difference: of the metrics on all images, a fraction.
         low, high: its percentile interval.
+        detectable: the smallest difference that is found with a probability of 80 %, ``DETECTABLE`` standard errors.
         p: two-sided, at least 1 / (resamples + 1).
         p_holm: corrected for the number of pairs; None where there is only one.
     """
@@ -87,6 +109,7 @@ class PairedDifference:
     difference: float
     low: float
     high: float
+    detectable: float
     p: float
     p_holm: float | None
 
@@ -114,45 +137,82 @@ def image_sums(rows: Sequence[Row], strict: bool) -> tuple[list[int | str], np.n
     for img_id in img_ids:
         overlaps = [row.score.overlap for row in images[img_id]]
         reached = [sum(each.reaches(value, strict=strict) for each in overlaps) for value in PRECISIONS.values()]
-        iou = round(fsum(each.iou for each in overlaps) / IOU_STEP) * IOU_STEP
-        above.append([iou, sum(each.inter for each in overlaps), *reached])
-        below.append([len(overlaps), sum(each.union for each in overlaps), *[len(overlaps)] * len(reached)])
+        by_size = [[row.score.overlap.iou for row in images[img_id] if size_name(row.score.true_area) == size]
+                   for size in SIZES]
+        above.append([exact_sum([each.iou for each in overlaps]), sum(each.inter for each in overlaps), *reached,
+                      *map(exact_sum, by_size)])
+        below.append([len(overlaps), sum(each.union for each in overlaps), *[len(overlaps)] * len(reached),
+                      *map(len, by_size)])
     return img_ids, np.array(above, dtype=float), np.array(below, dtype=float)
 
 
-def resample(models: Sequence[Sequence[Row]], *, strict: bool = True, resamples: int = RESAMPLES,
-             seed: int = 0) -> Resamples:
+def exact_sum(ious: Sequence[float]) -> float:
+    """Return a sum that is a multiple of ``IOU_STEP``."""
+    return round(fsum(ious) / IOU_STEP) * IOU_STEP
+
+
+def resample(models: Sequence[Sequence[Row]], *, runs: Sequence[int] | None = None, strict: bool = True,
+             resamples: int = RESAMPLES, seed: int = 0) -> Resamples:
     """Draw images with replacement, the same ones for all models, and compute the metrics of each draw.
 
     Args:
-        models: each one's scored expressions, all of the same images.
+        models: scored expressions of each run, all of the same images.
+        runs: number of runs of each model, which are next to each other in ``models``; None: one each. A model's metric
+            is the mean of its runs'.
         strict: whether Precision@X counts IoU > X or IoU >= X.
         resamples: number of draws, at most ``MAX_RESAMPLES``.
         seed: of the random generator.
 
     Raises:
         InputTypeError: an argument is of another type.
-        InputError: ``resamples`` or ``seed`` is out of range, there is no expression, or the models' images differ.
+        InputError: ``resamples`` or ``seed`` is out of range, there is no expression, the models' images differ, or
+            ``runs`` do not sum to the number of runs.
     """
     resamples, seed = check_integer(resamples, 'resamples', 1, MAX_RESAMPLES), check_integer(seed, 'seed', 0)
     strict = check_switch(strict, 'strict')
     models = [check_rows(rows, f'models[{number}]')
               for number, rows in enumerate(check_sequence(models, 'models', 'lists of Row objects'))]
+    runs = [1] * len(models) if runs is None else [
+        check_integer(count, f'runs[{number}]', 1)
+        for number, count in enumerate(check_sequence(runs, 'runs', 'numbers of runs'))]
+    if sum(runs) != len(models):
+        raise InputError(f'runs={runs} are {sum(runs)} runs but there are {len(models)} in models; give the number of '
+                         'runs of each model, in order')
     sums = [image_sums(rows, strict) for rows in models]
     img_ids = sums[0][0] if sums else []
     if not img_ids or any(each[0] != img_ids for each in sums):
         raise InputError('a paired bootstrap needs models that were scored on the same images, at least one')
     above = np.concatenate([each[1] for each in sums], axis=1)  # (N, models * metrics)
     below = np.concatenate([each[2] for each in sums], axis=1)
+    empty = [np.nan if metric in SIZE_METRICS else 1.0 for metric in BOOTSTRAP_METRICS]
     rng = np.random.default_rng(seed)
     step = max(1, CHUNK // len(img_ids))
     values = []
     for start in range(0, resamples, step):
         weights = draw_weights(rng, min(step, resamples - start), len(img_ids))
         bottom = weights @ below
-        # Only cIoU's denominator can be 0, where all masks are empty; cIoU is 1 then, as in Overlap.iou.
-        values.append(np.divide(weights @ above, bottom, out=np.ones_like(bottom), where=bottom > 0))
-    return Resamples(np.concatenate(values).reshape(resamples, len(models), len(BOOTSTRAP_METRICS)), len(img_ids), seed)
+        # cIoU is 1 where all masks are empty, as in Overlap.iou; a size may have no masks, and no mean.
+        values.append(np.divide(weights @ above, bottom, out=np.tile(empty, (len(bottom), len(models))),
+                                where=bottom > 0))
+    drawn = np.concatenate(values).reshape(resamples, len(models), len(BOOTSTRAP_METRICS))
+    return Resamples(draw_runs(drawn, runs, seed), len(img_ids), seed, tuple(runs))
+
+
+def draw_runs(values: np.ndarray, runs: Sequence[int], seed: int) -> np.ndarray:
+    """Return each model's mean over as many of its runs, drawn with replacement, (R, models, metrics).
+
+    Args:
+        values: (R, runs of all models, metrics).
+        runs: number of runs of each model.
+        seed: of the random generator, which is not the images'.
+    """
+    rng = np.random.default_rng([seed, 1])
+    means, start = [], 0
+    for count in runs:
+        often = rng.multinomial(count, [1 / count] * count, size=len(values)) / count  # (R, count)
+        means.append(np.einsum('rs,rsm->rm', often, values[:, start:start + count]))
+        start += count
+    return np.stack(means, axis=1)
 
 
 def draw_weights(rng: np.random.Generator, count: int, images: int) -> np.ndarray:
@@ -163,7 +223,13 @@ def draw_weights(rng: np.random.Generator, count: int, images: int) -> np.ndarra
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float]:
-    """Return the two quantiles with ``CONFIDENCE`` of the values between them (Efron and Tibshirani, chapter 13)."""
+    """Return the two quantiles with ``CONFIDENCE`` of the values between them (Efron and Tibshirani, chapter 13).
+
+    NaN are ignored; both are NaN where there is nothing else.
+    """
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return np.nan, np.nan
     low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
@@ -204,17 +270,21 @@ def paired_differences(resamples: Resamples, values: Sequence[float], metric: st
 
     Raises:
         InputTypeError: an argument is of another type.
-        InputError: there is no such metric, or the values are not one fraction per model.
+        InputError: there is no such metric, the values are not one fraction per model, or no draw has a mask of the
+            metric's size.
     """
     check_choice(metric, 'metric', BOOTSTRAP_METRICS)
     values = check_numbers(values, 'values', 0, 1)
     check_resamples(resamples, len(values))
     pairs = list(combinations(range(len(values)), 2))
     drawn = [resamples.of(first, metric) - resamples.of(second, metric) for first, second in pairs]
+    drawn = [differences[~np.isnan(differences)] for differences in drawn]
+    if not all(map(len, drawn)):
+        raise InputError(f'no draw of the images has a mask for {metric}; compare another metric')
     p_values = [two_sided_p(differences) for differences in drawn]
     corrected: list[float] | list[None] = holm_correction(p_values) if len(pairs) > 1 else [None] * len(pairs)
     return [
-        PairedDifference(metric, first, second, values[first] - values[second], *percentile_interval(differences), p,
-                         p_holm)
+        PairedDifference(metric, first, second, values[first] - values[second], *percentile_interval(differences),
+                         DETECTABLE * float(np.std(differences)), p, p_holm)
         for (first, second), differences, p, p_holm in zip(pairs, drawn, p_values, corrected, strict=True)
     ]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mmpartref.argument_checks import check_path
 from mmpartref.evaluation.comparison.bootstrap import CONFIDENCE, PRECISIONS, Resamples, check_resamples
 from mmpartref.evaluation.comparison.compare_dumps import Comparison, check_comparison
-from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS, largest_groups
+from mmpartref.evaluation.scoring.grouped_metrics import largest_groups
 from mmpartref.evaluation.scoring.iou_metrics import MEDIUM, SMALL, mean
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.visualization.fonts import drawable, set_fonts
@@ -111,7 +111,7 @@ def draw_sizes(comparison: Comparison) -> Figure:
 def draw_super_categories(comparison: Comparison) -> Figure:
     """Draw mIoU by super-category, one bar per model, the first group on top."""
     names, counts, values = group_miou(comparison, 'super-category')
-    total = len(BREAKDOWNS['super-category'](comparison.entries[0].rows))
+    total = len(comparison.entries[0].split('super-category'))
     figure, axes = _new_figure(7, 1.8 + len(names) * max(0.35, 0.16 * len(values)))
     bars = _draw_bars(axes.barh, values)
     _label_rows(axes, [f'{name} ({count})' for name, count in zip(names, counts, strict=True)])
@@ -127,11 +127,13 @@ def draw_super_categories(comparison: Comparison) -> Figure:
 
 def group_miou(comparison: Comparison, breakdown: str) -> tuple[list[str], list[int], list[list[float]]]:
     """Return the largest groups' names, their numbers of expressions and, per model, their mIoU in percent."""
-    split = [BREAKDOWNS[breakdown](entry.rows) for entry in comparison.entries]
-    names = largest_groups(split[0], MAX_GROUPS)
-    values = [[100 * mean([row.score.overlap.iou for row in groups[name]]) for name in names] for groups in split]
+    split = [entry.split(breakdown) for entry in comparison.entries]
+    sizes = {name: runs[0] for name, runs in split[0].items()}
+    names = largest_groups(sizes, MAX_GROUPS)
+    values = [[100 * mean([row.score.overlap.iou for rows in groups[name] for row in rows]) for name in names]
+              for groups in split]
     labels = {name: drawable(name, f'#{row}') for row, name in enumerate(split[0], 1)}
-    return [labels[name] for name in names], [len(split[0][name]) for name in names], values
+    return [labels[name] for name in names], [len(sizes[name]) for name in names], values
 
 
 def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:

@@ -3,17 +3,25 @@
 For readers metrics are in percent; CSV has fractions.
 """
 import math
+from collections.abc import Sequence
 
 from mmpartref.errors import InputError
-from mmpartref.evaluation.comparison.bootstrap import PRECISIONS, Resamples, check_resamples, paired_differences
+from mmpartref.evaluation.comparison.bootstrap import (
+    DETECTABLE,
+    PRECISIONS,
+    SIZE_METRICS,
+    Resamples,
+    check_resamples,
+    paired_differences,
+)
 from mmpartref.evaluation.comparison.compare_dumps import Comparison, ComparisonEntry, check_comparison
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS
-from mmpartref.evaluation.scoring.iou_metrics import GROUP_METRICS, group_metrics
+from mmpartref.evaluation.scoring.iou_metrics import GROUP_METRICS, Row, group_metrics, mean
 from mmpartref.tables import Cell, Column, Estimate, Table, percent_columns
 from mmpartref.text import shown, shown_name
 
 # Metrics with a p-value for each pair.
-TESTED_METRICS = ('mIoU', 'cIoU', 'P@0.5')
+TESTED_METRICS = ('mIoU', 'cIoU', 'P@0.5', *SIZE_METRICS)
 # Keys of a dump's header that are noted below the table.
 NOTED = ('decode', 'choices', 'device')
 IN_PERCENT = ('Metrics in percent.', )
@@ -29,34 +37,42 @@ def main_table(comparison: Comparison, resamples: Resamples) -> Table:
     check_comparison(comparison)
     check_resamples(resamples, len(comparison.entries))
     metrics = ('cIoU', *PRECISIONS, 'mIoU_part', 'mIoU_super', 'ann_mIoU', 'ann_cIoU', 'ann_P@0.5')
-    columns = [Column('name'), Column('mIoU', percent=True, interval=True),
+    several = any(len(entry.runs) > 1 for entry in comparison.entries)
+    columns = [Column('name'), *([Column('runs')] if several else []), Column('mIoU', percent=True, interval=True),
                *percent_columns(*metrics), Column('parameters (M)'), Column('GFLOPs per expression'),
                Column('seconds per image', 4)]
     cells: list[list[Cell]] = []
     for number, entry in enumerate(comparison.entries):
         parameters = header_number(entry, 'parameters')
-        cells.append([entry.name, Estimate(entry.summary['mIoU'], *resamples.interval(number, 'mIoU')),
+        cells.append([entry.name, *([len(entry.runs)] if several else []),
+                      Estimate(entry.summary['mIoU'], *resamples.interval(number, 'mIoU')),
                       *(entry.summary[name] for name in metrics), None if parameters is None else parameters / 1e6,
                       header_number(entry, 'gflops_per_expression'), header_number(entry, 'seconds_per_image')])
     notes = [precision_note(comparison.strict), f'mIoU with {resamples.method()}.']
-    row_notes = ['; '.join(f'{key} {entry.header[key]}' for key in NOTED if entry.header.get(key))
+    row_notes = ['; '.join(f'{key} {value}' for key in NOTED if (value := header_text(entry, key)))
                  for entry in comparison.entries]
     return Table('Comparison', columns, cells, notes, row_notes, IN_PERCENT)
 
 
+def header_text(entry: ComparisonEntry, key: str) -> str:
+    """Return what the headers of a model's dumps have at a key, each value once; '' for nothing."""
+    return ' or '.join(dict.fromkeys(str(header[key]) for header in entry.headers if header.get(key)))
+
+
 def header_number(entry: ComparisonEntry, key: str) -> float | None:
-    """Return a number from a dump's header, None where the key is missing.
+    """Return a number from the dumps' headers, the mean over the runs; None where one lacks the key.
 
     Raises:
         ValueError: it is not a finite number from 0 up.
     """
-    value = entry.header.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise InputError(f'the header of the dump {shown_name(entry.name)} has {key} {shown(value)}; write a '
-                         'number from 0 up, or drop the key')
-    return float(value)
+    values = [header.get(key) for header in entry.headers]
+    for value in values:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)
+                                  or not math.isfinite(value) or value < 0):
+            raise InputError(f'the header of the dump {shown_name(entry.name)} has {key} {shown(value)}; write a '
+                             'number from 0 up, or drop the key')
+    numbers = [float(value) for value in values if value is not None]
+    return mean(numbers) if len(numbers) == len(values) else None
 
 
 def precision_note(strict: bool) -> str:
@@ -76,17 +92,22 @@ def significance_table(comparison: Comparison, resamples: Resamples) -> Table:
     several = len(entries) > 2
     cells: list[list[Cell]] = []
     for metric in TESTED_METRICS:
+        if metric not in entries[0].summary:
+            continue
         pairs = paired_differences(resamples, [entry.summary[metric] for entry in entries], metric)
         cells += [[metric, entries[pair.first].name, entries[pair.second].name,
-                   Estimate(pair.difference, pair.low, pair.high), pair.p, *([pair.p_holm] if several else [])]
-                  for pair in pairs]
+                   Estimate(pair.difference, pair.low, pair.high), pair.detectable, pair.p,
+                   *([pair.p_holm] if several else [])] for pair in pairs]
     # As many decimals as the smallest p needs.
     decimals = max(4, len(str(len(resamples.values))))
     columns = [Column('metric'), Column('first', left=True), Column('second', left=True),
-               Column('difference', percent=True, interval=True), Column('p', decimals),
+               Column('difference', percent=True, interval=True), Column('detectable', percent=True),
+               Column('p', decimals),
                *([Column('p (Holm)', decimals)] if several else [])]
     notes = [precision_note(comparison.strict),
              f'First minus second, with {resamples.method()}; all models on the same draws.',
+             f'Detectable is the smallest difference that is found with a probability of 80 %, {DETECTABLE:.1f} '
+             'standard errors (Bloom 1995).',
              f'p is two-sided and cannot fall below 1/{len(resamples.values) + 1}.',
              *(['p (Holm) is corrected for the number of pairs, within each metric.'] if several else [])]
     return Table('Paired differences', columns, cells, notes, format_notes=IN_PERCENT)
@@ -102,12 +123,12 @@ def breakdown_tables(comparison: Comparison) -> list[Table]:
     columns = [Column('n'), *percent_columns(*(f'{entry.name} {metric}'
                                                for entry in comparison.entries for metric in GROUP_METRICS))]
     tables = []
-    for title, split in BREAKDOWNS.items():
-        split_rows = [split(entry.rows) for entry in comparison.entries]
+    for title in BREAKDOWNS:
+        split_runs = [entry.split(title) for entry in comparison.entries]
         cells: list[list[Cell]] = []
-        for group, rows in split_rows[0].items():
-            cells.append([group, len(rows), *(value for each in split_rows
-                                              for value in group_metrics(each[group], comparison.strict).values())])
+        for group, runs in split_runs[0].items():
+            cells.append([group, len(runs[0]), *(value for each in split_runs
+                                                 for value in mean_metrics(each[group], comparison.strict))])
         tables.append(Table(f'By {title}', [Column(title), *columns], cells, [precision_note(comparison.strict)],
                             format_notes=IN_PERCENT))
     return tables
@@ -121,10 +142,15 @@ def breakdown_list(comparison: Comparison) -> Table:
     """
     check_comparison(comparison)
     cells: list[list[Cell]] = []
-    for title, split in BREAKDOWNS.items():
+    for title in BREAKDOWNS:
         for entry in comparison.entries:
-            for group, rows in split(entry.rows).items():
-                cells.append([title, group, entry.name, len(rows), *group_metrics(rows, comparison.strict).values()])
+            for group, runs in entry.split(title).items():
+                cells.append([title, group, entry.name, len(runs[0]), *mean_metrics(runs, comparison.strict)])
     columns = [Column('breakdown'), Column('group', left=True), Column('name', left=True), Column('n'),
                *percent_columns(*GROUP_METRICS)]
     return Table('Breakdowns', columns, cells, [precision_note(comparison.strict)], format_notes=IN_PERCENT)
+
+
+def mean_metrics(runs: Sequence[Sequence[Row]], strict: bool) -> list[float]:
+    """Return ``GROUP_METRICS`` of a group, mean over the runs."""
+    return [mean(values) for values in zip(*(group_metrics(rows, strict).values() for rows in runs), strict=True)]

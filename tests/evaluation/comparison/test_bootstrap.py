@@ -15,7 +15,7 @@ from mmpartref.masks.iou import ExpressionScore, Overlap
 
 
 def rows_of(images: list[list[tuple[int, int]]]) -> list[Row]:
-    """``images``: (intersection, union) of each expression of each image."""
+    """``images``: (intersection, union) of each expression of each image; the true mask is the union."""
     return [
         Row(img_id, f'{img_id}:{number}', 'the tire', 'tire', 'car',
             ExpressionScore(Overlap(*pair), pair[0], pair[1], (Overlap(*pair), )))
@@ -26,7 +26,7 @@ def rows_of(images: list[list[tuple[int, int]]]) -> list[Row]:
 @pytest.fixture
 def rows() -> list[Row]:
     rng = np.random.default_rng(5)
-    unions = [rng.integers(1, 1000, size=size) for size in rng.integers(1, 6, size=40)]
+    unions = [rng.integers(1, 20_000, size=size) for size in rng.integers(1, 6, size=40)]
     return rows_of([[(int(rng.integers(0, union + 1)), int(union)) for union in each] for each in unions])
 
 
@@ -38,6 +38,48 @@ def test_every_draw_is_the_summary_of_the_images_drawn(rows):
         repeated = [row for row in rows for _ in range(int(line[int(row.img_id)]))]
         expected = summarise(repeated)
         assert drawn.values[number, 0] == pytest.approx([expected[name] for name in BOOTSTRAP_METRICS], abs=1e-9)
+
+
+def test_a_size_without_masks_in_a_draw_has_no_mean_there():
+    # Of two images one has a small mask: a quarter of the draws have the other image twice.
+    drawn = resample([rows_of([[(5, 10)], [(5000, 10_000)]])], resamples=200)
+    small = drawn.of(0, 'mIoU_small')
+    assert 20 < np.isnan(small).sum() < 80
+    assert set(small[~np.isnan(small)]) == {0.5}
+    assert drawn.interval(0, 'mIoU_small') == (0.5, 0.5)
+    assert np.isnan(drawn.interval(0, 'mIoU_medium')).all()
+    both = resample([rows_of([[(5, 10)]]), rows_of([[(4, 10)]])], resamples=20)
+    with pytest.raises(ValueError, match='no draw of the images has a mask for mIoU_large'):
+        paired_differences(both, [0.5, 0.4], 'mIoU_large')
+
+
+def test_a_draw_of_a_model_is_the_mean_of_runs_drawn(rows):
+    runs = [rows_of([[(value, 10)]]) for value in (2, 4, 9)]
+    drawn = resample([*runs, runs[0]], runs=[3, 1], resamples=2000).of(0, 'mIoU')
+    possible = {round((a + b + c) / 30, 9) for a in (2, 4, 9) for b in (2, 4, 9) for c in (2, 4, 9)}
+    assert set(np.round(drawn, 9)) == possible
+    assert drawn.mean() == pytest.approx(0.5, abs=0.01)
+    # A mean of 3 draws out of 3 runs: their variance, divided by 3.
+    assert drawn.std() == pytest.approx(np.std([0.2, 0.4, 0.9]) / 3**0.5, rel=0.05)
+
+
+def test_images_are_drawn_alike_whatever_the_number_of_runs(rows):
+    once = resample([rows], resamples=30)
+    assert np.allclose(resample([rows, rows], runs=[2], resamples=30).values, once.values)
+    assert once.runs == (1, )
+    assert 'runs' not in once.method()
+    assert "over each model's runs (2)" in resample([rows, rows], runs=[2], resamples=3).method()
+
+
+def test_runs_widen_the_interval_of_a_difference():
+    spread = [rows_of([[(value, 100)] for _ in range(20)]) for value in (40, 50, 60, 45, 55, 65)]
+    one = paired_differences(resample([spread[1], spread[4]], resamples=300), [0.5, 0.55], 'mIoU')[0]
+    three = paired_differences(resample(spread, runs=[3, 3], resamples=300), [0.5, 0.55], 'mIoU')[0]
+    assert (one.low, one.high) == pytest.approx((-0.05, -0.05))
+    assert one.detectable == pytest.approx(0)
+    assert three.low < -0.1 < 0 < three.high
+    # The standard error of each mean is that of three runs.
+    assert three.detectable == pytest.approx(2.8 * np.std([0.4, 0.5, 0.6]) * (2 / 3)**0.5, rel=0.1)
 
 
 def test_images_are_drawn_not_expressions():
@@ -100,5 +142,7 @@ def test_dumps_that_cannot_be_paired_are_rejected(rows):
         resample([rows, [row for row in rows if row.img_id != 7]])
     with pytest.raises(ValueError, match='at least one'):
         resample([[]])
+    with pytest.raises(ValueError, match=r'runs=\[2\] are 2 runs but there are 3 in models'):
+        resample([rows] * 3, runs=[2])
     with pytest.raises(ValueError, match='resamples=0 must be at least 1'):
         resample([rows], resamples=0)

@@ -106,8 +106,41 @@ def test_names_come_from_header_config_file_and_path(write, tmp_path):
     assert [entry.name for entry in named] == ['one', 'two']
     with pytest.raises(ValueError, match='2 dumps but 1 names'):
         read_comparison(files[:2], names=['one'])
-    with pytest.raises(ValueError, match="the name 'one'"):
-        read_comparison(files[:2], names=['one', 'one'])
+    with pytest.raises(ValueError, match=r'two dumps have the name .*one name for all runs of one model'):
+        read_comparison([files[0], files[0]])
+
+
+def test_dumps_of_one_name_are_runs_of_one_model(write):
+    files = [write('a.json', 5), write('b.json', 9, 1, seconds_per_image=0.375), write('c.json', 30, 2)]
+    single = read_comparison(files).entries
+    one, two = read_comparison(files, names=['one', 'one', 'two']).entries
+    assert (one.name, two.name, len(one.runs), len(two.runs)) == ('one', 'two', 2, 1)
+    for key, value in one.summary.items():
+        assert value == pytest.approx((single[0].summary[key] + single[1].summary[key]) / 2)
+    # The dumps of a name need not be next to one another.
+    apart = read_comparison([files[0], files[2], files[1]], names=['one', 'two', 'one'])
+    assert [entry.summary for entry in apart.entries] == [one.summary, two.summary]
+    assert apart.resample(resamples=10).runs == (2, 1)
+    with pytest.raises(ValueError, match=r"a.json is given twice as a run of 'one'; give each dump once"):
+        read_comparison([files[0], files[0]], names=['one', 'one'])
+    with pytest.raises(ValueError, match=r"named 'one' differ in decode \('aligned', 'cris'\); runs of one model"):
+        read_comparison([files[0], write('d.json', 3, decode='cris')], names=['one', 'one'])
+
+
+def test_tables_of_runs_have_their_means(write, compare):
+    files = [write('a.json', 5), write('b.json', 9, 1, seconds_per_image=0.375), write('c.json', 30, 2)]
+    summaries = [summarise(score_dump(read_dump(file))) for file in files]
+    shown = compare(*files, '--names', 'one', 'one', 'two', '--resamples', '40')
+    (line, ) = [each for each in shown.splitlines() if each.startswith('| one ')][:1]
+    cells = [each.strip() for each in line.split('|')]
+    assert cells[2] == '2'
+    assert cells[3].startswith(f"{50 * (summaries[0]['mIoU'] + summaries[1]['mIoU']):.2f} [")
+    assert cells[-2] == '0.2500'
+    sizes = shown[shown.index('### By mask size'):]
+    (line, ) = [each for each in sizes.splitlines() if each.startswith('| small ')]
+    assert [each.strip() for each in line.split('|')][2:4] == [
+        '12', f"{50 * (summaries[0]['mIoU_small'] + summaries[1]['mIoU_small']):.2f}"]
+    assert "over each model's runs (2, 1)" in shown
 
 
 def changed(file: str, change: Callable[[ImagePredictions], ImagePredictions | None]) -> str:
@@ -166,9 +199,9 @@ def test_tables_and_plots_are_reproducible(write, compare, tmp_path):
     assert 'bad $x$ (oracle)' in shown
     assert 'good: decode aligned; device CPU' in shown
     assert shown.count('\n### By ') == 4
-    # Three models, three pairs, three metrics.
+    # Three models, three pairs, six metrics.
     significance = list(csv.DictReader((out / 'significance.csv').open(encoding='utf-8')))
-    assert len(significance) == 9
+    assert len(significance) == 18
     assert float(significance[0]['difference']) > 0
     main = list(csv.DictReader((out / 'table.csv').open(encoding='utf-8')))
     assert float(main[0]['mIoU']) == summary['mIoU']
