@@ -9,7 +9,7 @@ from mmpartref.argument_checks import check_instance, check_path, check_sequence
 from mmpartref.errors import InputError
 from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples, resample
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
-from mmpartref.evaluation.dumps.match_dumps import check_same_refs, truth_by_ref
+from mmpartref.evaluation.dumps.match_dumps import check_same_expressions, check_same_refs, truth_by_ref
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS
 from mmpartref.evaluation.scoring.iou_metrics import Row, mean, summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
@@ -65,8 +65,8 @@ def read_comparison(paths: Sequence[str | Path], *, names: Sequence[str] | None 
     Raises:
         InputTypeError: an argument is of another type.
         FileNotFoundError: a dump does not exist.
-        ValueError: there is no dump, one is damaged or empty, two of them have different refs or ground truth, the
-            names are not one per dump, or the dumps of one name are not of one model.
+        ValueError: there is no dump, one is damaged or empty, two of them have different refs, expressions or
+            ground truth, the names are not one per dump, or the dumps of one name are not of one model.
     """
     strict = check_switch(strict, 'strict')
     paths = check_sequence(paths, 'paths', 'paths')
@@ -76,8 +76,9 @@ def read_comparison(paths: Sequence[str | Path], *, names: Sequence[str] | None 
     dumps = [read_dump(file) for file in files]
     labels = name_entries(dumps, files, names)
     truths = [truth_by_ref(dump, file) for dump, file in zip(dumps, files, strict=True)]
-    for truth, file in zip(truths[1:], files[1:], strict=True):
+    for truth, file, dump in zip(truths[1:], files[1:], dumps[1:], strict=True):
         check_same_refs(truths[0], truth, files[0], file)
+        check_same_expressions(dumps[0], dump, files[0], file)
     models: dict[str, list[PredictionDump]] = {}
     seen = set()
     for name, file, dump in zip(labels, files, dumps, strict=True):

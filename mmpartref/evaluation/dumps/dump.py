@@ -2,7 +2,7 @@
 
 The file is JSON with one image per line::
 
-    {"header": {"format": "mmpartref-dump", "version": 2, "queries_hash": null, "config": ..., "checkpoint": ..., ...},
+    {"header": {"format": "mmpartref-dump", "version": 2, "queries_hash": "9f…", "config": ..., "checkpoint": ..., ...},
      "images": [
     {"img_id": 7, "img_path": "...", "ori_shape": [h, w], "expressions": [
         {"ref_id", "expression", "part", "super_category", "ann_ids", "score", "pred": RLE, "truth": [RLE, ...]}, ...]},
@@ -13,27 +13,29 @@ Optional keys of an expression: ``"candidates": [{"score", "mask": RLE}, ...]`` 
 that is not in the image (``truth`` is empty then); ``"source"``, the dataset of the expression; ``"level"``,
 ``"object"`` or ``"subpart"`` where it is not a part; ``"position"``, of its object among several of a kind, e.g.
 ``"left"``; ``"truncated"``, its last words, which the model did not see. Each ``img_id`` and each ``ref_id`` occurs
-once. ``"queries_hash"`` is reserved for a hash of all expressions.
+once. ``"queries_hash"`` is the hash of all expressions (``queries.queries_hash``), null in dumps of earlier versions of
+mmpartref.
 
 RLEs are COCO's compressed ones with ``counts`` as a string, as ``pycocotools.mask.decode`` reads them.
 """
-import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmpartref.argument_checks import check_instance, check_path
-from mmpartref.errors import InputError, InputTypeError, MissingFileError
+from mmpartref.argument_checks import check_instance
+from mmpartref.errors import InputError
+from mmpartref.evaluation.dumps.document import DocumentKind, check_record, is_finite
 from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
-from mmpartref.files.atomic_write import atomic_write
-from mmpartref.files.json_files import load_json
+from mmpartref.evaluation.dumps.queries import queries_hash
 from mmpartref.images.read_image import MAX_SIDE
 from mmpartref.masks.rle import rle_from_rle
-from mmpartref.text import shown, shown_name, text_fault
+from mmpartref.text import shown, shown_name
 
-FORMAT, VERSION = 'mmpartref-dump', 2
+DUMP = DocumentKind('dump', 'mmpartref-dump', 2, 'images', 'tools/test.py --dump')
+FIX = DUMP.fix
+# Key of the header.
+HASH = 'queries_hash'
 IMAGE_KEYS = {'img_id': (int, str), 'img_path': str, 'ori_shape': list, 'expressions': list}
 EXPRESSION_KEYS = {
     'ref_id': str,
@@ -48,9 +50,6 @@ EXPRESSION_KEYS = {
 OPTIONAL_KEYS = {'candidates': list, 'absent': str, 'presence': (int, float), 'source': str, 'level': str,
                  'position': str, 'truncated': str}
 CANDIDATE_KEYS = {'score': (int, float), 'mask': dict}
-HEADER_TYPES = (str, int, float, type(None))
-# How to fix every damaged file.
-FIX = 'write the dump again with tools/test.py --dump'
 
 
 @dataclass(frozen=True)
@@ -58,25 +57,27 @@ class PredictionDump:
     """The content of a dump file.
 
     Attributes:
-        header: how the masks were made, without the keys ``format`` and ``version`` of the file.
+        header: how the masks were made, without ``format``, ``version`` and ``queries_hash`` of the file.
         images: one entry per image, in the order of ``img_id``.
     """
     header: dict[str, Any]
     images: list[ImagePredictions]
+
+    @property
+    def queries_hash(self) -> str:
+        """Hash of all expressions, see ``queries.queries_hash``."""
+        return queries_hash((image.img_id, each.ref_id, each.expression)
+                            for image in self.images for each in image.expressions)
 
     def write(self, path: str | Path) -> None:
         """Write the file atomically.
 
         Raises:
             InputTypeError: ``path`` is of another type.
-            ValueError: the header has other values than strings and numbers, or contains ``format`` or ``version``.
+            ValueError: the header has other values than strings and numbers, or a key that the file sets itself.
         """
-        header = encode_header(self.header)
-        with atomic_write(path) as unfinished, unfinished.open('w', encoding='utf-8') as file:
-            file.write(f'{{"header": {header},\n"images": [')
-            for number, image in enumerate(self.images):
-                file.write((',\n' if number else '\n') + json.dumps(image_record(image), allow_nan=False))
-            file.write('\n]}\n')
+        check_header(self.header)
+        DUMP.write(path, {HASH: self.queries_hash, **self.header}, map(image_record, self.images))
 
 
 def check_dump(dump: object) -> None:
@@ -94,29 +95,16 @@ def image_record(image: ImagePredictions) -> dict[str, Any]:
     return record
 
 
-def encode_header(header: Mapping[str, Any]) -> str:
-    """Return the header as one JSON object; ``format``, ``version`` and ``queries_hash`` come first.
+def check_header(header: Mapping[str, Any]) -> None:
+    """Check that a header can be written.
 
     Raises:
         InputTypeError: it is not a dict.
-        InputError: it sets ``format`` or ``version``, or a value is not a string or a finite number.
+        InputError: it sets a key that the file sets itself, or a value is not a string or a finite number.
     """
-    if not isinstance(header, Mapping):
-        raise InputTypeError(f'the header of a dump is {shown(header)}; give a dict of strings and numbers')
-    taken = {'format', 'version'} & header.keys()
-    if taken:
-        raise InputError(f'the header of a dump sets {sorted(taken)}, which the file format sets itself; rename them')
-    check_header(header, 'the header of a dump', 'write strings and numbers')
-    return json.dumps({'format': FORMAT, 'version': VERSION, 'queries_hash': None, **header})
-
-
-def check_header(header: Mapping[str, Any], where: str, fix: str = FIX) -> None:
-    """Raise an ``InputError`` where a value is not one of ``HEADER_TYPES``, or not finite."""
-    for key, value in header.items():
-        if not isinstance(key, str):
-            raise InputError(f'{where}: the key {shown(key)} is not a string; {fix}')
-        if not isinstance(value, HEADER_TYPES) or (isinstance(value, (int, float)) and not is_finite(value)):
-            raise InputError(f'{where}: {shown(key)} is {shown(value)}, not a string or a finite number; {fix}')
+    DUMP.encode_header(header)
+    if HASH in header:
+        raise InputError(f"the header of a dump sets {HASH!r}, which the file format sets itself; rename it")
 
 
 def unite_images(images: Iterable[ImagePredictions]) -> list[ImagePredictions]:
@@ -165,57 +153,20 @@ def read_dump(path: str | Path) -> PredictionDump:
         ValueError: it is not a dump of this version, an image or a ref occurs twice, or a record is damaged; the
             message names the record.
     """
-    path = check_path(path, 'the dump')
-    name = shown_name(path)
-    try:
-        content = load_json(path, f'dump {name}', hint=FIX)
-    except FileNotFoundError:
-        raise MissingFileError(f'there is no dump {name}; tools/test.py writes one with --dump') from None
-    header = content.get('header') if isinstance(content, dict) else None
-    if not isinstance(header, dict) or header.get('format') != FORMAT:
-        raise InputError(f"{name} is not a dump of predictions: its header has no format '{FORMAT}'; write one with "
-                         'tools/test.py --dump')
-    version = header.get('version')
-    if type(version) is not int or version != VERSION:
-        raise InputError(f'{name} is a dump of version {shown(version)} but only version {VERSION} can be read; make a '
-                         'new one by testing the model again with tools/test.py --dump')
-    if content.keys() != {'header', 'images'} or not isinstance(content['images'], list):
-        raise InputError(f"{name} should have the header and a list 'images', and nothing else; {FIX}")
-    check_header(header, f'{name}: header')
-    images = [_read_image(record, f'{name}: image number {number}') for number, record in enumerate(content['images'])]
+    header, records = DUMP.read(path)
+    name = shown_name(str(path))
+    images = [_read_image(record, f'{name}: image number {number}') for number, record in enumerate(records)]
     check_ids(images, name)
-    hidden = {'format': FORMAT, 'version': VERSION, 'queries_hash': None}
-    own = {key: value for key, value in header.items() if key not in hidden or value != hidden[key]}
-    return PredictionDump(own, unite_images(images))
-
-
-def is_finite(number: float) -> bool:
-    """Return whether a number of a json is finite as a float; an integer can be too large for one."""
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
-
-
-def _check_record(record: object, keys: Mapping[str, Any], where: str) -> dict:
-    """Return a record that has exactly ``keys``, each value of its type."""
-    if not isinstance(record, dict):
-        raise InputError(f'{where} is a {type(record).__name__}, not an object; {FIX}')
-    if record.keys() != keys.keys():
-        missing, unknown = (', '.join(map(shown_name, sorted(each))) or 'none'
-                            for each in (keys.keys() - record.keys(), record.keys() - keys.keys()))
-        raise InputError(f'{where} has wrong keys (missing: {missing}; unknown: {unknown}); {FIX}')
-    for key, kind in keys.items():
-        value = record[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InputError(f'{where}: {key} is {shown(value)}, which has the wrong type; {FIX}')
-        if isinstance(value, str) and (fault := text_fault(value)):
-            raise InputError(f'{where}: {key} {fault}')
-    return record
+    expected = header.pop(HASH, None)
+    dump = PredictionDump(header, unite_images(images))
+    if expected is not None and expected != dump.queries_hash:
+        raise InputError(f'{name}: its {HASH} is {shown(expected)} but that of its expressions {dump.queries_hash}; '
+                         f'they were changed after it was written: {FIX}')
+    return dump
 
 
 def _read_image(record: object, where: str) -> ImagePredictions:
-    image = _check_record(record, IMAGE_KEYS, where)
+    image = check_record(record, IMAGE_KEYS, where, FIX)
     where = f"{where} (img_id {shown_name(str(image['img_id']))})"
     shape = image['ori_shape']
     if len(shape) != 2 or not all(type(side) is int and 0 < side <= MAX_SIDE for side in shape):
@@ -227,7 +178,7 @@ def _read_image(record: object, where: str) -> ImagePredictions:
 
 def _read_expression(record: object, shape: list[int], where: str) -> Prediction:
     optional = {key: kind for key, kind in OPTIONAL_KEYS.items() if isinstance(record, dict) and key in record}
-    fields = _check_record(record, {**EXPRESSION_KEYS, **optional}, where)
+    fields = check_record(record, {**EXPRESSION_KEYS, **optional}, where, FIX)
     where = f"{where} (ref_id {shown_name(fields['ref_id'])})"
     if not all(type(ann_id) is int for ann_id in fields['ann_ids']):
         raise InputError(f"{where}: ann_ids is {shown(fields['ann_ids'])}, not a list of integers; {FIX}")
@@ -255,7 +206,7 @@ def _read_expression(record: object, shape: list[int], where: str) -> Prediction
 
 
 def _read_candidate(record: object, shape: list[int], where: str) -> Candidate:
-    fields = _check_record(record, CANDIDATE_KEYS, where)
+    fields = check_record(record, CANDIDATE_KEYS, where, FIX)
     if not is_finite(fields['score']):
         raise InputError(f"{where}: score is {shown(fields['score'])}, not a finite number; {FIX}")
     try:

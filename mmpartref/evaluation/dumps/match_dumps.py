@@ -1,8 +1,9 @@
-"""Match the expressions of several dumps, which must have the same ground truth."""
+"""Match the expressions of several dumps, which must have the same queries and the same ground truth."""
 from collections.abc import Mapping
 
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
+from mmpartref.evaluation.dumps.queries import Queries, check_same_queries
 from mmpartref.text import shown_name
 
 SAME_SPLIT = 'compare dumps of the same ann_file and split'
@@ -48,3 +49,25 @@ def check_same_refs(first: Mapping[str, tuple], other: Mapping[str, tuple], firs
     if changed:
         raise InputError(f'{first_file} and {other_file} differ in the ground truth (image, names or masks) of '
                          f'{len(changed)} refs, e.g. {shown_name(min(changed))}; {SAME_SPLIT}')
+
+
+def check_same_expressions(first: PredictionDump, other: PredictionDump, first_file: str, other_file: str) -> None:
+    """Check that two dumps have the same expression for each ref.
+
+    A dump with one expression for all refs is a text-blind control and may be compared with every other. Expressions of
+    absent parts are ignored.
+
+    Raises:
+        InputError: they differ; the message has the number of differences and one example.
+    """
+    found, expected = present_queries(other), present_queries(first)
+    if any(len({text for _, text in queries.values()}) == 1 for queries in (found, expected)):
+        return
+    check_same_queries(found, expected, shown_name(other_file), shown_name(first_file),
+                       'compare models on the same expressions (tools/export_queries.py writes them)')
+
+
+def present_queries(dump: PredictionDump) -> Queries:
+    """Return (img_id, expression) by ref_id of the parts that are in their image."""
+    return {each.ref_id: (image.img_id, each.expression)
+            for image in dump.images for each in image.expressions if each.absent is None}

@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 
 from mmpartref.argument_checks import check_choice, check_path
 from mmpartref.errors import InputError
-from mmpartref.evaluation.dumps.dump import PredictionDump, encode_header, unite_images
+from mmpartref.evaluation.dumps.dump import PredictionDump, check_header, unite_images
 from mmpartref.evaluation.dumps.predictions import read_sample
 from mmpartref.evaluation.dumps.skipped_images import (
     COLLECT_DEVICES,
@@ -53,7 +53,7 @@ class ReferringDump(BaseMetric):
         check_output_file(self.out_file)
         with write_errors(self.out_file):
             os.makedirs(os.path.dirname(os.path.abspath(self.out_file)), exist_ok=True)
-        encode_header({} if header is None else header)
+        check_header({} if header is None else header)
         self.header = dict(header or {})
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

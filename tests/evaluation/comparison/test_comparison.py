@@ -165,6 +165,15 @@ def test_dumps_of_other_expressions_are_rejected(write):
         read_comparison([doubled])
     with pytest.raises(ValueError, match='contains no expression'):
         read_comparison([changed(file, lambda image: None)])
+    reworded = changed(file, lambda image: replace(image, expressions=[
+        replace(each, expression='the rim') if each.ref_id == '5:1' else each for each in image.expressions]))
+    with pytest.raises(ValueError, match=r"differ in the queries of 1 refs, e\.g\. 5:1: 'the rim' on the image 5 and "
+                                         r"'the body of the car' on the image 5; compare models on the same"):
+        read_comparison([file, reworded])
+    # The same expression for all refs is a text-blind control.
+    blind = changed(file, lambda image: replace(image, expressions=[replace(each, expression='part')
+                                                                    for each in image.expressions]))
+    read_comparison([file, blind])
     # Annotations in another order are the same truth: this does not raise.
     turned = changed(file, lambda image: replace(image, expressions=[
         replace(each, truth=each.truth[::-1], ann_ids=each.ann_ids[::-1]) for each in image.expressions]))

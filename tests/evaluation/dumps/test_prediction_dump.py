@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -52,11 +53,27 @@ def test_a_dump_holds_header_names_and_masks(written, random_samples):
             assert np.array_equal(coco_mask.decode(each.truth), coco_mask.decode(ref['rles']))
 
 
-def test_the_header_reserves_a_hash_of_the_queries(written, tmp_path):
-    header = json.loads(written.read_text())['header']
-    assert (header['version'], header['queries_hash']) == (2, None)
-    PredictionDump({**HEADER, 'queries_hash': 'abc'}, []).write(tmp_path / 'known.json')
-    assert read_dump(tmp_path / 'known.json').header == {**HEADER, 'queries_hash': 'abc'}
+def test_the_header_has_the_hash_of_the_queries(written, tmp_path):
+    content = json.loads(written.read_text())
+    assert (content['header']['version'], content['header']['queries_hash']) == (2, read_dump(written).queries_hash)
+    # What the docs of the format say, by hand.
+    lines = sorted(json.dumps([image['img_id'], each['ref_id'], each['expression']])
+                   for image in content['images'] for each in image['expressions'])
+    assert read_dump(written).queries_hash == hashlib.sha256('\n'.join(lines).encode()).hexdigest()
+    with pytest.raises(InputError, match="header of a dump sets 'queries_hash', which the file format sets itself"):
+        PredictionDump({**HEADER, 'queries_hash': 'abc'}, []).write(tmp_path / 'own.json')
+    # Dumps of earlier versions have no hash.
+    content['header']['queries_hash'] = None
+    written.write_text(json.dumps(content))
+    assert read_dump(written).header == HEADER
+
+
+def test_expressions_that_were_changed_later_are_noticed(written):
+    content = json.loads(written.read_text())
+    content['images'][2]['expressions'][0]['expression'] = 'another'
+    written.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r'its queries_hash is .* but that of its expressions .* they were changed'):
+        read_dump(written)
 
 
 def test_writing_again_gives_the_same_bytes(written, tmp_path):
@@ -93,7 +110,7 @@ def test_the_tool_is_strict_by_default(run_tool, written, random_samples, tmp_pa
 
 
 def test_errors_of_the_tool_are_one_sentence(run_tool, tmp_path):
-    with pytest.raises(SystemExit, match=f'^there is no dump {tmp_path}/none.json; tools/test.py writes one'):
+    with pytest.raises(SystemExit, match=f'^there is no dump {tmp_path}/none.json; make one with tools/test.py --dump'):
         run_tool('evaluate', tmp_path / 'none.json')
 
 
@@ -119,8 +136,7 @@ FIRST = ['images', 0, 'expressions', 0]
 @pytest.mark.parametrize(('change', 'message'), [
     (edit(['header', 'format'], 'other'), "its header has no format 'mmpartref-dump'"),
     (drop(['header']), "its header has no format 'mmpartref-dump'"),
-    (edit(['header', 'version'], 1), 'version 1 but only version 2 can be read; make a new one by testing the model '
-                                     'again with tools/test.py --dump'),
+    (edit(['header', 'version'], 1), 'version 1 but only version 2 can be read; make a new one with tools/test.py'),
     (drop(['images']), "should have the header and a list 'images'"),
     (edit(['more'], 1), "should have the header and a list 'images', and nothing else"),
     (edit(['header', 'version'], True), 'version True but'),
