@@ -37,7 +37,8 @@ COMMANDS = {
     'convert_dataset pascal_part_116': ['folder', '--out', 'new'],
     'convert_dataset ade20k_part_234': ['folder', '--out', 'new'], 'convert_dataset spin': ['folder', '--out', 'new'],
     'convert_dataset refcocom': ['folder', '--out', 'new'], 'dataset_doctor': ['folder'], 'diagnose': ['dump.json'],
-    'evaluate': ['dump.json'], 'export': [CONFIG, 'file', 'new.onnx'], 'gallery': ['dump.json', '--out', 'new'],
+    'evaluate': ['dump.json'], 'export': [CONFIG, 'file', 'new.onnx'],
+    'export_queries': [CONFIG, 'new.json'], 'gallery': ['dump.json', '--out', 'new'],
     'infer': ['image.png', 'car body', '--config', CONFIG, '--checkpoint', 'file'],
     'join_levels': ['--parts', 'instances.json', '--out', 'new.json'], 'make_toyparts': ['new'],
     'print_config': [CONFIG],
@@ -168,9 +169,9 @@ def test_every_script_has_a_command_here() -> None:
 
 
 @pytest.mark.parametrize(('command', 'options', 'message'), [
-    ('evaluate', ['--out', 'new.json'], '--out needs --threshold'),
+    ('evaluate', ['--out', 'new.json'], '--out needs --predictions or --threshold'),
     ('evaluate', ['--metric', 'mIoU'], '--metric needs --sweep'),
-    ('evaluate', ['--rule', 'top1'], '--rule needs --threshold or --sweep'),
+    ('evaluate', ['--rule', 'top1'], '--rule needs --predictions, --threshold or'),
     ('evaluate', ['--sweep', '--by-part'], '--by-part needs one threshold'),
     ('evaluate', ['--sweep', '--threshold', '0.5'], '--threshold needs one threshold'),
     ('evaluate', ['--sweep', '--threshold', '0'], '--threshold needs one threshold'),

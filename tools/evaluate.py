@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Compute the metrics of a dump of predictions, without the model and the dataset."""
+"""Compute the metrics of a dump, or of masks that any other program predicted; no model is needed."""
 import argparse
 from typing import Any
 
@@ -8,6 +8,9 @@ from mmpartref.datasets.protocols import load_protocol
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.queries import check_same_queries, read_queries
+from mmpartref.evaluation.dumps.query_index import QueryIndex
+from mmpartref.evaluation.dumps.read_predictions import PATTERN, RULES, dump_predictions
 from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
 from mmpartref.evaluation.scoring.iou_metrics import (
     count_truncated,
@@ -21,11 +24,13 @@ from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summa
 from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
 from mmpartref.evaluation.scoring.threshold_sweep import best_threshold, dump_at, format_sweep, sweep
 from mmpartref.files.json_files import write_json
+from mmpartref.text import shown_name
 
 
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description=__doc__)
-    parser.add_argument('dump', type=input_path, help='file that tools/test.py wrote with --dump')
+    parser.add_argument('dump', type=input_path, nargs='?', help='file that tools/test.py wrote with --dump')
+    add_prediction_arguments(parser)
     boundary = parser.add_mutually_exclusive_group()
     boundary.add_argument(
         '--strict', dest='strict', action='store_true', default=True, help='Precision@X counts IoU > X (default)')
@@ -40,12 +45,13 @@ def parse_args() -> argparse.Namespace:
                         "1), '-' for stdout")
     parser.add_argument('--by-part', action='store_true', help='print a line per part as well')
     parser.add_argument('--sweep', action='store_true', help='evaluate all thresholds; the dump needs --candidates')
-    parser.add_argument('--rule', choices=('union', 'top1'), help='candidates to unite at --threshold or in a sweep '
-                        '(default: union)')
+    parser.add_argument('--rule', choices=RULES, help='masks of one expression to unite, of --predictions, at '
+                        '--threshold or in a sweep (default for the last two: union)')
     parser.add_argument('--metric', type=text_argument, help='metric that selects the best threshold of a sweep '
                         '(default: mIoU)')
     parser.add_argument('--threshold', type=fraction, help='threshold for the candidates of the dump')
-    parser.add_argument('--out', type=output_file, help='write the dump at --threshold to this file')
+    parser.add_argument('--out', type=output_file, help='write the dump of --predictions, or at --threshold, to this '
+                        'file')
     parser.add_argument('--presence-threshold', type=fraction, metavar='T', help='count masks of a lower presence as '
                         'empty; tools/calibrate_presence.py chooses a threshold on a validation split')
     parser.add_argument('--protocol', type=text_argument, metavar='NAME',
@@ -55,24 +61,76 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--train-json', type=input_path, metavar='JSON',
                         help='json of the seen classes of --protocol partimagenet_ood')
     args = parser.parse_args()
-    for option, needed in (('--fold', '--protocol'), ('--train-json', '--protocol'), ('--metric', '--sweep'),
-                           ('--out', '--threshold')):
+    check_predictions(parser, args)
+    for option, needed in (('--fold', '--protocol'), ('--train-json', '--protocol'), ('--metric', '--sweep')):
         parser.require(args, option, needed)
-    if args.rule and not args.sweep and args.threshold is None:
-        parser.error('--rule needs --threshold or --sweep')
+    if args.rule and not args.sweep and args.threshold is None and not args.predictions:
+        parser.error('--rule needs --predictions, --threshold or --sweep')
+    if args.out and args.threshold is None and not args.predictions:
+        parser.error('--out needs --predictions or --threshold')
     for option in ('threshold', 'out', 'protocol', 'ceiling', 'by_part', 'presence_threshold') if args.sweep else ():
         if is_given(args, option):
             parser.error(f"--{option.replace('_', '-')} needs one threshold, and --sweep evaluates all; remove --sweep")
-    args.rule, args.metric = args.rule or 'union', args.metric or 'mIoU'
+    args.metric = args.metric or 'mIoU'
     return args
+
+
+def add_prediction_arguments(parser: ToolParser) -> None:
+    """Add the arguments that masks of another program need."""
+    group = parser.add_argument_group('masks of another program')
+    group.add_argument('--predictions', type=input_path, metavar='X', help='COCO results .json, .jsonl, or a folder of '
+                       'PNG masks, in place of a dump (docs/evaluate_any_model.md)')
+    group.add_argument('--ann-file', type=input_path, metavar='JSON', help='COCO json of the parts, for --predictions')
+    group.add_argument('--queries', type=input_path, metavar='Q', help='file of tools/export_queries.py with the '
+                       'queries that the dump or --predictions must be of')
+    group.add_argument('--pattern', type=text_argument, help=f'names of the PNG masks in a folder, below it (default: '
+                       f'{PATTERN})')
+    group.add_argument('--score-threshold', type=fraction, metavar='T', help='ignore masks of a lower score')
+
+
+def check_predictions(parser: ToolParser, args: argparse.Namespace) -> None:
+    """End the program unless there is either a dump or predictions, with what they need."""
+    if bool(args.dump) == bool(args.predictions):
+        parser.error('give either a dump or --predictions')
+    for option in ('--ann-file', '--pattern', '--score-threshold'):
+        parser.require(args, option, '--predictions')
+    parser.require(args, '--predictions', '--ann-file')
+    if args.predictions and args.threshold is not None:
+        parser.error('--threshold is for a dump; use --score-threshold')
+    if args.predictions and args.sweep and args.out:
+        parser.error('--sweep evaluates all thresholds and --out writes one; remove one of them')
+
+
+def read_input(args: argparse.Namespace) -> PredictionDump:
+    """Return the dump, or that of the predictions.
+
+    Raises:
+        InputError: it is not of the queries; see also ``read_dump`` and ``dump_predictions``.
+    """
+    queries = read_queries(args.queries) if args.queries else None
+    if args.predictions:
+        rule = args.rule or ('union' if args.sweep else None)
+        dump, report = dump_predictions(args.predictions, QueryIndex(args.ann_file, queries), rule=rule,
+                                        pattern=args.pattern or PATTERN, score_threshold=args.score_threshold)
+        print(report)
+    else:
+        dump = read_dump(args.dump)
+        if queries is not None:
+            check_same_queries(dump.queries(), queries.by_ref(), shown_name(args.dump), shown_name(args.queries),
+                               'test the model on these queries')
+        if args.threshold is not None:
+            dump = dump_at(dump, args.threshold, args.rule or 'union')
+    if args.out:
+        dump.write(args.out)
+    return dump
 
 
 def print_sweep(dump: PredictionDump, args: argparse.Namespace) -> dict[str, Any]:
     """Print the metrics at every threshold; return them for --json."""
-    results = sweep(dump, rule=args.rule, strict=args.strict, empty=args.empty)
+    results = sweep(dump, rule=args.rule or 'union', strict=args.strict, empty=args.empty)
     best = best_threshold(results, args.metric)
     print(f'{describe_header(dump.header)}\n{format_sweep(results, best)}\nbest {args.metric} at {best}')
-    return {'best_threshold': best, 'metric': args.metric, 'rule': args.rule,
+    return {'best_threshold': best, 'metric': args.metric, 'rule': args.rule or 'union',
             'thresholds': {str(key): value for key, value in results.items()}}
 
 
@@ -89,7 +147,7 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
     summary: dict[str, Any] = summarise(rows, **conventions)
     if args.ceiling:
         ceiling = read_dump(args.ceiling)
-        check_ceiling(dump, ceiling, args.dump, args.ceiling)
+        check_ceiling(dump, ceiling, args.dump or args.predictions, args.ceiling)
         summary['ceiling'] = ceiling_metrics(rows, score_dump(ceiling), **conventions)
         print(format_ceiling(summary['ceiling'], ceiling))
     if protocol is not None:
@@ -101,7 +159,8 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
         print(format_presence(rows + absent_rows, args.presence_threshold))
         summary.update(summarise_presence(rows + absent_rows, args.presence_threshold))
     elif args.presence_threshold is not None:
-        raise InputError(f'{args.dump} has no expression of an absent part; remove --presence-threshold')
+        raise InputError(f'{args.dump or args.predictions} has no expression of an absent part; remove '
+                         '--presence-threshold')
     summary.update(count_truncated(rows + absent_rows))
     if truncated := describe_truncated(rows + absent_rows):
         print(truncated)
@@ -111,12 +170,9 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
 @one_sentence_errors()
 def main() -> None:
     args = parse_args()
-    dump = read_dump(args.dump)
-    if args.threshold is not None:
-        dump = dump_at(dump, args.threshold, args.rule)
-        if args.out:
-            dump.write(args.out)
+    dump = read_input(args)
     summary = print_sweep(dump, args) if args.sweep else print_metrics(dump, args)
+    print(f'queries {dump.queries_hash}')
     if args.json:
         write_json(args.json, summary)
 

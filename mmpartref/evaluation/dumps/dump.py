@@ -69,6 +69,10 @@ class PredictionDump:
         return queries_hash((image.img_id, each.ref_id, each.expression)
                             for image in self.images for each in image.expressions)
 
+    def queries(self) -> dict[str, tuple[int | str, str]]:
+        """Return (img_id, expression) by ref_id."""
+        return {each.ref_id: (image.img_id, each.expression) for image in self.images for each in image.expressions}
+
     def write(self, path: str | Path) -> None:
         """Write the file atomically.
 
