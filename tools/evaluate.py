@@ -171,8 +171,9 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
 def main() -> None:
     args = parse_args()
     dump = read_input(args)
+    if args.predictions or args.queries:
+        print(f'queries {dump.queries_hash}')
     summary = print_sweep(dump, args) if args.sweep else print_metrics(dump, args)
-    print(f'queries {dump.queries_hash}')
     if args.json:
         write_json(args.json, summary)
 

@@ -34,7 +34,8 @@ from mmpartref.registry import METRICS
 from mmpartref.text import shown
 
 # Names of metrics by which checkpoints can be compared, but for those of thresholds. Some depend on the data.
-NAMES = re.compile(r'(ann_)?[mc]IoU|mIoU_(part|super|small|medium|large)|mIoU_(level|source|position)_.+|'
+NAMES = re.compile(r'(ann_)?[mc]IoU|[mc]IoU_part|mIoU_(super|small|medium|large)|mIoU_(level|source|position)_.+|'
+                   r'P@0\.5:0\.95|(over|under)_segmentation|'
                    r'(seen|unseen|harmonic)_.+|'
                    r'(mask_)?(N_acc|T_acc|gIoU|cIoU_all)|N_acc_.+|presence_(AUC|AP|AUC_.+)')
 
@@ -50,7 +51,11 @@ class ReferringSegMetric(BaseMetric):
         mIoU         sum_m IoU_m / M
         cIoU         sum_m I_m / sum_m U_m, also called overall IoU; large parts weigh more
         P@X          |{m: IoU_m > X}| / M; >= with strict=False. 0.7 means 7/10: counts are compared, not floats
-        mIoU_part    mean of IoU_m over each (super-category, part), then mean over those
+        P@0.5:0.95   mean of P@X over X = .5, .55, ..., .95
+        over_segmentation, under_segmentation    mean of |P_m minus G_m| / |P_m| and of |G_m minus P_m| / |G_m| of the
+                     predictions P_m and the annotations' unions G_m; 0 where P_m or G_m is empty
+        mIoU_part    mean of IoU_m over each (super-category, part), then mean over those ("macro")
+        cIoU_part    cIoU over each (super-category, part), then mean over those ("micro")
         mIoU_super   mean of IoU_m over each super-category, then mean over those
         mIoU_small, _medium, _large    mean of the IoU_m of expressions whose annotations cover less than 32 ** 2, less
                      than 96 ** 2 and more pixels of the image (COCO's borders), where there are any

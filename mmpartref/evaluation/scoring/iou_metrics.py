@@ -21,6 +21,8 @@ from mmpartref.tables import Cell, Column, Table, percent, percent_columns, to_t
 from mmpartref.text import one_line, shown
 
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+# COCO's ten thresholds of average precision, over which P@0.5:0.95 is the mean.
+RANGE_NAME, RANGE = 'P@0.5:0.95', tuple(Fraction(50 + 5 * step, 100) for step in range(10))
 # The threshold of P@0.5, the only one in tables of groups.
 TABLE_THRESHOLD = Fraction(1, 2)
 # COCO's borders between small, medium and large (cocodataset.org, "Detection Evaluation"), in pixels of the image.
@@ -132,6 +134,23 @@ def group_metrics(rows: Sequence[Row], strict: bool) -> dict[str, float]:
     return {'mIoU': mean([each.iou for each in overlaps]), 'P@0.5': precision(overlaps, TABLE_THRESHOLD, strict)}
 
 
+def segmentation_errors(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the mean share of the predicted pixels outside of the truth, and of the true pixels not predicted.
+
+    An empty prediction has no pixel outside, an empty truth none that is missed: their share is 0.
+    """
+    scores = [row.score for row in rows]
+    return {'over_segmentation': mean([(each.pred_area - each.overlap.inter) / (each.pred_area or 1)
+                                       for each in scores]),
+            'under_segmentation': mean([(each.true_area - each.overlap.inter) / (each.true_area or 1)
+                                        for each in scores])}
+
+
+def micro_iou(rows: Sequence[Row], by_part: bool) -> float:
+    """Return the mean over groups of each group's cumulative IoU."""
+    return mean([cumulative_iou([row.score.overlap for row in group]) for group in group_rows(rows, by_part).values()])
+
+
 def macro_iou(rows: Sequence[Row], by_part: bool) -> float:
     """Return the mean over groups of each group's mean IoU."""
     return mean([mean([row.score.overlap.iou for row in group]) for group in group_rows(rows, by_part).values()])
@@ -174,7 +193,10 @@ def summarise(rows: Sequence[Row],
         'mIoU': mean([overlap.iou for overlap in overlaps]),
         'cIoU': cumulative_iou(overlaps),
         **{f'P@{name}': precision(overlaps, value, strict) for name, value in thresholds.items()},
+        RANGE_NAME: mean([precision(overlaps, value, strict) for value in RANGE]),
+        **segmentation_errors(counted),
         'mIoU_part': macro_iou(counted, by_part=True),
+        'cIoU_part': micro_iou(counted, by_part=True),
         'mIoU_super': macro_iou(counted, by_part=False),
         **{f'mIoU_{size}': mean(ious) for size in SIZES
            if (ious := [row.score.overlap.iou for row in counted if size_name(row.score.true_area) == size])},
@@ -247,7 +269,10 @@ def format_table(rows: Sequence[Row],
     if by_part:
         blocks.append(to_text(_group_table('part', _named_groups(rows, by_part=True), strict, summary['mIoU_part'])))
     else:
-        blocks.append(f"macro mean over parts: mIoU {percent(summary['mIoU_part'])}")
+        blocks.append(f"mean over parts: mIoU (macro) {percent(summary['mIoU_part'])}, cIoU (micro) "
+                      f"{percent(summary['cIoU_part'])}")
+    over, under = percent(summary['over_segmentation']), percent(summary['under_segmentation'])
+    blocks.append(f'{RANGE_NAME} {percent(summary[RANGE_NAME])}; over-segmentation {over}, under-segmentation {under}')
     blocks += [to_text(_group_table(title, list(groups.items()), strict))
                for title, groups in group_by_origin(rows).items()]
     return '\n'.join(blocks)

@@ -45,7 +45,12 @@ def test_every_metric_counted_by_hand(samples):
         'P@0.7': 1 / 4,
         'P@0.8': 0,
         'P@0.9': 0,
+        'P@0.5:0.95': 6 / 10 / 4,  # 0.8 is above 0.5, 0.55, ..., 0.75
+        # Predicted 10, 10, 4 and 0 pixels of 20, 8, 8 and 4, of which 10, 8, 0 and 0 are right.
+        'over_segmentation': (0 + 2 / 10 + 1 + 0) / 4,
+        'under_segmentation': (10 / 20 + 0 + 1 + 1) / 4,
         'mIoU_part': ((0.5 + 0) / 2 + 0.8 + 0) / 3,
+        'cIoU_part': (10 / 24 + 8 / 10 + 0) / 3,
         'mIoU_super': ((0.5 + 0.8 + 0) / 3 + 0) / 2,
         'mIoU_small': sum(ious) / 4,
         'ann_mIoU': sum(parts) / 5,
@@ -61,6 +66,7 @@ def test_inclusive_counts_the_threshold(samples):
     metrics = evaluate(samples, strict=False)
     assert metrics['refer/P@0.5'] == 2 / 4
     assert metrics['refer/P@0.8'] == 1 / 4
+    assert metrics['refer/P@0.5:0.95'] == (1 + 7) / 10 / 4
     assert metrics['refer/ann_P@0.5'] == 1 / 5
     assert evaluate(samples, strict=False, precision_thresholds=(0, ))['refer/P@0'] == 1
 
