@@ -19,6 +19,7 @@ from mmpartref.evaluation.scoring.iou_metrics import (
     format_table,
     summarise,
 )
+from mmpartref.evaluation.scoring.object_given import compare_object_given, format_object_given, limit_to_objects
 from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
@@ -43,6 +44,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', type=output_file, metavar='OUT',
                         help='write the metrics to this JSON file (fractions from 0 to '
                         "1), '-' for stdout")
+    parser.add_argument('--object', choices=('given', ), help='also score the predictions within their object: the '
+                        'union of its annotated parts, or what --object-ann or --object-maps has')
+    objects = parser.add_mutually_exclusive_group()
+    objects.add_argument('--object-ann', type=input_path, metavar='JSON', help='COCO json of the objects')
+    objects.add_argument('--object-maps', type=input_path, metavar='DIR', help="PartImageNet's object maps, "
+                         'annotations/<split>_whole')
     parser.add_argument('--by-part', action='store_true', help='print a line per part as well')
     parser.add_argument('--sweep', action='store_true', help='evaluate all thresholds; the dump needs --candidates')
     parser.add_argument('--rule', choices=RULES, help='masks of one expression to unite, of --predictions, at '
@@ -62,13 +69,15 @@ def parse_args() -> argparse.Namespace:
                         help='json of the seen classes of --protocol partimagenet_ood')
     args = parser.parse_args()
     check_predictions(parser, args)
-    for option, needed in (('--fold', '--protocol'), ('--train-json', '--protocol'), ('--metric', '--sweep')):
+    for option, needed in (('--fold', '--protocol'), ('--train-json', '--protocol'), ('--metric', '--sweep'),
+                           ('--object-ann', '--object'), ('--object-maps', '--object')):
         parser.require(args, option, needed)
     if args.rule and not args.sweep and args.threshold is None and not args.predictions:
         parser.error('--rule needs --predictions, --threshold or --sweep')
     if args.out and args.threshold is None and not args.predictions:
         parser.error('--out needs --predictions or --threshold')
-    for option in ('threshold', 'out', 'protocol', 'ceiling', 'by_part', 'presence_threshold') if args.sweep else ():
+    for option in ('threshold', 'out', 'protocol', 'ceiling', 'by_part', 'presence_threshold',
+                   'object') if args.sweep else ():
         if is_given(args, option):
             parser.error(f"--{option.replace('_', '-')} needs one threshold, and --sweep evaluates all; remove --sweep")
     args.metric = args.metric or 'mIoU'
@@ -150,6 +159,10 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
         check_ceiling(dump, ceiling, args.dump or args.predictions, args.ceiling)
         summary['ceiling'] = ceiling_metrics(rows, score_dump(ceiling), **conventions)
         print(format_ceiling(summary['ceiling'], ceiling))
+    if args.object:
+        limited = limit_to_objects(dump, object_ann=args.object_ann, object_maps=args.object_maps)
+        summary['object'] = compare_object_given(dump, limited, **conventions)
+        print(format_object_given(summary['object'], limited))
     if protocol is not None:
         tagged = tag_rows(rows, protocol, {image.img_id: image.img_path for image in dump.images})
         print(format_protocol(tagged, protocol, **conventions))
