@@ -123,7 +123,9 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
     common = [str(ROOT / 'tools/test.py'), str(config), checkpoint, '--data-root', str(toyparts), '--work-dir',
               str(tmp_path / 'test'), '--candidates']
     text, oracle = tmp_path / 'text.json', tmp_path / 'oracle.json'
-    run_tool(tmp_path, *common, '--dump', str(text), '--show-dir', str(tmp_path / 'show'))
+    instances = tmp_path / 'instances.json'
+    run_tool(tmp_path, *common, '--dump', str(text), '--show-dir', str(tmp_path / 'show'), '--instances',
+             str(instances))
     run_tool(tmp_path, *common, '--dump', str(oracle), '--split', 'val', '--cfg-options', 'model.resolver=oracle')
     assert list((tmp_path / 'show').iterdir())
     dump, by_oracle = read_dump(text), read_dump(oracle)
@@ -147,6 +149,15 @@ def test_it_tests_dumps_sweeps_and_compares(trained, config, toyparts, tmp_path)
     shown = run_tool(tmp_path, str(ROOT / 'tools/compare.py'), str(text), str(tmp_path / 'cut.json'), '--resamples',
                      '50')
     assert 'mIoU' in shown
+
+    # The instances give the same masks, read as those of any other program, and the detector's average precision.
+    shown = run_tool(tmp_path, str(ROOT / 'tools/evaluate.py'), '--predictions', str(instances), '--ann-file',
+                     str(toyparts / 'annotations/test/test.json'), '--rule', 'union', '--score-threshold',
+                     str(dump.header['score_threshold']), '--ap', '--out', str(tmp_path / 'read.json'))
+    assert 'part AP of instances, ' in shown
+    masks, read = ({each.ref_id: each.pred for image in each.images for each in image.expressions}
+                   for each in (dump, read_dump(tmp_path / 'read.json')))
+    assert masks == read
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Compute the metrics of a dump, or of masks that any other program predicted; no model is needed."""
 import argparse
+import os
 from typing import Any
 
 from mmpartref.arguments import ToolParser, fraction, input_path, is_given, output_file, text_argument
@@ -20,6 +21,7 @@ from mmpartref.evaluation.scoring.iou_metrics import (
     summarise,
 )
 from mmpartref.evaluation.scoring.object_given import compare_object_given, format_object_given, limit_to_objects
+from mmpartref.evaluation.scoring.part_ap import PartAP, format_ap, has_categories, instance_ap, merged_ap
 from mmpartref.evaluation.scoring.presence import format_presence, summarise_presence
 from mmpartref.evaluation.scoring.protocol_metrics import format_protocol, summarise_protocol, tag_rows
 from mmpartref.evaluation.scoring.score_dump import score_absent_parts, score_dump
@@ -44,6 +46,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--json', type=output_file, metavar='OUT',
                         help='write the metrics to this JSON file (fractions from 0 to '
                         "1), '-' for stdout")
+    parser.add_argument('--ap', action='store_true', help="also print COCO's average precision: of instances for COCO "
+                        'results with category ids, otherwise of one mask per expression')
     parser.add_argument('--object', choices=('given', ), help='also score the predictions within their object: the '
                         'union of its annotated parts, or what --object-ann or --object-maps has')
     objects = parser.add_mutually_exclusive_group()
@@ -77,7 +81,7 @@ def parse_args() -> argparse.Namespace:
     if args.out and args.threshold is None and not args.predictions:
         parser.error('--out needs --predictions or --threshold')
     for option in ('threshold', 'out', 'protocol', 'ceiling', 'by_part', 'presence_threshold',
-                   'object') if args.sweep else ():
+                   'object', 'ap') if args.sweep else ():
         if is_given(args, option):
             parser.error(f"--{option.replace('_', '-')} needs one threshold, and --sweep evaluates all; remove --sweep")
     args.metric = args.metric or 'mIoU'
@@ -143,6 +147,13 @@ def print_sweep(dump: PredictionDump, args: argparse.Namespace) -> dict[str, Any
             'thresholds': {str(key): value for key, value in results.items()}}
 
 
+def part_ap(dump: PredictionDump, args: argparse.Namespace) -> PartAP:
+    """Return the average precision of instances where the predictions are COCO results of categories."""
+    if args.predictions and os.path.isfile(args.predictions) and has_categories(args.predictions):
+        return instance_ap(args.predictions, args.ann_file)
+    return merged_ap(dump)
+
+
 def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, Any]:
     """Print the metrics; return them for --json.
 
@@ -159,6 +170,10 @@ def print_metrics(dump: PredictionDump, args: argparse.Namespace) -> dict[str, A
         check_ceiling(dump, ceiling, args.dump or args.predictions, args.ceiling)
         summary['ceiling'] = ceiling_metrics(rows, score_dump(ceiling), **conventions)
         print(format_ceiling(summary['ceiling'], ceiling))
+    if args.ap:
+        found = part_ap(dump, args)
+        summary['part_ap'] = {'kind': found.kind, 'categories': found.categories, **found.metrics}
+        print(format_ap(found))
     if args.object:
         limited = limit_to_objects(dump, object_ann=args.object_ann, object_maps=args.object_maps)
         summary['object'] = compare_object_given(dump, limited, **conventions)

@@ -7,7 +7,7 @@ from mmpartref.arguments import ToolParser, input_path, output_file, output_fold
 from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.launch.initial_weights import check_has_weights, start_from_init_cfg
-from mmpartref.engine.launch.prediction_dump import add_dump, draw_into
+from mmpartref.engine.launch.prediction_dump import add_dump, add_instances, draw_into
 from mmpartref.engine.launch.run_checks import check_outputs, check_run
 from mmpartref.errors import ConfigError, one_sentence_errors
 
@@ -20,6 +20,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dump', type=output_file,
                         help='write the predictions to this .json file, which tools/evaluate.py reads')
     parser.add_argument('--candidates', action='store_true', help='dump all candidates, for tools/evaluate.py --sweep')
+    parser.add_argument('--instances', type=output_file, help='write all instances of a detector to this .json, as '
+                        'COCO results')
     parser.add_argument('--split', choices=('test', 'val'), default='test', help='dataloader of the config')
     parser.add_argument('--show-dir', type=output_folder,
                         help='write overlays of ground truth and prediction into this folder')
@@ -42,6 +44,8 @@ def main() -> None:
         cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     if args.dump:
         add_dump(cfg, args.dump, candidates=args.candidates)
+    if args.instances:
+        add_instances(cfg, args.instances)
     if args.show_dir:
         draw_into(cfg, args.show_dir)
     if not cfg.get('test_dataloader'):
@@ -49,7 +53,7 @@ def main() -> None:
     if args.checkpoint is None:
         check_has_weights(cfg)
     check_run(cfg, ['test'])
-    check_outputs(cfg, args.dump)
+    check_outputs(cfg, args.dump, args.instances)
     runner = build_runner(cfg)
     if args.checkpoint is None:
         start_from_init_cfg(runner)

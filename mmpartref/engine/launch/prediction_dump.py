@@ -1,4 +1,4 @@
-"""Dump and overlays of a test's predictions, added to a config."""
+"""Dump, instances and overlays of a test's predictions, added to a config."""
 import os
 from typing import Any
 
@@ -8,6 +8,7 @@ from mmpartref.engine.config.config_nodes import builds, hook_nodes
 from mmpartref.engine.hooks.model_cost_hook import ModelCostHook
 from mmpartref.engine.hooks.referring_visualization_hook import ReferringVisualizationHook
 from mmpartref.engine.launch.published_choices import choices_line, published_choices
+from mmpartref.errors import ConfigError
 from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors.mask_decode import get_decode
@@ -31,6 +32,19 @@ def add_dump(cfg: Config, out_file: str, *, candidates: bool = False) -> None:
     ]
     if not any(builds(HOOKS, each, ModelCostHook) for each in hook_nodes(cfg)):
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), {'type': 'ModelCostHook'}]
+
+
+def add_instances(cfg: Config, out_file: str) -> None:
+    """Make the test of a detector write its instances as COCO results.
+
+    Raises:
+        ConfigError: the model is not a ``ReferringDetector`` of parts.
+    """
+    if not builds(MODELS, cfg.model, ReferringDetector) or argument(MODELS, cfg.model, 'targets') != 'parts':
+        raise ConfigError(f"--instances is for a ReferringDetector with targets='parts'; {cfg.model.get('type')} has "
+                          'one mask per expression: use --dump')
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    cfg.test_evaluator = [*evaluators, {'type': 'InstanceResults', 'out_file': out_file}]
 
 
 def draw_into(cfg: Config, folder: str) -> None:
