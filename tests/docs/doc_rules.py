@@ -45,6 +45,7 @@ RUN_TOOLS = {
     'dataset_doctor': (),
     'diagnose': (),
     'evaluate': (),
+    'export_queries': (),
     'export': (),
     'gallery': (),
     'infer': (),

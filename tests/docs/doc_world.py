@@ -5,8 +5,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import PIL.Image
 from doc_rules import RUN_TOOLS
 from doc_tools import ROOT, at, run_file
+from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.partimagenet.partimagenet_names import load_synsets
 from mmpartref.datasets.partimagenet.partimagenet_referring_dataset import OOD_CLASSES
@@ -75,6 +78,19 @@ def reword(dump: Path, template: str, out: Path) -> None:
     read.write(out)
 
 
+def write_masks(dump: Path) -> None:
+    """Write a dump's masks as a folder of PNG masks and as COCO results."""
+    results = []
+    for image in read_dump(dump).images:
+        for each in image.expressions:
+            path = Path('masks', Path(image.img_path).stem, f"{each.expression.replace(' ', '_')}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(coco_mask.decode(each.pred) * np.uint8(255)).save(path)
+            results.append({'image_id': image.img_id, 'category_id': int(each.ref_id.split(':')[1]),
+                            'segmentation': each.pred, 'score': 0.75})
+    Path('instances.json').write_text(json.dumps(results), encoding='utf-8')
+
+
 def make_world(folder: Path) -> Path:
     """Fill a folder with configs, tools, datasets, images, and two small models after a few steps, with their dumps."""
     for name in ('configs', 'tools'):
@@ -98,6 +114,7 @@ def make_world(folder: Path) -> Path:
             write_dump(folder, model, kind)
         for name, template in OTHER_TEMPLATES.items():
             reword(Path('dumps/test.json'), template, Path('dumps') / name)
+        write_masks(Path('dumps/test.json'))
     return folder
 
 
