@@ -10,8 +10,13 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmpartref.datasets import PartReferDataset
+from mmpartref.registry import MODELS
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / 'docs'
@@ -65,6 +70,30 @@ def test_quoted_messages_are_in_the_source() -> None:
     # A file's name may come before the sentence.
     assert not [line for line in lines
                 if not any(is_written_as(text, parts) for parts in known for text in (line, line.partition(' ')[2]))]
+
+
+# Results.
+
+
+def test_the_results_page_is_made_of_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    import make_results
+    assert read('docs/results.md') == make_results.make_page(), 'run python docs/make_results.py'
+    models = yaml.safe_load(read('configs/metafile.yml'))['Models']
+    assert all(f"`{model['Config']}`" in read('docs/results.md') for model in models)
+    # A cell is marked as measured only where the index has a result.
+    measured = [model for model in models if model.get('Results')]
+    assert read('docs/results.md').count(f'{make_results.MEASURED}: ') == len(measured) > 0
+
+
+def test_the_parameters_of_the_index_are_those_of_the_models() -> None:
+    models = {model['Config']: model['Metadata'].get('Parameters')
+              for model in yaml.safe_load(read('configs/metafile.yml'))['Models']}
+    for config in ('configs/cris_r50_partimagenet.py', 'configs/cris_tiny_toyparts.py',
+                   'configs/absent/cris_r50_absent_partimagenet.py'):
+        with DefaultScope.overwrite_default_scope('mmpartref'), torch.device('meta'):
+            model = MODELS.build(Config.fromfile(CHECKOUT / config).model)
+        assert sum(each.numel() for each in model.parameters()) == models[config], config
 
 
 # The task in pictures.

@@ -70,5 +70,6 @@ class TextFeatureCache:
         if any(each.is_inference() for each in tensors):
             return None
         weights = tuple((id(each), each._version, each.data_ptr(), each.dtype) for each in tensors)
-        autocast = torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)
+        autocast = (torch.amp.is_autocast_available(device.type)
+                    and (torch.is_autocast_enabled(device.type), torch.get_autocast_dtype(device.type)))
         return id(encoder), weights, device, autocast

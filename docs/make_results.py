@@ -1,0 +1,79 @@
+"""Make docs/results.md from configs/metafile.yml and docs/published_results.yml: ``python docs/make_results.py``."""
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / 'docs/results.md'
+MEASURED, PUBLISHED, NOT_YET = '✔ measured here', '○ published by others', '– not yet measured'
+METRICS = ('mIoU', 'cIoU', 'P@0.5')
+HEAD = f"""# Results and model zoo
+
+Three kinds of cells, never mixed in one column without their mark:
+
+| | |
+|---|---|
+| {MEASURED} | with a command of this repository; machine and data are in [benchmarks](benchmarks.md) |
+| {PUBLISHED} | copied from the source named above the table; not run here |
+| {NOT_YET} | the config is there and tested, its data or weights were not at hand |
+
+Figures are in percent, and mean what [metrics](metrics.md) says. To add a model, evaluate its masks as in
+[Evaluate your model](evaluate_any_model.md).
+"""
+ZOO = """
+## Models of this repository
+
+Parameters are of the whole model; GFLOPs are of one image with one expression at the config's input size, 2 per
+multiply-add; an empty cell was not counted. Weights: none are published; CLIP's, timm's and COCO's, which the configs start from, have their own
+licences. The code is under Apache-2.0.
+"""
+
+
+def row(cells: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
+    return f'| {" | ".join(cells)} |'
+
+
+def result_of(model: Mapping[str, Any]) -> list[str]:
+    """Return a model's results and their state."""
+    results = model.get('Results', [])
+    if not results:
+        return ['', '', '', NOT_YET]
+    (result, ) = results
+    return [*(f"**{result['Metrics'][name]:.1f}**" for name in METRICS), f"{MEASURED}: {result['Dataset']}"]
+
+
+def model_line(model: Mapping[str, Any]) -> str:
+    """Return a model's line of the zoo."""
+    metadata = model['Metadata']
+    parameters, flops = metadata.get('Parameters'), metadata.get('FLOPs')
+    return row([f"`{model['Config']}`", f'{parameters / 1e6:.1f}' if parameters else '',
+                f'{flops / 1e9:.1f}' if flops else '', metadata['Training Data'], *result_of(model)])
+
+
+def zoo(models: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of models."""
+    heads = ['config', 'parameters (M)', 'GFLOPs', 'training data', *METRICS, 'state']
+    return '\n'.join([ZOO, row(heads), row(['---'] * len(heads)), *map(model_line, models), ''])
+
+
+def published(table: Mapping[str, Any]) -> str:
+    """Return the section of a published table."""
+    heads = ['model', *table['Columns'], 'state']
+    lines = [row([name, *(f'{value:.1f}' for value in values), PUBLISHED]) for name, values in table['Rows'].items()]
+    ours = row(['CRIS and Mask R-CNN of this repository', *[''] * len(table['Columns']), NOT_YET])
+    return '\n'.join([f"\n## {table['Title']}\n", f"Source: {table['Source']}. {table['Note']}\n", row(heads),
+                      row(['---'] * len(heads)), *lines, ours, ''])
+
+
+def make_page() -> str:
+    """Return the page."""
+    models = yaml.safe_load((ROOT / 'configs/metafile.yml').read_text(encoding='utf-8'))['Models']
+    tables = yaml.safe_load((ROOT / 'docs/published_results.yml').read_text(encoding='utf-8'))
+    return HEAD + zoo(models) + ''.join(map(published, tables))
+
+
+if __name__ == '__main__':
+    PAGE.write_text(make_page(), encoding='utf-8')
