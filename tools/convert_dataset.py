@@ -4,8 +4,9 @@
 Exit code: 0 written, 2 could not.
 """
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmpartref.arguments import ToolParser, input_path, output_folder
 from mmpartref.datasets import converters
@@ -13,18 +14,33 @@ from mmpartref.datasets.converters.standard_json import Document, write_document
 from mmpartref.errors import one_sentence_errors
 from mmpartref.text import shown_name
 
+Converted = tuple[dict[str, Document], list[str]]
 # Datasets read from a folder: converter, and which folder.
 FOLDERS = {
     'pascal_part_116': (converters.convert_pascal_part_116, 'the folder of images and annotations_detectron2_part'),
     'ade20k_part_234': (converters.convert_ade20k_part_234, 'the folder of ade20k_instance_train.json'),
     'spin': (converters.convert_spin, 'the folder of spin_train_subparts.json and its siblings'),
-    'refcocom': (converters.convert_refcocom, 'the folder of annotations and masks'),
 }
 # Datasets read from one json per split.
 FILES = {
     'paco': 'paco_lvis_v1_train.json and the like',
     'coco': "whole objects: COCO's instances_train2017.json and the like",
     'objects365': 'whole objects: a json of Objects365 that has masks',
+}
+# Benchmarks: converter, what is read, and the one option with its keyword arguments of argparse.
+BENCHMARKS: dict[str, tuple[Callable[..., Converted], str, str, dict[str, Any]]] = {
+    'refcocom': (converters.convert_refcocom, 'the folder of annotations and masks', 'overlaps',
+                 {'choices': ('part', 'background'), 'default': 'part',
+                  'help': 'what pixels are where rings of a polygon overlap; default: %(default)s'}),
+    'instructpart': (converters.convert_instructpart, 'the folder of data_test.json, images and masks', 'wordings',
+                     {'type': int, 'nargs': '+', 'choices': range(6), 'default': [0, 1, 4], 'metavar': 'ID',
+                      'help': 'ids of the wordings; 0 and 1 refer by a task, 2 to 5 by the name; default: 0 1 4'}),
+    'mmr': (converters.convert_mmr, 'MMR_val.json and the like', 'targets',
+            {'choices': ('all', 'part'), 'default': 'all',
+             'help': 'part: only questions whose targets are all parts; default: %(default)s'}),
+    'gseval': (converters.convert_gseval, 'GroundingSuite-Eval.jsonl', 'classes',
+               {'choices': ('part', 'all'), 'default': 'part',
+                'help': 'part: only lines of the class 2, which are of parts; default: %(default)s'}),
 }
 
 
@@ -50,16 +66,23 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         kind.add_argument('annotations', type=input_path, help='the json of one split')
     for name, (_, described) in FOLDERS.items():
         kinds.add_parser(name, help=described).add_argument('folder', type=input_path, help=described)
+    for name, (_, described, option, settings) in BENCHMARKS.items():
+        kind = kinds.add_parser(name, help=described)
+        kind.add_argument('source', type=input_path, help=described)
+        kind.add_argument(f'--{option}', **settings)
     for kind in kinds.choices.values():
         kind.add_argument('--out', required=True, type=output_folder, metavar='DIR',
                           help='folder to write the json files into')
     return parser.parse_args(argv)
 
 
-def convert(args: argparse.Namespace) -> tuple[dict[str, Document], list[str]]:
+def convert(args: argparse.Namespace) -> Converted:
     """Return the json of each split, and the lines to print."""
     if args.kind in FOLDERS:
         return FOLDERS[args.kind][0](args.folder)
+    if args.kind in BENCHMARKS:
+        converter, _, option, _ = BENCHMARKS[args.kind]
+        return converter(args.source, **{option: getattr(args, option)})
     if args.kind in FILES:
         document, lines = (converters.convert_paco(args.annotations) if args.kind == 'paco' else
                            converters.convert_objects(args.annotations, args.kind))

@@ -59,6 +59,15 @@ REFS = [{'ref_id': key, 'ann_id': key + 10, 'image_id': 1, 'split': split,
 GREFS = [{**REFS[0], 'ann_id': [10, 11], 'no_target': False}, {**REFS[1], 'ann_id': [], 'no_target': True}]
 REFCOCOM = [{'segment_id': 7, 'img_name': 'COCO_1.jpg', 'cat': 3, 'sentences': [{'sent': 'left ear'}]},
             {'segment_id': '8', 'img_name': 'COCO_1.jpg', 'sentences': [{'sent': 'nose'}]}]
+INSTRUCTPART = [{'image_path': f'{name}.jpg', 'part_list': [{
+    'object': 'tea cup', 'part': 'handle', 'affordance': 'hold', 'instruction': [f'text {each}' for each in range(6)]}]}
+    for name in 'ab']
+MMR_TARGETS = [{'category_name': name, 'category_id': 3, 'segmentation': RLE}
+               for name in ('car_(automobile):wheel', 'car_(automobile)')]
+MMR = [{'file_name': f'train2017/{key}.jpg', 'height': 6, 'width': 8, 'image_id': key, 'questions': ['Which?', 'What?'],
+        'answers': [MMR_TARGETS[:1], MMR_TARGETS]} for key in (1, 2)]
+GSEVAL = [{'idx': key, 'image_path': f'{key}.jpg', 'class_id': 2, 'label': 'eye', 'caption': 'The left eye.',
+           'box': [0, 0, 3, 3], 'segmentation': shape} for key, shape in ((5, RLE), (6, [RLE, RLE]))]
 ADE = coco('ADE_train_', [{'id': 27, 'name': 'person, individual'}, {'id': 99, 'name': 'sky'}], part_category_id=[0])
 
 
@@ -81,6 +90,17 @@ def put_refs(root: Path, document: dict[str, Any]) -> tuple[Path, Path]:
 def convert_refcocom(root: Path, document: dict[str, Any]) -> Converted:
     put(root / 'annotations' / 'val.json', document['records'])
     return converters.convert_refcocom(root)
+
+
+def convert_instructpart(root: Path, document: dict[str, Any]) -> Converted:
+    put(root / 'data_test.json', document['entries'])
+    return converters.convert_instructpart(root)
+
+
+def convert_gseval(root: Path, document: dict[str, Any]) -> Converted:
+    lines = document['lines'] if isinstance(document['lines'], list) else [document['lines']]
+    (root / 'x.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    return converters.convert_gseval(root / 'x.jsonl')
 
 
 def convert_grefcoco(root: Path, document: dict[str, Any]) -> Converted:
@@ -111,6 +131,9 @@ KINDS: dict[str, tuple[Any, Callable[[Path, Any], Converted]]] = {
                 lambda root, document: converters.convert_refcoco(*put_refs(root, document), 'refcoco', 'unc')),
     'grefcoco': ({'refs': GREFS, 'instances': OBJECTS}, convert_grefcoco),
     'refcocom': ({'records': REFCOCOM}, convert_refcocom),
+    'instructpart': ({'entries': INSTRUCTPART}, convert_instructpart),
+    'mmr': ({'images': MMR}, lambda root, document: converters.convert_mmr(put(root / 'x.json', document['images']))),
+    'gseval': ({'lines': GSEVAL}, convert_gseval),
     'ade20k_part_234': (ADE, convert_ade),
     'join_levels': (LEVELS, lambda root, document: one(join_levels({
         level: str(put(root / f'{level}.json', document[level])) for level in document}))),
@@ -121,10 +144,11 @@ KINDS: dict[str, tuple[Any, Callable[[Path, Any], Converted]]] = {
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The masks and label maps that the jsons refer to."""
     root = tmp_path_factory.mktemp('published')
-    for folder in ('masks', 'annotations', 'annotations_detectron2_part/training'):
+    for folder in ('masks', 'annotations', 'annotations_detectron2_part/training', 'images'):
         (root / folder).mkdir(parents=True)
-    for name in '78':
+    for name in ('7', '8', 'a-tea_cup-handle', 'b-tea_cup-handle'):
         write_mask(root / 'masks' / f'{name}.png')
+        Image.new('RGB', SIZE[::-1]).save(root / 'images' / f'{name}.jpg')
     labels = np.full(SIZE, 65535, np.uint16)
     labels[1:3, 1:6] = 0
     for name in '12':
@@ -197,10 +221,11 @@ def flip(content: bytes, draw: random.Random) -> bytes:
     return bytes(damaged[:draw.randrange(len(damaged))] if draw.random() < 0.2 else damaged)
 
 
-@pytest.mark.parametrize('kind', ['masks/7.png', 'annotations_detectron2_part/training/ADE_train_1.png'])
-def test_flipped_bits_in_masks(kind: str, root: Path, tally: Tally) -> None:
+@pytest.mark.parametrize(('name', 'kind'), [
+    ('refcocom', 'masks/7.png'), ('instructpart', 'masks/a-tea_cup-handle.png'),
+    ('ade20k_part_234', 'annotations_detectron2_part/training/ADE_train_1.png')])
+def test_flipped_bits_in_masks(name: str, kind: str, root: Path, tally: Tally) -> None:
     """A checksum detects all that change pixels."""
-    name = 'refcocom' if kind.startswith('masks') else 'ade20k_part_234'
     document, convert = KINDS[name]
     expected, _ = convert(root, document)
     intact, draw = (root / kind).read_bytes(), random.Random(0)

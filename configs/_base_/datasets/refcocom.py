@@ -1,4 +1,5 @@
-# Trained on RefCOCO, tested on RefCOCOm's parts (testA, testB and object_part: other files of the same folder).
+# Trained on RefCOCO, tested on the parts of RefCOCOm's val. The other five tests are files of the same folder, e.g.
+# --cfg-options test_dataloader.dataset.ann_file=refcocom/refcocom_testA_object_part.json
 # Written by tools/convert_dataset.py into data/; see docs/data.md.
 _base_ = './refcoco.py'
 

@@ -3,7 +3,14 @@
 Every converter returns what is written and lines to print, which count what was read, written and dropped and compare
 it with the published numbers. It raises a ``MissingFileError`` where a file or folder does not exist, and an
 ``InputError`` where one is malformed. ``standard_json.write_documents`` validates and writes what it returns.
+
+``benchmarks`` has the converters of sets that are mainly evaluated on, with sentences about parts, ``published`` the
+others.
 """
+from mmpartref.datasets.converters.benchmarks.gseval import convert_gseval
+from mmpartref.datasets.converters.benchmarks.instructpart import convert_instructpart
+from mmpartref.datasets.converters.benchmarks.mmr import convert_mmr
+from mmpartref.datasets.converters.benchmarks.refcocom import convert_refcocom
 from mmpartref.datasets.converters.published.ade20k_part_234 import convert_ade20k_part_234
 from mmpartref.datasets.converters.published.grefcoco import convert_grefcoco
 from mmpartref.datasets.converters.published.objects import convert_objects
@@ -11,8 +18,8 @@ from mmpartref.datasets.converters.published.paco import convert_paco
 from mmpartref.datasets.converters.published.pascal_part import convert_pascal_part
 from mmpartref.datasets.converters.published.pascal_part_116 import convert_pascal_part_116
 from mmpartref.datasets.converters.published.refcoco import convert_refcoco
-from mmpartref.datasets.converters.published.refcocom import convert_refcocom
 from mmpartref.datasets.converters.published.spin import convert_spin
 
-__all__ = ['convert_ade20k_part_234', 'convert_grefcoco', 'convert_objects', 'convert_paco', 'convert_pascal_part',
-           'convert_pascal_part_116', 'convert_refcoco', 'convert_refcocom', 'convert_spin']
+__all__ = ['convert_ade20k_part_234', 'convert_grefcoco', 'convert_gseval', 'convert_instructpart', 'convert_mmr',
+           'convert_objects', 'convert_paco', 'convert_pascal_part', 'convert_pascal_part_116', 'convert_refcoco',
+           'convert_refcocom', 'convert_spin']

@@ -130,24 +130,25 @@ def read_label_map(path: Path, size: tuple[int, int], size_source: object, class
     return labels
 
 
-def read_binary_mask(path: Path) -> np.ndarray:
-    """Return a mask (h, w), bool, from a black and white image file: of one channel, three equal ones, or a palette.
+def read_grey(path: Path, indices: bool = False) -> np.ndarray:
+    """Return the values (h, w) of an image file with one channel, several equal ones, or a palette.
+
+    Args:
+        indices: return the indices of a palette image, not its colours.
 
     Raises:
         MissingFileError: the file does not exist.
-        InputError: it is damaged, or has other colours or transparent pixels.
+        InputError: it is damaged, or has colours or transparent pixels.
     """
-    pixels, name = _read_pixels(path, _colours), shown_name(str(path))
-    if pixels.dtype == bool:
-        return pixels
+    pixels, name = _read_pixels(path, np.asarray if indices else _colours), shown_name(str(path))
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[2] in (2, 4):
         if (pixels[..., -1] != 255).any():
             raise InputError(f'{name} is not a mask: it has transparent pixels; {AS_PUBLISHED}')
         pixels = pixels[..., :-1]
-    if not np.isin(pixels, (0, 255)).all() or (pixels != pixels[..., :1]).any():
-        raise InputError(f'{name} is not a mask: a pixel is neither black (0) nor white (255); {AS_PUBLISHED}')
-    return pixels[..., 0] == 255
+    if (pixels != pixels[..., :1]).any():
+        raise InputError(f'{name} is not a mask: it has colours; {AS_PUBLISHED}')
+    return pixels[..., 0]
 
 
 def _colours(image: Image.Image) -> np.ndarray:

@@ -15,6 +15,9 @@ from mmpartref.datasets.converters import convert_refcocom
 from mmpartref.datasets.converters.standard_json import write_documents
 
 IMAGE = 'COCO_train2014_000000000072.jpg'
+FILES = [f'{split}_{what}' for split in ('val', 'testA', 'testB') for what in ('part_only', 'object_part')]
+MISSING = ('5 of the 6 published files are not there: val_object_part, testA_part_only, testA_object_part, '
+           'testB_part_only, testB_object_part')
 
 
 def record(segment: Any, *texts: str, **more: Any) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def test_each_record_becomes_a_ref(root: Path) -> None:
     documents, lines = convert(root, [record(7, 'left ear', 'ear on the left'), record('8', 'nose'), record(9, 'tail')])
     assert lines == [
         'testA: records: 1 read, 1 written; dropped: 0 with an empty mask; 1 expressions for 1 images',
-        'val_part_only: records: 3 read, 2 written; dropped: 1 with an empty mask; 3 expressions for 1 images']
+        'val_part_only: records: 3 read, 2 written; dropped: 1 with an empty mask; 3 expressions for 1 images', MISSING]
     paths = write_documents(documents, root / 'out')
     assert [path.name for path in paths] == ['refcocom_testA.json', 'refcocom_val_part_only.json']
     entry = PartReferDataset(ann_file=str(paths[1])).get_data_info(0)
@@ -74,9 +77,11 @@ def test_faulty_and_missing_masks_are_rejected(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'masks/11\.png does not exist'):
         convert(root, [record(11, 'ear')])
     red = np.zeros((6, 9, 3), np.uint8) + np.array([0, 0, 255], np.uint8)
-    for pixels in (np.full((6, 9), 128, np.uint8), red):
+    grey = r'a pixel is neither black \(0\) nor white \(255, or 241 to 254 where'
+    for pixels, message in ((np.full((6, 9), 128, np.uint8), grey), (np.full((6, 9), 240, np.uint8), grey),
+                            (red, 'it has colours')):
         assert cv2.imwrite(str(root / 'masks' / '7.png'), pixels)
-        with pytest.raises(ValueError, match=r'7\.png is not a mask: a pixel is neither black'):
+        with pytest.raises(ValueError, match=rf'7\.png is not a mask: {message}'):
             convert(root, [record(7, 'ear')])
 
 
@@ -102,7 +107,7 @@ def test_records_without_a_usable_sentence_are_dropped_and_counted(root: Path) -
     documents, lines = convert(root, [record(7, 'ear'), record(7), record(8, ' '), record(8, 'nose', '')])
     assert [each['id'] for each in documents['refcocom_val_part_only']['referring']] == [0, 3]
     assert lines == ['val_part_only: records: 4 read, 2 written; dropped: 0 with an empty mask, 2 without a usable '
-                     'sentence; 2 expressions for 1 images; dropped: 2 blank sentences']
+                     'sentence; 2 expressions for 1 images; dropped: 2 blank sentences', MISSING]
 
 
 @pytest.mark.parametrize('segment', ['../masks/7', '/etc/passwd', '..', '.', 'a/b', 'a\\b', '', ' ', 'x\0y', 'x' * 300,
@@ -156,3 +161,46 @@ def test_a_flipped_bit_in_a_mask_is_detected(root: Path) -> None:
 def test_hidden_files_are_ignored_and_counted(root: Path) -> None:
     (root / 'annotations' / '._val_part_only.json').write_bytes(b'\0\5\26\7')
     assert convert(root, [record(7, 'ear')])[1][-1] == '1 hidden files ignored'
+
+
+@pytest.mark.parametrize(('overlaps', 'area', 'what'), [
+    ('part', 9, 'part of the mask'), ('background', 4, 'background')])
+def test_overlapping_rings_of_a_polygon(overlaps: str, area: int, what: str, root: Path,
+                                        convert_tool: Callable) -> None:
+    """Masks as two public programs write them.
+
+    lichengunc/refer ``refer.py::getMask`` adds up a polygon's rings, and DerrickWang005/CRIS.pytorch
+    ``tools/data_process.py::prepare_dataset`` multiplies the sum by 255 in 8 bits. CRIS's own evaluation
+    (``engine/engine.py::inference``) takes every value but 0 for part; jdg900/MMR ``utils/dataset.py::ValDataset``
+    divides by 255 and cuts the decimals, so that lower values are background.
+    """
+    rings = np.zeros((6, 9), np.uint8)
+    rings[0, :4] = 1
+    rings[1, :3], rings[2, :2] = 2, 3
+    summed = rings * np.uint8(255)
+    assert np.unique(summed).tolist() == [0, 253, 254, 255]
+    assert cv2.imwrite(str(root / 'masks' / '7.png'), summed)
+    convert(root, [record(7, 'ear'), record(8, 'nose'), record(7, 'left ear')])
+    status, lines = convert_tool('refcocom', root, '--out', root / 'refcocom', '--overlaps', overlaps)
+    assert (status, lines[1]) == (0, 'val_part_only: 1 masks have 5 pixels of the values 241 to 254, where polygon '
+                                     f'rings overlap; they are {what}')
+    annotations = json.loads((root / 'refcocom/refcocom_val_part_only.json').read_text())['annotations']
+    assert [each['area'] for each in annotations] == [area, 6, area]
+    seen_by_mmr = int((summed / 255).astype(int).sum())
+    assert seen_by_mmr == 4
+
+
+def test_the_six_published_files_are_the_two_tables_of_three_splits(root: Path, build_config: Callable) -> None:
+    """Each is a json for the config, with the mean over its own sentences."""
+    for name in FILES:
+        convert(root, [record(7, 'ear', 'left ear')], name)
+    documents, lines = convert_refcocom(root)
+    assert list(documents) == [f'refcocom_{name}' for name in sorted(FILES)]
+    assert len(lines) == len(FILES)
+    write_documents(documents, root / 'refcocom')
+    assert list(build_config('refcocom', root)) == ['refcocom/refcocom_val_part_only.json']
+
+
+def test_another_rule_for_overlaps_is_rejected(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"overlaps='both' is unknown; choose one of \('part', 'background'\)"):
+        convert_refcocom(root, 'both')

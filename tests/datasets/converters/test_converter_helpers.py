@@ -12,7 +12,7 @@ from mmpartref.datasets.converters.mask_document import (
     MaskDocument,
     category_records,
     files_by_stem,
-    read_binary_mask,
+    read_grey,
     read_label_map,
 )
 from mmpartref.datasets.converters.standard_json import count_line, write_documents
@@ -42,7 +42,7 @@ def test_labels_of_16_bits_are_read_as_numbers(suffix: str, tmp_path: Path) -> N
 def test_black_and_white_of_one_bit_is_a_mask(tmp_path: Path) -> None:
     mask = np.array([[True, False], [False, False]])
     Image.fromarray(mask).save(tmp_path / 'mask.png')
-    assert np.array_equal(read_binary_mask(tmp_path / 'mask.png'), mask)
+    assert np.array_equal(read_grey(tmp_path / 'mask.png'), mask)
     with pytest.raises(ValueError, match='a label map has one channel of numbers'):
         read_label_map(tmp_path / 'mask.png', (2, 2), 'image', 3, 255)
 
