@@ -26,8 +26,8 @@ ZOO = """
 ## Models of this repository
 
 Parameters are of the whole model; GFLOPs are of one image with one expression at the config's input size, 2 per
-multiply-add; an empty cell was not counted. Weights: none are published; CLIP's, timm's and COCO's, which the configs start from, have their own
-licences. The code is under Apache-2.0.
+multiply-add; an empty cell was not counted. Weights: none are published; CLIP's, timm's and COCO's, which the configs
+start from, have their own licences. The code is under Apache-2.0.
 """
 
 

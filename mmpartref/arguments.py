@@ -12,6 +12,9 @@ from mmpartref.files.output_path import check_output_file, check_output_folder, 
 from mmpartref.images.image_url import is_url
 from mmpartref.text import shown_name, text_fault
 
+# Greatest distance on the command line.
+MAX_PIXELS = 100
+
 
 def _integer(text: str, least: int, name: str) -> int:
     try:
@@ -49,6 +52,17 @@ def fraction(text: str) -> float:
         number = math.nan
     if not 0 <= number <= 1:  # false for NaN
         raise argparse.ArgumentTypeError(f'{text!r} is not a number from 0 to 1')
+    return number
+
+
+def pixels(text: str) -> float:
+    """Return a distance in pixels, 0 to ``MAX_PIXELS``."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= MAX_PIXELS:  # false for NaN
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of pixels from 0 to {MAX_PIXELS}')
     return number
 
 

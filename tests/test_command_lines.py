@@ -52,6 +52,7 @@ NUMBERS = ['x', '', ' ', 'nan', '-1', '1e400']
 WRONG = {
     arguments.positive_int: [*NUMBERS, '0', '1.5', 'inf'], arguments.natural: [*NUMBERS, '1.5', 'inf'],
     arguments.seed: [*NUMBERS, '1.5', '4294967296'], arguments.fraction: [*NUMBERS, '2', 'inf', '1.0001'],
+    arguments.pixels: [*NUMBERS, '101', 'inf'],
     arguments.text_argument: ['', ' '], arguments.input_path: ['', ' ', 'missing/file', 'x' * 5000],
     arguments.output_file: ['', ' ', 'folder', 'folder/', 'file/new', 'link', 'pipe', '{input}', 'x' * 300],
     arguments.output_folder: ['', 'file', 'file/new', 'pipe', 'x' * 300],
@@ -205,6 +206,14 @@ def test_every_script_has_a_command_here() -> None:
     ('benchmark', ['--only', 'switches', '--reference', 'folder'], '--reference is for --only'),
     ('benchmark', ['--only', 'inference', '--train-expressions', '2'], '--train-expressions is for --only'),
     ('infer', ['--parse', 'car'], '--parse segments all parts'),
+    ('infer', ['--instances', 'one'], '--instances needs --format or --json'),
+    ('infer', ['--polygons'], '--polygons needs --format or --json'),
+    ('infer', ['--format', 'yolo', '--polygons'], '--polygons is for COCO jsons'),
+    ('infer', ['--format', 'coco', '--min-area', '5'], '--min-area needs --instances components'),
+    ('infer', ['--format', 'coco', '--tolerance', '2'], '--tolerance needs polygons'),
+    ('infer', ['--json', 'new.json', '--tolerance', '0'], '--tolerance needs polygons'),
+    ('infer', ['--format', 'yolo', '--image-url', 'x'], '--image-url needs --format label-studio'),
+    ('infer', ['--format', 'coco', '--out-dir', '.', '--json', 'annotations.json'], 'is also an output in'),
 ])
 def test_an_option_that_would_be_ignored_is_rejected(command: str, options: list[str], message: str,
                                                      world: Path) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Segment parts in images: a mask per expression or one label map, overlays, heat maps, a COCO json.
+"""Segment parts in images: a mask per expression or one label map, overlays, heat maps, annotations for other programs.
 
 Exit code: 0 all images done, 1 some failed (they are listed), 2 nothing done: the command line, the config or the
 checkpoint cannot be used.
@@ -7,17 +7,30 @@ checkpoint cannot be used.
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.batch_run import predict_files
+from mmpartref.apis.formats.annotation_files import FORMATS, LOCAL_FILES, AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.formats.labelled_masks import INSTANCES, MIN_AREA, TOLERANCE, FormatOptions
 from mmpartref.apis.image_files import ImageFile, find_images
 from mmpartref.apis.inferencer import check_expressions
 from mmpartref.apis.model_building import names_weights, read_config
 from mmpartref.apis.output_files import OutputOptions, check_outputs
 from mmpartref.apis.part_labels import parts_of
-from mmpartref.arguments import ToolParser, input_path, output_file, output_folder, positive_int, text_argument
+from mmpartref.arguments import (
+    ToolParser,
+    input_path,
+    is_given,
+    output_file,
+    output_folder,
+    pixels,
+    positive_int,
+    text_argument,
+)
 from mmpartref.errors import MAX_MESSAGE, ConfigError, InputError, one_sentence_errors
 from mmpartref.files.output_path import write_errors
 from mmpartref.files.plain_file import read_text
@@ -46,9 +59,47 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--no-overlays', action='store_true', help='do not write overlays')
     parser.add_argument('--json', type=output_file,
                         help="write all masks to this COCO json (scores from 0 to 1), '-' for stdout")
+    annotations = parser.add_argument_group('annotations')
+    annotations.add_argument('--format', choices=FORMATS, help='write annotations into the output folder: COCO json, '
+                             'YOLO segmentation, LabelMe json per image, Label Studio tasks')
+    annotations.add_argument('--instances', choices=INSTANCES, help='of --format and --json: one annotation per '
+                             "expression (default), or one for each connected piece or detector's instance")
+    annotations.add_argument('--min-area', type=positive_int, help=f'smallest piece, in pixels (default: {MIN_AREA})')
+    annotations.add_argument('--tolerance', type=pixels, help='distance of polygons from the outline of the mask, in '
+                             f'pixels (default: {TOLERANCE})')
+    annotations.add_argument('--polygons', action='store_true', help='polygons in COCO jsons, in place of RLE')
+    annotations.add_argument('--image-url', type=text_argument, help="address of the images' folder for Label Studio "
+                             f'(default: {LOCAL_FILES})')
     parser.add_argument('--on-error', choices=('raise', 'skip'), default='skip',
                         help='stop at an image that cannot be read, or skip it')
-    return parser.parse_args()
+    args = parser.parse_args()
+    for option in ('instances', 'polygons'):
+        if is_given(args, option) and not args.format and not args.json:
+            parser.error(f'--{option} needs --format or --json')
+    if args.min_area is not None and args.instances != 'components':
+        parser.error('--min-area needs --instances components')
+    if args.tolerance is not None and not args.polygons and args.format in (None, 'coco'):
+        parser.error('--tolerance needs polygons: --polygons, or --format yolo, labelme or label-studio')
+    if args.image_url and args.format != 'label-studio':
+        parser.error('--image-url needs --format label-studio')
+    if args.polygons and not args.json and args.format != 'coco':
+        parser.error('--polygons is for COCO jsons; the other formats have polygons always')
+    return args
+
+
+def format_options(args: argparse.Namespace) -> FormatOptions:
+    """Return how masks become annotations."""
+    given = {'instances': args.instances, 'min_area': args.min_area, 'tolerance': args.tolerance}
+    return FormatOptions(**{name: value for name, value in given.items() if value is not None})
+
+
+def annotation_files(args: argparse.Namespace, expressions: Sequence[str],
+                     info: dict[str, Any]) -> AnnotationFiles | None:
+    """Return what writes the annotations of --format."""
+    if not args.format:
+        return None
+    return AnnotationFiles(args.format, Path(args.out_dir), expressions, info, format_options(args),
+                           polygons=args.polygons, image_url=args.image_url or LOCAL_FILES)
 
 
 def read_expressions(args: argparse.Namespace) -> list[str]:
@@ -76,14 +127,16 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
 
 
 @one_sentence_errors(exit_code=2)
-def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFile], OutputOptions, CocoOutput | None]:
+def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFile], OutputOptions, CocoOutput | None,
+                                               AnnotationFiles | None]:
     """Check everything that can be checked before the first image is read; the model comes last."""
     options = OutputOptions(read_expressions(args), Path(args.out_dir), bool(args.parse), not args.no_masks,
                             not args.no_overlays, args.heat_maps)
     images = find_images([args.image, *args.images], args.out_dir)
     inputs = [image.source for image in images]
     inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
-    outputs = check_outputs(options, [image.stem for image in images], inputs, args.json or '')
+    annotations = annotation_files(args, options.expressions, {})
+    outputs = check_outputs(options, [image.stem for image in images], inputs, args.json or '', annotations)
     config = read_config(args.config)
     if args.checkpoint is None and not names_weights(config):
         raise ConfigError(f'{args.config} names no weights (init_cfg): give --checkpoint')
@@ -91,14 +144,20 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
     if outputs:
         with write_errors(options.out_dir):
             options.out_dir.mkdir(parents=True, exist_ok=True)
-    return inferencer, images, options, CocoOutput(options.expressions, inferencer.info) if args.json else None
+    annotations = annotation_files(args, options.expressions, inferencer.info)
+    coco = CocoOutput(options.expressions, inferencer.info, format_options(args), args.polygons) if args.json else None
+    return inferencer, images, options, coco, annotations
 
 
 @one_sentence_errors()
 def main() -> int:
     args = parse_args()
-    inferencer, images, options, coco = prepare(args)
-    result = predict_files(inferencer, images, options, coco=coco, batch_size=args.batch_size, on_error=args.on_error)
+    inferencer, images, options, coco, annotations = prepare(args)
+    result = predict_files(inferencer, images, options, coco=coco, annotations=annotations, batch_size=args.batch_size,
+                           on_error=args.on_error)
+    if annotations is not None:
+        annotations.finish()
+        print(f'annotations -> {options.out_dir}')
     if coco is not None:
         coco.write(args.json)
         print(f'{coco.empty_masks} empty masks have no annotation in {args.json}')

@@ -1,15 +1,16 @@
 """Inference on many images into files: masks, overlays, heat maps, label maps and one COCO json."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
+from mmpartref.apis.formats.annotation_files import AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.image_files import ImageFile
 from mmpartref.apis.inferencer import PartReferInferencer
 from mmpartref.apis.output_files import (
     OVERLAY_SIDE,
     OutputOptions,
+    add_annotations,
     add_results,
     write_labels,
     write_overlay,
@@ -34,7 +35,7 @@ class BatchResult:
 
 
 def predict_files(inferencer: PartReferInferencer, images: Sequence[ImageFile], options: OutputOptions, *,
-                  coco: CocoOutput | None = None, batch_size: int = 1,
+                  coco: CocoOutput | None = None, annotations: AnnotationFiles | None = None, batch_size: int = 1,
                   on_error: Literal['raise', 'skip'] = 'skip') -> BatchResult:
     """Predict the expressions in each image and write the outputs; print a line per mask, and the progress to stderr.
 
@@ -43,32 +44,39 @@ def predict_files(inferencer: PartReferInferencer, images: Sequence[ImageFile], 
         images: from ``find_images``.
         options: expressions and outputs.
         coco: receives every mask.
+        annotations: receives every mask, too.
         batch_size: images per forward pass.
         on_error: skip an image that cannot be read, or stop at it.
     """
     result = BatchResult()
     for batch in readable_batches(inferencer, images, batch_size, on_error, result):
-        stems = [stem for stem, _ in batch]
+        files = [file for file, _ in batch]
         decoded = [image for _, image in batch]
-        if options.parse:
-            labels = inferencer.parse_parts(decoded, expressions=options.expressions, batch_size=batch_size)
-            for stem, each in zip(stems, labels, strict=True):
-                output_labels(each, stem, options, coco)
-        else:
-            outputs = inferencer.stream(decoded, options.expressions, heat_map=options.heat_maps, batch_size=batch_size)
-            for stem, results in zip(stems, outputs, strict=True):
-                output_results(results, stem, options, coco)
+        for file, results in zip(files, predict_batch(inferencer, decoded, options), strict=True):
+            output_image(results, file, options)
+            if coco is not None:
+                add_results(coco, file.name, results)
+            if annotations is not None:
+                add_annotations(annotations, file, results)
         result.done += len(batch)
     return result
 
 
+def predict_batch(inferencer: PartReferInferencer, images: list[DecodedImage],
+                  options: OutputOptions) -> Iterable[ImageResults | PartLabels]:
+    """Return the results of a batch, or label maps."""
+    if options.parse:
+        return inferencer.parse_parts(images, expressions=options.expressions, batch_size=len(images))
+    return inferencer.stream(images, options.expressions, heat_map=options.heat_maps, batch_size=len(images))
+
+
 def readable_batches(inferencer: PartReferInferencer, images: Sequence[ImageFile], batch_size: int, on_error: str,
-                     result: BatchResult) -> Iterator[list[tuple[Path, DecodedImage]]]:
-    """Yield batches of (stem, image) of the readable images, and append the others to ``result.failures``."""
-    batch: list[tuple[Path, DecodedImage]] = []
+                     result: BatchResult) -> Iterator[list[tuple[ImageFile, DecodedImage]]]:
+    """Yield batches of (file, image) of the readable images, and append the others to ``result.failures``."""
+    batch: list[tuple[ImageFile, DecodedImage]] = []
     for image in track(images, 'images'):
         try:
-            batch.append((image.stem, inferencer.reader(image.source)))
+            batch.append((image, inferencer.reader(image.source)))
         except (ValueError, OSError) as error:
             result.failures.append((image.source, str(error)))
             if on_error == 'raise':
@@ -80,21 +88,12 @@ def readable_batches(inferencer: PartReferInferencer, images: Sequence[ImageFile
         yield batch
 
 
-def output_results(results: ImageResults, stem: Path, options: OutputOptions, coco: CocoOutput | None) -> None:
+def output_image(results: ImageResults | PartLabels, file: ImageFile, options: OutputOptions) -> None:
     """Write and print the results of one image."""
-    for line in write_results(results, stem, options):
-        print(line)
+    if isinstance(results, PartLabels):
+        print(write_labels(results, file.stem, options))
+    else:
+        for line in write_results(results, file.stem, options):
+            print(line)
     if options.overlays:
-        write_overlay(results.overlay(OVERLAY_SIDE), stem, options)
-    if coco is not None:
-        add_results(coco, results.image.name, results)
-
-
-def output_labels(labels: PartLabels, stem: Path, options: OutputOptions, coco: CocoOutput | None) -> None:
-    """Write and print the label map of one image."""
-    print(write_labels(labels, stem, options))
-    if options.overlays:
-        write_overlay(labels.overlay(OVERLAY_SIDE), stem, options)
-    if coco is not None:
-        parts = labels.names[1:]
-        coco.add(labels.image.name, labels.size, parts, [labels.mask(part) for part in parts])
+        write_overlay(results.overlay(OVERLAY_SIDE), file.stem, options)

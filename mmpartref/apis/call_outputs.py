@@ -135,7 +135,7 @@ class CallOutputs:
             if return_vis:
                 results.vis = np.array(picture)
         if self.coco is not None:
-            add_results(self.coco, self.named[number].source, results)
+            add_results(self.coco, self.named[number].name, results)
 
     def finish(self) -> None:
         """Write the COCO json, if there is one."""

@@ -28,9 +28,12 @@ class ImageFile:
     Attributes:
         source: path or URL, or the stem of an image that has neither.
         stem: path of its outputs relative to the output folder, without suffix; unique.
+        name: path below the folder or glob that it was found in, with '/'; the source of a URL, and where two images
+            have the same.
     """
     source: str
     stem: Path
+    name: str = ''
 
 
 def find_images(arguments: Sequence[str], out_dir: str | Path | None) -> list[ImageFile]:
@@ -53,7 +56,7 @@ def find_images(arguments: Sequence[str], out_dir: str | Path | None) -> list[Im
             if real not in seen:
                 seen.add(real)
                 paths.append((source, relative_path(source, root)))
-    return [ImageFile(source, stem) for (source, _), stem in zip(paths, unique_stems(paths), strict=True)]
+    return named_files(paths)
 
 
 def search_path(image: object) -> str:
@@ -77,7 +80,21 @@ def name_images(images: Sequence[object]) -> list[ImageFile]:
     sources = [source_of(image) for image in images]
     paths = [(source, relative_path(source, os.path.dirname(source)) if source else Path(f'image_{index}'))
              for index, source in enumerate(sources)]
-    return [ImageFile(source or str(stem), stem) for source, stem in zip(sources, unique_stems(paths), strict=True)]
+    return named_files(paths)
+
+
+def named_files(paths: Sequence[tuple[str, Path]]) -> list[ImageFile]:
+    """Return images with unique stems and names.
+
+    Args:
+        paths: (path, URL or '', relative path) of each image.
+    """
+    duplicates = repeated([path for _, path in paths])
+    images = []
+    for (source, path), stem in zip(paths, unique_stems(paths), strict=True):
+        whole = source and (is_url(source) or folded(path) in duplicates)
+        images.append(ImageFile(source or str(stem), stem, source if whole else path.as_posix()))
+    return images
 
 
 def source_of(image: object) -> str:

@@ -23,6 +23,7 @@ from mmpartref.errors import InputError, InputTypeError
 from mmpartref.images.image_arrays import describe
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
 from mmpartref.images.read_image import MAX_PIXELS, DecodedImage, ImageLike, ImageReader
+from mmpartref.models.detectors import ReferringDetector
 from mmpartref.structures import ReferringDataSample
 from mmpartref.text import has_words, shown, shown_name, text_fault
 
@@ -244,13 +245,20 @@ class PartReferInferencer:
     def _heat_map(self, sample: ReferringDataSample, index: int) -> np.ndarray:
         return self.model.heat_map(sample, index).cpu().numpy()
 
+    def _instances(self, sample: ReferringDataSample, index: int) -> list[tuple[np.ndarray, float]] | None:
+        if not isinstance(self.model, ReferringDetector):
+            return None
+        scores, masks = self.model.instances(sample, index)
+        return list(zip(masks.cpu().numpy(), scores.tolist(), strict=True))
+
     def _results(self, image: DecodedImage, sample: ReferringDataSample, heat_map: bool) -> ImageResults:
         masks = sample.pred_masks.cpu().numpy()
         presence = sample.get('pred_presence')
         return ImageResults(image, [
             PartResult(image, expression, masks[index], float(sample.pred_scores[index]),
                        heat_map=self._heat_map(sample, index) if heat_map else None,
-                       presence=None if presence is None else float(presence[index]))
+                       presence=None if presence is None else float(presence[index]),
+                       instances=self._instances(sample, index))
             for index, expression in enumerate(sample.expressions)])
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmpartref.apis.formats.annotation_files import AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.image_files import ImageFile
 from mmpartref.apis.part_labels import PartLabels
 from mmpartref.apis.results import ImageResults
 from mmpartref.errors import InputError
@@ -97,7 +99,8 @@ def slug(expression: str, limit: int) -> str:
     return f'{text}-' if text.isdecimal() or text.lower() in (HEAT, OVERLAY, PARTS) else text
 
 
-def check_outputs(options: OutputOptions, stems: Iterable[Path], inputs: Iterable[str], json: str = '') -> list[Path]:
+def check_outputs(options: OutputOptions, stems: Iterable[Path], inputs: Iterable[str], json: str = '',
+                  annotations: AnnotationFiles | None = None) -> list[Path]:
     """Check that all outputs of some images can be written, and return their paths.
 
     Args:
@@ -105,12 +108,16 @@ def check_outputs(options: OutputOptions, stems: Iterable[Path], inputs: Iterabl
         stems: of the images, from ``find_images`` or ``name_images``.
         inputs: files that must not be overwritten.
         json: path of one more output, or ''.
+        annotations: whose files are outputs, too.
 
     Raises:
         InputError: an output is an input, or ``json`` is one of the other outputs or a folder of them.
         FileInTheWayError, NotAFolderError, FileWriteError: see ``check_output_file``.
     """
+    stems = list(stems)
     outputs = [file for stem in stems for file in options.files(stem)]
+    if annotations is not None:
+        outputs += annotations.files(stems)
     check_not_inputs([*outputs, *([json] if json else [])], inputs)
     for file in outputs:
         check_output_file(str(file))
@@ -156,7 +163,18 @@ def write_png(picture: Image.Image, path: Path) -> None:
         picture.save(temporary, 'PNG')
 
 
-def add_results(coco: CocoOutput, name: str, results: ImageResults) -> None:
-    """Add the masks and scores of an image to a COCO json, with its file name there."""
-    coco.add(name, results.size, [each.expression for each in results], [each.mask for each in results],
-             [each.score for each in results])
+def add_results(coco: CocoOutput, name: str, results: ImageResults | PartLabels) -> None:
+    """Add the masks of an image to a COCO json, with its file name there."""
+    masks = results.labelled_masks()
+    coco.add(name, results.size, masks, count_expressions(results) - len(masks))
+
+
+def add_annotations(annotations: AnnotationFiles, file: ImageFile, results: ImageResults | PartLabels) -> None:
+    """Add, or write, the annotations of an image."""
+    masks = results.labelled_masks()
+    annotations.add(file.name, file.source, file.stem, results.size, masks, count_expressions(results) - len(masks))
+
+
+def count_expressions(results: ImageResults | PartLabels) -> int:
+    """Return the number of expressions of an image's results."""
+    return len(results) if isinstance(results, ImageResults) else len(results.names) - 1

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
+from mmpartref.apis.formats.labelled_masks import LabelledMask
 from mmpartref.apis.model_building import spoken_part
 from mmpartref.apis.results import Drawable, shrink_to
 from mmpartref.datasets.coco.records import plain
@@ -43,6 +44,11 @@ class PartLabels(Drawable):
         if part not in self.names:
             raise InputError(f"the part {shown(part)} was not predicted; choose from {', '.join(self.names)}")
         return self.labels == self.names.index(part)
+
+    def labelled_masks(self) -> list[LabelledMask]:
+        """Return the masks of the parts that have a pixel."""
+        masks = [(name, self.mask(name)) for name in self.names[1:]]
+        return [LabelledMask(name, mask, None, group) for group, (name, mask) in enumerate(masks) if mask.any()]
 
     def as_image(self) -> Image.Image:
         """Return a palette image (mode 'P') whose pixels are the labels."""

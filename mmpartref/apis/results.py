@@ -8,7 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmpartref.argument_checks import check_integer
+from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
+from mmpartref.apis.formats.polygon_formats import label_studio_task, labelme_document, yolo_lines
+from mmpartref.argument_checks import check_integer, check_sequence, check_text
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
 from mmpartref.tables import percent
@@ -56,15 +59,19 @@ class PartResult(dict[str, Any], Drawable):
     Attributes:
         image: the image that the mask is for.
         presence: predicted probability that the part is in the image; None for models that predict none.
+        instances: (mask (h, w) bool, score) of each of a detector's instances whose union the mask is, best first; None
+            for models that predict none.
     """
 
     def __init__(self, image: DecodedImage, expression: str, mask: np.ndarray, score: float, *,
-                 heat_map: np.ndarray | None = None, presence: float | None = None) -> None:
+                 heat_map: np.ndarray | None = None, presence: float | None = None,
+                 instances: Sequence[tuple[np.ndarray, float]] | None = None) -> None:
         super().__init__(expression=expression, mask=mask, score=score)
         if heat_map is not None:
             self['heat_map'] = heat_map
         self.image = image
         self.presence = presence
+        self.instances = instances
 
     @property
     def expression(self) -> str:
@@ -141,6 +148,69 @@ class ImageResults(list[PartResult], Drawable):
     def copy(self) -> 'ImageResults':
         """Return a list of the same results for the same image."""
         return copy.copy(self)
+
+    def labelled_masks(self) -> list[LabelledMask]:
+        """Return the masks that are not empty, one per expression."""
+        return [LabelledMask(each.expression, each.mask, each.score, group, each.instances)
+                for group, each in enumerate(self) if each.mask.any()]
+
+    def to_coco(self, *, polygons: bool = False, **options: Any) -> dict[str, Any]:
+        """Return a COCO json's content with this image and a category per expression.
+
+        Args:
+            polygons: rings in place of RLE.
+            **options: see ``FormatOptions``: ``instances``, ``min_area``, ``tolerance``.
+
+        Raises:
+            InputTypeError, InputError: an option is of another type or out of range.
+        """
+        output = CocoOutput([each.expression for each in self], {}, FormatOptions(**options), polygons)
+        masks = self.labelled_masks()
+        output.add(self.image.name, self.size, masks, len(self) - len(masks))
+        return output.content()
+
+    def to_yolo(self, names: Sequence[str] | None = None, **options: Any) -> list[str]:
+        """Return a line of a YOLO segmentation dataset per annotation.
+
+        Args:
+            names: the dataset's names, in order; by default the expressions, each once.
+            **options: see ``to_coco``.
+
+        Raises:
+            InputTypeError, InputError: an option is of another type or out of range, or an expression is not a name.
+        """
+        chosen = FormatOptions(**options)
+        known = list(dict.fromkeys(each.expression for each in self)) if names is None else [
+            check_text(name, 'names') for name in check_sequence(names, 'names', 'strings')]
+        missing = [each.expression for each in self if each.expression not in known]
+        if missing:
+            raise InputError(f'{shown(missing[0])} is not one of names={shown(known)}; add it')
+        return yolo_lines(chosen.split(self.labelled_masks()), self.size, known, chosen.tolerance)
+
+    def to_labelme(self, **options: Any) -> dict[str, Any]:
+        """Return the content of LabelMe's json. Options and errors: see ``to_coco``."""
+        chosen = FormatOptions(**options)
+        return labelme_document(chosen.split(self.labelled_masks()), self.size, self.image.name, chosen.tolerance)
+
+    def to_label_studio(self, image_url: str | None = None, *, model_version: str = 'mmpartref',
+                        from_name: str = 'label', to_name: str = 'image', **options: Any) -> dict[str, Any]:
+        """Return a task of Label Studio with the prediction.
+
+        Args:
+            image_url: address of the image for Label Studio; by default its name.
+            model_version: name of the model.
+            from_name, to_name: names of the ``PolygonLabels`` and ``Image`` tags of the labelling config.
+            **options: see ``to_coco``.
+
+        Raises:
+            InputTypeError, InputError: an option is of another type or out of range.
+        """
+        chosen = FormatOptions(**options)
+        texts = [check_text(value, name) for name, value in (('model_version', model_version),
+                                                             ('from_name', from_name), ('to_name', to_name))]
+        address = self.image.name if image_url is None else check_text(image_url, 'image_url')
+        return label_studio_task(chosen.split(self.labelled_masks()), self.size, address, chosen.tolerance,
+                                 model_version=texts[0], from_name=texts[1], to_name=texts[2])
 
     def overlay(self, max_side: int | None = None) -> Image.Image:
         image, masks = shrink_to(self.image.pixels, [each.mask for each in self], max_side)

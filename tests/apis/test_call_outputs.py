@@ -65,7 +65,7 @@ def test_the_files_are_those_of_the_results(cris, images):
     assert np.array_equal(np.array(Image.open('out/right/a_overlay.png')), np.array(right.overlay()))
     assert files('predictions') == {'predictions.json'}
     coco = COCO('predictions/predictions.json')
-    assert [each['file_name'] for each in coco.loadImgs([1, 2, 3])] == [each.image.name for each in found]
+    assert [each['file_name'] for each in coco.loadImgs([1, 2, 3])] == ['b.png', 'left/a.png', 'right/a.png']
     (annotation, ) = coco.loadAnns(coco.getAnnIds(imgIds=3, catIds=2))
     assert np.array_equal(coco.annToMask(annotation), right[1].mask)
     assert annotation['score'] == pytest.approx(right[1].score)

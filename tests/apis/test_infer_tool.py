@@ -103,10 +103,30 @@ def test_a_folder_with_everything(infer, cris, images, tmp_path, capsys):
     coco = COCO('all.json')
     assert [each['name'] for each in coco.loadCats(coco.getCatIds())] == EXPRESSIONS
     names = {each['file_name']: each['id'] for each in coco.loadImgs(coco.getImgIds())}
-    assert set(names) == {str(images / name) for name in ('left/a.png', 'right/a.png', 'b.jpg')}
+    # Below the folder that was given, where other programs look for them.
+    assert set(names) == {'left/a.png', 'right/a.png', 'b.jpg'}
     mask = np.array(Image.open(tmp_path / 'out/right/a_1_car-side-mirror.png')) > 0
-    (annotation, ) = coco.loadAnns(coco.getAnnIds(imgIds=names[str(images / 'right/a.png')], catIds=2))
+    (annotation, ) = coco.loadAnns(coco.getAnnIds(imgIds=names['right/a.png'], catIds=2))
     assert np.array_equal(coco.annToMask(annotation), mask)
+
+
+@pytest.mark.parametrize(('kind', 'found'), [
+    ('coco', {'annotations.json'}), ('yolo', {'data.yaml', 'labels/left/a.txt', 'labels/right/a.txt', 'labels/b.txt'}),
+    ('labelme', {'labelme/left/a.json', 'labelme/right/a.json', 'labelme/b.json'}),
+    ('label-studio', {'label_studio.json'})])
+def test_annotations_in_each_format(infer, recorded, images, tmp_path, capsys, kind, found):
+    options = ['--format', kind, '--instances', 'components', '--min-area', 5, '--no-masks', '--no-overlays']
+    assert infer(images, *EXPRESSIONS, *options, *([] if kind == 'coco' else ['--tolerance', 0])) == 0
+    assert files(tmp_path / 'outputs') == found
+    assert 'annotations -> outputs' in capsys.readouterr().out
+    pieces = sum(len(each.to_yolo(EXPRESSIONS, instances='components', min_area=5)) for each in recorded)
+    if kind == 'coco':
+        assert len(json.loads((tmp_path / 'outputs/annotations.json').read_text())['annotations']) == pieces
+    if kind == 'yolo':
+        labels = (tmp_path / 'outputs/labels').rglob('*.txt')
+        assert sum(len(path.read_text().splitlines()) for path in labels) == pieces
+    # Nothing is overwritten that is an input, and earlier outputs are.
+    assert infer(images, *EXPRESSIONS, *options) == 0
 
 
 def test_all_parts_of_an_object(infer, cris, images, tmp_path, capsys):

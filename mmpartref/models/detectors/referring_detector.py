@@ -134,6 +134,15 @@ class ReferringDetector(BaseModel):
             heat[masks[number]] = heat[masks[number]].clamp(min=scores[number])
         return heat
 
+    @torch.no_grad()
+    def instances(self, sample: ReferringDataSample, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scores (C,) and masks (C, h, w) bool of the instances that an expression's mask unites, best first."""
+        order = sample.pred_instances.scores.argsort(descending=True, stable=True)
+        labels, scores = sample.pred_instances.labels[order], sample.pred_instances.scores[order]
+        chosen = order[self._are_wanted(sample, index, labels) & (scores >= self.score_threshold)]
+        chosen = chosen[:1] if self.rule == 'top1' else chosen
+        return sample.pred_instances.scores[chosen], instance_masks(sample)[chosen]
+
     def _are_wanted(self, sample: ReferringDataSample, index: int, labels: torch.Tensor) -> torch.Tensor:
         """Return (C,) bool: which of the instances' labels (C,) belong to one expression."""
         wanted = torch.tensor(self.labels_of(sample, index), device=labels.device, dtype=labels.dtype)

@@ -1,0 +1,106 @@
+"""Predictions as annotation files that labelling programs and trainers read."""
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
+from mmpartref.apis.formats.polygon_formats import label_studio_task, labelme_document, yolo_lines
+from mmpartref.argument_checks import check_choice
+from mmpartref.files.atomic_write import write_text
+
+Format = Literal['coco', 'yolo', 'labelme', 'label-studio']
+FORMATS: tuple[str, ...] = get_args(Format)
+# Label Studio's address of files below its document root.
+LOCAL_FILES = '/data/local-files/?d='
+
+
+class AnnotationFiles:
+    """Writes the masks of images in one format into a folder::
+
+        coco           annotations.json        one json, RLE or polygons
+        yolo           labels/<image>.txt      and data.yaml with the names
+        labelme        labelme/<image>.json    one json per image, with the path to it
+        label-studio   label_studio.json       tasks with predictions, to import
+
+    Args:
+        kind: one of ``FORMATS``.
+        folder: to write into.
+        expressions: the labels.
+        info: of the model: ``'config'``, ``'checkpoint'``, ...
+        options: how masks become annotations.
+        polygons: of COCO, in place of RLE.
+        image_url: address of the images' folder for Label Studio; the path below the folder is appended.
+    """
+
+    def __init__(self, kind: Format, folder: Path, expressions: Sequence[str], info: dict[str, Any],
+                 options: FormatOptions, *, polygons: bool = False, image_url: str = LOCAL_FILES) -> None:
+        check_choice(kind, 'format', FORMATS)
+        self.kind = kind
+        self.folder = folder
+        self.names = list(dict.fromkeys(expressions))
+        self.info = info
+        self.options = options
+        self.image_url = image_url
+        self.coco = CocoOutput(self.names, info, options, polygons)
+        self._tasks: list[dict[str, Any]] = []
+
+    def file(self, stem: Path) -> Path | None:
+        """Return the file of one image; None where there is one for all."""
+        if self.kind == 'yolo':
+            return self.folder / 'labels' / stem.with_name(f'{stem.name}.txt')
+        if self.kind == 'labelme':
+            return self.folder / 'labelme' / stem.with_name(f'{stem.name}.json')
+        return None
+
+    def files(self, stems: Iterable[Path]) -> list[Path]:
+        """Return all files for images with these stems."""
+        common = {'coco': 'annotations.json', 'yolo': 'data.yaml', 'label-studio': 'label_studio.json'}.get(self.kind)
+        return [*(file for stem in stems if (file := self.file(stem))), *([self.folder / common] if common else [])]
+
+    def add(self, name: str, source: str, stem: Path, size: tuple[int, int], masks: Sequence[LabelledMask],
+            empty_masks: int) -> None:
+        """Add, or write, the masks of one image.
+
+        Args:
+            name: path below the folder of the images.
+            source: its path.
+            stem: of its output files.
+            size: (h, w).
+            masks: those that are not empty.
+            empty_masks: number of expressions with an empty mask.
+        """
+        if self.kind == 'coco':
+            self.coco.add(name, size, masks, empty_masks)
+            return
+        split, tolerance = self.options.split(masks), self.options.tolerance
+        file = self.file(stem)
+        if self.kind == 'label-studio':
+            self._tasks.append(label_studio_task(split, size, self.image_url + name, tolerance,
+                                                 model_version=self.model_version()))
+        elif self.kind == 'yolo' and file is not None:
+            write_text(file, ''.join(f'{line}\n' for line in yolo_lines(split, size, self.names, tolerance)))
+        elif file is not None:
+            path = os.path.relpath(source, file.parent) if os.path.exists(source) else source
+            write_text(file, json.dumps(labelme_document(split, size, path, tolerance), indent=2) + '\n')
+
+    def model_version(self) -> str:
+        """Return the name of the model: the stems of its checkpoint's folder and file, or of its config."""
+        checkpoint = self.info.get('checkpoint')
+        if checkpoint:
+            return '/'.join(Path(checkpoint).with_suffix('').parts[-2:])
+        return Path(self.info.get('config') or 'mmpartref').stem
+
+    def finish(self) -> None:
+        """Write the file of all images, if there is one."""
+        if self.kind == 'coco':
+            self.coco.write(self.folder / 'annotations.json')
+        elif self.kind == 'label-studio':
+            write_text(self.folder / 'label_studio.json', json.dumps(self._tasks, indent=2) + '\n')
+        elif self.kind == 'yolo':
+            names = ''.join(f'  {number}: {json.dumps(name)}\n' for number, name in enumerate(self.names))
+            write_text(self.folder / 'data.yaml',
+                       f'# Put or link the folder of the images next to labels/ as images/.\npath: '
+                       f'{json.dumps(str(self.folder.resolve()))}\ntrain: images\nval: images\nnames:\n{names}')

@@ -1,0 +1,87 @@
+"""Masks of an image as polygons: COCO's rings, YOLO's lines, LabelMe's json and Label Studio's predictions."""
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mmpartref.apis.formats.labelled_masks import LabelledMask
+from mmpartref.masks.outlines import Ring, outline
+
+# Version of LabelMe's files; also in its ``labelme.__version__``.
+LABELME_VERSION = '5.5.0'
+# Digits of coordinates relative to the image.
+DIGITS = 6
+
+
+def coco_polygons(mask: np.ndarray, tolerance: float) -> list[list[float]]:
+    """Return ``[[x, y, x, y, ...], ...]``, a ring per piece of a mask (h, w) bool."""
+    return [ring.reshape(-1).astype(float).tolist() for ring in outline(mask, tolerance)]
+
+
+def yolo_lines(masks: Sequence[LabelledMask], size: tuple[int, int], names: Sequence[str],
+               tolerance: float) -> list[str]:
+    """Return a line ``<class> <x> <y> <x> <y> ...`` per piece of each mask, as a line has one ring.
+
+    Source: Ultralytics' segmentation datasets. Coordinates are 0 to 1, relative to the image's size (h, w).
+    """
+    scale = np.array(size[::-1], dtype=float)
+    lines = []
+    for each in masks:
+        for ring in outline(each.mask, tolerance, border_pixels=True):
+            numbers = (f'{value:.{DIGITS}f}' for value in (at_least_triangle(ring) / scale).reshape(-1))
+            lines.append(' '.join([str(names.index(each.label)), *numbers]))
+    return lines
+
+
+def at_least_triangle(ring: Ring) -> Ring:
+    """Return a ring of at least three points: a line's or a single pixel's last point is repeated."""
+    return np.concatenate([ring, np.repeat(ring[-1:], max(0, 3 - len(ring)), axis=0)])
+
+
+def labelme_document(masks: Sequence[LabelledMask], size: tuple[int, int], image_path: str,
+                     tolerance: float) -> dict[str, Any]:
+    """Return the content of LabelMe's json: a polygon per piece, pieces of a mask with the same ``group_id``."""
+    shapes = []
+    for each in masks:
+        rings = outline(each.mask, tolerance, border_pixels=True)
+        shapes += [{'label': each.label, 'points': at_least_triangle(ring).astype(float).tolist(),
+                    'group_id': each.group if len(rings) > 1 else None, 'shape_type': 'polygon', 'flags': {},
+                    'description': '' if each.score is None else f'score {each.score:.3f}'} for ring in rings]
+    return {'version': LABELME_VERSION, 'flags': {}, 'shapes': shapes, 'imagePath': image_path, 'imageData': None,
+            'imageHeight': size[0], 'imageWidth': size[1]}
+
+
+def label_studio_task(masks: Sequence[LabelledMask], size: tuple[int, int], image: str, tolerance: float, *,
+                      model_version: str, from_name: str = 'label', to_name: str = 'image') -> dict[str, Any]:
+    """Return a task of Label Studio with one prediction: a region per piece, coordinates in percent of the image.
+
+    Args:
+        masks: of the image.
+        size: (h, w).
+        image: address of the image for Label Studio.
+        tolerance: see ``outline``.
+        model_version: name of the model.
+        from_name, to_name: names of the ``PolygonLabels`` and ``Image`` tags of the project's labelling config.
+    """
+    regions = [label_studio_region(ring, each, size, from_name, to_name)
+               for each in masks for ring in outline(each.mask, tolerance)]
+    scores = [each.score for each in masks if each.score is not None]
+    prediction: dict[str, Any] = {'model_version': model_version, 'result': regions}
+    if scores:
+        prediction['score'] = float(np.mean(scores))
+    return {'data': {'image': image}, 'predictions': [prediction]}
+
+
+def label_studio_region(ring: Ring, mask: LabelledMask, size: tuple[int, int], from_name: str,
+                        to_name: str) -> dict[str, Any]:
+    """Return a polygon region; its id depends on the content alone."""
+    points = np.round(ring * 100 / np.array(size[::-1]), DIGITS - 2).tolist()
+    region: dict[str, Any] = {
+        'id': uuid.uuid5(uuid.NAMESPACE_OID, f'{mask.label} {mask.group} {points}').hex[:10],
+        'type': 'polygonlabels', 'from_name': from_name, 'to_name': to_name, 'original_height': size[0],
+        'original_width': size[1], 'image_rotation': 0,
+        'value': {'points': points, 'closed': True, 'polygonlabels': [mask.label]}}
+    if mask.score is not None:
+        region['score'] = mask.score
+    return region

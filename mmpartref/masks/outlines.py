@@ -1,0 +1,105 @@
+"""Outlines of masks as polygons, and their connected pieces.
+
+Programs disagree on where a polygon's point is. COCO's and Label Studio's are on the edges of the pixels: a mask of the
+first pixel reaches from 0 to 1, as pycocotools draws it. YOLO's and LabelMe's are the pixels of the border themselves,
+which OpenCV and Pillow draw as well: that mask is the point 0, 0.
+"""
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+# Points (n, 2) of a closed ring, x and y in pixels.
+Ring = np.ndarray
+# Of a ring with its mask.
+MIN_IOU = 0.98
+# Pixels; less than this is nothing between points on whole pixels.
+LEAST_TOLERANCE = 0.25
+
+
+def split_components(mask: np.ndarray, min_area: int = 1) -> list[np.ndarray]:
+    """Return the connected pieces of a mask (h, w) bool, pixels that touch at a corner included, largest first.
+
+    Args:
+        mask: to split.
+        min_area: smaller pieces, in pixels, are dropped.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = {label: int(stats[label, cv2.CC_STAT_AREA]) for label in range(1, count)}
+    return [labels == label for label in sorted(areas, key=lambda label: -areas[label]) if areas[label] >= min_area]
+
+
+def outline(mask: np.ndarray, tolerance: float = 1.0, *, border_pixels: bool = False) -> list[Ring]:
+    """Return one ring per connected piece of a mask (h, w) bool, largest first; holes are joined to it by a slit.
+
+    A slit is a pair of edges there and back, which encloses nothing: programs that know no holes fill the ring right.
+
+    Args:
+        mask: to outline.
+        tolerance: greatest distance of the simplified ring from the exact one, in pixels; halved for a piece as long
+            as its ring, drawn again, has an IoU below ``MIN_IOU`` with it. 0 for the exact one.
+        border_pixels: the points are pixels of the border, not corners of the pixels' edges.
+    """
+    rings = []
+    for piece in split_components(mask):
+        rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
+        top, left = int(rows[0]), int(columns[0])
+        ring = _outline_piece(piece[top:rows[-1] + 1, left:columns[-1] + 1], tolerance, border_pixels)
+        rings.append(ring + np.array([left, top]))
+    return rings
+
+
+def _outline_piece(piece: np.ndarray, tolerance: float, border_pixels: bool) -> Ring:
+    """Return the ring of a connected mask."""
+    contours = _border_contours(piece) if border_pixels else _edge_contours(piece)
+    draw = draw_border if border_pixels else draw_edges
+    while tolerance >= LEAST_TOLERANCE:
+        ring = _simplified(contours, tolerance)
+        drawn = draw(ring, piece.shape)
+        if (drawn & piece).sum() >= MIN_IOU * (drawn | piece).sum():
+            return ring
+        tolerance /= 2
+    return _simplified(contours, 0)
+
+
+def _border_contours(piece: np.ndarray) -> list[Ring]:
+    """Return the contours of a connected mask, along its pixels; the first one is the outer one."""
+    contours, hierarchy = cv2.findContours(piece.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    order = sorted(range(len(contours)), key=lambda number: hierarchy[0][number][3] >= 0)
+    return [contours[number] for number in order]
+
+
+def _edge_contours(piece: np.ndarray) -> list[Ring]:
+    """Return the contours of a connected mask, along the edges of its pixels; the first one is the outer one."""
+    # On a grid of twice the size each contour point is in the half of its pixel that touches the edge.
+    doubled = cv2.copyMakeBorder(piece.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT).repeat(2, 0).repeat(2, 1)
+    return [(contour + 1) // 2 - 1 for contour in _border_contours(doubled)]
+
+
+def _simplified(contours: Sequence[Ring], tolerance: float) -> Ring:
+    """Return one ring of contours with fewer points (Douglas and Peucker, by OpenCV)."""
+    return join_rings([cv2.approxPolyDP(contour, tolerance, closed=True)[:, 0] for contour in contours])
+
+
+def join_rings(rings: Sequence[Ring]) -> Ring:
+    """Return one ring of several: each next ring is joined by a slit to the nearest point of those before it."""
+    joined = rings[0]
+    for ring in rings[1:]:
+        distances = ((joined[:, None] - ring[None])**2).sum(axis=2)
+        at, begin = np.unravel_index(distances.argmin(), distances.shape)
+        around = np.concatenate([ring[begin:], ring[:begin + 1]])
+        joined = np.concatenate([joined[:at + 1], around, joined[at:]])
+    return joined
+
+
+def draw_edges(ring: Ring, size: tuple[int, ...]) -> np.ndarray:
+    """Return the mask (h, w) bool that a ring along edges encloses, as pycocotools draws it."""
+    if len(ring) < 3:
+        return np.zeros(size, dtype=bool)
+    return coco_mask.decode(coco_mask.frPyObjects([ring.reshape(-1).astype(float).tolist()], *size)[0]).astype(bool)
+
+
+def draw_border(ring: Ring, size: tuple[int, ...]) -> np.ndarray:
+    """Return the mask (h, w) bool of a ring of border pixels, as OpenCV draws it."""
+    return cv2.fillPoly(np.zeros(size, np.uint8), [ring.astype(np.int32)], 1).astype(bool)
