@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Convert a published dataset to json files for PartReferDataset, one per split.
+"""Convert a published dataset, or the files of a labelling program, to json files for PartReferDataset.
 
 Exit code: 0 written, 2 could not.
 """
@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmpartref.arguments import ToolParser, input_path, output_folder
+from mmpartref.arguments import ToolParser, input_path, output_folder, text_argument
 from mmpartref.datasets import converters
+from mmpartref.datasets.converters.labelling.label_document import SEPARATOR
 from mmpartref.datasets.converters.standard_json import Document, write_documents
 from mmpartref.errors import one_sentence_errors
 from mmpartref.text import shown_name
@@ -42,6 +43,13 @@ BENCHMARKS: dict[str, tuple[Callable[..., Converted], str, str, dict[str, Any]]]
                {'choices': ('part', 'all'), 'default': 'part',
                 'help': 'part: only lines of the class 2, which are of parts; default: %(default)s'}),
 }
+# Labelling programs: converter, and what is read.
+LABELLING: dict[str, tuple[Callable[..., Converted], str]] = {
+    'labelme': (converters.convert_labelme, "the folder of LabelMe's json files and images"),
+    'yolo': (converters.convert_yolo, 'the folder of data.yaml, labels and images (YOLO segmentation)'),
+    'cvat': (converters.convert_cvat, "CVAT's export COCO 1.0, or another COCO json whose categories are labels"),
+    'label_studio': (converters.convert_label_studio, "Label Studio's export JSON"),
+}
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -70,6 +78,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         kind = kinds.add_parser(name, help=described)
         kind.add_argument('source', type=input_path, help=described)
         kind.add_argument(f'--{option}', **settings)
+    for name, (_, described) in LABELLING.items():
+        kind = kinds.add_parser(name, help=described)
+        kind.add_argument('source', type=input_path, help=described)
+        kind.add_argument('--objects', type=text_argument, nargs='+', default=[], metavar='NAME',
+                          help='objects that labels begin with: "car wheel" is the wheel of a car')
+        kind.add_argument('--separator', type=text_argument, default=SEPARATOR,
+                          help='between object and part in a label, "car:wheel"; default: %(default)s')
+        if name == 'yolo':
+            kind.add_argument('--images', type=input_path, metavar='DIR', help='folder of the images; default: images '
+                              'next to labels')
     for kind in kinds.choices.values():
         kind.add_argument('--out', required=True, type=output_folder, metavar='DIR',
                           help='folder to write the json files into')
@@ -80,6 +98,9 @@ def convert(args: argparse.Namespace) -> Converted:
     """Return the json of each split, and the lines to print."""
     if args.kind in FOLDERS:
         return FOLDERS[args.kind][0](args.folder)
+    if args.kind in LABELLING:
+        more = {'images': args.images} if args.kind == 'yolo' else {}
+        return LABELLING[args.kind][0](args.source, args.objects, args.separator, **more)
     if args.kind in BENCHMARKS:
         converter, _, option, _ = BENCHMARKS[args.kind]
         return converter(args.source, **{option: getattr(args, option)})

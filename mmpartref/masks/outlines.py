@@ -5,11 +5,14 @@ first pixel reaches from 0 to 1, as pycocotools draws it. YOLO's and LabelMe's a
 which OpenCV and Pillow draw as well: that mask is the point 0, 0.
 """
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
+DrawnBy = Literal['pycocotools', 'opencv', 'pillow']
 # Points (n, 2) of a closed ring, x and y in pixels.
 Ring = np.ndarray
 # Of a ring with its mask.
@@ -30,7 +33,7 @@ def split_components(mask: np.ndarray, min_area: int = 1) -> list[np.ndarray]:
     return [labels == label for label in sorted(areas, key=lambda label: -areas[label]) if areas[label] >= min_area]
 
 
-def outline(mask: np.ndarray, tolerance: float = 1.0, *, border_pixels: bool = False) -> list[Ring]:
+def outline(mask: np.ndarray, tolerance: float = 1.0, *, drawn_by: DrawnBy = 'pycocotools') -> list[Ring]:
     """Return one ring per connected piece of a mask (h, w) bool, largest first; holes are joined to it by a slit.
 
     A slit is a pair of edges there and back, which encloses nothing: programs that know no holes fill the ring right.
@@ -39,21 +42,22 @@ def outline(mask: np.ndarray, tolerance: float = 1.0, *, border_pixels: bool = F
         mask: to outline.
         tolerance: greatest distance of the simplified ring from the exact one, in pixels; halved for a piece as long
             as its ring, drawn again, has an IoU below ``MIN_IOU`` with it. 0 for the exact one.
-        border_pixels: the points are pixels of the border, not corners of the pixels' edges.
+        drawn_by: what draws the ring again: along the edges of the pixels (``'pycocotools'``), or along the pixels of
+            the border (``'opencv'``, ``'pillow'``).
     """
     rings = []
     for piece in split_components(mask):
         rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
         top, left = int(rows[0]), int(columns[0])
-        ring = _outline_piece(piece[top:rows[-1] + 1, left:columns[-1] + 1], tolerance, border_pixels)
+        ring = _outline_piece(piece[top:rows[-1] + 1, left:columns[-1] + 1], tolerance, drawn_by)
         rings.append(ring + np.array([left, top]))
     return rings
 
 
-def _outline_piece(piece: np.ndarray, tolerance: float, border_pixels: bool) -> Ring:
+def _outline_piece(piece: np.ndarray, tolerance: float, drawn_by: DrawnBy) -> Ring:
     """Return the ring of a connected mask."""
-    contours = _border_contours(piece) if border_pixels else _edge_contours(piece)
-    draw = draw_border if border_pixels else draw_edges
+    contours = _edge_contours(piece) if drawn_by == 'pycocotools' else _border_contours(piece)
+    draw = {'pycocotools': draw_edges, 'opencv': draw_by_opencv, 'pillow': draw_by_pillow}[drawn_by]
     while tolerance >= LEAST_TOLERANCE:
         ring = _simplified(contours, tolerance)
         drawn = draw(ring, piece.shape)
@@ -100,6 +104,15 @@ def draw_edges(ring: Ring, size: tuple[int, ...]) -> np.ndarray:
     return coco_mask.decode(coco_mask.frPyObjects([ring.reshape(-1).astype(float).tolist()], *size)[0]).astype(bool)
 
 
-def draw_border(ring: Ring, size: tuple[int, ...]) -> np.ndarray:
+def draw_by_opencv(ring: Ring, size: tuple[int, ...]) -> np.ndarray:
     """Return the mask (h, w) bool of a ring of border pixels, as OpenCV draws it."""
     return cv2.fillPoly(np.zeros(size, np.uint8), [ring.astype(np.int32)], 1).astype(bool)
+
+
+def draw_by_pillow(ring: Ring, size: tuple[int, ...]) -> np.ndarray:
+    """Return the mask (h, w) bool of a ring of border pixels, as Pillow draws it."""
+    canvas = Image.new('L', (size[1], size[0]))
+    points = [(float(x), float(y)) for x, y in ring]
+    # Pillow draws no polygon of a single point.
+    ImageDraw.Draw(canvas).polygon(points if len(points) > 1 else points * 2, outline=1, fill=1)
+    return np.asarray(canvas, dtype=bool)

@@ -74,7 +74,7 @@ def test_yolo_has_a_line_per_piece(results):
             assert len(values) >= 3
             if line.split()[0] == number:
                 # As Ultralytics' polygon2mask.
-                cv2.fillPoly(drawn, [np.rint(values * SIZE[::-1]).astype(np.int32)], 1)
+                cv2.fillPoly(drawn, [(values * SIZE[::-1]).astype(np.int32)], 1)
         assert iou(drawn.astype(bool), result.mask) >= LEAST
     with pytest.raises(InputError, match="'car window' is not one of names="):
         results.to_yolo(['car wheel', 'car mirror'])

@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmpartref.masks.outlines import MIN_IOU, draw_border, draw_edges, join_rings, outline, split_components
+from mmpartref.masks.outlines import (
+    MIN_IOU,
+    draw_by_opencv,
+    draw_by_pillow,
+    draw_edges,
+    join_rings,
+    outline,
+    split_components,
+)
+
+DRAW = {'opencv': draw_by_opencv, 'pillow': draw_by_pillow}
 
 
 def draw(rings: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
@@ -37,11 +47,13 @@ def test_simplified_rings_stay_near_each_piece(tolerance):
             assert (drawn & piece).sum() / (drawn | piece).sum() >= MIN_IOU
 
 
+@pytest.mark.parametrize('drawn_by', DRAW)
 @pytest.mark.parametrize('tolerance', [0, 1, 50])
-def test_rings_of_border_pixels_are_drawn_by_opencv(tolerance):
+def test_rings_of_border_pixels_are_drawn_again(tolerance, drawn_by):
     for seed in range(20):
         mask = blobs(seed)
-        drawn = np.any([draw_border(ring, mask.shape) for ring in outline(mask, tolerance, border_pixels=True)], axis=0)
+        rings = outline(mask, tolerance, drawn_by=drawn_by)
+        drawn = np.any([DRAW[drawn_by](ring, mask.shape) for ring in rings], axis=0)
         # Of a hole of a pixel nothing is left where the slit passes.
         assert (drawn & mask).sum() / (drawn | mask).sum() >= (MIN_IOU if tolerance else 0.995)
 
@@ -79,9 +91,10 @@ def test_a_pixel_has_four_corners():
     (ring, ) = outline(mask, 1)
     assert sorted(ring.tolist()) == [[2, 1], [2, 2], [3, 1], [3, 2]]
     assert np.array_equal(draw_edges(ring, mask.shape), mask)
-    (ring, ) = outline(mask, 1, border_pixels=True)
-    assert ring.tolist() == [[2, 1]]
-    assert np.array_equal(draw_border(ring, mask.shape), mask)
+    for drawn_by, draw_ring in DRAW.items():
+        (ring, ) = outline(mask, 1, drawn_by=drawn_by)
+        assert ring.tolist() == [[2, 1]]
+        assert np.array_equal(draw_ring(ring, mask.shape), mask)
 
 
 def test_joined_rings_enclose_what_they_enclosed():

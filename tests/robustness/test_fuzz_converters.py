@@ -68,6 +68,16 @@ MMR = [{'file_name': f'train2017/{key}.jpg', 'height': 6, 'width': 8, 'image_id'
         'answers': [MMR_TARGETS[:1], MMR_TARGETS]} for key in (1, 2)]
 GSEVAL = [{'idx': key, 'image_path': f'{key}.jpg', 'class_id': 2, 'label': 'eye', 'caption': 'The left eye.',
            'box': [0, 0, 3, 3], 'segmentation': shape} for key, shape in ((5, RLE), (6, [RLE, RLE]))]
+LABELME = [{'imagePath': '../images/7.jpg', 'imageHeight': 6, 'imageWidth': 8, 'flags': {}, 'shapes': [
+    {'label': 'car:wheel', 'points': [[1, 1], [5, 1], [5.5, 4]], 'group_id': 1, 'shape_type': 'polygon', 'flags': {}},
+    {'label': 'hood', 'points': [[1, 1], [3, 4]], 'group_id': None, 'shape_type': 'rectangle'},
+    {'label': 'rim', 'points': [[3, 3], [3, 5]], 'shape_type': 'circle'}]}]
+REGION = {'original_height': 6, 'original_width': 8}
+LABEL_STUDIO = [{'id': 1, 'data': {'image': f'/data/local-files/?d={key}.jpg'}, 'annotations': [{'result': [
+    {**REGION, 'type': 'polygonlabels', 'value': {'points': [[10, 10], [80, 10], [50, 90]], 'polygonlabels': ['hood']}},
+    {**REGION, 'type': 'rectanglelabels', 'value': {'x': 1, 'rectanglelabels': ['wheel']}}]}]} for key in (1, 2)]
+YOLO = {'names': ['car wheel', 'hood'], 'lines': ['0 0.1 0.1 0.8 0.1 0.5 0.9', '1 0.1 0.1 0.5 0.5',
+                                                  '1 0.2 0.2 0.9 0.2 0.5 0.5']}
 ADE = coco('ADE_train_', [{'id': 27, 'name': 'person, individual'}, {'id': 99, 'name': 'sky'}], part_category_id=[0])
 
 
@@ -103,6 +113,23 @@ def convert_gseval(root: Path, document: dict[str, Any]) -> Converted:
     return converters.convert_gseval(root / 'x.jsonl')
 
 
+def convert_labelme(root: Path, document: dict[str, Any]) -> Converted:
+    shutil.rmtree(root / 'labelme/json', ignore_errors=True)
+    (root / 'labelme/json').mkdir(parents=True)
+    files = document['files'] if isinstance(document['files'], list) else [document['files']]
+    for number, content in enumerate(files):
+        put(root / f'labelme/json/{number}.json', content)
+    return converters.convert_labelme(root / 'labelme', ['car'])
+
+
+def convert_yolo(root: Path, document: dict[str, Any]) -> Converted:
+    (root / 'labels').mkdir(exist_ok=True)
+    put(root / 'data.yaml', {'names': document['names']})
+    lines = document['lines'] if isinstance(document['lines'], list) else [document['lines']]
+    (root / 'labels/7.txt').write_bytes('\n'.join(map(str, lines)).encode(errors='replace'))
+    return converters.convert_yolo(root)
+
+
 def convert_grefcoco(root: Path, document: dict[str, Any]) -> Converted:
     return converters.convert_grefcoco(put(root / 'grefs.json', document['refs']),
                                        put(root / 'instances.json', document['instances']))
@@ -134,6 +161,11 @@ KINDS: dict[str, tuple[Any, Callable[[Path, Any], Converted]]] = {
     'instructpart': ({'entries': INSTRUCTPART}, convert_instructpart),
     'mmr': ({'images': MMR}, lambda root, document: converters.convert_mmr(put(root / 'x.json', document['images']))),
     'gseval': ({'lines': GSEVAL}, convert_gseval),
+    'labelme': ({'files': LABELME}, convert_labelme),
+    'yolo': (YOLO, convert_yolo),
+    'cvat': (OBJECTS, lambda root, document: converters.convert_cvat(put(root / 'x.json', document), ['traffic'])),
+    'label_studio': ({'tasks': LABEL_STUDIO}, lambda root, document: converters.convert_label_studio(
+        put(root / 'x.json', document['tasks']))),
     'ade20k_part_234': (ADE, convert_ade),
     'join_levels': (LEVELS, lambda root, document: one(join_levels({
         level: str(put(root / f'{level}.json', document[level])) for level in document}))),
@@ -149,6 +181,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ('7', '8', 'a-tea_cup-handle', 'b-tea_cup-handle'):
         write_mask(root / 'masks' / f'{name}.png')
         Image.new('RGB', SIZE[::-1]).save(root / 'images' / f'{name}.jpg')
+    (root / 'labelme/images').mkdir(parents=True)
+    Image.new('RGB', SIZE[::-1]).save(root / 'labelme/images/7.jpg')
     labels = np.full(SIZE, 65535, np.uint16)
     labels[1:3, 1:6] = 0
     for name in '12':

@@ -28,8 +28,9 @@ def yolo_lines(masks: Sequence[LabelledMask], size: tuple[int, int], names: Sequ
     scale = np.array(size[::-1], dtype=float)
     lines = []
     for each in masks:
-        for ring in outline(each.mask, tolerance, border_pixels=True):
-            numbers = (f'{value:.{DIGITS}f}' for value in (at_least_triangle(ring) / scale).reshape(-1))
+        for ring in outline(each.mask, tolerance, drawn_by='opencv'):
+            # Of a pixel's centre, so that rounding down gives the pixel.
+            numbers = (f'{value:.{DIGITS}f}' for value in ((at_least_triangle(ring) + 0.5) / scale).reshape(-1))
             lines.append(' '.join([str(names.index(each.label)), *numbers]))
     return lines
 
@@ -44,7 +45,7 @@ def labelme_document(masks: Sequence[LabelledMask], size: tuple[int, int], image
     """Return the content of LabelMe's json: a polygon per piece, pieces of a mask with the same ``group_id``."""
     shapes = []
     for each in masks:
-        rings = outline(each.mask, tolerance, border_pixels=True)
+        rings = outline(each.mask, tolerance, drawn_by='pillow')
         shapes += [{'label': each.label, 'points': at_least_triangle(ring).astype(float).tolist(),
                     'group_id': each.group if len(rings) > 1 else None, 'shape_type': 'polygon', 'flags': {},
                     'description': '' if each.score is None else f'score {each.score:.3f}'} for ring in rings]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.datasets.coco.records import plain
@@ -161,6 +161,14 @@ def image_size(path: Path) -> tuple[int, int]:
     """Return the (height, width) in an image file's header; raises as ``read_label_map`` for a damaged file."""
     with _image_errors(path), open_plain_file(path) as file, Image.open(file, formats=FORMATS) as image:
         return image.height, image.width
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Return the (height, width) of an image after the rotation by its EXIF orientation; raises as ``image_size``."""
+    with _image_errors(path), open_plain_file(path) as file, Image.open(file, formats=FORMATS) as image:
+        # 5 to 8 exchange the sides.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
 def _read_pixels(path: Path, convert: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
