@@ -13,6 +13,7 @@ from typing import Any
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.batch_run import predict_files
+from mmpartref.apis.doubt import Ranking
 from mmpartref.apis.formats.annotation_files import FORMATS, LOCAL_FILES, AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.formats.labelled_masks import INSTANCES, MIN_AREA, TOLERANCE, FormatOptions
@@ -36,6 +37,9 @@ from mmpartref.files.output_path import write_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
 from mmpartref.text import one_line, shown_name
+
+# Images of a ranking that are printed.
+MAX_RANKED = 10
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,6 +74,11 @@ def parse_args() -> argparse.Namespace:
     annotations.add_argument('--polygons', action='store_true', help='polygons in COCO jsons, in place of RLE')
     annotations.add_argument('--image-url', type=text_argument, help="address of the images' folder for Label Studio "
                              f'(default: {LOCAL_FILES})')
+    ranking = parser.add_argument_group('what to label next')
+    ranking.add_argument('--rank', type=output_file, metavar='CSV', help='order the images by the doubt of the model: '
+                         'probabilities near the threshold, empty masks, disagreement of two wordings')
+    ranking.add_argument('--rewording', type=text_argument, metavar='TEMPLATE', help='for --rank: second wording of '
+                         'each expression, e.g. "a photo of the {}"')
     parser.add_argument('--on-error', choices=('raise', 'skip'), default='skip',
                         help='stop at an image that cannot be read, or skip it')
     args = parser.parse_args()
@@ -82,6 +91,11 @@ def parse_args() -> argparse.Namespace:
         parser.error('--tolerance needs polygons: --polygons, or --format yolo, labelme or label-studio')
     if args.image_url and args.format != 'label-studio':
         parser.error('--image-url needs --format label-studio')
+    parser.require(args, '--rewording', '--rank')
+    if args.rank and args.parse:
+        parser.error('--rank is for expressions; remove --parse')
+    if args.rewording and (args.rewording.count('{}') != 1 or args.rewording.count('{') != 1):
+        parser.error(f'--rewording {args.rewording!r} should contain {{}}, once, for the expression')
     if args.polygons and not args.json and args.format != 'coco':
         parser.error('--polygons is for COCO jsons; the other formats have polygons always')
     return args
@@ -153,8 +167,13 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
 def main() -> int:
     args = parse_args()
     inferencer, images, options, coco, annotations = prepare(args)
-    result = predict_files(inferencer, images, options, coco=coco, annotations=annotations, batch_size=args.batch_size,
-                           on_error=args.on_error)
+    ranking = Ranking(inferencer, options.expressions, args.rewording) if args.rank else None
+    result = predict_files(inferencer, images, options, coco=coco, annotations=annotations, ranking=ranking,
+                           batch_size=args.batch_size, on_error=args.on_error)
+    if ranking is not None:
+        for each in ranking.write(args.rank)[:MAX_RANKED]:
+            print(f'doubt {each.doubt:.3f}: {shown_name(each.image)}')
+        print(f'{len(ranking.doubts):,} images, the most doubtful first -> {args.rank}')
     if annotations is not None:
         annotations.finish()
         print(f'annotations -> {options.out_dir}')

@@ -3,6 +3,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mmpartref.apis.doubt import Ranking
 from mmpartref.apis.formats.annotation_files import AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.image_files import ImageFile
@@ -35,7 +36,8 @@ class BatchResult:
 
 
 def predict_files(inferencer: PartReferInferencer, images: Sequence[ImageFile], options: OutputOptions, *,
-                  coco: CocoOutput | None = None, annotations: AnnotationFiles | None = None, batch_size: int = 1,
+                  coco: CocoOutput | None = None, annotations: AnnotationFiles | None = None,
+                  ranking: Ranking | None = None, batch_size: int = 1,
                   on_error: Literal['raise', 'skip'] = 'skip') -> BatchResult:
     """Predict the expressions in each image and write the outputs; print a line per mask, and the progress to stderr.
 
@@ -45,6 +47,7 @@ def predict_files(inferencer: PartReferInferencer, images: Sequence[ImageFile], 
         options: expressions and outputs.
         coco: receives every mask.
         annotations: receives every mask, too.
+        ranking: receives the results of every image, with heat maps.
         batch_size: images per forward pass.
         on_error: skip an image that cannot be read, or stop at it.
     """
@@ -52,22 +55,26 @@ def predict_files(inferencer: PartReferInferencer, images: Sequence[ImageFile], 
     for batch in readable_batches(inferencer, images, batch_size, on_error, result):
         files = [file for file, _ in batch]
         decoded = [image for _, image in batch]
-        for file, results in zip(files, predict_batch(inferencer, decoded, options), strict=True):
+        for file, results in zip(files, predict_batch(inferencer, decoded, options, ranking is not None),
+                                 strict=True):
             output_image(results, file, options)
             if coco is not None:
                 add_results(coco, file.name, results)
             if annotations is not None:
                 add_annotations(annotations, file, results)
+            if ranking is not None and isinstance(results, ImageResults):
+                ranking.add(file.name, results)
         result.done += len(batch)
     return result
 
 
 def predict_batch(inferencer: PartReferInferencer, images: list[DecodedImage],
-                  options: OutputOptions) -> Iterable[ImageResults | PartLabels]:
-    """Return the results of a batch, or label maps."""
+                  options: OutputOptions, heat_maps: bool) -> Iterable[ImageResults | PartLabels]:
+    """Return the results of a batch, with heat maps if they are written or ``heat_maps`` is set; or label maps."""
     if options.parse:
         return inferencer.parse_parts(images, expressions=options.expressions, batch_size=len(images))
-    return inferencer.stream(images, options.expressions, heat_map=options.heat_maps, batch_size=len(images))
+    return inferencer.stream(images, options.expressions, heat_map=options.heat_maps or heat_maps,
+                             batch_size=len(images))
 
 
 def readable_batches(inferencer: PartReferInferencer, images: Sequence[ImageFile], batch_size: int, on_error: str,

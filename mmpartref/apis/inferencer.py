@@ -150,6 +150,13 @@ class PartReferInferencer:
         predicted = self._predicted(images, check_expressions(expressions), batch_size, channel_order)
         return (self._results(each, sample, with_heat_map) for each, sample in predicted)
 
+    @property
+    def threshold(self) -> float:
+        """The probability above which a pixel is in a mask; a detector's score threshold."""
+        if isinstance(self.model, ReferringDetector):
+            return self.model.score_threshold
+        return self.model.decode.threshold
+
     @overload
     def parse_parts(self, image: list | tuple, super_category: str | None = None, *,
                     expressions: Sequence[str] | None = None, batch_size: int = 1,

@@ -129,6 +129,15 @@ def test_annotations_in_each_format(infer, recorded, images, tmp_path, capsys, k
     assert infer(images, *EXPRESSIONS, *options) == 0
 
 
+def test_images_are_ranked_by_doubt(infer, recorded, images, tmp_path, capsys):
+    options = ['--rank', 'rank.csv', '--rewording', 'the {}', '--no-masks', '--no-overlays']
+    assert infer(images, *EXPRESSIONS, *options) == 0
+    lines = (tmp_path / 'rank.csv').read_text().splitlines()
+    assert lines[0] == 'image,doubt,uncertain,empty,disagreement'
+    assert {line.split(',')[0] for line in lines[1:]} == {'left/a.png', 'right/a.png', 'b.jpg'}
+    assert '3 images, the most doubtful first -> rank.csv' in capsys.readouterr().out
+
+
 def test_all_parts_of_an_object(infer, cris, images, tmp_path, capsys):
     assert infer(f'{images}/**/*.png', '--parse', 'Car', '--json', 'parts.json', '--batch-size', 4) == 0
     assert files(tmp_path / 'outputs') == {f'{side}/a_{kind}.png' for side in ('left', 'right')
