@@ -116,16 +116,8 @@ class ToolParser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{'allow_abbrev': False, **kwargs})
-        self.named: list[argparse.Action] = []
         self.add_argument('--traceback', action='store_true', default=argparse.SUPPRESS,
                           help='print the traceback of an error as well')
-
-    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
-        """Add an argument, as ``ArgumentParser`` does."""
-        action = super().add_argument(*args, **kwargs)
-        if hasattr(self, 'named'):  # the parent's constructor adds --help
-            self.named.append(action)
-        return action
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the arguments and check the paths among them. Ends the program where they cannot be used."""
@@ -146,7 +138,7 @@ class ToolParser(argparse.ArgumentParser):
     def _paths(self, parsed: argparse.Namespace, kind: Callable[[str], str]) -> list[tuple[str, str]]:
         """Return (name of the argument, path) for the arguments of a type."""
         found = []
-        for action in self.named:
+        for action in self._actions:  # those of groups, too
             given = getattr(parsed, action.dest, None)
             if action.type is kind and given is not None:
                 name = action.option_strings[0] if action.option_strings else action.metavar or action.dest

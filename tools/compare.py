@@ -42,6 +42,12 @@ def render(tables: list[Table], name: str) -> str:
     return '\n'.join(TABLE_FORMATS[name](table) for table in tables)
 
 
+def significance_tables(comparison: Comparison, resamples: Resamples) -> list[Table]:
+    """Return the table of paired differences, where there are several models and images."""
+    several = len(comparison.entries) > 1 and resamples.images > 1
+    return [significance_table(comparison, resamples)] if several else []
+
+
 def write(folder: Path, tables: dict[str, list[Table]], comparison: Comparison, resamples: Resamples) -> None:
     all_tables = [table for group in tables.values() for table in group]
     contents = {'table.md': render(all_tables, 'markdown'), 'table.csv': render(tables['main'], 'csv'),
@@ -62,7 +68,7 @@ def main() -> None:
     comparison = read_comparison(args.dumps, names=args.names, strict=args.strict)
     resamples = comparison.resample(resamples=args.resamples, seed=args.seed)
     tables = {'main': [main_table(comparison, resamples)],
-              'significance': [significance_table(comparison, resamples)] if len(comparison.entries) > 1 else [],
+              'significance': significance_tables(comparison, resamples),
               'breakdowns': breakdown_tables(comparison)}
     print(render([table for group in tables.values() for table in group], args.format))
     if args.out:

@@ -2,6 +2,7 @@
 """Compute the metrics of a dump, or of masks that any other program predicted; no model is needed."""
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 from mmpartref.arguments import ToolParser, fraction, input_path, is_given, output_file, text_argument
@@ -110,6 +111,14 @@ def check_predictions(parser: ToolParser, args: argparse.Namespace) -> None:
     parser.require(args, '--predictions', '--ann-file')
     if args.predictions and args.threshold is not None:
         parser.error('--threshold is for a dump; use --score-threshold')
+    for folder in (args.predictions, args.object_maps):
+        for output in (args.out, args.json):
+            if folder and output and os.path.isdir(folder) and Path(folder).resolve() in Path(output).resolve().parents:
+                parser.error(f'{shown_name(output)} is in the folder {shown_name(folder)}, which is read; name another')
+    if args.predictions and args.sweep and (args.score_threshold is not None):
+        parser.error('--sweep evaluates all thresholds; remove --score-threshold')
+    if args.pattern and not os.path.isdir(args.predictions or ''):
+        parser.error('--pattern is for a folder of PNG masks')
     if args.predictions and args.sweep and args.out:
         parser.error('--sweep evaluates all thresholds and --out writes one; remove one of them')
 
@@ -150,7 +159,7 @@ def print_sweep(dump: PredictionDump, args: argparse.Namespace) -> dict[str, Any
 def part_ap(dump: PredictionDump, args: argparse.Namespace) -> PartAP:
     """Return the average precision of instances where the predictions are COCO results of categories."""
     if args.predictions and os.path.isfile(args.predictions) and has_categories(args.predictions):
-        return instance_ap(args.predictions, args.ann_file)
+        return instance_ap(args.predictions, args.ann_file, [image.img_id for image in dump.images])
     return merged_ap(dump)
 
 

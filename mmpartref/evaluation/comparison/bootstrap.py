@@ -201,6 +201,8 @@ def resample(models: Sequence[Sequence[Row]], *, runs: Sequence[int] | None = No
 def draw_runs(values: np.ndarray, runs: Sequence[int], seed: int) -> np.ndarray:
     """Return each model's mean over as many of its runs, drawn with replacement, (R, models, metrics).
 
+    The deviations of the draws from the mean of all runs are scaled so that their variance is not too small.
+
     Args:
         values: (R, runs of all models, metrics).
         runs: number of runs of each model.
@@ -209,8 +211,11 @@ def draw_runs(values: np.ndarray, runs: Sequence[int], seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, 1])
     means, start = [], 0
     for count in runs:
+        own = values[:, start:start + count]
         often = rng.multinomial(count, [1 / count] * count, size=len(values)) / count  # (R, count)
-        means.append(np.einsum('rs,rsm->rm', often, values[:, start:start + count]))
+        # Drawn runs vary by (count - 1) / count of what the runs do.
+        spread = (count / max(1, count - 1))**0.5
+        means.append(own.mean(axis=1) + spread * (np.einsum('rs,rsm->rm', often, own) - own.mean(axis=1)))
         start += count
     return np.stack(means, axis=1)
 
@@ -276,15 +281,18 @@ def paired_differences(resamples: Resamples, values: Sequence[float], metric: st
     check_choice(metric, 'metric', BOOTSTRAP_METRICS)
     values = check_numbers(values, 'values', 0, 1)
     check_resamples(resamples, len(values))
+    if resamples.images < 2:
+        raise InputError('a difference on one image has no significance; compare models on more images')
     pairs = list(combinations(range(len(values)), 2))
     drawn = [resamples.of(first, metric) - resamples.of(second, metric) for first, second in pairs]
     drawn = [differences[~np.isnan(differences)] for differences in drawn]
     if not all(map(len, drawn)):
         raise InputError(f'no draw of the images has a mask for {metric}; compare another metric')
+    scale = (resamples.images / (resamples.images - 1))**0.5
     p_values = [two_sided_p(differences) for differences in drawn]
     corrected: list[float] | list[None] = holm_correction(p_values) if len(pairs) > 1 else [None] * len(pairs)
     return [
         PairedDifference(metric, first, second, values[first] - values[second], *percentile_interval(differences),
-                         DETECTABLE * float(np.std(differences)), p, p_holm)
+                         DETECTABLE * float(np.std(differences)) * scale, p, p_holm)
         for (first, second), differences, p, p_holm in zip(pairs, drawn, p_values, corrected, strict=True)
     ]

@@ -9,7 +9,12 @@ from mmpartref.argument_checks import check_instance, check_path, check_sequence
 from mmpartref.errors import InputError
 from mmpartref.evaluation.comparison.bootstrap import RESAMPLES, Resamples, resample
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
-from mmpartref.evaluation.dumps.match_dumps import check_same_expressions, check_same_refs, truth_by_ref
+from mmpartref.evaluation.dumps.match_dumps import (
+    check_same_expressions,
+    check_same_refs,
+    is_text_blind,
+    truth_by_ref,
+)
 from mmpartref.evaluation.scoring.grouped_metrics import BREAKDOWNS
 from mmpartref.evaluation.scoring.iou_metrics import Row, mean, summarise
 from mmpartref.evaluation.scoring.score_dump import score_dump
@@ -76,9 +81,11 @@ def read_comparison(paths: Sequence[str | Path], *, names: Sequence[str] | None 
     dumps = [read_dump(file) for file in files]
     labels = name_entries(dumps, files, names)
     truths = [truth_by_ref(dump, file) for dump, file in zip(dumps, files, strict=True)]
-    for truth, file, dump in zip(truths[1:], files[1:], dumps[1:], strict=True):
+    for truth, file in zip(truths[1:], files[1:], strict=True):
         check_same_refs(truths[0], truth, files[0], file)
-        check_same_expressions(dumps[0], dump, files[0], file)
+    reading = [(dump, file) for dump, file in zip(dumps, files, strict=True) if not is_text_blind(dump)]
+    for dump, file in reading[1:]:
+        check_same_expressions(reading[0][0], dump, reading[0][1], file)
     models: dict[str, list[PredictionDump]] = {}
     seen = set()
     for name, file, dump in zip(labels, files, dumps, strict=True):
@@ -100,7 +107,8 @@ def _entry(name: str, dumps: Sequence[PredictionDump], strict: bool) -> Comparis
     runs = [score_dump(dump) for dump in dumps]
     summaries = [summarise(rows, strict=strict) for rows in runs]
     return ComparisonEntry(name, [dump.header for dump in dumps], runs,
-                           {key: mean([each[key] for each in summaries]) for key in summaries[0]})
+                           {key: mean([each[key] for each in summaries]) for key in summaries[0]
+                            if all(key in each for each in summaries)})
 
 
 def name_entries(dumps: Sequence[PredictionDump], files: Sequence[str], names: Sequence[str] | None) -> list[str]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ from mmpartref.text import shown, shown_name, text_fault
 # How several masks of one expression become one, see ``unite``.
 RULES = ('union', 'top1')
 PATTERN = '{img_id}/{ref_id}.png'
+# Of usual file systems.
+MAX_NAME_BYTES = 255
 # Names in a message.
 MAX_EXAMPLES = 5
 COCO_KEYS = ('image_id', 'category_id', 'ref_id', 'segmentation', 'score')
@@ -145,6 +148,9 @@ def check_matches(matches: Matches, index: QueryIndex, name: str, rule: str | No
     if several and rule is None:
         raise InputError(f'{shown_name(name)} has several masks for {len(several):,} expressions, e.g. '
                          f'{shown_name(several[0])}; choose with --rule: union (all of them) or top1 (the best)')
+    if several and rule == 'top1' and not matches.has_scores:
+        raise InputError(f'{shown_name(name)} has no scores by which the best of several masks is chosen; write '
+                         'scores, or use --rule union')
     if score_threshold is not None and not matches.has_scores:
         raise InputError(f'{shown_name(name)} has no scores to compare with --score-threshold; remove it')
     parts = [f'{len(refs) - len(missing):,} of {len(refs):,} queries have a prediction']
@@ -178,8 +184,10 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield where, _checked(parse_json(line, where), LINE_KEYS, where)
         return
     content = load_json(path, name)
-    if isinstance(content, dict) and isinstance(content.get('annotations'), list):
-        content = content['annotations']
+    if isinstance(content, dict) and 'annotations' in content:
+        raise InputError(f'{name} is a COCO json with its own images and categories, whose ids are not those of '
+                         "--ann-file; give a list of results with the ids of --ann-file, or lines with image and "
+                         'expression')
     if not isinstance(content, list):
         raise InputError(f'{name} should be a list of COCO results with image_id, category_id or ref_id, segmentation '
                          'and score')
@@ -291,13 +299,22 @@ def file_name(pattern: str, image: ImagePredictions, query: Prediction) -> str:
     fields = {'img_id': str(image.img_id), 'ref_id': query.ref_id, 'expression': query.expression, 'part': query.part,
               'super_category': query.super_category}
     plain = {key: re.sub(r'[^\w.-]', '_', value, flags=re.ASCII) for key, value in fields.items()}
-    stem = re.sub(r'[^\w./-]', '_', image.img_path.rpartition('.')[0] or image.img_path, flags=re.ASCII)
+    plain['image'] = re.sub(r'[^\w./-]', '_', image.img_path.rpartition('.')[0] or image.img_path, flags=re.ASCII)
     try:
-        name = check_text(pattern, 'pattern', blank=False).format(image=stem, **plain)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise InputError(f'the pattern {shown(pattern)} cannot be used ({error}); its fields are '
-                         f'{", ".join(map("{{{}}}".format, ("image", *fields)))}') from None
-    return name.lstrip('/')
+        pieces = list(Formatter().parse(check_text(pattern, 'pattern', blank=False)))
+    except ValueError:
+        pieces = [('', '', '', None)]
+    if any(name is not None and (name not in plain or spec or conversion) for _, name, spec, conversion in pieces):
+        raise InputError(f'the pattern {shown(pattern)} cannot be used; its fields are '
+                         f'{", ".join(map("{{{}}}".format, sorted(plain)))}, and nothing else is in braces')
+    name = pattern.format(**plain)
+    if name.startswith('/') or '..' in Path(name).parts:
+        raise InputError(f'the pattern {shown(pattern)} gives {shown_name(name)} for {shown_name(query.ref_id)}, which '
+                         'is not below the folder; change it')
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in Path(name).parts):
+        raise InputError(f'the pattern {shown(pattern)} gives a name of more than {MAX_NAME_BYTES} bytes for '
+                         f'{shown_name(query.ref_id)}; use {{ref_id}} instead of {{expression}}')
+    return name
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> dict:
@@ -316,8 +333,10 @@ def read_mask(path: Path, size: tuple[int, int]) -> dict:
             if image.mode not in ('1', 'L', 'P'):
                 raise InputError(f'{name} is stored as {image.mode}; write a mask with one 8-bit channel')
             values = np.asarray(image).astype(np.uint8)
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise InputError(f'{name} is not a PNG that can be read: {error}') from None
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises errors of many types on damaged files
+        raise InputError(f'{name} is not a PNG that can be read ({type(error).__name__}); write it again') from None
     found = set(np.unique(values).tolist())
     if not found <= {0, 255} and not found <= {0, 1}:
         raise InputError(f'{name} has the value {max(found - {0, 1, 255}, default=1)}; masks have 0 and 255, or 0 '

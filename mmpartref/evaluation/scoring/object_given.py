@@ -29,6 +29,8 @@ from mmpartref.text import shown_name
 
 # The region of an object in an image by its super-category, None where it is unknown.
 Regions = Callable[[ImagePredictions], dict[str, dict]]
+# Share of the expressions without an object from which the objects are taken for those of another dataset.
+MAX_UNLIMITED = 0.5
 COLUMNS = ('mIoU', 'cIoU', *(f'P@{name}' for name in exact_thresholds(PRECISION_THRESHOLDS)))
 PRED_ALL, ORACLE_OBJ = 'as predicted (Pred-All)', 'object given (Oracle-Obj)'
 
@@ -71,15 +73,30 @@ def limit_to_objects(dump: PredictionDump, *, object_ann: str | Path | None = No
         regions, source = regions_of_maps(check_path(object_maps, 'object_maps')), f'object maps of {object_maps}'
     else:
         regions, source = regions_of_parts, 'union of the annotated parts'
+    if object_ann is not None or object_maps is not None:
+        check_stems(dump)
     images, unlimited = [], []
     for image in track(dump.images, 'images', min_items=500):
         found = regions(image)
-        unlimited += [each.ref_id for each in image.expressions if each.super_category not in found]
+        unlimited += [each.ref_id for each in image.expressions
+                      if each.super_category not in found and each.absent is None]
         images.append(replace(image, expressions=[_limited(each, found) for each in image.expressions]))
-    if len(unlimited) == sum(len(image.expressions) for image in images):
-        raise InputError(f'no expression has its object among the {source}; their names are those of the '
-                         'super-categories of the dump, and the file names those of its images')
+    present = sum(each.absent is None for image in images for each in image.expressions)
+    if len(unlimited) > present * MAX_UNLIMITED:
+        raise InputError(f'{len(unlimited):,} of {present:,} expressions have no object among the {source}; their '
+                         'names should be those of the super-categories of the dump, and the file names those of its '
+                         'images')
     return LimitedDump(PredictionDump(dict(dump.header), images), source, unlimited)
+
+
+def check_stems(dump: PredictionDump) -> None:
+    """Raise an ``InputError`` where two images have one file name, by which their objects are found."""
+    seen: dict[str, str] = {}
+    for image in dump.images:
+        other = seen.setdefault(Path(image.img_path).stem, image.img_path)
+        if other != image.img_path:
+            raise InputError(f'{shown_name(other)} and {shown_name(image.img_path)} have one file name, by which '
+                             'objects are found; rename one')
 
 
 def _limited(prediction: Prediction, regions: dict[str, dict]) -> Prediction:
@@ -152,15 +169,17 @@ def read_object_map(path: Path, size: tuple[int, int]) -> np.ndarray:
     name = shown_name(str(path))
     try:
         # Pillow leaves the labels of a palette image alone.
-        with open_plain_file(path) as file, PIL.Image.open(file) as image:
+        with open_plain_file(path) as file, PIL.Image.open(file, formats=('PNG', )) as image:
             if image.mode not in ('L', 'P') or image.size != size[::-1]:
                 raise InputError(f'{name} is stored as {image.mode} with {image.height} x {image.width} pixels (height '
                                  f'x width); the map of the image has one 8-bit channel and {size[0]} x {size[1]}')
             labels = np.asarray(image)
     except MissingFileError:
         raise MissingFileError(f'there is no object map {name}; give the folder annotations/<split>_whole') from None
-    except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise InputError(f'{name} is not an image that can be read: {error}') from None
+    except InputError:
+        raise
+    except Exception as error:  # Pillow raises errors of many types on damaged files
+        raise InputError(f'{name} is not an image that can be read ({type(error).__name__}); copy it again') from None
     if labels.max() > OBJECT_MAP_BACKGROUND:
         raise InputError(f'{name} has the label {labels.max()}; object maps have 0 to {OBJECT_MAP_BACKGROUND}')
     return labels

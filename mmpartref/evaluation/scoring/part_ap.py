@@ -6,7 +6,7 @@ alone, so false positives of other categories do not count, and the figure is no
 """
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,13 @@ def has_categories(results: str | Path) -> bool:
                for _, record in read_records(Path(check_path(results, 'results'))))
 
 
-def instance_ap(results: str | Path, ann_file: str | Path) -> PartAP:
+def instance_ap(results: str | Path, ann_file: str | Path, img_ids: Collection[int | str] | None = None) -> PartAP:
     """Return the average precision of all records of a COCO results file with category ids and scores.
+
+    Args:
+        results: the records.
+        ann_file: COCO json of the parts.
+        img_ids: of the images that count; None for all of the json.
 
     Raises:
         InputTypeError: an argument is of another type.
@@ -62,8 +67,11 @@ def instance_ap(results: str | Path, ann_file: str | Path) -> PartAP:
     read_coco(ann_file)  # raises the first fault
     document = load_json(ann_file)
     sizes = {image['id']: (image['height'], image['width']) for image in document['images']}
+    counted = sizes.keys() if img_ids is None else set(img_ids)
     truth = []
     for record in document['annotations']:
+        if record['image_id'] not in counted:
+            continue
         rle = _rle(record['segmentation'], sizes[record['image_id']], f"{ann_file}: annotation {record['id']}")
         truth.append(_truth(record['image_id'], record['category_id'], rle, int(record.get('iscrowd') or 0)))
     categories = {record['id'] for record in document['categories']}
@@ -75,9 +83,12 @@ def instance_ap(results: str | Path, ann_file: str | Path) -> PartAP:
         if record['image'] not in sizes or record['category_id'] not in categories:
             raise InputError(f"{where} is of image {shown(record['image'])} and category "
                              f"{shown(record['category_id'])}, which {ann_file} does not both have; correct the ids")
+        if record['image'] not in counted:
+            continue
         rle = _rle(record['mask'], sizes[record['image']], where)
         found.append(_result(record['image'], record['category_id'], rle, float(record['score'])))
-    return PartAP(INSTANCES, *average_precision(truth, found, sizes, sorted(categories)))
+    return PartAP(INSTANCES, *average_precision(truth, found, {key: sizes[key] for key in sizes if key in counted},
+                                               sorted(categories)))
 
 
 def merged_ap(dump: PredictionDump) -> PartAP:

@@ -48,7 +48,7 @@ def test_a_size_without_masks_in_a_draw_has_no_mean_there():
     assert set(small[~np.isnan(small)]) == {0.5}
     assert drawn.interval(0, 'mIoU_small') == (0.5, 0.5)
     assert np.isnan(drawn.interval(0, 'mIoU_medium')).all()
-    both = resample([rows_of([[(5, 10)]]), rows_of([[(4, 10)]])], resamples=20)
+    both = resample([rows_of([[(5, 10)]] * 2), rows_of([[(4, 10)]] * 2)], resamples=20)
     with pytest.raises(ValueError, match='no draw of the images has a mask for mIoU_large'):
         paired_differences(both, [0.5, 0.4], 'mIoU_large')
 
@@ -56,11 +56,13 @@ def test_a_size_without_masks_in_a_draw_has_no_mean_there():
 def test_a_draw_of_a_model_is_the_mean_of_runs_drawn(rows):
     runs = [rows_of([[(value, 10)]]) for value in (2, 4, 9)]
     drawn = resample([*runs, runs[0]], runs=[3, 1], resamples=2000).of(0, 'mIoU')
-    possible = {round((a + b + c) / 30, 9) for a in (2, 4, 9) for b in (2, 4, 9) for c in (2, 4, 9)}
-    assert set(np.round(drawn, 9)) == possible
+    # Deviations from the mean of all runs, scaled for the variance of a sample of 3.
+    possible = {round(0.5 + 1.5**0.5 * ((a + b + c) / 30 - 0.5), 6) for a in (2, 4, 9) for b in (2, 4, 9)
+                for c in (2, 4, 9)}
+    assert set(np.round(drawn, 6)) == possible
     assert drawn.mean() == pytest.approx(0.5, abs=0.01)
-    # A mean of 3 draws out of 3 runs: their variance, divided by 3.
-    assert drawn.std() == pytest.approx(np.std([0.2, 0.4, 0.9]) / 3**0.5, rel=0.05)
+    # The standard error of a mean of 3.
+    assert drawn.std() == pytest.approx(np.std([0.2, 0.4, 0.9], ddof=1) / 3**0.5, rel=0.05)
 
 
 def test_images_are_drawn_alike_whatever_the_number_of_runs(rows):
@@ -79,7 +81,28 @@ def test_runs_widen_the_interval_of_a_difference():
     assert one.detectable == pytest.approx(0)
     assert three.low < -0.1 < 0 < three.high
     # The standard error of each mean is that of three runs.
-    assert three.detectable == pytest.approx(2.8 * np.std([0.4, 0.5, 0.6]) * (2 / 3)**0.5, rel=0.1)
+    assert three.detectable == pytest.approx(2.8 * np.std([0.4, 0.5, 0.6], ddof=1) * (2 / 3)**0.5, rel=0.1)
+
+
+def test_one_image_has_no_significance():
+    with pytest.raises(ValueError, match='a difference on one image has no significance'):
+        paired_differences(resample([rows_of([[(5, 10)]]), rows_of([[(4, 10)]])], resamples=20), [0.5, 0.4], 'mIoU')
+
+
+@pytest.mark.slow
+def test_equal_models_of_few_runs_are_rarely_different():
+    """By simulation: runs that vary, of models that are equal, on images that vary."""
+    rng = np.random.default_rng(2)
+    rejected = 0
+    for seed in range(60):
+        ease = rng.uniform(300, 700, size=40)
+        runs = [rows_of([[(int(np.clip(each, 0, 1000)), 1000)] for each in ease + rng.normal(0, 30)
+                         + rng.normal(0, 60, size=40)]) for _ in range(6)]
+        drawn = resample(runs, runs=[3, 3], resamples=200, seed=seed)
+        values = [float(np.mean([summarise(rows)['mIoU'] for rows in each])) for each in (runs[:3], runs[3:])]
+        rejected += paired_differences(drawn, values, 'mIoU')[0].p <= 0.05
+    # Three runs are few: somewhat more often than in 5 % of the cases.
+    assert rejected <= 60 * 0.2
 
 
 def test_images_are_drawn_not_expressions():

@@ -203,6 +203,11 @@ def test_other_wrong_files_are_named(index, tmp_path):
         dump_predictions(tmp_path / 'x.jsonl', index)
     with pytest.raises(InputError, match='should be a list of COCO results with image_id'):
         dump_predictions(write(tmp_path / 'x.json', {'a': 1}), index)
+    with pytest.raises(InputError, match=r'is a COCO json with its own images and categories, whose ids are not those'):
+        dump_predictions(write(tmp_path / 'x.json', {'annotations': [changed()], 'images': []}), index)
+    several = [changed(score=None), changed(score=None, segmentation=rle(1, (0, 1, 0, 1)))]
+    with pytest.raises(InputError, match='has no scores by which the best of several masks is chosen'):
+        dump_predictions(write(tmp_path / 'x.json', several), index, rule='top1')
     with pytest.raises(InputError, match=r'no prediction of .* is of one of the 3 queries'):
         dump_predictions(write(tmp_path / 'x.json', []), index)
     with pytest.raises(InputError, match=r'result number 1 has no score, unlike the ones before'):
@@ -221,9 +226,14 @@ def test_wrong_masks_and_patterns_are_named(index, tmp_path):
     folder = write_masks(tmp_path / 'masks')
     with pytest.raises(InputError, match=r"pattern '\{img_id\}\.png' gives .*1\.png for 1:1 and 1:2; add a field"):
         dump_predictions(folder, index, pattern='{img_id}.png')
-    for pattern in ('{nothing}.png', '{', '{img_id.x}', '{0}'):
-        with pytest.raises(InputError, match=r'cannot be used \(.*\); its fields are \{image\}, \{img_id\}'):
+    for pattern in ('{nothing}.png', '{', '{img_id.x}', '{0}', '{}', '{ref_id:>9999999999}', '{ref_id!r}'):
+        with pytest.raises(InputError, match=r'cannot be used; its fields are \{expression\}, \{image\}'):
             dump_predictions(folder, index, pattern=pattern)
+    for pattern in ('../masks/{img_id}/{ref_id}.png', '/x/{ref_id}.png'):
+        with pytest.raises(InputError, match='which is not below the folder; change it'):
+            dump_predictions(folder, index, pattern=pattern)
+    with pytest.raises(InputError, match='gives a name of more than 255 bytes for 1:1'):
+        dump_predictions(folder, index, pattern='{ref_id}' + 'x' * 255)
     file = folder / '1/1_1.png'
     for image, message in ((Image.new('L', (6, 8)), r'is 8 x 6 pixels \(height x width\) but its image 6 x 8'),
                            (Image.new('RGB', (8, 6)), 'is stored as RGB; write a mask with one 8-bit channel'),
@@ -291,6 +301,12 @@ def test_the_tool_checks_the_queries(run_tool, ann_file, tmp_path):
     (['dump.json', '--score-threshold', '0'], '--score-threshold needs --predictions'),
     (['--predictions', 'x.json', '--ann-file', 'y.json', '--threshold', '0.5'], 'use --score-threshold'),
     (['--predictions', 'x.json', '--ann-file', 'y.json', '--sweep', '--out', 'z.json'], 'remove one of them'),
+    (['--predictions', 'x.json', '--ann-file', 'y.json', '--sweep', '--score-threshold', '0'], 'remove --score-thresh'),
+    (['--predictions', 'x.json', '--ann-file', 'y.json', '--pattern', '{ref_id}.png'], '--pattern is for a folder'),
+    (['--predictions', 'x.json', '--ann-file', 'y.json', '--out', 'y.json'], 'is an input (--ann-file)'),
+    (['--predictions', 'x.json', '--ann-file', 'y.json', '--json', 'x.json'], 'is an input (--predictions)'),
+    (['x.json', '--object', 'given', '--object-ann', 'o.json', '--json', 'o.json'], 'is an input (--object-ann)'),
+    (['--predictions', '.', '--ann-file', 'y.json', '--out', 'new.json'], 'new.json is in the folder ., which is read'),
 ])
 def test_options_that_do_not_go_together(run_tool, capsys, arguments, message):
     with pytest.raises(SystemExit):

@@ -58,9 +58,9 @@ def test_objects_of_a_json_are_found_by_name(dump, tmp_path):
     limited = limit_to_objects(dump, object_ann=objects_json(tmp_path / 'o.json', {'Bird': (0, 25), 'Boat': (30, 60)}))
     assert lengths(limited.dump) == [25, 10, 15]
     assert limited.unlimited == ['1:wheel']
-    with pytest.raises(InputError, match=r'no expression has its object among the objects of .*o\.json; their names'):
+    with pytest.raises(InputError, match=r'3 of 3 expressions have no object among the objects of .*o\.json; their'):
         limit_to_objects(dump, object_ann=objects_json(tmp_path / 'o.json', {'Boat': (30, 60)}))
-    with pytest.raises(InputError, match='no expression has its object'):
+    with pytest.raises(InputError, match='3 of 3 expressions have no object'):
         limit_to_objects(dump, object_ann=objects_json(tmp_path / 'o.json', {'Bird': (0, 25)}, 'b.png'))
     with pytest.raises(InputError, match=r'image a is \(2, 60\) pixels \(height, width\) but \(1, 60\) in the dump'):
         limit_to_objects(dump, object_ann=objects_json(tmp_path / 'o.json', {'Bird': (0, 25)}, size=(2, 60)))
@@ -99,6 +99,9 @@ def test_wrong_maps_are_named(dump, maps):
     (maps / 'a.png').unlink()
     with pytest.raises(FileNotFoundError, match=r'there is no object map .*a\.png; give the folder'):
         limit_to_objects(dump, object_maps=maps)
+    twice = PredictionDump({}, [*dump.images, ImagePredictions(2, 'other/a.jpg', SIZE, [])])
+    with pytest.raises(InputError, match=r'images/val/a\.jpg and other/a\.jpg have one file name'):
+        limit_to_objects(twice, object_maps=maps)
     with pytest.raises(InputError, match='both give the objects'):
         limit_to_objects(dump, object_maps=maps, object_ann='x.json')
 
