@@ -150,6 +150,8 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
     inputs = [image.source for image in images]
     inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
     annotations = annotation_files(args, options.expressions, {})
+    if annotations is not None:
+        annotations.check_new({image.stem: image.name for image in images})
     outputs = check_outputs(options, [image.stem for image in images], inputs, args.json or '', annotations)
     config = read_config(args.config)
     if args.checkpoint is None and not names_weights(config):

@@ -89,10 +89,10 @@ def named_files(paths: Sequence[tuple[str, Path]]) -> list[ImageFile]:
     Args:
         paths: (path, URL or '', relative path) of each image.
     """
-    duplicates = repeated([path for _, path in paths])
+    counts = Counter(path for _, path in paths)
     images = []
     for (source, path), stem in zip(paths, unique_stems(paths), strict=True):
-        whole = source and (is_url(source) or folded(path) in duplicates)
+        whole = source and (is_url(source) or counts[path] > 1)
         images.append(ImageFile(source or str(stem), stem, source if whole else path.as_posix()))
     return images
 

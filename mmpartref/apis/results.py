@@ -7,6 +7,7 @@ from typing import Any, SupportsIndex, overload
 import cv2
 import numpy as np
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
@@ -14,6 +15,7 @@ from mmpartref.apis.formats.polygon_formats import label_studio_task, labelme_do
 from mmpartref.argument_checks import check_integer, check_sequence, check_text
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
+from mmpartref.masks.iou import encode_masks
 from mmpartref.tables import percent
 from mmpartref.text import shown
 from mmpartref.visualization.overlay import draw_heat_map, draw_overlay
@@ -60,7 +62,7 @@ class PartResult(dict[str, Any], Drawable):
         image: the image that the mask is for.
         presence: predicted probability that the part is in the image; None for models that predict none.
         instances: (mask (h, w) bool, score) of each of a detector's instances whose union the mask is, best first; None
-            for models that predict none.
+            for models that predict none. They are stored as run lengths.
     """
 
     def __init__(self, image: DecodedImage, expression: str, mask: np.ndarray, score: float, *,
@@ -72,6 +74,17 @@ class PartResult(dict[str, Any], Drawable):
         self.image = image
         self.presence = presence
         self.instances = instances
+
+    @property
+    def instances(self) -> list[tuple[np.ndarray, float]] | None:
+        if self._instances is None:
+            return None
+        return [(coco_mask.decode(rle).astype(bool), score) for rle, score in self._instances]
+
+    @instances.setter
+    def instances(self, instances: Sequence[tuple[np.ndarray, float]] | None) -> None:
+        self._instances = None if instances is None else [
+            (encode_masks(mask[None])[0], score) for mask, score in instances]
 
     @property
     def expression(self) -> str:

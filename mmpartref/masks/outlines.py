@@ -45,12 +45,12 @@ def outline(mask: np.ndarray, tolerance: float = 1.0, *, drawn_by: DrawnBy = 'py
         drawn_by: what draws the ring again: along the edges of the pixels (``'pycocotools'``), or along the pixels of
             the border (``'opencv'``, ``'pillow'``).
     """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     rings = []
-    for piece in split_components(mask):
-        rows, columns = np.flatnonzero(piece.any(axis=1)), np.flatnonzero(piece.any(axis=0))
-        top, left = int(rows[0]), int(columns[0])
-        ring = _outline_piece(piece[top:rows[-1] + 1, left:columns[-1] + 1], tolerance, drawn_by)
-        rings.append(ring + np.array([left, top]))
+    for label in sorted(range(1, count), key=lambda label: -stats[label, cv2.CC_STAT_AREA]):
+        left, top, width, height = stats[label, :cv2.CC_STAT_AREA].tolist()
+        piece = labels[top:top + height, left:left + width] == label
+        rings.append(_outline_piece(piece, tolerance, drawn_by) + np.array([left, top]))
     return rings
 
 

@@ -175,6 +175,28 @@ def test_files_are_those_that_were_announced(results, tmp_path, kind):
     check_file(kind, out, source)
 
 
+def test_label_studios_addresses(tmp_path):
+    def address(name: str, image_url: str) -> str:
+        return AnnotationFiles('label-studio', tmp_path, [], {}, FormatOptions(), image_url=image_url).address(name)
+
+    assert address('a b#1&c%20.jpg', '/data/local-files/?d=') == '/data/local-files/?d=a%20b%231%26c%2520.jpg'
+    assert address('sub/a.jpg', 'https://host/images') == 'https://host/images/sub/a.jpg'
+    assert address('https://host/a.jpg', 's3://bucket') == 'https://host/a.jpg'
+
+
+def test_names_of_any_script_are_in_the_yaml(tmp_path):
+    names = ['😀 wheel', 'roue "avant"', 'колесо']
+    AnnotationFiles('yolo', tmp_path, names, {}, FormatOptions()).finish()
+    assert list(yaml.safe_load((tmp_path / 'data.yaml').read_text())['names'].values()) == names
+
+
+def test_yolos_labels_have_the_names_of_their_images(tmp_path):
+    yolo = AnnotationFiles('yolo', tmp_path, [], {}, FormatOptions())
+    yolo.check_new({Path('sub/a.b'): 'sub/a.b.jpg', Path('c'): 'https://host/c.jpg'})
+    with pytest.raises(InputError, match=r'YOLO looks for the labels of a\.png in the same text file as for another'):
+        yolo.check_new({Path('a'): 'a.jpg', Path('a_png'): 'a.png'})
+
+
 def check_file(kind: str, out: Path, source: Path) -> None:
     if kind == 'coco':
         content = json.loads((out / 'annotations.json').read_text())

@@ -125,8 +125,11 @@ def test_annotations_in_each_format(infer, recorded, images, tmp_path, capsys, k
     if kind == 'yolo':
         labels = (tmp_path / 'outputs/labels').rglob('*.txt')
         assert sum(len(path.read_text().splitlines()) for path in labels) == pieces
-    # Nothing is overwritten that is an input, and earlier outputs are.
-    assert infer(images, *EXPRESSIONS, *options) == 0
+    # They may have been corrected since.
+    before = {name: (tmp_path / 'outputs' / name).read_bytes() for name in found}
+    assert infer(images, *EXPRESSIONS, *options) == 2
+    assert 'exists already, and may have been corrected: name another folder' in capsys.readouterr().err
+    assert {name: (tmp_path / 'outputs' / name).read_bytes() for name in found} == before
 
 
 def test_images_are_ranked_by_doubt(infer, recorded, images, tmp_path, capsys):

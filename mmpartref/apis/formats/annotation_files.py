@@ -1,7 +1,8 @@
 """Predictions as annotation files that labelling programs and trainers read."""
 import json
 import os
-from collections.abc import Iterable, Sequence
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -9,7 +10,10 @@ from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
 from mmpartref.apis.formats.polygon_formats import label_studio_task, labelme_document, yolo_lines
 from mmpartref.argument_checks import check_choice
+from mmpartref.errors import FileInTheWayError, InputError
 from mmpartref.files.atomic_write import write_text
+from mmpartref.images.image_url import is_url
+from mmpartref.text import shown_name
 
 Format = Literal['coco', 'yolo', 'labelme', 'label-studio']
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -78,13 +82,41 @@ class AnnotationFiles:
         split, tolerance = self.options.split(masks), self.options.tolerance
         file = self.file(stem)
         if self.kind == 'label-studio':
-            self._tasks.append(label_studio_task(split, size, self.image_url + name, tolerance,
+            self._tasks.append(label_studio_task(split, size, self.address(name), tolerance,
                                                  model_version=self.model_version()))
         elif self.kind == 'yolo' and file is not None:
             write_text(file, ''.join(f'{line}\n' for line in yolo_lines(split, size, self.names, tolerance)))
         elif file is not None:
-            path = os.path.relpath(source, file.parent) if os.path.exists(source) else source
+            # Links in either path would lead elsewhere.
+            real = os.path.realpath(source), os.path.realpath(file.parent)
+            path = os.path.relpath(*real) if os.path.exists(source) else source
             write_text(file, json.dumps(labelme_document(split, size, path, tolerance), indent=2) + '\n')
+
+    def address(self, name: str) -> str:
+        """Return the address of an image for Label Studio; that of a URL is the URL."""
+        if is_url(name):
+            return name
+        slash = '' if self.image_url.endswith(('/', '=')) else '/'
+        return f'{self.image_url}{slash}{urllib.parse.quote(name)}'
+
+    def check_new(self, names: Mapping[Path, str]) -> None:
+        """Check that no file exists, since it may have been corrected, and that YOLO's have the names of their images.
+
+        Args:
+            names: of the images, by their stem.
+
+        Raises:
+            FileInTheWayError: a file exists.
+            InputError: two images differ in their suffix alone; YOLO looks for one text file.
+        """
+        for stem, name in names.items() if self.kind == 'yolo' else ():
+            if not is_url(name) and Path(name).with_suffix('') != stem:
+                raise InputError(f'YOLO looks for the labels of {shown_name(name)} in the same text file as for '
+                                 'another image; rename one, or give one folder of images')
+        for file in self.files(names):
+            if file.exists():
+                raise FileInTheWayError(f'{shown_name(str(file))} exists already, and may have been corrected: name '
+                                        'another folder, or remove it')
 
     def model_version(self) -> str:
         """Return the name of the model: the stems of its checkpoint's folder and file, or of its config."""
@@ -100,7 +132,9 @@ class AnnotationFiles:
         elif self.kind == 'label-studio':
             write_text(self.folder / 'label_studio.json', json.dumps(self._tasks, indent=2) + '\n')
         elif self.kind == 'yolo':
-            names = ''.join(f'  {number}: {json.dumps(name)}\n' for number, name in enumerate(self.names))
+            # Not as escapes: YAML joins no surrogates.
+            names = ''.join(f'  {number}: {json.dumps(name, ensure_ascii=False)}\n'
+                            for number, name in enumerate(self.names))
             write_text(self.folder / 'data.yaml',
                        f'# Put or link the folder of the images next to labels/ as images/.\npath: '
                        f'{json.dumps(str(self.folder.resolve()))}\ntrain: images\nval: images\nnames:\n{names}')

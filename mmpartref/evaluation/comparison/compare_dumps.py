@@ -21,7 +21,7 @@ from mmpartref.evaluation.scoring.score_dump import score_dump
 from mmpartref.text import shown, shown_name
 
 # Keys of a header that are the same in all runs of a model.
-SAME_IN_RUNS = ('decode', 'parameters', 'resolver')
+SAME_IN_RUNS = ('config', 'ann_file', 'decode', 'parameters', 'resolver', 'rule', 'targets')
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ def _read_query(record: object, where: str) -> Query:
     fields = check_record(record, {**QUERY_KEYS, **optional}, where, QUERIES.fix)
     if not all(type(ann_id) is int for ann_id in fields['ann_ids']):
         raise InputError(f"{where}: ann_ids is {shown(fields['ann_ids'])}, not a list of integers; {QUERIES.fix}")
+    if len(set(fields['ann_ids'])) < len(fields['ann_ids']):
+        raise InputError(f'{where}: ann_ids has an id twice; {QUERIES.fix}')
     if ('absent' in fields) == bool(fields['ann_ids']):
         marked = '' if 'absent' in fields else 'not '
         raise InputError(f"{where}: it has {len(fields['ann_ids'])} ann_ids and is {marked}marked as absent; "

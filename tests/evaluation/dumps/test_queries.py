@@ -57,6 +57,7 @@ def test_the_hash_is_of_image_ref_and_expression_in_any_order():
     (lambda content: content['queries'][0].update(score=1), r'wrong keys \(missing: none; unknown: score'),
     (lambda content: content['queries'][0].update(img_id=1.5), 'query number 0: img_id is 1.5, which has the wrong'),
     (lambda content: content['queries'][0].update(ann_ids=['12']), r"ann_ids is \['12'\], not a list of integers"),
+    (lambda content: content['queries'][0].update(ann_ids=[12, 12]), 'ann_ids has an id twice'),
     (lambda content: content['queries'][0].update(ann_ids=[]), 'it has 0 ann_ids and is not marked as absent'),
     (lambda content: content['queries'][1].update(ann_ids=[3]), 'it has 1 ann_ids and is marked as absent'),
     (lambda content: content['queries'].append(content['queries'][0]), "contains the ref '7:3' twice"),
