@@ -18,7 +18,7 @@ Ring = np.ndarray
 # Of a ring with its mask.
 MIN_IOU = 0.98
 # Pixels; less than this is nothing between points on whole pixels.
-LEAST_TOLERANCE = 0.25
+MIN_TOLERANCE = 0.25
 
 
 def split_components(mask: np.ndarray, min_area: int = 1) -> list[np.ndarray]:
@@ -58,7 +58,7 @@ def _outline_piece(piece: np.ndarray, tolerance: float, drawn_by: DrawnBy) -> Ri
     """Return the ring of a connected mask."""
     contours = _edge_contours(piece) if drawn_by == 'pycocotools' else _border_contours(piece)
     draw = {'pycocotools': draw_edges, 'opencv': draw_by_opencv, 'pillow': draw_by_pillow}[drawn_by]
-    while tolerance >= LEAST_TOLERANCE:
+    while tolerance >= MIN_TOLERANCE:
         ring = _simplified(contours, tolerance)
         drawn = draw(ring, piece.shape)
         if (drawn & piece).sum() >= MIN_IOU * (drawn | piece).sum():

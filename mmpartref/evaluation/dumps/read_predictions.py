@@ -9,7 +9,7 @@ Three forms::
 A category's masks count for every expression of that category on the image.
 """
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import Formatter
@@ -40,7 +40,6 @@ MAX_NAME_BYTES = 255
 MAX_EXAMPLES = 5
 COCO_KEYS = ('image_id', 'category_id', 'ref_id', 'segmentation', 'score')
 LINE_KEYS = ('image', 'ref_id', 'expression', 'mask', 'score')
-Choose = Callable[[ImagePredictions], list[Prediction]]
 
 
 @dataclass
@@ -141,9 +140,10 @@ def check_matches(matches: Matches, index: QueryIndex, name: str, rule: str | No
     refs = [each.ref_id for image in index.images.values() for each in image.expressions]
     missing = [ref_id for ref_id in refs if ref_id not in matches.masks]
     if len(missing) == len(refs):
+        found = _examples('its predictions are of', matches.extra) if matches.extra else 'it has no prediction'
         raise InputError(f'no prediction of {shown_name(name)} is of one of the {len(refs):,} queries of '
-                         f'{index.ann_file}: {_examples("there are", matches.extra)} but '
-                         f'{_examples("the queries are", missing)}; use the ids and expressions of the json or queries')
+                         f'{index.ann_file}: {found}, but {_examples("the queries of", missing)}; use the ids and '
+                         'expressions of the json or queries')
     several = [ref_id for ref_id, masks in matches.masks.items() if len(masks) > 1]
     if several and rule is None:
         raise InputError(f'{shown_name(name)} has several masks for {len(several):,} expressions, e.g. '
@@ -162,7 +162,7 @@ def check_matches(matches: Matches, index: QueryIndex, name: str, rule: str | No
 
 
 def _examples(start: str, names: list[str]) -> str:
-    return f'{start} {", ".join(map(shown_name, names[:MAX_EXAMPLES]))}'
+    return f'{start} {"; ".join(map(shown_name, names[:MAX_EXAMPLES]))}'
 
 
 # Records: COCO results and lines.
@@ -237,16 +237,23 @@ def match_records(records: Iterator[tuple[str, dict[str, Any]]], index: QueryInd
         scored = has_score
         image, refs = _find(record, index)
         if image is None:
-            matches.extra.append(where)
+            matches.extra.append(describe_record(record))
             continue
         try:
             rle, _ = rle_from_segmentation(record['mask'], *image.ori_shape)
         except ValueError as error:
             raise InputError(f'{where}: {error}') from None
         mask = as_text(empty(image.ori_shape) if rle is None else rle)
-        matches.add(refs, Candidate(float(record['score']) if has_score else 1.0, mask), where)
+        matches.add(refs, Candidate(float(record['score']) if has_score else 1.0, mask), describe_record(record))
     matches.has_scores = bool(scored)
     return matches
+
+
+def describe_record(record: dict[str, Any]) -> str:
+    """Return what a record says it is of, e.g. "image 7, category_id 3"."""
+    found = [f'{key} {record[key]}' for key in ('image', 'ref_id', 'expression', 'category_id')
+             if record.get(key) is not None]
+    return ', '.join(found)
 
 
 def _find(record: dict[str, Any], index: QueryIndex) -> tuple[ImagePredictions | None, list[Prediction]]:

@@ -124,8 +124,8 @@ def test_missing_double_and_extra_predictions_are_counted_and_named(index, tmp_p
     dump, report = dump_predictions(write(tmp_path / 'x.json', records), index)
     assert report == (
         '2 of 3 queries have a prediction; 1 without, scored as empty masks (e.g. 1:2); '
-        f'1 double, counted once (e.g. {tmp_path}/x.json: result number 1); '
-        f'2 of no query, ignored (e.g. {tmp_path}/x.json: result number 3, {tmp_path}/x.json: result number 4)')
+        '1 double, counted once (e.g. image 1, category_id 1); '
+        '2 of no query, ignored (e.g. image 2, category_id 2; image 9, category_id 1)')
     assert [dump.header[f'{kind}_predictions'] for kind in ('missing', 'double', 'extra')] == [1, 1, 2]
     assert summarise(score_dump(dump))['mIoU'] == pytest.approx(1 / 3)
 
