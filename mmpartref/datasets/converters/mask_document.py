@@ -22,6 +22,8 @@ from mmpartref.text import has_words, shown, shown_name, text_fault
 # Formats of label maps, masks and images; Pillow runs a program for some of the others.
 FORMATS = ('PNG', 'JPEG', 'TIFF', 'BMP', 'GIF', 'PPM', 'WEBP')
 PNG = b'\x89PNG\r\n\x1a\n'
+# Of the colour types of a PNG.
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Of usual file systems.
 MAX_NAME_BYTES = 255
 
@@ -181,17 +183,31 @@ def _read_pixels(path: Path, convert: Callable[[Image.Image], np.ndarray]) -> np
 
 
 def _check_png(content: bytes) -> None:
-    """Check the length and checksum of each chunk of a PNG; Pillow does not check those of the pixels."""
-    place = len(PNG)
+    """Check the length and checksum of each chunk of a PNG, and that no row is missing; Pillow checks neither."""
+    place, pixels = len(PNG), b''
     while place < len(content):
         length, = struct.unpack_from('>I', content, place)
         checksum, = struct.unpack_from('>I', content, place + 8 + length)
         if zlib.crc32(content[place + 4:place + 8 + length]) != checksum:
             raise ValueError(f'a wrong checksum at byte {place:,}')
-        if content[place + 4:place + 8] == b'IEND':
+        kind = content[place + 4:place + 8]
+        if kind == b'IDAT':
+            pixels += content[place + 8:place + 8 + length]
+        if kind == b'IEND':
+            _check_rows(content, pixels)
             return
         place += 12 + length
     raise ValueError('no end')
+
+
+def _check_rows(content: bytes, pixels: bytes) -> None:
+    """Check that the compressed pixels of a PNG that is not interlaced have the bytes of all its rows."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack_from('>IIBBBBB', content, len(PNG) + 8)
+    if interlaced or colour not in CHANNELS:
+        return
+    row = 1 + (width * depth * CHANNELS[colour] + 7) // 8
+    if len(zlib.decompressobj().decompress(pixels, row * height)) < row * height:
+        raise ValueError(f'fewer than its {height:,} rows')
 
 
 @contextmanager

@@ -16,16 +16,16 @@ from string import Formatter
 from typing import Any
 
 import numpy as np
-import PIL.Image
 
 from mmpartref.argument_checks import check_choice, check_number, check_path, check_text
+from mmpartref.datasets.converters.mask_document import MAX_NAME_BYTES, image_size, read_grey
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.evaluation.dumps.document import is_finite
 from mmpartref.evaluation.dumps.dump import PredictionDump, unite_images
 from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
 from mmpartref.evaluation.dumps.query_index import QueryIndex
 from mmpartref.files.json_files import load_json, parse_json
-from mmpartref.files.plain_file import MAX_JSON_BYTES, open_plain_file, read_plain_file
+from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
 from mmpartref.masks.iou import encode_masks
 from mmpartref.masks.rle import empty, rle_from_segmentation, union
 from mmpartref.progress import track
@@ -34,8 +34,6 @@ from mmpartref.text import shown, shown_name, text_fault
 # How several masks of one expression become one, see ``unite``.
 RULES = ('union', 'top1')
 PATTERN = '{img_id}/{ref_id}.png'
-# Of usual file systems.
-MAX_NAME_BYTES = 255
 # Names in a message.
 MAX_EXAMPLES = 5
 COCO_KEYS = ('image_id', 'category_id', 'ref_id', 'segmentation', 'score')
@@ -325,27 +323,19 @@ def file_name(pattern: str, image: ImagePredictions, query: Prediction) -> str:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> dict:
-    """Return a PNG mask as a compressed RLE.
+    """Return a mask of an image file as a compressed RLE.
 
     Raises:
-        InputError: it is not a PNG of one channel with the values 0 and 255 or 0 and 1, or has another size than
-            (h, w).
+        InputError: it is damaged, has colours or other values than 0 and 255 or 0 and 1, or another size than (h, w).
     """
     name = shown_name(str(path))
-    try:
-        with open_plain_file(path) as file, PIL.Image.open(file, formats=('PNG', )) as image:
-            if image.size != size[::-1]:
-                raise InputError(f"{name} is {image.height} x {image.width} pixels (height x width) but its image "
-                                 f"{size[0]} x {size[1]}; write masks at the image's own size")
-            if image.mode not in ('1', 'L', 'P'):
-                raise InputError(f'{name} is stored as {image.mode}; write a mask with one 8-bit channel')
-            values = np.asarray(image).astype(np.uint8)
-    except InputError:
-        raise
-    except Exception as error:  # Pillow raises errors of many types on damaged files
-        raise InputError(f'{name} is not a PNG that can be read ({type(error).__name__}); write it again') from None
-    found = set(np.unique(values).tolist())
-    if not found <= {0, 255} and not found <= {0, 1}:
-        raise InputError(f'{name} has the value {max(found - {0, 1, 255}, default=1)}; masks have 0 and 255, or 0 '
+    found = image_size(path)
+    if found != size:
+        raise InputError(f'{name} is {found[0]} x {found[1]} pixels (height x width) but its image {size[0]} x '
+                         f"{size[1]}; write masks at the image's own size")
+    values = read_grey(path, indices=True)
+    known = set(np.unique(values).tolist())
+    if not known <= {0, 255} and not known <= {0, 1}:
+        raise InputError(f'{name} has the value {max(known - {0, 1, 255}, default=1)}; masks have 0 and 255, or 0 '
                          'and 1')
     return encode_masks(values[None] > 0)[0]

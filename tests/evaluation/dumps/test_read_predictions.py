@@ -1,5 +1,6 @@
 """Masks of another program: the same dump from each form, faults counted or named."""
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -236,13 +237,22 @@ def test_wrong_masks_and_patterns_are_named(index, tmp_path):
         dump_predictions(folder, index, pattern='{ref_id}' + 'x' * 255)
     file = folder / '1/1_1.png'
     for image, message in ((Image.new('L', (6, 8)), r'is 8 x 6 pixels \(height x width\) but its image 6 x 8'),
-                           (Image.new('RGB', (8, 6)), 'is stored as RGB; write a mask with one 8-bit channel'),
+                           (Image.new('RGB', (8, 6), (0, 0, 255)), 'is not a mask: it has colours'),
                            (Image.new('L', (8, 6), 128), 'has the value 128; masks have 0 and 255, or 0 and 1')):
         image.save(file)
         with pytest.raises(InputError, match=message):
             dump_predictions(folder, index)
     file.write_bytes(b'no image')
-    with pytest.raises(InputError, match='is not a PNG that can be read'):
+    with pytest.raises(InputError, match=r'1_1\.png'):
+        dump_predictions(folder, index)
+    Image.new('L', (8, 6)).save(file)
+    content = file.read_bytes()
+    short = zlib.compress(b'\0' * 9 * 2)
+    chunk = b'IDAT' + short
+    start, end = content.index(b'IDAT') - 4, content.index(b'IEND') - 4
+    file.write_bytes(content[:start] + len(short).to_bytes(4, 'big') + chunk + zlib.crc32(chunk).to_bytes(4, 'big')
+                     + content[end:])
+    with pytest.raises(InputError, match='fewer than its 6 rows'):
         dump_predictions(folder, index)
     file.unlink()
     (folder / 'more.png').write_bytes(b'')
