@@ -10,9 +10,10 @@ from mmpartref.datasets.protocols import load_protocol
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
+from mmpartref.evaluation.dumps.mask_folder import PATTERN
 from mmpartref.evaluation.dumps.queries import check_same_queries, read_queries
 from mmpartref.evaluation.dumps.query_index import QueryIndex
-from mmpartref.evaluation.dumps.read_predictions import PATTERN, RULES, dump_predictions
+from mmpartref.evaluation.dumps.read_predictions import RULES, dump_predictions
 from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
 from mmpartref.evaluation.scoring.iou_metrics import (
     count_truncated,

@@ -8,63 +8,28 @@ Three forms::
 
 A category's masks count for every expression of that category on the image.
 """
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
-import numpy as np
-
-from mmpartref.argument_checks import check_choice, check_number, check_path, check_text
-from mmpartref.datasets.converters.mask_document import MAX_NAME_BYTES, image_size, read_grey
+from mmpartref.argument_checks import check_choice, check_number, check_path
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.evaluation.dumps.document import is_finite
 from mmpartref.evaluation.dumps.dump import PredictionDump, unite_images
+from mmpartref.evaluation.dumps.mask_folder import PATTERN, match_folder
+from mmpartref.evaluation.dumps.prediction_matches import Matches, check_matches
 from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
 from mmpartref.evaluation.dumps.query_index import QueryIndex
 from mmpartref.files.json_files import load_json, parse_json
 from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
-from mmpartref.masks.iou import encode_masks
 from mmpartref.masks.rle import empty, rle_from_segmentation, union
-from mmpartref.progress import track
 from mmpartref.text import shown, shown_name, text_fault
 
-# How several masks of one expression become one, see ``unite``.
+# How several masks of one expression become one, see ``dump_predictions``.
 RULES = ('union', 'top1')
-PATTERN = '{img_id}/{ref_id}.png'
-# Names in a message.
-MAX_EXAMPLES = 5
 COCO_KEYS = ('image_id', 'category_id', 'ref_id', 'segmentation', 'score')
 LINE_KEYS = ('image', 'ref_id', 'expression', 'mask', 'score')
-
-
-@dataclass
-class Matches:
-    """Predicted masks by ref_id.
-
-    Attributes:
-        masks: best first.
-        extra: names of predictions of no query.
-        double: names of predictions that repeat another one, and count once.
-        has_scores: whether the predictions had scores.
-    """
-    masks: dict[str, list[Candidate]] = field(default_factory=dict)
-    extra: list[str] = field(default_factory=list)
-    double: list[str] = field(default_factory=list)
-    has_scores: bool = True
-
-    def add(self, refs: list[Prediction], mask: Candidate, name: str) -> None:
-        """Add a mask to the refs that it is of."""
-        if not refs:
-            self.extra.append(name)
-        if refs and all(mask in self.masks.get(each.ref_id, ()) for each in refs):
-            self.double.append(name)
-        for each in refs:
-            masks = self.masks.setdefault(each.ref_id, [])
-            if mask not in masks:
-                masks.append(mask)
 
 
 def dump_predictions(predictions: str | Path, index: QueryIndex, *, pattern: str = PATTERN, rule: str | None = None,
@@ -76,9 +41,7 @@ def dump_predictions(predictions: str | Path, index: QueryIndex, *, pattern: str
     Args:
         predictions: a .json, a .jsonl or a folder, see the module.
         index: the queries.
-        pattern: of the files in a folder, with the fields ``{img_id}``, ``{image}`` (path without suffix),
-            ``{ref_id}``, ``{expression}``, ``{part}`` and ``{super_category}``; in a field every character but letters,
-            digits, '.', '-' and '_' (and '/' in ``{image}``) is '_' in the file's name.
+        pattern: of the files in a folder, see ``mask_folder.file_name``.
         rule: which masks of one expression are its prediction: ``'union'``, all of them, or ``'top1'``, the best one.
             Needed where an expression has several.
         score_threshold: masks of a lower score are ignored; None for none.
@@ -126,44 +89,6 @@ def _predicted(query: Prediction, matches: Matches, rule: str, score_threshold: 
     return replace(query, pred=as_text(union([each.mask for each in chosen], size)),
                    score=max((each.score for each in chosen), default=0.0),
                    candidates=masks if matches.has_scores else None)
-
-
-def check_matches(matches: Matches, index: QueryIndex, name: str, rule: str | None,
-                  score_threshold: float | None) -> str:
-    """Return a sentence with the number of missing, double and extra predictions, each with examples.
-
-    Raises:
-        InputError: nothing matches, or several masks are of one expression and ``rule`` is None.
-    """
-    refs = [each.ref_id for image in index.images.values() for each in image.expressions]
-    missing = [ref_id for ref_id in refs if ref_id not in matches.masks]
-    if len(missing) == len(refs):
-        found = _examples('its predictions are of', matches.extra) if matches.extra else 'it has no prediction'
-        raise InputError(f'no prediction of {shown_name(name)} is of one of the {len(refs):,} queries of '
-                         f'{index.ann_file}: {found}, but {_examples("the queries of", missing)}; use the ids and '
-                         'expressions of the json or queries')
-    several = [ref_id for ref_id, masks in matches.masks.items() if len(masks) > 1]
-    if several and rule is None:
-        raise InputError(f'{shown_name(name)} has several masks for {len(several):,} expressions, e.g. '
-                         f'{shown_name(several[0])}; choose with --rule: union (all of them) or top1 (the best)')
-    if several and rule == 'top1' and not matches.has_scores:
-        raise InputError(f'{shown_name(name)} has no scores by which the best of several masks is chosen; write '
-                         'scores, or use --rule union')
-    if score_threshold is not None and not matches.has_scores:
-        raise InputError(f'{shown_name(name)} has no scores to compare with --score-threshold; remove it')
-    parts = [f'{len(refs) - len(missing):,} of {len(refs):,} queries have a prediction']
-    for text, names in ((' without, scored as empty masks', missing), (' double, counted once', matches.double),
-                        (' of no query, ignored', matches.extra)):
-        if names:
-            parts.append(f'{len(names):,}{text} ({_examples("e.g.", names)})')
-    return '; '.join(parts)
-
-
-def _examples(start: str, names: list[str]) -> str:
-    return f'{start} {"; ".join(map(shown_name, names[:MAX_EXAMPLES]))}'
-
-
-# Records: COCO results and lines.
 
 
 def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -271,71 +196,3 @@ def _find(record: dict[str, Any], index: QueryIndex) -> tuple[ImagePredictions |
     if record.get('expression') is not None:
         return image, index.of_expression(image, record['expression'])
     return image, index.of_category(image, record['category_id'])
-
-
-# Folders.
-
-
-def match_folder(folder: Path, index: QueryIndex, pattern: str) -> Matches:
-    """Match the PNG masks of a folder with queries.
-
-    Raises:
-        InputError: the pattern cannot be used, two queries have the same file, or a file is not a mask of its image's
-            size.
-    """
-    matches = Matches(has_scores=False)
-    owners: dict[Path, str] = {}
-    for image in track(index.images.values(), 'images', total=len(index.images), min_items=500):
-        for each in image.expressions:
-            path = folder / file_name(pattern, image, each)
-            if path in owners:
-                raise InputError(f'the pattern {shown(pattern)} gives {shown_name(str(path))} for '
-                                 f'{shown_name(owners[path])} and {shown_name(each.ref_id)}; add a field, e.g. '
-                                 '{ref_id}')
-            owners[path] = each.ref_id
-            if path.is_file():
-                matches.add([each], Candidate(1.0, read_mask(path, image.ori_shape)), str(path))
-    matches.extra = sorted(str(path) for path in folder.rglob('*') if path.is_file() and path not in owners)
-    return matches
-
-
-def file_name(pattern: str, image: ImagePredictions, query: Prediction) -> str:
-    """Return the file's path below the folder for a query, see ``dump_predictions``."""
-    fields = {'img_id': str(image.img_id), 'ref_id': query.ref_id, 'expression': query.expression, 'part': query.part,
-              'super_category': query.super_category}
-    plain = {key: re.sub(r'[^\w.-]', '_', value, flags=re.ASCII) for key, value in fields.items()}
-    plain['image'] = re.sub(r'[^\w./-]', '_', image.img_path.rpartition('.')[0] or image.img_path, flags=re.ASCII)
-    try:
-        pieces = list(Formatter().parse(check_text(pattern, 'pattern', blank=False)))
-    except ValueError:
-        pieces = [('', '', '', None)]
-    if any(name is not None and (name not in plain or spec or conversion) for _, name, spec, conversion in pieces):
-        raise InputError(f'the pattern {shown(pattern)} cannot be used; its fields are '
-                         f'{", ".join(map("{{{}}}".format, sorted(plain)))}, and nothing else is in braces')
-    name = pattern.format(**plain)
-    if name.startswith('/') or '..' in Path(name).parts:
-        raise InputError(f'the pattern {shown(pattern)} gives {shown_name(name)} for {shown_name(query.ref_id)}, which '
-                         'is not below the folder; change it')
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in Path(name).parts):
-        raise InputError(f'the pattern {shown(pattern)} gives a name of more than {MAX_NAME_BYTES} bytes for '
-                         f'{shown_name(query.ref_id)}; use {{ref_id}} instead of {{expression}}')
-    return name
-
-
-def read_mask(path: Path, size: tuple[int, int]) -> dict:
-    """Return a mask of an image file as a compressed RLE.
-
-    Raises:
-        InputError: it is damaged, has colours or other values than 0 and 255 or 0 and 1, or another size than (h, w).
-    """
-    name = shown_name(str(path))
-    found = image_size(path)
-    if found != size:
-        raise InputError(f'{name} is {found[0]} x {found[1]} pixels (height x width) but its image {size[0]} x '
-                         f"{size[1]}; write masks at the image's own size")
-    values = read_grey(path, indices=True)
-    known = set(np.unique(values).tolist())
-    if not known <= {0, 255} and not known <= {0, 1}:
-        raise InputError(f'{name} has the value {max(known - {0, 1, 255}, default=1)}; masks have 0 and 255, or 0 '
-                         'and 1')
-    return encode_masks(values[None] > 0)[0]
