@@ -11,9 +11,10 @@ from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.evaluation.baselines.decode_ceiling import ceiling_metrics, check_ceiling, format_ceiling
 from mmpartref.evaluation.dumps.dump import PredictionDump, read_dump
 from mmpartref.evaluation.dumps.mask_folder import PATTERN
+from mmpartref.evaluation.dumps.predictions import RULES, Rule
 from mmpartref.evaluation.dumps.queries import check_same_queries, read_queries
 from mmpartref.evaluation.dumps.query_index import QueryIndex
-from mmpartref.evaluation.dumps.read_predictions import RULES, dump_predictions
+from mmpartref.evaluation.dumps.read_predictions import dump_predictions
 from mmpartref.evaluation.scoring.conventions import EMPTY_RULES
 from mmpartref.evaluation.scoring.iou_metrics import (
     count_truncated,
@@ -132,7 +133,7 @@ def read_input(args: argparse.Namespace) -> PredictionDump:
     """
     queries = read_queries(args.queries) if args.queries else None
     if args.predictions:
-        rule = args.rule or ('union' if args.sweep else None)
+        rule: Rule | None = args.rule or ('union' if args.sweep else None)
         dump, report = dump_predictions(args.predictions, QueryIndex(args.ann_file, queries), rule=rule,
                                         pattern=args.pattern or PATTERN, score_threshold=args.score_threshold)
         print(report)

@@ -12,6 +12,7 @@ from mmpartref.apis.results import ImageResults
 from mmpartref.argument_checks import check_number
 from mmpartref.errors import InputError
 from mmpartref.files.atomic_write import write_text
+from mmpartref.masks.iou import Overlap
 
 COLUMNS = ('image', 'doubt', 'uncertain', 'empty', 'disagreement')
 DIGITS = 4
@@ -75,8 +76,7 @@ def uncertain_share(heat_map: np.ndarray, threshold: float) -> float:
 
 def mask_iou(one: np.ndarray, other: np.ndarray) -> float:
     """Return the IoU of two masks (h, w) bool; 1 where both are empty."""
-    union = int((one | other).sum())
-    return float((one & other).sum() / union) if union else 1.0
+    return Overlap(int((one & other).sum()), int((one | other).sum())).iou
 
 
 class Ranking:

@@ -1,16 +1,20 @@
 """The predictions of an image in the form in which they are scored and dumped: RLEs, names and numbers."""
 import math
 from collections.abc import Mapping, Sized
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from mmpartref.errors import InputError, InputTypeError
 from mmpartref.masks.iou import encode_masks
+from mmpartref.masks.rle import union
 from mmpartref.text import shown, shown_name
 
+# Which candidates at a threshold are the prediction: their union, or the best of them alone.
+Rule = Literal['union', 'top1']
+RULES: tuple[str, ...] = get_args(Rule)
 REQUIRED = ('img_id', 'ori_shape', 'refs', 'expressions', 'pred_masks', 'pred_scores')
 
 
@@ -75,6 +79,27 @@ def as_text(rle: Mapping) -> dict:
     counts = rle['counts']
     return {'size': [int(side) for side in rle['size']],
             'counts': counts.decode('ascii') if isinstance(counts, bytes) else counts}
+
+
+def prediction_at(prediction: Prediction, threshold: float, rule: Rule = 'union') -> Prediction:
+    """Return the prediction at another threshold.
+
+    Args:
+        prediction: with its candidates.
+        threshold: candidates whose score is at least this much count.
+        rule: see ``Rule``.
+
+    Raises:
+        ValueError: the prediction has no list of candidates.
+    """
+    if prediction.candidates is None:
+        raise InputError(f'ref {shown_name(prediction.ref_id)} has no candidates; write the dump with '
+                         'tools/test.py --dump FILE --candidates')
+    chosen = [each for each in prediction.candidates if each.score >= threshold]
+    if rule == 'top1':
+        chosen = sorted(chosen, key=lambda each: -each.score)[:1]
+    return replace(prediction, pred=as_text(union([each.mask for each in chosen], prediction.pred['size'])),
+                   score=max((each.score for each in chosen), default=0.0))
 
 
 def read_sample(sample: Mapping[str, Any]) -> ImagePredictions:

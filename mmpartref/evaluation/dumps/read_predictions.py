@@ -8,6 +8,7 @@ Three forms::
 
 A category's masks count for every expression of that category on the image.
 """
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,20 +20,26 @@ from mmpartref.evaluation.dumps.document import is_finite
 from mmpartref.evaluation.dumps.dump import PredictionDump, unite_images
 from mmpartref.evaluation.dumps.mask_folder import PATTERN, match_folder
 from mmpartref.evaluation.dumps.prediction_matches import Matches, check_matches
-from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
+from mmpartref.evaluation.dumps.predictions import (
+    RULES,
+    Candidate,
+    ImagePredictions,
+    Prediction,
+    Rule,
+    as_text,
+    prediction_at,
+)
 from mmpartref.evaluation.dumps.query_index import QueryIndex
 from mmpartref.files.json_files import load_json, parse_json
 from mmpartref.files.plain_file import MAX_JSON_BYTES, read_plain_file
-from mmpartref.masks.rle import empty, rle_from_segmentation, union
+from mmpartref.masks.rle import empty, rle_from_segmentation
 from mmpartref.text import shown, shown_name, text_fault
 
-# How several masks of one expression become one, see ``dump_predictions``.
-RULES = ('union', 'top1')
 COCO_KEYS = ('image_id', 'category_id', 'ref_id', 'segmentation', 'score')
 LINE_KEYS = ('image', 'ref_id', 'expression', 'mask', 'score')
 
 
-def dump_predictions(predictions: str | Path, index: QueryIndex, *, pattern: str = PATTERN, rule: str | None = None,
+def dump_predictions(predictions: str | Path, index: QueryIndex, *, pattern: str = PATTERN, rule: Rule | None = None,
                      score_threshold: float | None = None) -> tuple[PredictionDump, str]:
     """Return predictions of another program as a dump, and a sentence with what was missing, double and extra.
 
@@ -69,26 +76,21 @@ def dump_predictions(predictions: str | Path, index: QueryIndex, *, pattern: str
         _predicted(each, matches, rule or 'union', score_threshold) for each in image.expressions])
         for image in index.images.values()]
     missing = sum(each.ref_id not in matches.masks for image in images for each in image.expressions)
-    several = rule is not None
     header: dict[str, Any] = {
         'name': path.stem, 'predictions': path.name, 'ann_file': Path(index.ann_file).name,
-        **({'rule': rule} if several else {}),
+        **({'rule': rule} if rule is not None else {}),
         **({'score_threshold': score_threshold} if score_threshold is not None else {}),
         'missing_predictions': missing, 'double_predictions': len(matches.double),
         'extra_predictions': len(matches.extra)}
     return PredictionDump(header, unite_images(images)), report
 
 
-def _predicted(query: Prediction, matches: Matches, rule: str, score_threshold: float | None) -> Prediction:
+def _predicted(query: Prediction, matches: Matches, rule: Rule, score_threshold: float | None) -> Prediction:
     """Return a query with its prediction."""
     masks = sorted(matches.masks.get(query.ref_id, []), key=lambda each: -each.score)
-    chosen = [each for each in masks if score_threshold is None or each.score >= score_threshold]
-    if rule == 'top1':
-        chosen = chosen[:1]
-    size = query.pred['size']
-    return replace(query, pred=as_text(union([each.mask for each in chosen], size)),
-                   score=max((each.score for each in chosen), default=0.0),
-                   candidates=masks if matches.has_scores else None)
+    found = prediction_at(replace(query, candidates=masks), -math.inf if score_threshold is None else score_threshold,
+                          rule)
+    return found if matches.has_scores else replace(found, candidates=None)
 
 
 def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

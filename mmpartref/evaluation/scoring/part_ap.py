@@ -1,7 +1,7 @@
 """COCO's average precision of part masks, by pycocotools.
 
 Of instances: each record of a COCO results file against each annotation of the json, as detectors are scored. Of merged
-masks: one mask per expression against the union of its annotations; a model is asked for parts that are in the image
+masks: one mask per expression against the union of its annotations; a model is queried for parts that are in the image
 alone, so false positives of other categories do not count, and the figure is not comparable with that of instances.
 """
 import contextlib
@@ -160,7 +160,7 @@ def format_ap(found: PartAP) -> str:
     """Return the figures as a text table in percent."""
     note = {INSTANCES: 'each record against each annotation, all categories of the json',
             MERGED: 'each expression against the union of its annotations; parts that are not in the image were not '
-                    'asked for: not comparable with AP of instances'}[found.kind]
+                    'queried: not comparable with AP of instances'}[found.kind]
     names = list(found.metrics)
     return to_text(Table(f'part AP of {found.kind}, {found.categories} categories', percent_columns(*names),
                          [[found.metrics[name] for name in names]], [note]))

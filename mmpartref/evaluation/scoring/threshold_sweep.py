@@ -1,44 +1,18 @@
 """Metrics at every mask threshold, from one dump with candidates."""
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, get_args
 
 from mmpartref.argument_checks import check_choice, check_number, check_numbers
 from mmpartref.errors import InputError
 from mmpartref.evaluation.dumps.dump import PredictionDump, check_dump
-from mmpartref.evaluation.dumps.predictions import Prediction, as_text
+from mmpartref.evaluation.dumps.predictions import RULES, Rule, prediction_at
 from mmpartref.evaluation.scoring.conventions import EmptyRule
 from mmpartref.evaluation.scoring.iou_metrics import summarise
 from mmpartref.evaluation.scoring.score_dump import score_image
-from mmpartref.masks.rle import union
 from mmpartref.tables import Cell, Column, Table, percent_columns, to_text
-from mmpartref.text import shown_name
 
-# Which candidates at a threshold are the prediction: their union, or the best of them alone.
-Rule = Literal['union', 'top1']
 SWEEP_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 SWEEP_METRICS = ('mIoU', 'cIoU', 'P@0.5', 'ann_mIoU')
-
-
-def prediction_at(prediction: Prediction, threshold: float, rule: Rule = 'union') -> Prediction:
-    """Return the prediction at another threshold.
-
-    Args:
-        prediction: with its candidates.
-        threshold: candidates whose score is at least this much count.
-        rule: see ``Rule``.
-
-    Raises:
-        ValueError: the prediction has no list of candidates.
-    """
-    if prediction.candidates is None:
-        raise InputError(f'ref {shown_name(prediction.ref_id)} has no candidates; write the dump with '
-                         'tools/test.py --dump FILE --candidates')
-    chosen = [each for each in prediction.candidates if each.score >= threshold]
-    if rule == 'top1':
-        chosen = sorted(chosen, key=lambda each: -each.score)[:1]
-    return replace(prediction, pred=as_text(union([each.mask for each in chosen], prediction.pred['size'])),
-                   score=max((each.score for each in chosen), default=0.0))
 
 
 def dump_at(dump: PredictionDump, threshold: float, rule: Rule = 'union') -> PredictionDump:
@@ -50,7 +24,7 @@ def dump_at(dump: PredictionDump, threshold: float, rule: Rule = 'union') -> Pre
     """
     check_dump(dump)
     threshold = check_number(threshold, 'threshold', 0, 1)
-    check_choice(rule, 'rule', get_args(Rule))
+    check_choice(rule, 'rule', RULES)
     images = [replace(image, expressions=[prediction_at(each, threshold, rule) for each in image.expressions])
               for image in dump.images]
     return PredictionDump({**dump.header, 'threshold': threshold, 'rule': rule}, images)

@@ -110,10 +110,8 @@ class ReferringDetector(BaseModel):
         from mmdet.structures import DetDataSample
         found = self.detector.predict(inputs, [DetDataSample(metainfo=each.metainfo) for each in data_samples])
         for sample, result in zip(data_samples, found, strict=True):
-            sample.pred_instances = instances = result.pred_instances
-            masks = instance_masks(sample)
-            order = instances.scores.argsort(descending=True, stable=True)
-            labels, scores, masks = instances.labels[order], instances.scores[order], masks[order]
+            sample.pred_instances = result.pred_instances
+            labels, scores, masks = best_first(sample)
             outputs = [self._select(sample, index, labels, scores, masks) for index in range(len(sample.expressions))]
             sample.pred_masks = torch.stack([mask for mask, _, _ in outputs])
             sample.pred_scores = torch.stack([score for _, score, _ in outputs])
@@ -137,11 +135,9 @@ class ReferringDetector(BaseModel):
     @torch.no_grad()
     def instances(self, sample: ReferringDataSample, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scores (C,) and masks (C, h, w) bool of the instances that an expression's mask unites, best first."""
-        order = sample.pred_instances.scores.argsort(descending=True, stable=True)
-        labels, scores = sample.pred_instances.labels[order], sample.pred_instances.scores[order]
-        chosen = order[self._are_wanted(sample, index, labels) & (scores >= self.score_threshold)]
-        chosen = chosen[:1] if self.rule == 'top1' else chosen
-        return sample.pred_instances.scores[chosen], instance_masks(sample)[chosen]
+        _, _, (scores, masks) = self._select(sample, index, *best_first(sample))
+        chosen = self._are_chosen(scores)
+        return scores[chosen], masks[chosen]
 
     def _are_wanted(self, sample: ReferringDataSample, index: int, labels: torch.Tensor) -> torch.Tensor:
         """Return (C,) bool: which of the instances' labels (C,) belong to one expression."""
@@ -153,11 +149,16 @@ class ReferringDetector(BaseModel):
         """Return mask (h, w), score and candidates of one expression."""
         wanted = self._are_wanted(sample, index, labels)
         candidates = (scores[wanted], masks[wanted])
-        chosen = candidates[0] >= self.score_threshold
-        if self.rule == 'top1':
-            chosen[1:] = False
+        chosen = self._are_chosen(candidates[0])
         mask = candidates[1][chosen].any(dim=0)  # (h, w)
         return mask, best_score(candidates[0][chosen]), candidates
+
+    def _are_chosen(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return (C,) bool: which candidates of these scores, best first, the mask unites."""
+        chosen = scores >= self.score_threshold
+        if self.rule == 'top1':
+            chosen[1:] = False
+        return chosen
 
     def labels_of(self, sample: ReferringDataSample, index: int) -> list[int]:
         """Return the detector's labels for an expression of an image, empty if it names no category.
@@ -184,6 +185,12 @@ class ReferringDetector(BaseModel):
 def best_score(scores: torch.Tensor) -> torch.Tensor:
     """Return the highest of (C,) scores, or 0 for C = 0."""
     return torch.cat([scores, scores.new_zeros(1)]).max()
+
+
+def best_first(sample: ReferringDataSample) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return labels (C,), scores (C,) and masks (C, h, w) bool of a sample's ``pred_instances``, best first."""
+    order = sample.pred_instances.scores.argsort(descending=True, stable=True)
+    return sample.pred_instances.labels[order], sample.pred_instances.scores[order], instance_masks(sample)[order]
 
 
 def instance_masks(sample: ReferringDataSample) -> torch.Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mmpartref.argument_checks import check_sequence, check_text
@@ -152,8 +151,3 @@ def check_points(points: object, size: tuple[int, int], where: str) -> np.ndarra
         raise InputError(f'{where}: a point is far outside of its image of {size[0]} x {size[1]} pixels (height x '
                          'width); correct it')
     return np.array(points, dtype=float).reshape(-1, 2)
-
-
-def fill_border_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the mask (h, w) uint8 of a ring of pixels (n, 2), its border included, as OpenCV fills it."""
-    return cv2.fillPoly(np.zeros(size, np.uint8), [np.floor(points).astype(np.int32)], 1)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from mmpartref.argument_checks import check_path
 from mmpartref.datasets.converters.labelling.label_document import SEPARATOR, LabelDocument, LabelNames, check_points
@@ -18,6 +17,7 @@ from mmpartref.datasets.converters.standard_json import Document
 from mmpartref.errors import InputError
 from mmpartref.files.json_files import load_json
 from mmpartref.images.read_image import MAX_SIDE
+from mmpartref.masks.outlines import draw_edges
 from mmpartref.text import shown, shown_name
 
 SOURCE = 'Label Studio'
@@ -72,7 +72,8 @@ def _add_task(document: LabelDocument, data: dict[str, Any], regions: list[dict[
     """Add the image and the regions of one task; ``others`` is the number of regions that are not of an image."""
     size = _image_size(regions, where)
     image_id = document.add_image(image_name(data, where), size, where)
-    document.drop('not of an image', others) if others else None
+    if others:
+        document.drop('not of an image', others)
     for number, region in enumerate(regions):
         place = f'{where}: result[{number}]'
         value = region.get('value')
@@ -122,11 +123,7 @@ def image_name(data: dict[str, Any], where: str) -> str:
 
 def draw_polygon(points: object, size: tuple[int, int], where: str) -> np.ndarray:
     """Return the mask (h, w) of a ring in percent of the image, along the edges of its pixels."""
-    ring = check_points(points, (100, 100), where)
-    if len(ring) < 3:
-        return np.zeros(size, dtype=np.uint8)
-    pixels = (ring * size[::-1] / 100).reshape(-1).tolist()
-    return coco_mask.decode(coco_mask.frPyObjects([pixels], *size)[0])
+    return draw_edges(check_points(points, (100, 100), where) * size[::-1] / 100, size)
 
 
 def decode_brush(rle: object, size: tuple[int, int], where: str) -> np.ndarray:

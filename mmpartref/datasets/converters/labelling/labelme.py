@@ -19,6 +19,7 @@ from mmpartref.datasets.converters.mask_document import upright_size
 from mmpartref.datasets.converters.standard_json import Document
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.files.json_files import load_json
+from mmpartref.masks.outlines import draw_by_pillow
 from mmpartref.text import shown, shown_name
 
 SOURCE = 'LabelMe'
@@ -112,18 +113,17 @@ def _draw(kind: str, shape: dict[str, Any], size: tuple[int, int], where: str) -
         return None
     if kind == 'mask':
         return _paste(shape.get('mask'), points, size, where)
+    if kind == 'polygon':
+        return draw_by_pillow(points, size)
     canvas = PIL.Image.new('L', size[::-1])
     draw = ImageDraw.Draw(canvas)
-    corners = [(float(x), float(y)) for x, y in points]
     if kind == 'circle':
-        (x, y), edge = corners
+        (x, y), edge = points.tolist()
         radius = float(np.hypot(edge[0] - x, edge[1] - y))
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=1, fill=1)
-    elif kind == 'rectangle':
+    else:
         low, high = points.min(axis=0), points.max(axis=0)
         draw.rectangle([*low.tolist(), *high.tolist()], outline=1, fill=1)
-    else:
-        draw.polygon(corners, outline=1, fill=1)
     return np.asarray(canvas, dtype=bool)
 
 

@@ -10,17 +10,13 @@ import numpy as np
 import yaml
 
 from mmpartref.argument_checks import check_path
-from mmpartref.datasets.converters.labelling.label_document import (
-    SEPARATOR,
-    LabelDocument,
-    LabelNames,
-    fill_border_polygon,
-)
+from mmpartref.datasets.converters.labelling.label_document import SEPARATOR, LabelDocument, LabelNames
 from mmpartref.datasets.converters.mask_document import upright_size
 from mmpartref.datasets.converters.standard_json import Document
 from mmpartref.errors import InputError, MissingFileError
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import SUFFIXES
+from mmpartref.masks.outlines import draw_by_opencv
 from mmpartref.text import shown, shown_name
 
 SOURCE = 'YOLO'
@@ -109,7 +105,7 @@ def _add_file(document: LabelDocument, path: Path, names: dict[int, str], file_n
             raise InputError(f'{place} has the coordinate {points.max() if points.max() > 1 else points.min():g}; they '
                              'are relative to the image, 0 to 1')
         pixels = np.clip(points * size[::-1], 0, np.array(size[::-1]) - 1)
-        document.add(image_id, names[int(values[0])], fill_border_polygon(pixels, size), place)
+        document.add(image_id, names[int(values[0])], draw_by_opencv(pixels, size), place)
 
 
 def read_line(line: str, where: str) -> np.ndarray:
