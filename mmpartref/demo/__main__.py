@@ -6,11 +6,12 @@ from pathlib import Path
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import choose_device, name_of, names_weights, read_config
 from mmpartref.arguments import ToolParser, input_path, output_folder, positive_int, text_argument
-from mmpartref.demo.limits import Limits, allowed_hosts, check_host
+from mmpartref.demo.limits import Limits
 from mmpartref.demo.page import build_page, import_gradio, part_names, serve
-from mmpartref.demo.server import ended_by_signals, listen
 from mmpartref.demo.toy_model import cache_folder, toy_model
 from mmpartref.errors import InputError, one_sentence_errors
+from mmpartref.serving.allowed_hosts import allowed_hosts, check_host
+from mmpartref.serving.http_server import ended_by_signals, listen
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

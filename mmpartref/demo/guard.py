@@ -5,17 +5,18 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
-from urllib.parse import urlsplit
 
-from mmpartref.demo.exchange import API, UPLOAD, Exchange, Message, Receive, RequestError, Send, header
 from mmpartref.demo.limits import Limits
 from mmpartref.demo.requests import Functions
 from mmpartref.demo.uploads import files_in_folder, make_room, uploaded_file
+from mmpartref.serving.allowed_hosts import check_origin
+from mmpartref.serving.exchange import Exchange, Message, Receive, RequestError, Send, header
 
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LOGGER = logging.getLogger(__name__)
-FILE, JOIN = f'{API}/file=', f'{API}/queue/join'
+API = '/gradio_api'
+UPLOAD, FILE, JOIN = f'{API}/upload', f'{API}/file=', f'{API}/queue/join'
 CALL = re.compile(rf'{API}/call/(\w+)')
 # Routes that the page and Gradio's Python client read. All others are closed: calls that bypass the queue (/run, /api),
 # functions of components, proxies, recordings, the editor, histories, logins.
@@ -23,9 +24,30 @@ READABLE = re.compile(
     rf'/|/config|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/(static|assets)/[^\\]*|'
     rf'{API}/(info|startup-events|theme\.css|queue/data|queue/status|upload_progress|heartbeat/[\w-]+|'
     rf'call/\w+/[\w-]+|file=.*)')
-SAME_SITE = (b'same-origin', b'none')
+# The only headers that Gradio gets; it reads others (forwarded hosts, ranges, pages), some without a check.
+HEADERS = (b'host', b'user-agent', b'accept', b'accept-encoding', b'content-type', b'content-length', b'if-none-match',
+           b'if-modified-since')
+WITH_QUERY = (UPLOAD, f'{API}/queue/data', f'{API}/upload_progress')
 CLOSED = 'The page has no such address.'
-FOREIGN = 'Requests from other pages are rejected: open the page at its own address.'
+BROKEN_UPLOAD = 'The upload cannot be read: send multipart/form-data with one image in the field "files".'
+
+
+class GradioExchange(Exchange):
+    """One request to Gradio and its reply."""
+
+    def drop_unknown(self) -> None:
+        """Remove the headers and the query that Gradio does not need."""
+        self.scope = {**self.scope, 'headers': [each for each in self.scope['headers'] if each[0].lower() in HEADERS]}
+        if self.scope['path'] not in WITH_QUERY:
+            self.scope['query_string'] = b''
+
+    def error_in_place(self, status: int) -> RequestError | None:
+        """Return a sentence in place of Gradio's errors of a wrong request."""
+        if status == 422:
+            return RequestError(422, 'A value that this address needs is missing or of the wrong type.')
+        if status == 500 and self.scope['path'] == UPLOAD:
+            return RequestError(400, BROKEN_UPLOAD)
+        return None
 
 
 class RequestGuard:
@@ -52,7 +74,7 @@ class RequestGuard:
 
     async def http(self, scope: Message, receive: Receive, send: Send) -> None:
         """Process one request; reply to a rejected one with an error as JSON."""
-        exchange = Exchange(scope, receive, send)
+        exchange = GradioExchange(scope, receive, send)
         reserved = self.size_of_upload(scope)
         self.uploading += reserved
         try:
@@ -78,7 +100,7 @@ class RequestGuard:
             return self.limits.max_upload  # sent in chunks, so its content-length does not count
         return min(int(length) if length.isdigit() else self.limits.max_upload, self.limits.max_upload)
 
-    async def check(self, exchange: Exchange) -> None:
+    async def check(self, exchange: GradioExchange) -> None:
         """Check a request, and replace its body by the checked one.
 
         Raises:
@@ -114,24 +136,3 @@ class RequestGuard:
             raise RequestError(404, CLOSED)
         if path.startswith(FILE) and uploaded_file(path.removeprefix(FILE)) is None:
             raise RequestError(403, 'The page has no such file.')
-
-
-def check_origin(headers: list[tuple[bytes, bytes]], method: str) -> None:
-    """Reject a request that another page in the browser sends; programs send no origin.
-
-    Raises:
-        RequestError: the origin is not this page.
-    """
-    origin, site = header(headers, b'origin'), header(headers, b'sec-fetch-site')
-    host = (header(headers, b'host') or b'').decode('latin-1')
-    if origin is not None:
-        try:
-            parts = urlsplit(origin.decode('latin-1'))
-            port = {'http': ':80', 'https': ':443'}[parts.scheme]
-            own = parts.netloc.lower().removesuffix(port) == host.lower().removesuffix(port)
-        except (KeyError, ValueError):
-            own = False
-        if not own:
-            raise RequestError(403, FOREIGN)
-    if method not in ('GET', 'HEAD') and site is not None and site.lower() not in SAME_SITE:
-        raise RequestError(403, FOREIGN)

@@ -1,7 +1,5 @@
-"""Limits of the demo's requests, and checks of the address to listen on."""
-import ipaddress
-import re
-from collections.abc import Iterable, Sequence
+"""Limits of the demo's requests."""
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmpartref.errors import InputError
@@ -61,41 +59,6 @@ def expressions_of(text: str, chosen: Iterable[str], limits: Limits) -> list[str
             raise InputError(f'The expression "{each[:30]}..." has {len(each)} characters, more than the limit of '
                              f'{limits.max_characters}; make it shorter.')
     return expressions
-
-
-def check_host(host: str, allow_remote: bool) -> None:
-    """Check that only this machine can reach an address, unless ``allow_remote`` is true.
-
-    Raises:
-        InputError: other machines can reach it.
-    """
-    try:
-        own = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        own = host == 'localhost'
-    if not own and not allow_remote:
-        raise InputError(f'--host {host} would let other machines use this one without a password; add --allow-remote '
-                         'to allow that, or remove --host for 127.0.0.1')
-
-
-def allowed_hosts(host: str, names: Sequence[str] = (), allow_remote: bool = False) -> list[str]:
-    """Return the host names by which a browser may open the page: those of this machine, ``host`` and ``names``.
-
-    Requests with another ``Host`` header are rejected, as a foreign page can make its own name resolve to this machine
-    (DNS rebinding).
-
-    Raises:
-        InputError: a name is not a host name, or ``names`` are given without ``allow_remote``.
-    """
-    if names and not allow_remote:
-        raise InputError('--allowed-host is for other machines; add --allow-remote to let them use the page')
-    for name in names:
-        if not re.fullmatch(r'(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?', name):
-            raise InputError(f'--allowed-host {name!r} must be a host name or an address without http:// and port, '
-                             ' e.g. gpu1.example.org or *.example.org')
-    others = [each for each in (host, *names) if each not in ('0.0.0.0', '::')]
-    others = [f'[{each}]' if ':' in each and not each.startswith('[') else each for each in others]
-    return list(dict.fromkeys(['localhost', '127.0.0.1', '[::1]', *others]))
 
 
 def memory_notice(limits: Limits) -> str:

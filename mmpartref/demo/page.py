@@ -9,15 +9,16 @@ from mmengine.config import Config
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import partimagenet_categories
 from mmpartref.datasets import PartImageNetReferringDataset
-from mmpartref.demo.limits import Limits, allowed_hosts, memory_notice
+from mmpartref.demo.limits import Limits, memory_notice
 from mmpartref.demo.predict import predict
 from mmpartref.demo.requests import EXAMPLE, FIND, Functions
-from mmpartref.demo.server import PageServer, ended_by_signals
 from mmpartref.demo.uploads import INTERVAL, MAX_AGE, delete_uploads, upload_folder, uploaded_file
 from mmpartref.engine.config.config_nodes import builds
 from mmpartref.errors import MissingPackageError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import DATASETS
+from mmpartref.serving.allowed_hosts import allowed_hosts
+from mmpartref.serving.http_server import HttpServer, ended_by_signals
 
 TOY_NOTICE = ('**This is a toy model, trained on drawings only; it does not work on photos.** Try the drawings below; '
               'for photos start the demo with `--config` and `--checkpoint`.')
@@ -175,7 +176,7 @@ def serve(page: Any, host: str, port: int, limits: Limits, *, hosts: Sequence[st
     Raises:
         InputError: cannot listen there.
     """
-    server = PageServer(guarded_app(page, host, port, limits, hosts or allowed_hosts(host)), host, port)
+    server = HttpServer(guarded_app(page, host, port, limits, hosts or allowed_hosts(host)), host, port)
     page.server = server  # page.close() ends it
     name = 'localhost' if host in ('0.0.0.0', '::') else f'[{host}]' if ':' in host else host
     address = f'http://{name}:{port}/'

@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[2]
 GROUND = ('argument_checks', 'arguments', 'errors', 'files', 'images', 'masks', 'progress', 'registry', 'seeding',
           'tables', 'text')
 ORDER = (*GROUND, 'structures', 'visualization', 'datasets', 'doctor', 'models', 'evaluation', 'engine', 'utils',
-         'apis', 'gallery', 'demo', 'labelling', 'benchmark')
+         'apis', 'serving', 'gallery', 'demo', 'labelling', 'benchmark')
 MODULES = {'.'.join(file.relative_to(CHECKOUT).with_suffix('').parts): file
            for file in sorted((CHECKOUT / 'mmpartref').rglob('*.py'))}
 MAX_MODULES = 14

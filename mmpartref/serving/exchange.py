@@ -1,4 +1,4 @@
-"""One request to the page and its reply: limits of size, allowed headers, and error replies."""
+"""One HTTP request and its reply: limits of size and error replies."""
 import asyncio
 import json
 import re
@@ -12,15 +12,8 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-API = '/gradio_api'
-UPLOAD = f'{API}/upload'
-# The only headers that Gradio gets; it reads others (forwarded hosts, ranges, pages), some without a check.
-HEADERS = (b'host', b'user-agent', b'accept', b'accept-encoding', b'content-type', b'content-length', b'if-none-match',
-           b'if-modified-since')
-WITH_QUERY = (UPLOAD, f'{API}/queue/data', f'{API}/upload_progress')
 # Limits for reading the rest of a rejected request: bytes, seconds, seconds without data.
 DRAIN_BYTES, DRAIN_SECONDS, DRAIN_PAUSE = 2**28, 10.0, 1.0
-BROKEN_UPLOAD = 'The upload cannot be read: send multipart/form-data with one image in the field "files".'
 
 
 class RequestError(Exception):
@@ -74,8 +67,8 @@ class Exchange:
         """Return the next part of the request.
 
         Raises:
-            MultiPartException: there are too many bytes, or the client disconnected. On this error Gradio deletes the
-                stored part of an upload.
+            MultiPartException: there are too many bytes, or the client disconnected. On this error Starlette deletes
+                the stored part of an upload.
         """
         message = await self._receive()
         self._more = message.get('more_body', False)
@@ -103,7 +96,7 @@ class Exchange:
             while self._limit is not None:
                 body += (await self.receive()).get('body') or b''
         except MultiPartException:
-            raise self._rejection or RequestError(400, BROKEN_UPLOAD) from None
+            raise self._rejection or RequestError(400, 'The request cannot be read.') from None
         return bytes(body)
 
     def replace_body(self, body: bytes) -> None:
@@ -119,11 +112,9 @@ class Exchange:
 
         self._receive = receive
 
-    def drop_unknown(self) -> None:
-        """Remove the headers and the query that Gradio does not need."""
-        self.scope = {**self.scope, 'headers': [each for each in self.scope['headers'] if each[0].lower() in HEADERS]}
-        if self.scope['path'] not in WITH_QUERY:
-            self.scope['query_string'] = b''
+    def error_in_place(self, status: int) -> RequestError | None:
+        """Return the error to send in place of a reply of the app with this status; None to send the reply."""
+        return None
 
     async def send(self, message: Message) -> None:
         """Send the app's reply, or an error message in place of a reply without one."""
@@ -131,12 +122,8 @@ class Exchange:
             self._status = message['status']
             message['headers'] = [(name, value) for name, value in message.get('headers', ())
                                   if not name.lower().startswith(b'access-control-')]
-            if self._status == 422:
-                self._rejection = RequestError(422, 'A value that this address needs is missing or of the wrong type.')
-            elif self._status == 500 and self.scope['path'] == UPLOAD:
-                self._rejection = self._rejection or RequestError(400, BROKEN_UPLOAD)
-            if self._rejection:
-                await self._send_error(self._rejection)
+            if rejection := self._rejection or self.error_in_place(self._status):
+                await self._send_error(rejection)
         if not self._rejected:
             self._finished = message['type'] == 'http.response.body' and not message.get('more_body')
             await self._send(message)

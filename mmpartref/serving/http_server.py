@@ -1,4 +1,4 @@
-"""The HTTP server of the page, in a thread, and its shutdown by signals."""
+"""An HTTP server in a thread, and its shutdown by signals."""
 import signal
 import socket
 import threading
@@ -31,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise InputError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
 
 
-class PageServer:
+class HttpServer:
     """An HTTP server for one ASGI app, running in a daemon thread.
 
     Args:
@@ -71,7 +71,7 @@ class PageServer:
         while not self._server.started:
             if self._ended.is_set() or time.monotonic() > deadline:
                 self.close()
-                raise RuntimeError('the page did not start; see the log above')
+                raise RuntimeError('the server did not start; see the log above')
             time.sleep(0.01)
 
     def wait(self, stop: threading.Event) -> None:
