@@ -66,7 +66,15 @@ class NotAFolderError(MMPartRefError, NotADirectoryError):
 
 
 class DownloadError(MMPartRefError, ConnectionError):
-    """An address gives nothing that can be used."""
+    """An address gives nothing that can be used.
+
+    Attributes:
+        status: of the HTTP reply; None if there was none.
+    """
+
+    def __init__(self, message: object = '', *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class MissingPackageError(MMPartRefError, ImportError):

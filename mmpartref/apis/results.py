@@ -10,8 +10,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.formats.label_studio_format import label_studio_task
 from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
-from mmpartref.apis.formats.polygon_formats import label_studio_task, labelme_document, yolo_lines
+from mmpartref.apis.formats.polygon_formats import labelme_document, yolo_lines
 from mmpartref.argument_checks import check_integer, check_sequence, check_text
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage

@@ -18,7 +18,7 @@ from mmpartref.errors import MissingPackageError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import DATASETS
 from mmpartref.serving.allowed_hosts import allowed_hosts
-from mmpartref.serving.http_server import HttpServer, ended_by_signals
+from mmpartref.serving.http_server import HttpServer, address_of, ended_by_signals
 
 TOY_NOTICE = ('**This is a toy model, trained on drawings only; it does not work on photos.** Try the drawings below; '
               'for photos start the demo with `--config` and `--checkpoint`.')
@@ -178,8 +178,7 @@ def serve(page: Any, host: str, port: int, limits: Limits, *, hosts: Sequence[st
     """
     server = HttpServer(guarded_app(page, host, port, limits, hosts or allowed_hosts(host)), host, port)
     page.server = server  # page.close() ends it
-    name = 'localhost' if host in ('0.0.0.0', '::') else f'[{host}]' if ':' in host else host
-    address = f'http://{name}:{port}/'
+    address = address_of(host, port)
     server.start()
     if not block:
         return address

@@ -5,6 +5,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
+from typing import IO, Any
 
 from mmpartref.argument_checks import check_integer, check_seconds
 from mmpartref.errors import DownloadError, InputError, InputTypeError, MMPartRefError
@@ -17,6 +19,7 @@ CHUNK = 1 << 16
 HANDLERS = (urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
             urllib.request.HTTPRedirectHandler, urllib.request.HTTPDefaultErrorHandler,
             urllib.request.HTTPErrorProcessor, urllib.request.UnknownHandler)
+PORTS = {'http': 80, 'https': 443}
 
 
 def is_url(text: str) -> bool:
@@ -48,13 +51,44 @@ def check_url(url: str) -> None:
         raise InputError(f'{name} is not a valid URL ({fault}); correct it')
 
 
-def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT) -> bytes:
+def origin_of(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a URL, in lower case."""
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme.lower(), parts.hostname or '', parts.port or PORTS.get(parts.scheme.lower())
+
+
+class SameOriginRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to the same origin only."""
+
+    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any,
+                         newurl: str) -> urllib.request.Request | None:
+        if origin_of(newurl) != origin_of(req.full_url):
+            raise DownloadError(f'{shown_name(req.full_url)} was not downloaded: it redirects to another server, '
+                                f'{shown_name(urllib.parse.urlsplit(newurl).netloc)}')
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def make_opener(direct: bool = False) -> urllib.request.OpenerDirector:
+    """Return an opener for http and https; with ``direct`` it uses no proxy and stays on one server."""
+    opener = urllib.request.OpenerDirector()
+    for handler in HANDLERS:
+        if direct and handler is urllib.request.HTTPRedirectHandler:
+            opener.add_handler(SameOriginRedirects())
+        elif not direct or handler is not urllib.request.ProxyHandler:
+            opener.add_handler(handler())
+    return opener
+
+
+def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT,
+                headers: Mapping[str, str] | None = None) -> bytes:
     """Download a file; its content type is ignored, its bytes are checked by the reader.
 
     Args:
         url: http or https.
         max_bytes: larger files are rejected.
         timeout: seconds, for each network operation and for the whole content.
+        headers: more headers, for the server of ``url`` alone: neither a proxy nor a redirect to another server gets
+            them.
 
     Raises:
         InputTypeError: an argument is of another type.
@@ -69,12 +103,10 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
     content = bytearray()
     # Quotes spaces and non-ASCII letters as browsers do. Some servers reject Python's default user agent.
     quoted = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
-    request = urllib.request.Request(quoted, headers={'User-Agent': 'mmpartref', 'Accept': 'image/*'})
-    opener = urllib.request.OpenerDirector()
-    for handler in HANDLERS:
-        opener.add_handler(handler())
+    request = urllib.request.Request(quoted, headers={'User-Agent': 'mmpartref', 'Accept': 'image/*, */*;q=0.8',
+                                                      **(headers or {})})
     try:
-        with opener.open(request, timeout=timeout) as response:
+        with make_opener(direct=bool(headers)).open(request, timeout=timeout) as response:
             length = response.headers.get('Content-Length') or ''
             if length.isdigit() and int(length) > max_bytes:
                 raise InputError(too_large)
@@ -87,7 +119,8 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
     except MMPartRefError:
         raise
     except urllib.error.HTTPError as error:
-        raise DownloadError(f'{name} was not downloaded: HTTP status {error.code} {error.reason}') from None
+        raise DownloadError(f'{name} was not downloaded: HTTP status {error.code} {error.reason}',
+                            status=error.code) from None
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host or header is not valid
         raise DownloadError(f"{name} was not downloaded: {getattr(error, 'reason', '') or error}") from None
     if length.isdigit() and len(content) < int(length):

@@ -100,7 +100,7 @@ class ImageReader:
             self._check_size(image.size[::-1], shown_name(str(image.name)))
             return image
         if isinstance(image, str) and is_url(image):
-            return self._decode(fetch_image(image, max_bytes=self.max_bytes, timeout=self.timeout), image)
+            return self.decode(fetch_image(image, max_bytes=self.max_bytes, timeout=self.timeout), image)
         if isinstance(image, (str, os.PathLike)):
             return self._read_file(check_path(image, 'the image'))
         if isinstance(image, Image.Image):
@@ -143,7 +143,7 @@ class ImageReader:
         with open_plain_file(path, name) as file:
             self._open(file, name)
         content = read_plain_file(path, name, max(MAX_FILE_BYTES, BYTES_PER_PIXEL * self.max_pixels))
-        return DecodedImage(self._decode(content, name).pixels, path)
+        return DecodedImage(self.decode(content, name).pixels, path)
 
     def _open(self, file: IO[bytes], name: str) -> Image.Image:
         """Read and check a file's header, without its pixels."""
@@ -161,7 +161,8 @@ class ImageReader:
         self._check_size(image.size, name)
         return image
 
-    def _decode(self, content: bytes, name: str) -> DecodedImage:
+    def decode(self, content: bytes, name: str) -> DecodedImage:
+        """Decode a file; errors as of ``__call__``."""
         image = self._open(io.BytesIO(content), name)
         if image.format in ('JPEG', 'MPO'):
             return DecodedImage(decode_image(content, name), name)

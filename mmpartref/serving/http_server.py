@@ -31,6 +31,12 @@ def listen(host: str, port: int) -> socket.socket:
         raise InputError(f'cannot listen on --host {host} --port {port}: {error.strerror}; give another') from None
 
 
+def address_of(host: str, port: int) -> str:
+    """Return the address to open, as a URL."""
+    name = 'localhost' if host in ('0.0.0.0', '::') else f'[{host}]' if ':' in host else host
+    return f'http://{name}:{port}/'
+
+
 class HttpServer:
     """An HTTP server for one ASGI app, running in a daemon thread.
 

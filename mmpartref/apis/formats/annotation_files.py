@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mmpartref.apis.formats.coco_results import CocoOutput
+from mmpartref.apis.formats.label_studio_format import label_studio_task
 from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
-from mmpartref.apis.formats.polygon_formats import label_studio_task, labelme_document, yolo_lines
+from mmpartref.apis.formats.polygon_formats import labelme_document, yolo_lines
 from mmpartref.argument_checks import check_choice
 from mmpartref.errors import FileInTheWayError, InputError
 from mmpartref.files.atomic_write import write_text
@@ -83,7 +84,7 @@ class AnnotationFiles:
         file = self.file(stem)
         if self.kind == 'label-studio':
             self._tasks.append(label_studio_task(split, size, self.address(name), tolerance,
-                                                 model_version=self.model_version()))
+                                                 model_version=model_name(self.info)))
         elif self.kind == 'yolo' and file is not None:
             write_text(file, ''.join(f'{line}\n' for line in yolo_lines(split, size, self.names, tolerance)))
         elif file is not None:
@@ -118,13 +119,6 @@ class AnnotationFiles:
                 raise FileInTheWayError(f'{shown_name(str(file))} exists already, and may have been corrected: name '
                                         'another folder, or remove it')
 
-    def model_version(self) -> str:
-        """Return the name of the model: the stems of its checkpoint's folder and file, or of its config."""
-        checkpoint = self.info.get('checkpoint')
-        if checkpoint:
-            return '/'.join(Path(checkpoint).with_suffix('').parts[-2:])
-        return Path(self.info.get('config') or 'mmpartref').stem
-
     def finish(self) -> None:
         """Write the file of all images, if there is one."""
         if self.kind == 'coco':
@@ -138,3 +132,11 @@ class AnnotationFiles:
             write_text(self.folder / 'data.yaml',
                        f'# Put or link the folder of the images next to labels/ as images/.\npath: '
                        f'{json.dumps(str(self.folder.resolve()))}\ntrain: images\nval: images\nnames:\n{names}')
+
+
+def model_name(info: Mapping[str, Any]) -> str:
+    """Return the name of a model: the stems of its checkpoint's folder and file, or of its config."""
+    checkpoint = info.get('checkpoint')
+    if checkpoint:
+        return '/'.join(Path(checkpoint).with_suffix('').parts[-2:])
+    return Path(info.get('config') or 'mmpartref').stem

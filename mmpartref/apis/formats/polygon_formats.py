@@ -1,5 +1,4 @@
-"""Masks of an image as polygons: COCO's rings, YOLO's lines, LabelMe's json and Label Studio's predictions."""
-import uuid
+"""Masks of an image as polygons: COCO's rings, YOLO's lines and LabelMe's json."""
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,38 +50,3 @@ def labelme_document(masks: Sequence[LabelledMask], size: tuple[int, int], image
                     'description': '' if each.score is None else f'score {each.score:.3f}'} for ring in rings]
     return {'version': LABELME_VERSION, 'flags': {}, 'shapes': shapes, 'imagePath': image_path, 'imageData': None,
             'imageHeight': size[0], 'imageWidth': size[1]}
-
-
-def label_studio_task(masks: Sequence[LabelledMask], size: tuple[int, int], image: str, tolerance: float, *,
-                      model_version: str, from_name: str = 'label', to_name: str = 'image') -> dict[str, Any]:
-    """Return a task of Label Studio with one prediction: a region per piece, coordinates in percent of the image.
-
-    Args:
-        masks: of the image.
-        size: (h, w).
-        image: address of the image for Label Studio.
-        tolerance: see ``outline``.
-        model_version: name of the model.
-        from_name, to_name: names of the ``PolygonLabels`` and ``Image`` tags of the project's labelling config.
-    """
-    regions = [label_studio_region(ring, each, size, from_name, to_name)
-               for each in masks for ring in outline(each.mask, tolerance)]
-    scores = [each.score for each in masks if each.score is not None]
-    prediction: dict[str, Any] = {'model_version': model_version, 'result': regions}
-    if scores:
-        prediction['score'] = float(np.mean(scores))
-    return {'data': {'image': image}, 'predictions': [prediction]}
-
-
-def label_studio_region(ring: Ring, mask: LabelledMask, size: tuple[int, int], from_name: str,
-                        to_name: str) -> dict[str, Any]:
-    """Return a polygon region; its id depends on the content alone."""
-    points = np.round(ring * 100 / np.array(size[::-1]), DIGITS - 2).tolist()
-    region: dict[str, Any] = {
-        'id': uuid.uuid5(uuid.NAMESPACE_OID, f'{mask.label} {mask.group} {points}').hex[:10],
-        'type': 'polygonlabels', 'from_name': from_name, 'to_name': to_name, 'original_height': size[0],
-        'original_width': size[1], 'image_rotation': 0,
-        'value': {'points': points, 'closed': True, 'polygonlabels': [mask.label]}}
-    if mask.score is not None:
-        region['score'] = mask.score
-    return region

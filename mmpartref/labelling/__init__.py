@@ -1,0 +1,1 @@
+"""Label Studio backend of a model: ``python -m mmpartref.labelling``."""

@@ -1,0 +1,107 @@
+"""Serve a model to Label Studio: type an expression or choose a label, and get its masks as editable regions.
+
+The access token of a Label Studio user is read from the environment variable LABEL_STUDIO_API_KEY.
+"""
+import argparse
+import os
+from collections.abc import Sequence
+
+from mmpartref.apis import PartReferInferencer
+from mmpartref.apis.formats.labelled_masks import INSTANCES, MIN_AREA, TOLERANCE, FormatOptions
+from mmpartref.apis.model_building import choose_device, names_weights, read_config
+from mmpartref.arguments import ToolParser, input_path, pixels, positive_int, text_argument
+from mmpartref.errors import InputError, one_sentence_errors
+from mmpartref.files.plain_file import read_text
+from mmpartref.images.read_image import MAX_PIXELS, ImageReader
+from mmpartref.labelling.app import build_app
+from mmpartref.labelling.backend import LabelStudioBackend
+from mmpartref.labelling.studio_images import StudioImages
+from mmpartref.serving.allowed_hosts import allowed_hosts, check_host
+from mmpartref.serving.http_server import HttpServer, address_of, ended_by_signals, listen
+
+KEY = 'LABEL_STUDIO_API_KEY'
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = ToolParser('python -m mmpartref.labelling', description=__doc__)
+    parser.add_argument('--config', type=input_path, required=True, help='config file')
+    parser.add_argument('--checkpoint', type=input_path,
+                        help='checkpoint file; default: that of init_cfg in the config')
+    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
+    parser.add_argument('--label-studio', type=text_argument, default='http://localhost:8080', metavar='URL',
+                        help='address of Label Studio; images are read from there only')
+    parser.add_argument('--host', type=text_argument, default='127.0.0.1',
+                        help='address to listen on; other than local ones need --allow-remote')
+    parser.add_argument('--port', type=int, default=9090, help='port to listen on')
+    parser.add_argument('--allow-remote', action='store_true', help='accept requests of other machines')
+    parser.add_argument('--allowed-host', type=text_argument, action='append', default=[], metavar='NAME',
+                        help='with --allow-remote: host name or address by which Label Studio calls the backend; may '
+                        'be repeated')
+    parser.add_argument('--basic-auth', type=input_path, metavar='FILE',
+                        help='a file with user:password, which the requests must have')
+    parser.add_argument('--instances', choices=INSTANCES, default='components',
+                        help="a region for each connected piece or detector's instance (default), or pieces below "
+                        '--min-area as well')
+    parser.add_argument('--min-area', type=positive_int, default=MIN_AREA, help='smallest piece, in pixels')
+    parser.add_argument('--tolerance', type=pixels, default=TOLERANCE,
+                        help='distance of polygons from the outline of the mask, in pixels')
+    parser.add_argument('--max-pixels', type=positive_int, default=MAX_PIXELS, help='reject images with more pixels')
+    args = parser.parse_args(argv)
+    if args.instances == 'one' and args.min_area != MIN_AREA:
+        parser.error('--min-area needs --instances components')
+    return args
+
+
+def credentials(path: str | None) -> str:
+    """Return the content of the file of --basic-auth.
+
+    Raises:
+        InputError: it is not user:password.
+    """
+    if path is None:
+        return ''
+    content = read_text(path).strip()
+    user, colon, password = content.partition(':')
+    if not (user and colon and password) or len(content.splitlines()) > 1:
+        raise InputError('the file of --basic-auth must have one line, user:password')
+    return content
+
+
+@one_sentence_errors()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_args(argv)
+    check_host(args.host, args.allow_remote)
+    hosts = allowed_hosts(args.host, args.allowed_host, args.allow_remote)
+    secret = credentials(args.basic_auth)
+    images = StudioImages(args.label_studio, os.environ.get(KEY, '').strip(), ImageReader(args.max_pixels))
+    listen(args.host, args.port).close()
+    choose_device(args.device)
+    config = read_config(args.config)
+    if not args.checkpoint and not names_weights(config):
+        raise InputError(f'{args.config} names no weights (init_cfg), so all predictions would be random; give '
+                         '--checkpoint')
+    if unreachable := images.check():
+        print(f'warning: {unreachable}', flush=True)
+    inferencer = PartReferInferencer(config, args.checkpoint, args.device, max_pixels=args.max_pixels)
+    options = FormatOptions(args.instances, args.min_area, args.tolerance)
+    backend = LabelStudioBackend(inferencer, images, options)
+    serve(HttpServer(build_app(backend, hosts, credentials=secret), args.host, args.port), backend,
+          address_of(args.host, args.port))
+
+
+def serve(server: HttpServer, backend: LabelStudioBackend, address: str) -> None:
+    """Serve until a signal."""
+    try:
+        with ended_by_signals() as stop:
+            server.start()
+            print(f'{backend.model_version} on {backend.inferencer.device} is at {address} (Ctrl+C ends it); add this '
+                  'address in Label Studio: Settings, Model, Connect Model', flush=True)
+            server.wait(stop)
+    except KeyboardInterrupt:
+        print('the backend has ended', flush=True)
+    finally:
+        server.close()
+
+
+if __name__ == '__main__':
+    main()
