@@ -19,7 +19,7 @@ from mmpartref.apis.formats.coco_results import CocoOutput
 from mmpartref.apis.formats.labelled_masks import INSTANCES, MIN_AREA, TOLERANCE, FormatOptions
 from mmpartref.apis.image_files import ImageFile, find_images
 from mmpartref.apis.inferencer import check_expressions
-from mmpartref.apis.model_building import names_weights, read_config
+from mmpartref.apis.model_building import choose_weights, read_config
 from mmpartref.apis.output_files import OutputOptions, check_outputs
 from mmpartref.apis.part_labels import parts_of
 from mmpartref.arguments import (
@@ -32,7 +32,7 @@ from mmpartref.arguments import (
     positive_int,
     text_argument,
 )
-from mmpartref.errors import MAX_MESSAGE, ConfigError, InputError, one_sentence_errors
+from mmpartref.errors import MAX_MESSAGE, InputError, one_sentence_errors
 from mmpartref.files.output_path import write_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
@@ -154,9 +154,8 @@ def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFi
         annotations.check_new({image.stem: image.name for image in images})
     outputs = check_outputs(options, [image.stem for image in images], inputs, args.json or '', annotations)
     config = read_config(args.config)
-    if args.checkpoint is None and not names_weights(config):
-        raise ConfigError(f'{args.config} names no weights (init_cfg): give --checkpoint')
-    inferencer = PartReferInferencer(config, args.checkpoint, args.device, max_pixels=args.max_pixels)
+    weights = choose_weights(args.config, config, args.checkpoint)
+    inferencer = PartReferInferencer(config, weights, args.device, max_pixels=args.max_pixels)
     if outputs:
         with write_errors(options.out_dir):
             options.out_dir.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,13 @@ from mmengine.dataset import Compose
 from PIL import Image
 
 from mmpartref.apis.call_outputs import CallImages, CallOptions, CallOutputs
-from mmpartref.apis.model_building import build_model, build_pipeline, choose_device, read_config
+from mmpartref.apis.model_building import (
+    build_model,
+    build_pipeline,
+    choose_device,
+    published_weights_of,
+    read_config,
+)
 from mmpartref.apis.part_labels import MAX_PARTS, PartLabels, merge_masks, parts_of
 from mmpartref.apis.results import ImageResults, PartResult
 from mmpartref.argument_checks import check_choice, check_integer, check_switch
@@ -47,7 +53,8 @@ class PartReferInferencer:
     Args:
         model: path of a config, the name of a packaged one, or a loaded one; its test pipeline prepares the images.
         weights: path of a checkpoint of mmengine, a converted or published CRIS, or of mmdet; see ``load_weights``.
-            None for the weights of the config's ``init_cfg``, or random ones with a warning.
+            None for those that the model index has for the name of a packaged config (``'cris_tiny_toyparts'``),
+            otherwise the weights of the config's ``init_cfg``, or random ones with a warning.
         device: ``'cpu'``, ``'cuda'``, ...; None or ``'auto'`` for CUDA where it is available.
         max_pixels: larger images are rejected, files before they are decoded.
         max_bytes, timeout: limits of a download, see ``fetch_image``; at most a day.
@@ -71,6 +78,8 @@ class PartReferInferencer:
         self.device = choose_device(device)
         self.reader = ImageReader(max_pixels, max_bytes, timeout)
         config = read_config(model)
+        if weights is None and weights_key is None:
+            weights = published_weights_of(model)
         self.model = build_model(config, weights, weights_key).to(self.device)
         self.info = {'description': 'predicted by mmpartref', 'config': config.filename,
                      'checkpoint': None if weights is None else os.fsdecode(weights)}

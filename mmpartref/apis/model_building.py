@@ -23,6 +23,7 @@ from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.config.config_names import find_config
 from mmpartref.engine.config.config_nodes import builds, nodes, type_name
 from mmpartref.engine.config.config_values import check_values
+from mmpartref.engine.config.model_index import published_weights
 from mmpartref.engine.config.read_config import read_config_file
 from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.engine.launch.detector_config import require_operations, set_categories
@@ -180,6 +181,23 @@ def build_model(config: Config, checkpoint: str | Path | None, key: str | None =
         else:
             print_log('no checkpoint: the weights and predictions are random', 'current', logging.WARNING)
     return model.eval()
+
+
+def published_weights_of(model: str | Path | Config) -> Path | None:
+    """Return the weights that the model index has for the name of a packaged config; see ``published_weights``."""
+    return None if isinstance(model, Config) else published_weights(model)
+
+
+def choose_weights(model: str | Path, config: Config, checkpoint: str | Path | None) -> str | Path | None:
+    """Return the given checkpoint, or the weights of the model index; None for those that the config names.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    weights = checkpoint or published_weights_of(model)
+    if not weights and not names_weights(config):
+        raise ConfigError(f'{model} names no weights (init_cfg), so all predictions would be random; give --checkpoint')
+    return weights
 
 
 def names_weights(config: Config) -> bool:

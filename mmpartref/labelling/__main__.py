@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.formats.labelled_masks import INSTANCES, MIN_AREA, TOLERANCE, FormatOptions
-from mmpartref.apis.model_building import choose_device, names_weights, read_config
+from mmpartref.apis.model_building import choose_device, choose_weights, read_config
 from mmpartref.arguments import ToolParser, input_path, pixels, positive_int, text_argument
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.files.plain_file import read_text
@@ -77,12 +77,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     listen(args.host, args.port).close()
     choose_device(args.device)
     config = read_config(args.config)
-    if not args.checkpoint and not names_weights(config):
-        raise InputError(f'{args.config} names no weights (init_cfg), so all predictions would be random; give '
-                         '--checkpoint')
+    weights = choose_weights(args.config, config, args.checkpoint)
     if unreachable := images.check():
         print(f'warning: {unreachable}', flush=True)
-    inferencer = PartReferInferencer(config, args.checkpoint, args.device, max_pixels=args.max_pixels)
+    inferencer = PartReferInferencer(config, weights, args.device, max_pixels=args.max_pixels)
     options = FormatOptions(args.instances, args.min_area, args.tolerance)
     backend = LabelStudioBackend(inferencer, images, options)
     serve(HttpServer(build_app(backend, hosts, credentials=secret), args.host, args.port), backend,

@@ -261,7 +261,9 @@ def test_label_studios_polygons_and_brushes_are_read(tmp_path):
     result = [region('polygonlabels', points=[[10, 20], [50, 20], [50, 50], [10, 50]], polygonlabels=['car:body', 'x']),
               region('brushlabels', format='rle', rle=encode_brush(stroke), brushlabels=['car:wheel']),
               region('rectanglelabels', x=1, y=1, width=5, height=5, rectanglelabels=['car:wheel']),
-              {'type': 'choices', 'value': {'choices': ['good']}}]
+              {'type': 'choices', 'value': {'choices': ['good']}},
+              # A typed expression without a label, as the backend gives it.
+              {**region('polygon', points=[[0, 0], [50, 0], [50, 50], [0, 50]]), 'meta': {'text': ['car:mirror']}}]
     tasks = [{'data': {'image': '/data/local-files/?d=/sub/a%20b.jpg'}, 'annotations': [
                 {'result': [], 'was_cancelled': False}, {'result': result}, {'result': [3], 'was_cancelled': True}]},
              {'data': {'image': 'http://host/data/upload/3/0a1b2c3d-b.jpg'}, 'annotations': [{'result': result[:1]}]},
@@ -274,6 +276,7 @@ def test_label_studios_polygons_and_brushes_are_read(tmp_path):
     assert np.array_equal(found['car body'][0], box(12, 30, 8, 40))
     assert np.array_equal(found['x'][0], found['car body'][0])
     assert np.array_equal(found['car wheel'][0], stroke)
+    assert np.array_equal(found['car mirror'][0], box(0, 30, 0, 40))
     assert lines[-1] == '3 tasks; dropped: 1 without a region, 1 cancelled annotations'
     assert any("dropped: 1 not of an image, 1 of the kind 'rectanglelabels'" in line for line in lines)
 

@@ -33,9 +33,9 @@ def convert_label_studio(export: str | Path, objects: Sequence[str] = (),
     """Return the json by the file's name, and lines with counts.
 
     Of a task the last annotation that was not cancelled counts. A polygon or brush region becomes an annotation, one
-    for each of its labels; other regions are dropped. Tasks without a region have no size and are dropped.
-    ``file_name`` is what follows ``?d=`` in the address of the image, otherwise the end of the address; of an uploaded
-    file without the eight digits in front.
+    for each of its labels, or with its note where it has none; other regions are dropped. Tasks without a region have
+    no size and are dropped. ``file_name`` is what follows ``?d=`` in the address of the image, otherwise the end of the
+    address; of an uploaded file without the eight digits in front.
 
     Args:
         export: the json.
@@ -80,18 +80,24 @@ def _add_task(document: LabelDocument, data: dict[str, Any], regions: list[dict[
         if not isinstance(value, dict):
             raise InputError(f"{place} has no 'value'; {EXPORT}")
         kind = region.get('type')
-        if kind == 'polygonlabels':
+        if kind in ('polygonlabels', 'polygon'):
             mask = draw_polygon(value.get('points'), size, place)
-        elif kind == 'brushlabels':
+        elif kind in ('brushlabels', 'brush'):
             mask = decode_brush(value.get('rle'), size, place)
         else:
             document.drop(f'of the kind {shown(kind)}')
             continue
-        labels = value.get(kind) or ['']
+        labels = value.get(kind) or _note(region) or ['']
         if not isinstance(labels, list):
             raise InputError(f'{place}: {kind} is {shown(labels)}, not a list of labels; {EXPORT}')
         for label in labels:
             document.add(image_id, label, mask, place)
+
+
+def _note(region: dict[str, Any]) -> Any:
+    """Return the note of a region; that of a region without a label is its expression."""
+    meta = region.get('meta')
+    return meta.get('text') if isinstance(meta, dict) else None
 
 
 def _image_size(regions: list[dict[str, Any]], where: str) -> tuple[int, int]:
