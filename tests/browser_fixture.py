@@ -4,14 +4,16 @@
 Where Chromium, its driver or selenium is missing such tests are skipped, and fail where the environment has
 ``CI=true``: there, a skip would hide that nothing was tested.
 """
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
-FIXTURES = ('browser_session', 'browser', 'phone', 'desktop', 'browser_errors', 'wait_for')
+FIXTURES = ('browser_session', 'browser', 'phone', 'desktop', 'browser_errors', 'wait_for', 'accessibility_faults')
 # Wide enough for several columns; as wide as most phones are.
 DESKTOP, PHONE = (1280, 900), (390, 844)
 BROWSERS, DRIVER = ('chromium', 'chromium-browser', 'google-chrome'), 'chromedriver'
@@ -98,3 +100,20 @@ def wait_for(browser: Any) -> Callable[[str], Any]:
             lambda driver: driver.execute_script(f'return {expression}'), f'never true: {expression}')
 
     return wait
+
+
+@pytest.fixture
+def accessibility_faults(browser: Any) -> Callable[[], list[str]]:
+    """Return the faults that axe-core finds on the page by the rules of WCAG 2 A and AA: rule, selector, and text.
+
+    Its JavaScript comes with the package axe-playwright-python; nothing else of that is used.
+    """
+    def find() -> list[str]:
+        folder = importlib.util.find_spec('axe_playwright_python')
+        if folder is None or folder.origin is None:
+            missing('the Python package axe-playwright-python')
+        browser.execute_script(Path(folder.origin).with_name('axe.min.js').read_text(encoding='utf-8'))
+        found = browser.execute_async_script(
+            "const done = arguments[0]; axe.run({runOnly: ['wcag2a', 'wcag2aa']}).then(each => done(each.violations))")
+        return [f'{each["id"]}: {node["target"]} {node["failureSummary"]}' for each in found for node in each['nodes']]
+    return find

@@ -1,12 +1,11 @@
 """Limits of the demo's requests."""
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import MAX_SIDE
 
 # Memory of a request in addition to the model, in megabytes, rounded up from the measurements in docs/demo.md: per
-# megapixel of the image, per megapixel and expression, and per expression (its two pictures on the page).
+# megapixel of the image, per megapixel and expression, and per expression (its picture on the page).
 PER_MEGAPIXEL, PER_MEGAPIXEL_EXPRESSION, PER_EXPRESSION = 35, 1, 12
 
 
@@ -41,14 +40,14 @@ class Limits:
         return self.max_bytes + 64 * 2**10
 
 
-def expressions_of(text: str, chosen: Iterable[str], limits: Limits) -> list[str]:
-    """Return the chosen part names and the expressions, one per line of ``text``, without repetitions.
+def expressions_of(text: str, limits: Limits) -> list[str]:
+    """Return the expressions, one per line of ``text``, without repetitions.
 
     Raises:
         InputError: there is none, there are too many, or one is too long.
     """
     lines = [line.strip() for line in text.splitlines()]
-    expressions = list(dict.fromkeys([*chosen, *(line for line in lines if line)]))
+    expressions = list(dict.fromkeys(line for line in lines if line))
     if not expressions:
         raise InputError('There is no expression: type one, e.g. "car tire", or choose a part name.')
     if len(expressions) > limits.max_expressions:

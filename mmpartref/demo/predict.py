@@ -1,40 +1,25 @@
-"""Prediction of the page: image and expressions in, pictures and a table out."""
-import html
+"""Predictions of the page: masks to look at, and a zip with all outputs."""
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
 from mmpartref.apis import PartReferInferencer
+from mmpartref.apis.output_files import OutputOptions, write_overlay, write_results
 from mmpartref.apis.results import ImageResults, PartResult
 from mmpartref.demo.limits import Limits, expressions_of
+from mmpartref.demo.view import Layer, layer_of, view_of
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import FORMATS, MAX_SIDE, DecodedImage
-from mmpartref.tables import percent
 
-# Longest side of the pictures on the page, in pixels.
-PICTURE_SIDE = 1024
+COCO_NAME = 'annotations.json'
 
 
-@dataclass(frozen=True)
-class PageOutputs:
-    """The outputs on the page.
-
-    Attributes:
-        overlay: the image with all masks.
-        pictures: (picture, caption): of each expression the mask, then the heat map.
-        table: HTML table of expression, score, share of the image and time.
-    """
-    overlay: Image.Image
-    pictures: list[tuple[Image.Image, str]]
-    table: str
-
-
-def predict(inferencer: PartReferInferencer, path: Path | None, text: str, chosen: Sequence[str],
-            limits: Limits) -> PageOutputs:
-    """Predict the masks of the expressions in one image.
+def predict(inferencer: PartReferInferencer, path: Path | None, text: str, limits: Limits) -> str:
+    """Predict the masks of the expressions in one image, and return the HTML that shows them.
 
     Each expression is a separate call, whose time is measured: from the decoded image to the mask at its size.
 
@@ -42,35 +27,63 @@ def predict(inferencer: PartReferInferencer, path: Path | None, text: str, chose
         inferencer: the model.
         path: image file, or None.
         text: one expression per line.
-        chosen: part names.
         limits: limits of the expressions.
 
     Raises:
         InputError: the image or the expressions cannot be used.
     """
-    if not path:
-        raise InputError('There is no image: drop one, or choose an example.')
-    expressions = expressions_of(text, chosen, limits)
+    expressions = expressions_of(text, limits)
     image = read_upload(inferencer, path)
-    results, seconds, pictures = ImageResults(image), [], []
-    for expression in expressions:
+    layers: list[Layer] = []
+    for number, expression in enumerate(expressions):
         start = time.perf_counter()
-        outputs = inferencer(image, expression, heat_map=True)
-        seconds.append(time.perf_counter() - start)
-        for each in outputs:
-            pictures += [(each.overlay(PICTURE_SIDE), f'{each.expression}: mask, score {percent(each.score)}'),
-                         (each.heat_overlay(PICTURE_SIDE), f'{each.expression}: heat map')]
-            # Without the heat map, which is four times the mask's size: only one is in memory at a time.
-            results.append(PartResult(image, each.expression, each.mask, each.score, presence=each.presence))
-    return PageOutputs(results.overlay(PICTURE_SIDE), pictures, table_of(results, seconds))
+        result = inferencer(image, expression, heat_map=True)[0]
+        # Only the picture stays: a heat map of full size has four bytes per pixel.
+        layers.append(layer_of(number, result, time.perf_counter() - start))
+    return view_of(image, layers)
 
 
-def read_upload(inferencer: PartReferInferencer, path: Path) -> DecodedImage:
+def save_outputs(inferencer: PartReferInferencer, path: Path | None, text: str, threshold: float, limits: Limits,
+                 folder: Path) -> Path:
+    """Write a zip with the masks as PNG, the overlay and a COCO json into a folder, and return its path.
+
+    Arguments and errors as of ``predict``; pixels with a probability above ``threshold`` are in a mask.
+    """
+    expressions = expressions_of(text, limits)
+    image = read_upload(inferencer, path)
+    image = DecodedImage(image.pixels, Path(image.name).name)
+    results = ImageResults(image)
+    for expression in expressions:
+        results.append(at_threshold(inferencer(image, expression, heat_map=True)[0], threshold))
+    with TemporaryDirectory(dir=folder) as made:
+        options, stem = OutputOptions(expressions, Path(made)), Path(Path(image.name).stem)
+        write_results(results, stem, options)
+        write_overlay(results.overlay(), stem, options)
+        (Path(made) / COCO_NAME).write_text(json.dumps(results.to_coco()), encoding='utf-8')
+        target = Path(made).with_name(f'{Path(made).name}_masks')
+        target.mkdir()
+        with zipfile.ZipFile(target / 'masks.zip', 'w') as archive:  # PNG is compressed already
+            for file in sorted(Path(made).iterdir()):
+                archive.write(file, file.name)
+    return target / 'masks.zip'
+
+
+def at_threshold(result: PartResult, threshold: float) -> PartResult:
+    """Return a result without its heat map, with the mask and its mean probability at another threshold."""
+    heat = result.heat_map
+    mask = heat > threshold
+    return PartResult(result.image, result.expression, mask, float(heat[mask].mean()) if mask.any() else 0.0,
+                      presence=result.presence)
+
+
+def read_upload(inferencer: PartReferInferencer, path: Path | None) -> DecodedImage:
     """Read the uploaded image; a ``Path`` is never a URL.
 
     Raises:
-        InputError: it cannot be read; the message has no path and no content of the file.
+        InputError: there is none, or it cannot be read; the message has no path and no content of the file.
     """
+    if not path:
+        raise InputError('There is no image: drop one, or choose an example.')
     try:
         return inferencer.reader(path)
     except (ValueError, OSError):
@@ -91,12 +104,3 @@ def why_unreadable(path: Path, max_pixels: int) -> str:
     if max(width, height) > MAX_SIDE:
         return f'{size}, and no side may be longer than {MAX_SIDE:,}; make it smaller.'
     return 'The image cannot be decoded, it is damaged or truncated; save it again as a JPEG or PNG file.'
-
-
-def table_of(results: Sequence[PartResult], seconds: Sequence[float]) -> str:
-    """Return an HTML table with a row per expression, with all text escaped."""
-    rows = ''.join(
-        f'<tr><td>{html.escape(result.expression)}</td><td>{percent(result.score)}</td><td>{result.mask.mean():.1%}</td>'
-        f'<td>{1000 * spent:.0f} ms</td></tr>' for result, spent in zip(results, seconds, strict=True))
-    return ('<table class="results"><thead><tr><th>expression</th><th>score</th><th>of the image</th><th>time</th></tr>'
-            f'</thead><tbody>{rows}</tbody></table>')

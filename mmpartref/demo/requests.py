@@ -1,14 +1,15 @@
 """Check the JSON that is posted to the page's functions, before Gradio reads it."""
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mmpartref.demo.uploads import uploaded_file
 from mmpartref.errors import InputError
 
-FIND, EXAMPLE = 'find', 'example'
+# The page's functions: predict; predict after an example was chosen, which Gradio counts as another; fill in an
+# example; make a zip.
+FIND, FIND_EXAMPLE, EXAMPLE, SAVE = NAMES = ('find', 'find_example', 'example', 'save')
 # Session names of Gradio's clients.
 SESSION = re.compile(r'[A-Za-z0-9_-]{1,64}')
 UPLOADED = {'_type': 'gradio.FileData'}
@@ -20,12 +21,10 @@ class Functions:
 
     Attributes:
         ids: Gradio's number of each function, by name.
-        names: part names to choose from, or None.
         max_text: characters of the expressions' field.
         examples: number of examples.
     """
     ids: dict[str, int]
-    names: Sequence[str] | None
     max_text: int
     examples: int
 
@@ -49,33 +48,30 @@ class Functions:
         if session is not None and not (isinstance(session, str) and SESSION.fullmatch(session)):
             raise InputError('"session_hash" must be a text of up to 64 letters, digits, "-" and "_".')
         data = content.get('data')
-        checked = self.find_data(data) if name == FIND else self.example_data(data)
+        checked = self.example_data(data) if name == EXAMPLE else self.find_data(data, name == SAVE)
         trigger = content.get('trigger_id')
         return {'data': checked, 'fn_index': self.ids[name], 'session_hash': session,
                 'trigger_id': trigger if is_index(trigger) else None}
 
-    def find_data(self, data: Any) -> list[Any]:
-        """Return [image, text] or [image, text, part names]; an image that was not uploaded loses its path."""
-        length = 2 if self.names is None else 3
-        form = '[image, text]' if self.names is None else '[image, text, list of part names]'
+    def find_data(self, data: Any, with_threshold: bool) -> list[Any]:
+        """Return [image, text] or [image, text, threshold]; an image that was not uploaded loses its path."""
+        length = 3 if with_threshold else 2
         if not isinstance(data, list) or len(data) != length:
+            form = '[image, text, threshold]' if with_threshold else '[image, text]'
             raise InputError(f'"data" must be a list of {length} values: {form}.')
-        image, text, *chosen = data
+        image, text, *thresholds = data
         if image is not None and not (isinstance(image, dict) and isinstance(image.get('path'), str)):
             raise InputError('The image must be null or {"path": "..."} with the path that '
                              '/gradio_api/upload returned.')
         if text is not None and not is_text(text, self.max_text):
             raise InputError(f'The expressions must be one text of up to {self.max_text:,} characters, one '
                              'expression per line.')
-        for names in chosen:
-            known = self.names or ()
-            if names is not None and not (isinstance(names, list) and len(names) <= len(known) and all(
-                    isinstance(each, str) and each in known for each in names)):
-                raise InputError('The part names must be a list of the page\'s part names.')
+        if not all(type(each) in (int, float) and 0 <= each <= 1 for each in thresholds):
+            raise InputError('The threshold must be a number from 0 to 1.')
         if image is not None:
             file = uploaded_file(image['path'])
             image = {'path': None} if file is None else {'path': str(file), 'meta': UPLOADED}
-        return [image, text or '', *(names or [] for names in chosen)]
+        return [image, text or '', *thresholds]
 
     def example_data(self, data: Any) -> list[int]:
         """Return the data of a request for an example, [index], or raise an InputError if it is anything else."""

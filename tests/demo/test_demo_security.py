@@ -30,9 +30,10 @@ from mmpartref.images.read_image import ImageReader
 
 LIMITS = Limits(max_pixels=100_000, max_bytes=300_000)
 SECRET = 'hunter2-of-the-server'
-NAMES = ['car body', 'car tire']
+NAMES = [('car', 'body'), ('car', 'tire')]
 META = {'_type': 'gradio.FileData'}
 UPLOAD, CALL, JOIN = '/gradio_api/upload', '/gradio_api/call/find', '/gradio_api/queue/join'
+SAVE = '/gradio_api/call/save'
 DIRECT = ['/gradio_api/run/find', '/gradio_api/run/find/', '/gradio_api/api/find', '/gradio_api/api/find/', '/api/find',
           '/run/find', '/api/predict', '/gradio_api/run/predict', '/gradio_api/api/predict', '/gradio_api/call/v2/find']
 
@@ -41,7 +42,7 @@ class Stub:
     """An inferencer whose mask is half of the image; counts how many calls run at once, and waits for ``gate``."""
 
     def __init__(self) -> None:
-        self.reader = ImageReader(max_pixels=LIMITS.max_pixels)
+        self.reader, self.threshold = ImageReader(max_pixels=LIMITS.max_pixels), 0.5
         self.gate = threading.Event()
         self.gate.set()
         self.lock, self.running, self.most, self.total = threading.Lock(), 0, 0, 0
@@ -95,19 +96,23 @@ class Client:
         status, _, text = self.send('POST', UPLOAD, multipart(contents, name), {**FORM, **(headers or {})})
         return status, json.loads(text) if status == 200 else text
 
-    def find(self, image: Any, text: Any = 'tire', chosen: Any = ()) -> str:
+    def find(self, image: Any, *text: Any, path: str = CALL) -> str:
         """Return the reply to a call, and the events that follow one that is accepted."""
-        status, _, reply = self.send('POST', CALL, {'data': [image, text, list(chosen)]})
+        status, _, reply = self.send('POST', path, {'data': [image, *(text or ('tire', ))]})
         if status == 200:
-            reply += self.send('GET', f'{CALL}/{json.loads(reply)["event_id"]}')[2]
+            reply += self.send('GET', f'{path}/{json.loads(reply)["event_id"]}')[2]
         return reply
+
+    def save(self, image: Any) -> str:
+        """Return what ``find`` does, of the function that makes a zip."""
+        return self.find(image, 'tire', 0.5, path=SAVE)
 
     def join(self, image: Any) -> str:
         """Return the reply to joining the queue as the page does, and the events that follow."""
         config = json.loads(self.send('GET', '/config')[2])
         number = next(each['id'] for each in config['dependencies'] if each['api_name'] == 'find')
         session = f's{time.monotonic_ns()}'
-        status, _, reply = self.send('POST', JOIN, {'data': [image, 'tire', []], 'fn_index': number,
+        status, _, reply = self.send('POST', JOIN, {'data': [image, 'tire'], 'fn_index': number,
                                                     'session_hash': session})
         if status == 200:
             reply += self.send('GET', f'/gradio_api/queue/data?session_hash={session}')[2]
@@ -162,8 +167,11 @@ def test_an_upload_is_processed_by_call_and_by_the_queue(client):
     status, (path, ) = client.upload(png())
     assert status == 200
     for image in ({'path': path, 'meta': META}, {'path': path}):
-        assert 'event: complete' in client.find(image, 'car tire\n<b>bird</b>', NAMES)
+        assert 'class=\\"view\\"' in client.find(image, 'car tire\n<b>bird</b>')
         assert '"success":true' in client.join(image)
+        reply = client.save(image)
+        assert 'event: complete' in reply
+        assert client.send('GET', f'/gradio_api/file={re.search(r"/[^,]+/masks.zip", reply)[0]}')[0] == 200
 
 
 # An upload's record as Gradio's clients send it, and forms that its checks do not see.
@@ -197,16 +205,16 @@ def test_no_file_of_the_server_is_read(client, cache, secrets, form, capfd):
     before, replies = client_files(cache), {}
     for kind, path in secrets.items():
         image = FORMS[form](str(path))
-        direct = [client.send('POST', route, {'data': [image, 'tire', []]}) for route in DIRECT[:3]]
+        direct = [client.send('POST', route, {'data': [image, 'tire']}) for route in DIRECT[:3]]
         assert all(400 <= status < 500 for status, _, _ in direct)
-        replies[kind] = [client.find(image), re.sub(r'[0-9a-f]{32}|\d+\.\d+', '', client.join(image)),
-                         *(text for _, _, text in direct)]
+        replies[kind] = [client.find(image), client.save(image),
+                         re.sub(r'[0-9a-f]{32}|\d+\.\d+', '', client.join(image)), *(text for _, _, text in direct)]
         shown = '\n'.join(replies[kind])
         assert SECRET not in shown
         assert str(path.parent) not in shown
         assert path.name not in shown
         assert '"success":true' not in shown
-        assert 'complete' not in replies[kind][0]
+        assert 'complete' not in replies[kind][0] + replies[kind][1]
     without_ids = [[re.sub(r'[0-9a-f]{32}', '', each) for each in texts] for texts in replies.values()]
     assert without_ids[0] == without_ids[1] == without_ids[2], 'a message reveals whether a file exists'
     assert client_files(cache) == before
@@ -237,11 +245,12 @@ def test_links_in_the_folder_of_uploads_lead_nowhere(client, cache, secrets):
 def test_other_fields_take_no_files(client, secrets, field):
     for path in (str(secrets['image']), 'https://example.org/a.png'):
         for value in ({'path': path, 'meta': META}, [{'path': path, 'meta': META}]):
-            data = [None, 'tire', []]
+            data = [None, 'tire', 0.5]
             data[field] = value
-            status, _, text = client.send('POST', CALL, {'data': data})
-            assert status == 422
-            assert path not in text
+            for name in (CALL, SAVE):
+                status, _, text = client.send('POST', name, {'data': data})
+                assert status == 422
+                assert path not in text
 
 
 @pytest.mark.e2e
@@ -295,7 +304,7 @@ def test_files_are_given_from_the_folder_of_uploads_only(client, cache, secrets,
 ])
 def test_unused_routes_are_closed(client, stub, method, path):
     before = stub.total
-    status, headers, text = client.send(method, path, {'data': [None, 'tire', []]} if method == 'POST' else None)
+    status, headers, text = client.send(method, path, {'data': [None, 'tire']} if method == 'POST' else None)
     assert status in (404, 405), text
     assert 'access-control-allow-origin' not in headers
     assert re.fullmatch(r'\{"detail": "[^"]+\."\}', text)
@@ -310,11 +319,11 @@ def test_one_runs_and_sixteen_wait_on_every_way_in(client, stub):
     stub.gate.clear()
     try:
         with ThreadPoolExecutor(12) as pool:
-            first = client.send('POST', CALL, {'data': [image, 'tire', []]})
+            first = client.send('POST', CALL, {'data': [image, 'tire']})
             assert first[0] == 200
             wait_until(lambda: stub.running == 1)
             replies = list(pool.map(lambda number: client.send('POST', routes[number % len(routes)], {
-                'data': [image, 'tire', []], 'fn_index': 0}), range(11 * 30)))
+                'data': [image, 'tire'], 'fn_index': 0}), range(11 * 30)))
         accepted = [json.loads(text)['event_id'] for status, _, text in replies if status == 200]
         assert len(accepted) == LIMITS.max_waiting
         assert {status for status, _, _ in replies} == {200, 404, 503}
@@ -358,7 +367,7 @@ def test_hosts_are_checked(client):
 def test_other_origins_neither_post_nor_upload(client, cache, stub, headers):
     before, total = client_files(cache), stub.total
     assert client.upload(png(99), headers=headers)[0] == 403
-    for body in ({'data': [None, 'tire', []]}, b'{"data": [null, "tire", []]}'):
+    for body in ({'data': [None, 'tire']}, b'{"data": [null, "tire", []]}'):
         for path in (CALL, JOIN, *DIRECT):
             status, given, _ = client.send('POST', path, body, {'Content-Type': 'text/plain', **headers})
             assert status == 403
@@ -375,7 +384,7 @@ def test_other_origins_neither_post_nor_upload(client, cache, stub, headers):
 def test_the_page_itself_posts(client):
     same_origin = {'Origin': f'http://127.0.0.1:{client.port}', 'Sec-Fetch-Site': 'same-origin'}
     assert client.upload(png(), headers=same_origin)[0] == 200
-    assert client.send('POST', CALL, {'data': [None, 'tire', []]}, same_origin)[0] == 200
+    assert client.send('POST', CALL, {'data': [None, 'tire']}, same_origin)[0] == 200
 
 
 @pytest.mark.e2e
@@ -415,14 +424,12 @@ def call(data: Any, **more: Any) -> bytes:
 @pytest.mark.e2e
 @pytest.mark.parametrize('body', [
     b'', b'{', b'null', b'[]', b'"text"', b'1', b'{}', b'\xff\xfe', b'[' * 100_000, b'{"data":' * 20_000, b'1' * 10_000,
-    b'{"data": NaN}', b'--xx', call(None), call({}), call('abc'), call([]), call([None]), call([None, 'tire']),
-    call([None] * 4), call([1, 'tire', []]), call([{}, 'tire', []]), call([{'path': None}, 'tire', []]),
-    call([{'path': 1}, 'tire', []]), call([{'path': []}, 'tire', []]), call([[], 'tire', []]),
-    call([None, 1, []]), call([None, ['tire'], []]), call([None, {}, []]), call([None, 'x' * 20_000, []]),
-    call([None, '\ud800', []]), call([None, 'tire', 'car tire']), call([None, 'tire', ['no such']]),
-    call([None, 'tire', [1]]), call([None, 'tire', [[]]]), call([None, 'tire', ['car tire'] * 50]),
-    call([None, 'tire', {}]), call([None, 'tire', []], session_hash=1), call([None, 'tire', []], session_hash='../x'),
-    call([None, 'tire', []], session_hash='x' * 1000), call([None, 'tire', []], session_hash=[]),
+    b'{"data": NaN}', b'--xx', call(None), call({}), call('abc'), call([]), call([None]), call([None] * 3),
+    call([None, 'tire', []]), call([1, 'tire']), call([{}, 'tire']), call([{'path': None}, 'tire']),
+    call([{'path': 1}, 'tire']), call([{'path': []}, 'tire']), call([[], 'tire']), call([None, 1]),
+    call([None, ['tire']]), call([None, {}]), call([None, 'x' * 20_000]), call([None, '\ud800']),
+    call([None, 'tire'], session_hash=1), call([None, 'tire'], session_hash='../x'),
+    call([None, 'tire'], session_hash='x' * 1000), call([None, 'tire'], session_hash=[]),
 ], ids=lambda body: repr(body[:50]))
 def test_wrong_payloads_are_a_sentence(client, body, capfd):
     for path in (CALL, JOIN):
@@ -433,8 +440,15 @@ def test_wrong_payloads_are_a_sentence(client, body, capfd):
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize('threshold', [None, '0.5', True, -0.1, 1.1, float('nan'), float('inf'), [], {}, 10**400])
+def test_wrong_thresholds_are_a_sentence(client, threshold):
+    status, _, text = client.send('POST', SAVE, {'data': [None, 'tire', threshold]})
+    assert (status, 'from 0 to 1' in text) == (422, True)
+
+
+@pytest.mark.e2e
 def test_wrong_functions_and_examples_are_a_sentence(client, capfd):
-    bodies = [call([None, 'tire', []], fn_index=index) for index in (-1, 10**6, 10**400, '0', 0.0, None, True, [], {})]
+    bodies = [call([None, 'tire'], fn_index=index) for index in (-1, 10**6, 10**400, '0', 0.0, None, True, [], {})]
     config = json.loads(client.send('GET', '/config')[2])
     numbers = {each['api_name']: each['id'] for each in config['dependencies']}
     bodies += [call([value], fn_index=numbers['example'])
@@ -444,7 +458,7 @@ def test_wrong_functions_and_examples_are_a_sentence(client, capfd):
         assert status == 422
         assert re.fullmatch(r'\{"detail": ".+\."\}', text)
     for name in ('no_such', 'lambda', 'predict', '0', 'load_example'):
-        assert client.send('POST', f'/gradio_api/call/{name}', {'data': [None, 'tire', []]})[0] == 422
+        assert client.send('POST', f'/gradio_api/call/{name}', {'data': [None, 'tire']})[0] == 422
     assert 'Traceback' not in ''.join(capfd.readouterr())
 
 
@@ -519,22 +533,21 @@ def test_images_that_cannot_be_read_are_a_sentence_without_path_and_content(tmp_
         path = tmp_path / name
         path.write_bytes(content)
         with pytest.raises(ValueError, match=f'^{message}') as error:
-            predict(stub, path, 'tire', [], LIMITS)
+            predict(stub, path, 'tire', LIMITS)
         for hidden in (str(tmp_path), name, SECRET[:4], "b'"):
             assert hidden not in str(error.value)
     with pytest.raises(ValueError, match=r'^The file is not an image'):
-        predict(stub, tmp_path / 'missing.png', 'tire', [], LIMITS)
+        predict(stub, tmp_path / 'missing.png', 'tire', LIMITS)
 
 
 @pytest.mark.e2e
-def test_examples_fill_the_fields_and_can_be_run(client, stub, browser, browser_errors, wait_for):
+def test_examples_fill_the_fields_and_are_run(client, stub, browser, browser_errors, wait_for):
     browser.get(f'http://127.0.0.1:{client.port}/')
     wait_for("document.querySelector('#examples tbody tr')")
     browser.find_element('css selector', '#examples tbody tr').click()
     wait_for("document.querySelector('#image img') && "
              "document.querySelector('#expressions textarea').value === 'car tire\\nbird head'")
-    browser.find_element('css selector', '#find').click()
-    wait_for("document.querySelectorAll('#table tbody tr').length === 2")
+    wait_for("document.querySelectorAll('#view tbody tr').length === 2")  # without another click
     assert 'A request needs up to' in browser.find_element('css selector', '#memory').text
     assert browser_errors() == []
 
