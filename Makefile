@@ -63,6 +63,13 @@ $(TEST_ENV)/torchvision/ready: $(TEST_ENV)/ready
 	    torchvision==0.28.0 timm==1.0.31 open_clip_torch==3.3.0
 	touch $@
 
+# A server that the tests of the Label Studio backend talk to; its packages do not fit those of the tests.
+$(TEST_ENV)/label-studio/ready: $(TEST_ENV)/ready
+	rm -rf $(TEST_ENV)/label-studio
+	$(PYTHON) -m venv $(TEST_ENV)/label-studio
+	$(TEST_ENV)/label-studio/bin/pip install -q label-studio==1.23.2
+	touch $@
+
 demo: $(DEMO_ENV)/ready
 	$(DEMO_ENV)/bin/python tools/make_toyparts.py $(TOYPARTS)
 	$(DEMO_ENV)/bin/python tools/train.py configs/cris_tiny_toyparts.py --work-dir $(DEMO_DIR) --seed 0
@@ -91,7 +98,7 @@ test: announce $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
 	@echo 'Next: all tests but the end-to-end ones (3 min)'
 	$(TEST_ENV)/bin/python $(PYTEST) -m 'not e2e'
 
-test-e2e: announce-e2e $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
+test-e2e: announce-e2e $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready $(TEST_ENV)/label-studio/ready
 	@echo 'Next: the end-to-end tests (5 min)'
 	$(TEST_ENV)/bin/python $(PYTEST) -m e2e
 

@@ -25,6 +25,7 @@ CONFIG = str(ROOT / 'configs/cris_tiny_toyparts.py')
 COMMANDS = {
     'benchmark': [CONFIG], 'benchmark_index': [], 'benchmark_loader': [CONFIG], 'browse_dataset': [CONFIG],
     'calibrate_presence': ['dump.json'],
+    'publish_model': ['file', 'new'],
     'compare': ['dump.json'], 'convert_clip': ['file', 'new.pth'], 'convert_cris': ['file', 'new.pth'],
     'convert_dataset refcoco': ['refs.p', 'instances.json', '--out', 'new'],
     'convert_dataset refcoco+': ['refs.p', 'instances.json', '--out', 'new'],

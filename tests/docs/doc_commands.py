@@ -153,6 +153,11 @@ class Page:
                 check_arguments(args)
             except (ValueError, OSError) as error:
                 raise CheckError(error) from error
+        elif name == 'mmpartref.labelling':
+            from mmpartref.labelling.__main__ import parse_args as parse_backend
+            status, output, _ = captured(lambda: parse_backend(self.fill(arguments)))
+            if status:
+                raise CheckError(output.strip().splitlines()[-1])
         elif name == 'pytest':
             for each in arguments:
                 if not each.startswith('-') and not (ROOT / each.split('::')[0]).exists():

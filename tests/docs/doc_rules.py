@@ -66,12 +66,14 @@ CHECKED_TOOLS = {
     'convert_clip': "a CLIP checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_cris': "a CRIS checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_dataset': "the downloads' own files; tests/datasets makes small ones",
+    'publish_model': 'its own checkpoint; tests/models/weights makes small ones',
     'join_levels': "files that convert_dataset wrote; tests/datasets makes small ones",
 }
 
 # Python programs called with -m.
 CHECKED_MODULES = {
     'mmpartref.demo': 'serves a page until it is stopped',
+    'mmpartref.labelling': 'serves Label Studio until it is stopped',
     'pytest': 'the tests themselves',
     'torch.distributed.run': 'several processes; what it starts is checked',
     'venv': 'makes an environment',

@@ -34,7 +34,7 @@ def publish_weights(checkpoint: str | Path, folder: str | Path, name: str, *, ha
         InputError: ``name`` is not a file name.
         WeightsError: see ``read_content``; or a weight is too large for float16, or not finite.
     """
-    if not name or Path(name).name != name:
+    if name in ('', '.', '..') or Path(name).name != name:
         raise InputError(f'name={name!r} must be the name of a file without its folder')
     content = read_content(checkpoint)
     state = {each: published(each, value, half) for each, value in find_state_dict(content, checkpoint, key).items()}
