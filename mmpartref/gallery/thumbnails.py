@@ -35,25 +35,21 @@ def fill(canvas: np.ndarray, mask: np.ndarray, colour: Colour, alpha: float) -> 
     canvas[mask] = (under + alpha * (np.array(colour, dtype=np.float32) - under)).round().astype(np.uint8)
 
 
-def edge(mask: np.ndarray) -> np.ndarray:
-    """Return the mask's outermost pixels; the image border is not an edge."""
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return mask & ~(cv2.erode(mask.astype(np.uint8), cross) > 0)
+def outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour, *, inside: bool = False) -> None:
+    """Draw a line with a dark rim on both sides along the edge of the mask, in place.
 
-
-def outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
-    """Draw a line around the mask with a dark outer edge, in place.
-
-    The line is outside the mask, as on the page, because it would cover most of a small part.
+    The truth's line is outside its mask and the prediction's inside, as on the page, so that two equal masks have two
+    lines. The image border is not an edge.
     """
     width = max(1, round(max(canvas.shape[:2]) / 160))
-    for shade, reach in ((BOX_COLOUR, width + 1), (colour, width)):
+    side, away = (mask, ~mask) if inside else (~mask, mask)
+    for shade, reach in ((BOX_COLOUR, width + 2), (colour, width + 1), (BOX_COLOUR, 1)):
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        canvas[(cv2.dilate(mask.astype(np.uint8), disc) > 0) & ~mask] = shade
+        canvas[(cv2.dilate(away.astype(np.uint8), disc) > 0) & side] = shade
 
 
 def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Draw the prediction filled, with its edge in full colour, and a line around the truth.
+    """Draw the prediction filled, with a line inside its edge, and a line around the truth.
 
     Args:
         image: (H, W, 3), at the size of the thumbnail.
@@ -63,7 +59,7 @@ def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
     canvas = image.copy()
     predicted = fit_mask(prediction, shape)
     fill(canvas, predicted, PREDICTION, ALPHA)
-    fill(canvas, edge(predicted), PREDICTION, 1.0)
+    outline(canvas, predicted, PREDICTION, inside=True)
     outline(canvas, fit_mask(truth, shape), TRUTH)
     return canvas
 

@@ -61,15 +61,56 @@ Gallery.masks = (() => {
     return {data, height, width, count: scored.length};
   }
 
-  // The mask's outermost pixels; the image border is not an edge.
-  function edge({data, height, width}) {
-    const found = new Uint8Array(data.length);
-    for (let place = 0; place < data.length; place++) {
-      const x = place % width;
-      found[place] = data[place] && ((x > 0 && !data[place - 1]) || (x < width - 1 && !data[place + 1])
-        || (place >= width && !data[place - width]) || (place < data.length - width && !data[place + width]));
+  // The masks of an entry: the truth, a prediction per model, and on request the heat map, if there is one.
+  async function ofEntry(content, entry, heat = false) {
+    const [, height, width] = content.images[entry.image];
+    const names = content.mode === 'comparison' ? ['images', content.thumbs] : ['images'];
+    const all = await Promise.all(names.map((name) => Gallery.load(`${name}/${entry.image}`)));
+    const own = all.map((items) => items[entry.item]);
+    return {
+      truth: decode(own[0].truth, height, width),
+      preds: own.map(({pred}) => decode(pred, height, width)),
+      heat: heat && own[0].heat && maximum(own[0].heat, height, width),
+    };
+  }
+
+  // Calls line(at, start, end) for each straight piece of the border of a mask between the lines at - 1 and at.
+  function forEachPiece(lines, length, differs, line) {
+    for (let at = 1; at < lines; at++) {
+      for (let start = 0; start < length; start++) {
+        if (!differs(at, start)) continue;
+        let end = start + 1;
+        while (end < length && differs(at, end)) end++;
+        line(at, start, end);
+        start = end;
+      }
     }
-    return {data: found, height, width};
+  }
+
+  // The border between the mask and the rest of the image as a path; the image border is not part of it.
+  function border({data, height, width}) {
+    const path = new Path2D();
+    const piece = (fromX, fromY, toX, toY) => {
+      path.moveTo(fromX, fromY);
+      path.lineTo(toX, toY);
+    };
+    forEachPiece(height, width, (y, x) => data[y * width + x] !== data[(y - 1) * width + x],
+                 (y, start, end) => piece(start, y, end, y));
+    forEachPiece(width, height, (x, y) => data[y * width + x] !== data[y * width + x - 1],
+                 (x, start, end) => piece(x, start, x, end));
+    return path;
+  }
+
+  // The mean [x, y] of the mask's pixels; null if it is empty.
+  function centre({data, width}) {
+    let [count, left, top] = [0, 0, 0];
+    for (let place = 0; place < data.length; place++) {
+      if (!data[place]) continue;
+      count++;
+      left += place % width;
+      top += Math.floor(place / width);
+    }
+    return count ? [left / count + 0.5, top / count + 0.5] : null;
   }
 
   // The box around all masks with a margin, in the aspect ratio of the image; null if all are empty.
@@ -95,5 +136,5 @@ Gallery.masks = (() => {
     return {x: clamp((left + right + 1 - w) / 2, width - w), y: clamp((top + bottom + 1 - h) / 2, height - h), w, h};
   }
 
-  return {decode, maximum, edge, boxAround, runLengths};
+  return {decode, maximum, ofEntry, border, centre, boxAround, runLengths};
 })();
