@@ -62,16 +62,15 @@ Gallery.modes = (() => {
   // a prediction.
   const filled = (content, mask, of) => ({of, fill: Gallery.panels.silhouette(mask, rgb(content, of), content.alpha.mask)});
   const lined = (content, mask, of) => ({of, ...Gallery.panels.line(mask, rgb(content, of), of !== 'truth')});
-  const truthLine = (content, masks) => lined(content, masks.truth, 'truth');
 
-  function truthPanel(content, entry, masks) {
+  function truthPanel(content, entry, masks, line) {
     return {title: entry.present ? 'Truth' : 'Truth: not in the image', text: `Truth, ${pixels(entry.truth)}.`,
-            layers: [filled(content, masks.truth, 'truth'), truthLine(content, masks)]};
+            layers: [filled(content, masks.truth, 'truth'), line]};
   }
 
-  function overview(content, label, mask, masks, of) {
+  function overview(content, label, mask, truthLine, of) {
     return {title: mask.data.includes(1) ? label : `${label}: empty`, text: `${label}, filled and outlined; truth outlined.`,
-            layers: [filled(content, mask, of), truthLine(content, masks), lined(content, mask, of)]};
+            layers: [filled(content, mask, of), truthLine, lined(content, mask, of)]};
   }
 
   const single = {
@@ -96,15 +95,16 @@ Gallery.modes = (() => {
     bars: () => ['first'],
     alt: (entry) => `${entry.name}: truth outlined, prediction filled, IoU ${percent(entry.metrics[0].iou)}`,
     panels(content, entry, masks) {
+      const truthLine = lined(content, masks.truth, 'truth');
       const found = [
         {title: 'Image', text: 'The image alone.', layers: []},
-        truthPanel(content, entry, masks),
-        overview(content, 'Prediction', masks.preds[0], masks, 'first'),
+        truthPanel(content, entry, masks, truthLine),
+        overview(content, 'Prediction', masks.preds[0], truthLine, 'first'),
       ];
       if (!masks.heat) return [...found, {title: 'Heat map', missing: content.heat.missing}];
       const layer = {fill: Gallery.panels.heat(masks.heat, content.heat.colours, 0.7)};
       return [...found, {title: masks.heat.count ? 'Heat map' : 'Heat map: no instance', text: content.heat.note,
-                         pale: true, layers: [layer, truthLine(content, masks)]}];
+                         pale: true, layers: [layer, truthLine]}];
     },
   };
 
@@ -142,6 +142,7 @@ Gallery.modes = (() => {
       + percent(entry.metrics[1].iou),
     panels(content, entry, masks) {
       const {truth, preds: [one, other]} = masks;
+      const truthLine = lined(content, truth, 'truth');
       const [t, a, b] = [truth.data, one.data, other.data];
       const colourOf = (place) => {
         if (!t[place] && !a[place] && !b[place]) return null;
@@ -151,11 +152,11 @@ Gallery.modes = (() => {
       };
       const layer = {fill: Gallery.panels.painted(truth, colourOf, content.alpha.difference)};
       return [
-        truthPanel(content, entry, masks),
-        overview(content, content.names[0], one, masks, 'first'),
-        overview(content, content.names[1], other, masks, 'second'),
+        truthPanel(content, entry, masks, truthLine),
+        overview(content, content.names[0], one, truthLine, 'first'),
+        overview(content, content.names[1], other, truthLine, 'second'),
         {title: 'Where they differ', text: 'Coloured by which model is right; the pixels that one model gets '
-          + 'right are its true positives and true negatives.', grey: true, layers: [layer, truthLine(content, masks)]},
+          + 'right are its true positives and true negatives.', grey: true, layers: [layer, truthLine]},
       ];
     },
   };

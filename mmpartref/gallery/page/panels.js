@@ -4,7 +4,7 @@ Gallery.panels = (() => {
   const {css} = Gallery;
   const DARK = 'rgb(24, 24, 24)';
   // In CSS pixels: height of a label; distances from the border of a mask to which the colours of its line reach.
-  const [LABEL_SIZE, INNER_RIM, BRIGHT, OUTER_RIM] = [16, 1, 3.5, 4.5];
+  const [LABEL_SIZE, INNER_RIM, BRIGHT, OUTER_RIM] = [16, 1.5, 3.5, 5];
   // Opacity of the white under a heat map, whose low end is dark, as many images are.
   const PALE = 0.4;
 

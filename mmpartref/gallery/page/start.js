@@ -16,8 +16,13 @@
     byId('models').append(...content.models.map((text, place) => element(
       'p', {}, element('strong', {}, content.names[place]), text ? `: ${text}` : '')), ...paragraphs([heat.note]));
     byId('notes').append(...paragraphs([...content.notes, heat.missing]));
-    byId('legend').append(...mode.legend.map(([shape, colour, text]) => element(
-      'li', {}, swatch(shape, content.colours[colour]), modes.withNames(text, content))));
+    const legend = (items) => items.map(([shape, colour, text]) => element(
+      'li', {}, swatch(shape, content.colours[colour]), modes.withNames(text, content)));
+    byId('legend').append(...legend(mode.legend));
+    // The lines have their colours on the buttons that hide them.
+    const fills = mode.legend.filter(([shape]) => shape === 'fill');
+    byId('detail-legend').append(...legend(fills));
+    byId('detail-legend').hidden = !fills.length;
     byId('kinds').append(...Object.entries(content.kinds).flatMap(
       ([kind, meaning]) => [element('dt', {}, kind), element('dd', {}, meaning)]));
   }
