@@ -103,14 +103,15 @@ Gallery.detail = (() => {
                        : [[`expression, ${content.names[1]}`, `“${entry.other_text}”`]])];
       const models = entry.metrics.map((metrics, place) => [
         content.names[place],
-        [['IoU', modes.percent(metrics.iou)], ['failure kind', `${metrics.kind}: ${content.kinds[metrics.kind]}`],
+        [['IoU', modes.percent(metrics.iou)], ['failure kind', metrics.kind],
          ['predicted area', modes.pixels(metrics.area)],
          ['intersection with the truth', modes.pixels(metrics.inter)], ['score', modes.percent(metrics.score)],
          ...(metrics.presence === null ? [] : [['presence', modes.percent(metrics.presence)]])],
+        `${metrics.kind}: ${content.kinds[metrics.kind]}`,
       ]);
-      byId('metrics').replaceChildren(...[['Expression', about], ...models].map(([title, pairs]) => element(
+      byId('metrics').replaceChildren(...[['Expression', about, ''], ...models].map(([title, pairs, text]) => element(
         'section', {}, element('h3', {}, title), element('dl', {}, ...pairs.flatMap(
-          ([name, value]) => [element('dt', {}, name), element('dd', {}, value)])))));
+          ([name, value]) => [element('dt', {}, name), element('dd', {}, value)])), element('p', {}, text))));
     }
 
     // Buttons of the dialog; step(by) goes to another card, leave() closes it.

@@ -16,6 +16,8 @@
     byId('models').append(...content.models.map((text, place) => element(
       'p', {}, element('strong', {}, content.names[place]), text ? `: ${text}` : '')), ...paragraphs([heat.note]));
     byId('notes').append(...paragraphs([...content.notes, heat.missing]));
+    const {length} = byId('notes').children;
+    byId('more').textContent = `Details, ${length} ${length === 1 ? 'note' : 'notes'}`;
     const legend = (items) => items.map(([shape, colour, text]) => element(
       'li', {}, swatch(shape, content.colours[colour]), modes.withNames(text, content)));
     byId('legend').append(...legend(mode.legend));
