@@ -40,7 +40,7 @@ Gallery.imageView = (() => {
     function layersOf({truth, preds}, place) {
       return [truth, ...preds].map((mask, number) => {
         const line = modes.lined(content, mask, switches[number][0]);
-        return {...line, place, label: String(place + 1), at: masks.centre(mask)};
+        return {...line, place, label: String(place + 1)};
       });
     }
 

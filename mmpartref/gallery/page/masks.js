@@ -87,12 +87,12 @@ Gallery.masks = (() => {
     }
   }
 
-  // The border between the mask and the rest of the image as a path; the image border is not part of it.
-  function border({data, height, width}) {
+  // The border between a cropped mask and the rest of the image as a path in it; the image border is not part of it.
+  function border({data, height, width, x: left, y: top}) {
     const path = new Path2D();
     const piece = (fromX, fromY, toX, toY) => {
-      path.moveTo(fromX, fromY);
-      path.lineTo(toX, toY);
+      path.moveTo(left + fromX, top + fromY);
+      path.lineTo(left + toX, top + toY);
     };
     forEachPiece(height, width, (y, x) => data[y * width + x] !== data[(y - 1) * width + x],
                  (y, start, end) => piece(start, y, end, y));
@@ -101,20 +101,20 @@ Gallery.masks = (() => {
     return path;
   }
 
-  // The mean [x, y] of the mask's pixels; null if it is empty.
-  function centre({data, width}) {
-    let [count, left, top] = [0, 0, 0];
+  // The mean [x, y] of the pixels of a cropped mask, in the image.
+  function centre({data, width, x, y}) {
+    let [count, across, down] = [0, 0, 0];
     for (let place = 0; place < data.length; place++) {
       if (!data[place]) continue;
       count++;
-      left += place % width;
-      top += Math.floor(place / width);
+      across += place % width;
+      down += Math.floor(place / width);
     }
-    return count ? [left / count + 0.5, top / count + 0.5] : null;
+    return [x + across / count + 0.5, y + down / count + 0.5];
   }
 
-  // The box around all masks with a margin, in the aspect ratio of the image; null if all are empty.
-  function boxAround(masks, minSide) {
+  // First and last column and row of the pixels of all masks; null if all are empty.
+  function bounds(masks) {
     const {height, width} = masks[0];
     let [left, top, right, bottom] = [width, height, -1, -1];
     for (const {data} of masks) {
@@ -128,7 +128,31 @@ Gallery.masks = (() => {
         bottom = Math.max(bottom, y);
       }
     }
-    if (right < 0) return null;
+    return right < 0 ? null : {left, top, right, bottom};
+  }
+
+  // The part of a mask that is not empty, with a margin of a pixel inside the image, at column x and row y; null if all
+  // of it is empty.
+  function crop(mask) {
+    const box = bounds([mask]);
+    if (!box) return null;
+    const [x, y] = [Math.max(0, box.left - 1), Math.max(0, box.top - 1)];
+    const width = Math.min(mask.width, box.right + 2) - x;
+    const height = Math.min(mask.height, box.bottom + 2) - y;
+    const data = new Uint8Array(width * height);
+    for (let row = 0; row < height; row++) {
+      const start = (y + row) * mask.width + x;
+      data.set(mask.data.subarray(start, start + width), row * width);
+    }
+    return {data, height, width, x, y};
+  }
+
+  // The box around all masks with a margin, in the aspect ratio of the image; null if all are empty.
+  function boxAround(masks, minSide) {
+    const {height, width} = masks[0];
+    const box = bounds(masks);
+    if (!box) return null;
+    const {left, top, right, bottom} = box;
     const share = Math.min(1, Math.max((right - left + 1) * 1.6 / width, (bottom - top + 1) * 1.6 / height,
                                        minSide / Math.max(width, height)));
     const [w, h] = [width * share, height * share];
@@ -136,5 +160,5 @@ Gallery.masks = (() => {
     return {x: clamp((left + right + 1 - w) / 2, width - w), y: clamp((top + bottom + 1 - h) / 2, height - h), w, h};
   }
 
-  return {decode, maximum, ofEntry, border, centre, boxAround, runLengths};
+  return {decode, maximum, ofEntry, border, centre, crop, boxAround, runLengths};
 })();

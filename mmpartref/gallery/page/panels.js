@@ -37,9 +37,12 @@ Gallery.panels = (() => {
     return painted(mask, (place) => (mask.data[place] ? colour : null), alpha);
   }
 
-  // The layer of the line along the border of a mask.
+  // The layer of the line along the border of a mask, null if it is empty. Cropped, because the view of an image has
+  // many.
   function line(mask, colour, inside) {
-    return {path: Gallery.masks.border(mask), mask: silhouette(mask, colour), colour, inside};
+    const part = Gallery.masks.crop(mask);
+    return part && {path: Gallery.masks.border(part), cut: silhouette(part, colour), part, at: Gallery.masks.centre(part),
+                    colour, inside};
   }
 
   // Colour of a score between 0 and 1.
@@ -87,17 +90,27 @@ Gallery.panels = (() => {
     }
   }
 
-  function drawMask(context, canvas, view, width, height) {
+  // x, y: place of the canvas in the image.
+  function drawMask(context, canvas, view, width, height, x = 0, y = 0) {
+    const [across, down] = [width / view.w, height / view.h];
     context.imageSmoothingEnabled = false;
-    context.drawImage(canvas, view.x, view.y, view.w, view.h, 0, 0, width, height);
+    context.drawImage(canvas, (x - view.x) * across, (y - view.y) * down, canvas.width * across, canvas.height * down);
   }
 
   // A bright line with a dark rim on both sides along the border of the mask, on one side of it, so that two equal masks
   // have two lines.
-  function drawLine(context, {path, colour, mask, inside}, view, width, height, ratio) {
-    const layer = canvasOf(width, height);
-    const on = layer.getContext('2d');
+  function drawLine(context, {path, cut, part, colour, inside}, view, width, height, ratio) {
     const [across, down] = [width / view.w, height / view.h];
+    const margin = OUTER_RIM * ratio;
+    const clamp = (value, most) => Math.max(0, Math.min(most, value));
+    const left = clamp(Math.floor((part.x - view.x) * across - margin), width);
+    const top = clamp(Math.floor((part.y - view.y) * down - margin), height);
+    const right = clamp(Math.ceil((part.x + part.width - view.x) * across + margin), width);
+    const bottom = clamp(Math.ceil((part.y + part.height - view.y) * down + margin), height);
+    if (left === right || top === bottom) return;
+    const layer = canvasOf(right - left, bottom - top);
+    const on = layer.getContext('2d');
+    on.translate(-left, -top);
     const placed = new Path2D();
     placed.addPath(path, new DOMMatrix([across, 0, 0, down, -view.x * across, -view.y * down]));
     on.lineCap = 'round';
@@ -107,8 +120,8 @@ Gallery.panels = (() => {
       on.stroke(placed);
     }
     on.globalCompositeOperation = inside ? 'destination-in' : 'destination-out';
-    drawMask(on, mask, view, width, height);
-    context.drawImage(layer, 0, 0);
+    drawMask(on, cut, view, width, height, part.x, part.y);
+    context.drawImage(layer, left, top);
   }
 
   function drawLabel(context, {label, at: [x, y], colour}, view, width, height, ratio) {
