@@ -35,17 +35,24 @@ def fill(canvas: np.ndarray, mask: np.ndarray, colour: Colour, alpha: float) -> 
     canvas[mask] = (under + alpha * (np.array(colour, dtype=np.float32) - under)).round().astype(np.uint8)
 
 
+def near(mask: np.ndarray, distance: int) -> np.ndarray:
+    """Return the pixels up to a distance from the mask, and the mask."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * distance + 1, 2 * distance + 1))
+    return cv2.dilate(mask.astype(np.uint8), disc) > 0
+
+
 def outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour, *, inside: bool = False) -> None:
     """Draw a line with a dark rim on both sides along the edge of the mask, in place.
 
-    The truth's line is outside its mask and the prediction's inside, as on the page, so that two equal masks have two
-    lines. The image border is not an edge.
+    From the outside: rim, truth, rim, which is the edge, prediction (``inside``), rim, as on the page. So two equal
+    masks have two lines, and a prediction of a few pixels is bright. The image border is not an edge.
     """
     width = max(1, round(max(canvas.shape[:2]) / 160))
+    start = 0 if inside else 1
     side, away = (mask, ~mask) if inside else (~mask, mask)
-    for shade, reach in ((BOX_COLOUR, width + 2), (colour, width + 1), (BOX_COLOUR, 1)):
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        canvas[(cv2.dilate(away.astype(np.uint8), disc) > 0) & side] = shade
+    canvas[near(away, start + width + 1) & side] = BOX_COLOUR
+    canvas[near(away, start + width) & side] = colour
+    canvas[near(mask, 1) & ~mask] = BOX_COLOUR
 
 
 def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -91,6 +91,16 @@ def test_equal_masks_have_two_lines(detail):
 
 
 @browser_test
+def test_a_prediction_of_a_pixel_is_bright(detail, world, tmp_path):
+    dump = world.dump([[world.predict('0:1', 'eye', [(40, 40, 4, 4)], (20, 20, 1, 1))]])
+    build_gallery(dump, tmp_path / 'small')
+    prediction = picture_of(detail('index.html#open=0:1', tmp_path / 'small')[2])
+    bright = np.abs(prediction - thumbnails.PREDICTION).max(axis=2) <= 6
+    # The large picture has about 10 pixels per pixel of the image.
+    assert bright.sum() >= 40
+
+
+@browser_test
 def test_keys_hide_truth_and_predictions_and_show_them_again(detail, browser):
     canvases = detail('compare_1.html#open=0:20')
     places = {'t': (0, thumbnails.TRUTH), 'p': (1, thumbnails.PREDICTION), 's': (2, thumbnails.OTHER)}

@@ -3,8 +3,8 @@
 Gallery.panels = (() => {
   const {css} = Gallery;
   const DARK = 'rgb(24, 24, 24)';
-  // In CSS pixels: height of a label; distances from the border of a mask to which the colours of its line reach.
-  const [LABEL_SIZE, INNER_RIM, BRIGHT, OUTER_RIM] = [16, 1.5, 3.5, 5];
+  // In CSS pixels: height of a label; widths of the dark rims of a line and of its colour.
+  const [LABEL_SIZE, RIM, BRIGHT] = [16, 1.5, 2];
   // Opacity of the white under a heat map, whose low end is dark, as many images are.
   const PALE = 0.4;
 
@@ -97,11 +97,12 @@ Gallery.panels = (() => {
     context.drawImage(canvas, (x - view.x) * across, (y - view.y) * down, canvas.width * across, canvas.height * down);
   }
 
-  // A bright line with a dark rim on both sides along the border of the mask, on one side of it, so that two equal masks
-  // have two lines.
+  // A bright line with a dark rim on both sides along the border of the mask. From the outside: rim, truth, rim, which is
+  // the border, prediction, rim. So two equal masks have two lines, and a prediction of a few pixels is bright.
   function drawLine(context, {path, cut, part, colour, inside}, view, width, height, ratio) {
     const [across, down] = [width / view.w, height / view.h];
-    const margin = OUTER_RIM * ratio;
+    const start = inside ? 0 : RIM;
+    const margin = (start + BRIGHT + RIM) * ratio;
     const clamp = (value, most) => Math.max(0, Math.min(most, value));
     const left = clamp(Math.floor((part.x - view.x) * across - margin), width);
     const top = clamp(Math.floor((part.y - view.y) * down - margin), height);
@@ -114,13 +115,19 @@ Gallery.panels = (() => {
     const placed = new Path2D();
     placed.addPath(path, new DOMMatrix([across, 0, 0, down, -view.x * across, -view.y * down]));
     on.lineCap = 'round';
-    for (const [shade, reach] of [[DARK, OUTER_RIM], [css(colour), BRIGHT], [DARK, INNER_RIM]]) {
+    // Up to a distance from the border, on both sides of it.
+    const stroke = (shade, distance) => {
       on.strokeStyle = shade;
-      on.lineWidth = 2 * reach * ratio;
+      on.lineWidth = 2 * distance * ratio;
       on.stroke(placed);
-    }
+    };
+    stroke(DARK, start + BRIGHT + RIM);
+    stroke(css(colour), start + BRIGHT);
+    if (!inside) stroke(DARK, RIM);
     on.globalCompositeOperation = inside ? 'destination-in' : 'destination-out';
     drawMask(on, cut, view, width, height, part.x, part.y);
+    on.globalCompositeOperation = 'destination-over';
+    if (inside) stroke(DARK, RIM);
     context.drawImage(layer, left, top);
   }
 
