@@ -161,5 +161,5 @@ Gallery.modes = (() => {
     },
   };
 
-  return {single, comparison, entriesOf, switches, lined, mean, withNames, percent, pixels};
+  return {single, comparison, entriesOf, switches, lined, withNames, percent, pixels};
 })();
