@@ -19,6 +19,19 @@ HEAT_MAP_HINT = 'write it with tools/test.py CONFIG CHECKPOINT --dump FILE --can
 # Samples of matplotlib's viridis at 0, 1/8, ... 1, RGB.
 HEAT_COLOURS = ((68, 1, 84), (71, 45, 123), (59, 82, 139), (44, 114, 142), (33, 145, 140), (40, 174, 128),
                 (94, 201, 98), (173, 220, 48), (253, 231, 37))
+# The table of ``failure_kinds`` in sentences.
+KIND_MEANINGS = {
+    'good': 'IoU over 50, or an empty mask for a part that is not in the image.',
+    'empty': 'The part is in the image, but no pixel is predicted.',
+    'whole object': 'The mask fits the whole object better than any single part.',
+    'sibling part': 'Less than half of the part is found, and most wrong pixels are on other parts of the object.',
+    'other instance': 'Most wrong pixels are on other instances of the same part.',
+    'over-segmented': 'At least half of the part is found, but more than half of the mask is outside it.',
+    'under-segmented': 'Less than half of the part is found, and at least half of the mask is on it.',
+    'imprecise': 'Half of the part is found and half of the mask is on it, but the IoU is at most 50.',
+    'mislocalised': 'Less than half of the part is found, and the wrong pixels are mostly background.',
+    'false positive': 'The part is not in the image, but pixels are predicted.',
+}
 
 
 @dataclass(frozen=True)
@@ -136,10 +149,10 @@ def common_content(site: Site, title: str) -> dict[str, Any]:
         'notes': [IN_PERCENT, *site.notes],
         'colours': COLOURS,
         'alpha': {'mask': thumbnails.ALPHA, 'difference': thumbnails.DIFFERENCE_ALPHA},
-        'kinds': list(FAILURE_KINDS),
+        'kinds': {kind: KIND_MEANINGS[kind] for kind in FAILURE_KINDS},
         'sizes': SIZES,
         'metrics': METRICS,
-        'images': [[Path(each.image.img_path).name, *each.image.ori_shape] for each in site.shown],
+        'images': [[Path(each.image.img_path).name, *each.image.ori_shape, each.image.img_id] for each in site.shown],
     }
 
 

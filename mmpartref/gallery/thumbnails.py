@@ -35,25 +35,28 @@ def fill(canvas: np.ndarray, mask: np.ndarray, colour: Colour, alpha: float) -> 
     canvas[mask] = (under + alpha * (np.array(colour, dtype=np.float32) - under)).round().astype(np.uint8)
 
 
-def edge(mask: np.ndarray) -> np.ndarray:
-    """Return the mask's outermost pixels; the image border is not an edge."""
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return mask & ~(cv2.erode(mask.astype(np.uint8), cross) > 0)
+def near(mask: np.ndarray, distance: int) -> np.ndarray:
+    """Return the pixels up to a distance from the mask, and the mask."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * distance + 1, 2 * distance + 1))
+    return cv2.dilate(mask.astype(np.uint8), disc) > 0
 
 
-def outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour) -> None:
-    """Draw a line around the mask with a dark outer edge, in place.
+def outline(canvas: np.ndarray, mask: np.ndarray, colour: Colour, *, inside: bool = False) -> None:
+    """Draw a line with a dark rim on both sides along the edge of the mask, in place.
 
-    The line is outside the mask, as on the page, because it would cover most of a small part.
+    From the outside: rim, truth, rim, which is the edge, prediction (``inside``), rim, as on the page. So two equal
+    masks have two lines, and a prediction of a few pixels is bright. The image border is not an edge.
     """
     width = max(1, round(max(canvas.shape[:2]) / 160))
-    for shade, reach in ((BOX_COLOUR, width + 1), (colour, width)):
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        canvas[(cv2.dilate(mask.astype(np.uint8), disc) > 0) & ~mask] = shade
+    start = 0 if inside else 1
+    side, away = (mask, ~mask) if inside else (~mask, mask)
+    canvas[near(away, start + width + 1) & side] = BOX_COLOUR
+    canvas[near(away, start + width) & side] = colour
+    canvas[near(mask, 1) & ~mask] = BOX_COLOUR
 
 
 def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Draw the prediction filled, with its edge in full colour, and a line around the truth.
+    """Draw the prediction filled, with a line inside its edge, and a line around the truth.
 
     Args:
         image: (H, W, 3), at the size of the thumbnail.
@@ -63,7 +66,7 @@ def draw_prediction(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray
     canvas = image.copy()
     predicted = fit_mask(prediction, shape)
     fill(canvas, predicted, PREDICTION, ALPHA)
-    fill(canvas, edge(predicted), PREDICTION, 1.0)
+    outline(canvas, predicted, PREDICTION, inside=True)
     outline(canvas, fit_mask(truth, shape), TRUTH)
     return canvas
 

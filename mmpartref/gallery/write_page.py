@@ -8,7 +8,8 @@ from typing import Any
 
 STYLE = 'gallery.css'
 # In loading order.
-SCRIPTS = ('store.js', 'masks.js', 'panels.js', 'modes.js', 'address.js', 'list.js', 'detail.js', 'start.js')
+SCRIPTS = ('store.js', 'masks.js', 'panels.js', 'modes.js', 'address.js', 'list.js', 'charts.js', 'detail.js',
+           'image_view.js', 'start.js')
 
 
 def as_script(name: str, content: Any) -> str:

@@ -1,6 +1,7 @@
 """Dumps and images to make galleries of."""
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,8 +10,12 @@ from pycocotools import mask as coco_mask
 
 from mmpartref.evaluation.dumps.dump import PredictionDump
 from mmpartref.evaluation.dumps.predictions import Candidate, ImagePredictions, Prediction, as_text
+from mmpartref.gallery import build_gallery
 
 HEIGHT, WIDTH = 60, 80
+# Per image; three images make more than one page of 60 cards.
+EXPRESSIONS = 25
+LEVELS = (0.9, 0.5, 0.1)
 # Everything that could break out of a script, an attribute or a line.
 HOSTILE = '</script><script>window.hacked=1</script><img src=x onerror="window.hacked=2"> & \u2028 “tür”'
 Box = tuple[int, int, int, int]
@@ -63,11 +68,6 @@ class World:
         return str(self.root / name)
 
 
-@pytest.fixture(scope='session')
-def dump_tools() -> type[World]:
-    return World
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
@@ -83,3 +83,54 @@ def small_dump(world: World) -> Callable[..., str]:
         return world.dump([first, second], name, **header)
 
     return make
+
+
+@pytest.fixture(scope='session')
+def inputs(tmp_path_factory) -> World:
+    """Images and dumps of ``folder``."""
+    return World(tmp_path_factory.mktemp('world'))
+
+
+@pytest.fixture(scope='session')
+def folder(inputs, tmp_path_factory) -> Path:
+    """A gallery of 75 expressions with heat maps, and the page of a comparison."""
+    images = []
+    for image in range(3):
+        expressions = []
+        for number in range(EXPRESSIONS):
+            truth, wide = (10, 10, 40, 40), 40 - number
+            expressions.append(inputs.predict(
+                f'{image}:{number}', ('body', 'head')[number % 2], [truth], (10, 10, max(0, wide), 40),
+                expression=inputs.hostile if (image, number) == (0, 1) else f'thing {image} {number}',
+                super_category=('car', 'bird', 'fish')[image],
+                candidates=[(level, (10, 10, 10 * (step + 1), 40)) for step, level in enumerate(LEVELS)]))
+        images.append(expressions)
+    other = [[inputs.predict(each.ref_id, each.part, [(10, 10, 40, 40)], (10, 10, 40, 2 * (7 + number % 20)),
+                             expression=each.expression, super_category=each.super_category)
+              for number, each in enumerate(image)] for image in images]
+    out = tmp_path_factory.mktemp('gallery') / 'out'
+    build_gallery(inputs.dump(images, 'a.json'), out, against=[inputs.dump(other, 'b.json')])
+    return out
+
+
+@pytest.fixture
+def show(browser, folder, wait_for) -> Callable[..., Any]:
+    """Open a page of the gallery and return the driver."""
+    def open_page(address: str = 'index.html', root: Path = folder) -> Any:
+        browser.get('about:blank')
+        browser.get(f'{root.as_uri()}/{address}')
+        wait_for("document.querySelector('#status').textContent !== ''")
+        return browser
+
+    return open_page
+
+
+@pytest.fixture
+def detail(show, wait_for, folder) -> Callable[..., list[Any]]:
+    """Open a page with one card enlarged and return its canvases."""
+    def open_detail(address: str, root: Path = folder) -> list[Any]:
+        driver = show(address, root)
+        wait_for("document.querySelectorAll('#panels:not(.loading) figure').length === 4")
+        return driver.find_elements('css selector', '#panels canvas')
+
+    return open_detail

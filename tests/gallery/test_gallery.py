@@ -97,7 +97,7 @@ def test_masks_arrive_as_they_are_in_the_dump(small_dump, tmp_path):
             assert 'heat' not in masks
 
 
-def test_a_thumbnail_has_the_prediction_filled_and_the_truth_outlined():
+def test_a_thumbnail_has_the_prediction_filled_and_both_masks_outlined_with_dark_rims():
     image = np.full((60, 80, 3), 100, dtype=np.uint8)
     truth, prediction = np.zeros((2, 60, 80), dtype=bool)
     truth[10:50, 10:40] = True
@@ -105,12 +105,22 @@ def test_a_thumbnail_has_the_prediction_filled_and_the_truth_outlined():
     drawn = draw_prediction(image, truth, prediction)
     filled = 100 + thumbnails.ALPHA * (np.array(thumbnails.PREDICTION) - 100)
     assert np.abs(drawn[30, 60] - filled).max() <= 1
-    assert (drawn[30, 9] == thumbnails.TRUTH).all()
-    assert drawn[30, 8].max() < 30
-    assert (drawn[30, 69] == thumbnails.PREDICTION).all()
-    assert (drawn[30, 75] == 100).all()
-    assert (drawn[30, 14] == 100).all()
-    assert (drawn[30, 6] == 100).all()
+    # The truth's line is outside its left border at 10, the prediction's inside its right border at 70.
+    for line, colour in (((7, 8, 9), thumbnails.TRUTH), ((68, 69, 70), thumbnails.PREDICTION)):
+        assert drawn[30, line[0]].max() < 30
+        assert (drawn[30, line[1]] == colour).all()
+        assert drawn[30, line[2]].max() < 30
+    for plain in (6, 14, 75):
+        assert (drawn[30, plain] == 100).all()
+
+
+def test_a_prediction_of_a_few_pixels_is_bright():
+    image = np.full((60, 80, 3), 230, dtype=np.uint8)
+    prediction = np.zeros((60, 80), dtype=bool)
+    prediction[20:22, 30:32] = True
+    drawn = draw_prediction(image, np.zeros_like(prediction), prediction)
+    assert (drawn[20:22, 30:32] == thumbnails.PREDICTION).all()
+    assert (drawn[20:22, [29, 32]] < 30).all()
 
 
 def test_where_two_predictions_differ_each_pixel_has_one_colour():

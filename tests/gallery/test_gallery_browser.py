@@ -1,7 +1,6 @@
 """The gallery in a browser, from disk."""
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,49 +21,6 @@ pytestmark = pytest.mark.e2e
 # rule for where it is missing.
 CSS, ID, NAME, XPATH = 'css selector', 'id', 'name', 'xpath'
 ENTER, ESCAPE, LEFT, RIGHT = '\ue007', '\ue00c', '\ue012', '\ue014'
-# Per image; three images make more than one page of 60 cards.
-EXPRESSIONS = 25
-LEVELS = (0.9, 0.5, 0.1)
-
-
-@pytest.fixture(scope='module')
-def inputs(request, tmp_path_factory) -> Any:
-    """What conftest.py has for making dumps."""
-    return request.getfixturevalue('dump_tools')(tmp_path_factory.mktemp('world'))
-
-
-@pytest.fixture(scope='module')
-def folder(inputs, tmp_path_factory) -> Path:
-    """A gallery of 75 expressions with heat maps, and the page of a comparison."""
-    images = []
-    for image in range(3):
-        expressions = []
-        for number in range(EXPRESSIONS):
-            truth, wide = (10, 10, 40, 40), 40 - number
-            expressions.append(inputs.predict(
-                f'{image}:{number}', ('body', 'head')[number % 2], [truth], (10, 10, max(0, wide), 40),
-                expression=inputs.hostile if (image, number) == (0, 1) else f'thing {image} {number}',
-                super_category=('car', 'bird', 'fish')[image],
-                candidates=[(level, (10, 10, 10 * (step + 1), 40)) for step, level in enumerate(LEVELS)]))
-        images.append(expressions)
-    other = [[inputs.predict(each.ref_id, each.part, [(10, 10, 40, 40)], (10, 10, 40, 2 * (7 + number % 20)),
-                             expression=each.expression, super_category=each.super_category)
-              for number, each in enumerate(image)] for image in images]
-    out = tmp_path_factory.mktemp('gallery') / 'out'
-    build_gallery(inputs.dump(images, 'a.json'), out, against=[inputs.dump(other, 'b.json')])
-    return out
-
-
-@pytest.fixture
-def show(browser, folder, wait_for) -> Callable[..., Any]:
-    """Open a page of the gallery and return the driver."""
-    def open_page(address: str = 'index.html', root: Path = folder) -> Any:
-        browser.get('about:blank')
-        browser.get(f'{root.as_uri()}/{address}')
-        wait_for("document.querySelector('#status').textContent !== ''")
-        return browser
-
-    return open_page
 
 
 def texts(driver: Any, selector: str) -> list[str]:
@@ -83,7 +39,8 @@ def choose(driver: Any, name: str, value: str) -> None:
 
 
 def picture_of(element: Any) -> np.ndarray:
-    """What the screen shows of an element, RGB."""
+    """What the screen shows of an element, RGB; all of it has to be on the screen."""
+    element.parent.execute_script("arguments[0].scrollIntoView({block: 'end'})", element)
     image = cv2.imdecode(np.frombuffer(element.screenshot_as_png, np.uint8), cv2.IMREAD_COLOR)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(int)
 
@@ -96,17 +53,6 @@ def colour_at(element: Any, x: float, y: float) -> np.ndarray:
 
 def mixed(under: int, colour: tuple[int, int, int], alpha: float) -> np.ndarray:
     return under + alpha * (np.array(colour) - under)
-
-
-@pytest.fixture
-def detail(show, wait_for, folder) -> Callable[..., list[Any]]:
-    """Open a page with one card enlarged and return its canvases."""
-    def open_detail(address: str, root: Path = folder) -> list[Any]:
-        driver = show(address, root)
-        wait_for("document.querySelectorAll('#panels:not(.loading) figure').length === 4")
-        return driver.find_elements(CSS, '#panels canvas')
-
-    return open_detail
 
 
 def test_it_opens_from_disk_without_errors_and_shows_a_page_of_pictures(show, browser_errors, wait_for):
@@ -379,7 +325,7 @@ def test_everything_has_a_name_for_those_who_do_not_see_it(detail, browser):
     detail('index.html#open=0:3')
     assert browser.execute_script("""return [...document.querySelectorAll('input, select')].every(
         field => field.labels.length || field.getAttribute('aria-label'))""")
-    assert browser.execute_script("""return [...document.querySelectorAll('canvas')].every(
+    assert browser.execute_script("""return [...document.querySelectorAll('#panels canvas')].every(
         canvas => canvas.getAttribute('aria-label').includes('thing 0 3'))""")
     assert browser.execute_script("return [...document.images].every(image => image.alt.includes('IoU'))")
     assert all(texts(browser, 'button'))
@@ -402,7 +348,8 @@ def test_text_can_be_read_in_light_and_dark(browser, show, scheme):
 
         page = luminance('body', 'backgroundColor')
         assert (page < 0.1) == (scheme == 'dark')
-        for selector, behind in (('h1', 'body'), ('.text', '.card'), ('.facts', '.card'), ('#summary dt', 'body')):
+        for selector, behind in (('h1', 'body'), ('.text', '#cards li'), ('.facts', '#cards li'),
+                                 ('#summary dt', 'body')):
             pair = sorted((luminance(selector, 'color'), luminance(behind, 'backgroundColor')))
             assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5
     finally:

@@ -1,7 +1,7 @@
 'use strict';
 // The state of the page as the fragment of its URL, so that a view can be bookmarked or shared.
 Gallery.address = (() => {
-  const FIXED = {q: '', page: '1', open: ''};
+  const FIXED = {q: '', page: '1', open: '', image: ''};
 
   // keys: names and defaults of the state.
   function reader(keys) {

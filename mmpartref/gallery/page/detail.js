@@ -1,34 +1,15 @@
 'use strict';
-// Dialog of one card: image, truth, prediction and heat map side by side, with metrics.
+// Dialog of one card: image, truth, prediction and heat map, one of them as large as the window, with metrics.
 Gallery.detail = (() => {
-  const {element, byId, css, load, masks, panels, modes} = Gallery;
+  const {element, byId, css, loadImage, masks, panels, modes} = Gallery;
   // Minimum side of a zoomed section, in image pixels.
   const MIN_SECTION = 64;
 
   function create(content, mode) {
     let shown = null;
     let zoomed = false;
-
-    function loadImage(number) {
-      return new Promise((resolve, reject) => {
-        const image = new Image();
-        image.onload = () => resolve(image);
-        image.onerror = () => reject(new Error(`images/${number}.jpg is missing; copy the whole gallery folder.`));
-        image.src = `images/${number}.jpg`;
-      });
-    }
-
-    async function loadMasks(entry) {
-      const [, height, width] = content.images[entry.image];
-      const names = content.mode === 'comparison' ? ['images', content.thumbs] : ['images'];
-      const all = await Promise.all(names.map((name) => load(`${name}/${entry.image}`)));
-      const own = all.map((items) => items[entry.item]);
-      return {
-        truth: masks.decode(own[0].truth, height, width),
-        preds: own.map(({pred}) => masks.decode(pred, height, width)),
-        heat: content.heat && own[0].heat && masks.maximum(own[0].heat, height, width),
-      };
-    }
+    // Index of the large panel.
+    let {large} = mode;
 
     async function show(entry, found) {
       byId('detail-title').textContent = entry.text;
@@ -41,10 +22,10 @@ Gallery.detail = (() => {
       const current = {entry};
       shown = current;
       try {
-        const [image, decoded] = await Promise.all([loadImage(entry.image), loadMasks(entry)]);
+        const [image, decoded] = await Promise.all([loadImage(entry.image), masks.ofEntry(content, entry, Boolean(content.heat))]);
         // The user may have gone to another card.
         if (shown !== current) return;
-        shown = {entry, image, masks: decoded, panels: mode.panels(content, entry, decoded)};
+        Object.assign(current, {image, masks: decoded, panels: mode.panels(content, entry, decoded)});
         build();
       } catch (error) {
         if (shown !== current) return;
@@ -56,11 +37,21 @@ Gallery.detail = (() => {
 
     function build() {
       const {entry} = shown;
-      byId('panels').replaceChildren(...shown.panels.map((panel) => {
-        const caption = element('figcaption', {}, panel.title);
-        if (panel.missing) return element('figure', {class: 'missing'}, caption, element('p', {}, panel.missing));
+      const [, height, width] = content.images[entry.image];
+      byId('panels').style.setProperty('--aspect', width / height);
+      byId('panels').replaceChildren(...shown.panels.map((panel, place) => {
+        if (panel.missing) {
+          return element('figure', {class: 'missing'}, element('figcaption', {}, panel.title),
+                         element('p', {}, panel.missing));
+        }
+        const enlarge = element('button', {type: 'button', title: 'Show large'}, panel.title);
+        enlarge.addEventListener('click', () => {
+          large = place;
+          draw();
+        });
         const label = `${panel.title} of “${entry.text}”. ${panel.text}`;
-        return element('figure', {}, caption, element('canvas', {role: 'img', 'aria-label': label}));
+        return element('figure', {}, element('figcaption', {}, enlarge),
+                       element('canvas', {role: 'img', 'aria-label': label}));
       }));
       const scale = byId('heat-scale');
       scale.replaceChildren(...(shown.masks.heat ? heatScale() : []));
@@ -76,10 +67,16 @@ Gallery.detail = (() => {
       button.disabled = !box;
       button.setAttribute('aria-pressed', String(zoomed && box !== null));
       const view = zoomed && box ? box : {x: 0, y: 0, w: width, h: height};
-      const canvases = byId('panels').querySelectorAll('canvas');
-      shown.panels.filter((panel) => !panel.missing).forEach((panel, place) => {
-        panels.draw(canvases[place], view, [{...panel, image: shown.image, size: {height, width}},
-                                            ...panel.layers]);
+      const figures = [...byId('panels').children];
+      const enlarged = shown.panels[large].missing ? mode.large : large;
+      figures.forEach((figure, place) => {
+        figure.classList.toggle('large', place === enlarged);
+        figure.querySelector('button')?.setAttribute('aria-pressed', String(place === enlarged));
+      });
+      shown.panels.forEach((panel, place) => {
+        if (panel.missing) return;
+        panels.draw(figures[place].querySelector('canvas'), view,
+                    [{...panel, image: shown.image, size: {height, width}}, ...panel.layers]);
       });
     }
 
@@ -106,41 +103,32 @@ Gallery.detail = (() => {
                        : [[`expression, ${content.names[1]}`, `“${entry.other_text}”`]])];
       const models = entry.metrics.map((metrics, place) => [
         content.names[place],
-        [['IoU', modes.percent(metrics.iou)], ['failure kind', metrics.kind], ['predicted area', modes.pixels(metrics.area)],
+        [['IoU', modes.percent(metrics.iou)], ['failure kind', metrics.kind],
+         ['predicted area', modes.pixels(metrics.area)],
          ['intersection with the truth', modes.pixels(metrics.inter)], ['score', modes.percent(metrics.score)],
          ...(metrics.presence === null ? [] : [['presence', modes.percent(metrics.presence)]])],
+        `${metrics.kind}: ${content.kinds[metrics.kind]}`,
       ]);
-      byId('metrics').replaceChildren(...[['Expression', about], ...models].map(([title, pairs]) => element(
+      byId('metrics').replaceChildren(...[['Expression', about, ''], ...models].map(([title, pairs, text]) => element(
         'section', {}, element('h3', {}, title), element('dl', {}, ...pairs.flatMap(
-          ([name, value]) => [element('dt', {}, name), element('dd', {}, value)])))));
+          ([name, value]) => [element('dt', {}, name), element('dd', {}, value)])), element('p', {}, text))));
     }
 
-    // Buttons and keys of the dialog; step(by) goes to another card, leave() closes it.
+    // Buttons of the dialog; step(by) goes to another card, leave() closes it.
     function attach({step, leave}) {
-      const toggle = () => {
-        zoomed = !zoomed;
-        draw();
-      };
       byId('previous').addEventListener('click', () => step(-1));
       byId('next').addEventListener('click', () => step(1));
-      byId('zoom').addEventListener('click', toggle);
-      byId('close').addEventListener('click', () => byId('detail').close());
+      byId('zoom').addEventListener('click', () => {
+        zoomed = !zoomed;
+        draw();
+      });
       byId('detail').addEventListener('close', () => {
         shown = null;
         leave();
       });
-      byId('detail').addEventListener('keydown', (event) => {
-        if (event.ctrlKey || event.metaKey || event.altKey) return;
-        const action = {ArrowLeft: () => step(-1), ArrowRight: () => step(1), z: toggle}[event.key];
-        if (action) {
-          event.preventDefault();
-          action();
-        }
-      });
-      window.addEventListener('resize', draw);
     }
 
-    return {show, attach};
+    return {show, attach, draw};
   }
 
   return {create};

@@ -6,6 +6,9 @@ Gallery.list = (() => {
 
   function create(content, mode, entries, address) {
     const filters = mode.filters(content);
+    const perImage = new Map();
+    for (const {image} of entries) perImage.set(image, (perImage.get(image) || 0) + 1);
+    const idOf = (entry) => content.images[entry.image][3];
     const chosenBy = (filter, state, entry) => !state[filter.key] || filter.of(entry) === state[filter.key];
 
     // The entries that match the words and all filters but one.
@@ -20,21 +23,26 @@ Gallery.list = (() => {
       return matching(state).sort((one, other) => sort.by(one) - sort.by(other) || one.number - other.number);
     }
 
+    // The number of entries of each value of a filter, among those that match the other filters.
+    function counts(filter, state) {
+      const found = new Map();
+      for (const entry of matching(state, filter)) found.set(filter.of(entry), (found.get(filter.of(entry)) || 0) + 1);
+      return found;
+    }
+
     const pagesOf = (found) => Math.max(1, Math.ceil(found.length / PER_PAGE));
     const pageOf = (state, found) => Math.min(pagesOf(found), Math.max(1, parseInt(state.page, 10) || 1));
 
     // An option with a count per value of the entries that match the other filters.
     function options(filter, state) {
-      const among = matching(state, filter);
-      const counts = new Map();
-      for (const entry of among) counts.set(filter.of(entry), (counts.get(filter.of(entry)) || 0) + 1);
-      const values = filter.values ? filter.values.filter((value) => counts.has(value)) : [...counts.keys()].sort();
+      const found = counts(filter, state);
+      const values = filter.values ? filter.values.filter((value) => found.has(value)) : [...found.keys()].sort();
       // The URL may have a value without entries: it stays visible with the count 0.
       if (state[filter.key] && !values.includes(state[filter.key])) values.push(state[filter.key]);
       const named = (value) => (filter.names && filter.names[value]) || value || '(none)';
-      return [element('option', {value: ''}, `all (${among.length})`),
+      return [element('option', {value: ''}, `all (${matching(state, filter).length})`),
               ...values.map((value) => element('option', {value, selected: value === state[filter.key]},
-                                               `${named(value)} (${counts.get(value) || 0})`))];
+                                               `${named(value)} (${found.get(value) || 0})`))];
     }
 
     function field(label, control) {
@@ -82,10 +90,28 @@ Gallery.list = (() => {
       const picture = element('img', {src: `${content.thumbs}/${entry.image}_${entry.item}.jpg`, loading: 'lazy',
                                       decoding: 'async', alt: mode.alt(entry), width, height});
       const facts = mode.facts(entry).map((fact) => element('span', {class: 'fact'}, fact));
+      const count = perImage.get(entry.image);
+      const toImage = count > 1 ? [element('a', {class: 'to-image', href: addressOfImage(state, entry)},
+                                           `All ${count} expressions of the image`)] : [];
       return element('li', {}, element('a', {class: 'card', id: `card-${entry.number}`,
                                              href: address.hashOf({...state, open: entry.id})},
                                        picture, ...bars, element('span', {class: 'text'}, entry.text),
-                                       element('span', {class: 'facts'}, ...facts)));
+                                       element('span', {class: 'facts'}, ...facts)), ...toImage);
+    }
+
+    const addressOfImage = (state, entry) => address.hashOf({...state, open: '', image: String(idOf(entry))});
+
+    // Copies image id and ref_id of each entry, a line each; where the browser does not allow it, shows the lines selected.
+    async function copyIds(copied, button) {
+      const lines = copied.map((entry) => `${idOf(entry)}\t${entry.ref}`).join('\n');
+      try {
+        await navigator.clipboard.writeText(lines);
+        button.nextElementSibling.textContent = `${copied.length} copied`;
+      } catch {
+        byId('ids-text').value = lines;
+        byId('ids').showModal();
+        byId('ids-text').select();
+      }
     }
 
     function pager(page, pages, change) {
@@ -112,17 +138,19 @@ Gallery.list = (() => {
       byId('status').textContent = found.length
         ? `${found.length} of ${entries.length} expressions: ${mode.describe(found, content)}.`
         : `None of ${entries.length} expressions matches these filters.`;
+      byId('copy').disabled = !found.length;
+      byId('copied').textContent = '';
       byId('cards').start = (page - 1) * PER_PAGE + 1;
       byId('cards').replaceChildren(...shown.map((entry) => card(entry, state)));
       pager(page, pages, change);
     }
 
-    function notFound(id) {
-      byId('status').append(` The card ${id} of the URL is not among them.`);
+    function notFound(what) {
+      byId('status').append(` The ${what} of the URL is not among them.`);
     }
 
     const pageWith = (found, entry) => String(Math.floor(found.indexOf(entry) / PER_PAGE) + 1);
-    return {filters, select, render, buildForm, notFound, pageWith};
+    return {filters, matching, counts, select, render, buildForm, notFound, pageWith, addressOfImage, copyIds};
   }
 
   return {create};

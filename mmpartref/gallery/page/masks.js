@@ -61,19 +61,60 @@ Gallery.masks = (() => {
     return {data, height, width, count: scored.length};
   }
 
-  // The mask's outermost pixels; the image border is not an edge.
-  function edge({data, height, width}) {
-    const found = new Uint8Array(data.length);
-    for (let place = 0; place < data.length; place++) {
-      const x = place % width;
-      found[place] = data[place] && ((x > 0 && !data[place - 1]) || (x < width - 1 && !data[place + 1])
-        || (place >= width && !data[place - width]) || (place < data.length - width && !data[place + width]));
-    }
-    return {data: found, height, width};
+  // The masks of an entry: the truth, a prediction per model, and on request the heat map, if there is one.
+  async function ofEntry(content, entry, heat = false) {
+    const [, height, width] = content.images[entry.image];
+    const names = content.mode === 'comparison' ? ['images', content.thumbs] : ['images'];
+    const all = await Promise.all(names.map((name) => Gallery.load(`${name}/${entry.image}`)));
+    const own = all.map((items) => items[entry.item]);
+    return {
+      truth: decode(own[0].truth, height, width),
+      preds: own.map(({pred}) => decode(pred, height, width)),
+      heat: heat && own[0].heat && maximum(own[0].heat, height, width),
+    };
   }
 
-  // The box around all masks with a margin, in the aspect ratio of the image; null if all are empty.
-  function boxAround(masks, minSide) {
+  // Calls line(at, start, end) for each straight piece of the border of a mask between the lines at - 1 and at.
+  function forEachPiece(lines, length, differs, line) {
+    for (let at = 1; at < lines; at++) {
+      for (let start = 0; start < length; start++) {
+        if (!differs(at, start)) continue;
+        let end = start + 1;
+        while (end < length && differs(at, end)) end++;
+        line(at, start, end);
+        start = end;
+      }
+    }
+  }
+
+  // The border between a cropped mask and the rest of the image as a path in it; the image border is not part of it.
+  function border({data, height, width, x: left, y: top}) {
+    const path = new Path2D();
+    const piece = (fromX, fromY, toX, toY) => {
+      path.moveTo(left + fromX, top + fromY);
+      path.lineTo(left + toX, top + toY);
+    };
+    forEachPiece(height, width, (y, x) => data[y * width + x] !== data[(y - 1) * width + x],
+                 (y, start, end) => piece(start, y, end, y));
+    forEachPiece(width, height, (x, y) => data[y * width + x] !== data[y * width + x - 1],
+                 (x, start, end) => piece(x, start, x, end));
+    return path;
+  }
+
+  // The mean [x, y] of the pixels of a cropped mask, in the image.
+  function centre({data, width, x, y}) {
+    let [count, across, down] = [0, 0, 0];
+    for (let place = 0; place < data.length; place++) {
+      if (!data[place]) continue;
+      count++;
+      across += place % width;
+      down += Math.floor(place / width);
+    }
+    return [x + across / count + 0.5, y + down / count + 0.5];
+  }
+
+  // First and last column and row of the pixels of all masks; null if all are empty.
+  function bounds(masks) {
     const {height, width} = masks[0];
     let [left, top, right, bottom] = [width, height, -1, -1];
     for (const {data} of masks) {
@@ -87,7 +128,31 @@ Gallery.masks = (() => {
         bottom = Math.max(bottom, y);
       }
     }
-    if (right < 0) return null;
+    return right < 0 ? null : {left, top, right, bottom};
+  }
+
+  // The part of a mask that is not empty, with a margin of a pixel inside the image, at column x and row y; null if all
+  // of it is empty.
+  function crop(mask) {
+    const box = bounds([mask]);
+    if (!box) return null;
+    const [x, y] = [Math.max(0, box.left - 1), Math.max(0, box.top - 1)];
+    const width = Math.min(mask.width, box.right + 2) - x;
+    const height = Math.min(mask.height, box.bottom + 2) - y;
+    const data = new Uint8Array(width * height);
+    for (let row = 0; row < height; row++) {
+      const start = (y + row) * mask.width + x;
+      data.set(mask.data.subarray(start, start + width), row * width);
+    }
+    return {data, height, width, x, y};
+  }
+
+  // The box around all masks with a margin, in the aspect ratio of the image; null if all are empty.
+  function boxAround(masks, minSide) {
+    const {height, width} = masks[0];
+    const box = bounds(masks);
+    if (!box) return null;
+    const {left, top, right, bottom} = box;
     const share = Math.min(1, Math.max((right - left + 1) * 1.6 / width, (bottom - top + 1) * 1.6 / height,
                                        minSide / Math.max(width, height)));
     const [w, h] = [width * share, height * share];
@@ -95,5 +160,5 @@ Gallery.masks = (() => {
     return {x: clamp((left + right + 1 - w) / 2, width - w), y: clamp((top + bottom + 1 - h) / 2, height - h), w, h};
   }
 
-  return {decode, maximum, edge, boxAround, runLengths};
+  return {decode, maximum, ofEntry, border, centre, crop, boxAround, runLengths};
 })();

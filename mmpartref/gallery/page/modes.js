@@ -28,6 +28,23 @@ Gallery.modes = (() => {
     });
   }
 
+  // Steps of the IoU in percent, e.g. '30-40'; an IoU of 1 is in the last.
+  const STEPS = Array.from({length: 10}, (_, number) => `${10 * number}-${10 * number + 10}`);
+  const stepNames = Object.fromEntries(STEPS.map((step) => [step, step.replace('-', ' to ')]));
+
+  // Filter by the IoU of a model; the page has a histogram for each. Absent parts are in no step.
+  const iouFilter = (key, label, model) => ({
+    key, label, model, values: STEPS, names: stepNames,
+    of: (entry) => (entry.present ? STEPS[Math.min(9, Math.floor(10 * entry.metrics[model].iou))] : null),
+  });
+
+  // Layers that can be hidden: name, label, key.
+  const switches = (content) => [
+    ['truth', 'Truth', 't'],
+    ...(content.mode === 'single' ? [['first', 'Prediction', 'p']]
+      : [['first', content.names[0], 'p'], ['second', content.names[1], 's']]),
+  ];
+
   function commonFilters(content) {
     return [
       {key: 'super', label: 'Super-category', of: (entry) => entry.super},
@@ -41,25 +58,24 @@ Gallery.modes = (() => {
   const mean = (values) => (values.length ? percent(values.reduce((sum, value) => sum + value, 0) / values.length) : '–');
   const rgb = (content, name) => content.colours[name];
 
-  // Layers of a mask: a transparent fill and an opaque edge.
-  const filled = (content, mask, colour) => [
-    {fill: Gallery.panels.silhouette(mask, rgb(content, colour), content.alpha.mask)},
-    {fill: Gallery.panels.silhouette(Gallery.masks.edge(mask), rgb(content, colour))},
-  ];
-  const filledTruth = (content, mask) => filled(content, mask, 'truth')[0];
-  const truthLine = (content, masks) => ({outline: masks.truth, colour: rgb(content, 'truth')});
+  // Layers of a mask, ``of`` is 'truth', 'first' or 'second': a transparent fill, and a line outside the truth or inside
+  // a prediction.
+  const filled = (content, mask, of) => ({of, fill: Gallery.panels.silhouette(mask, rgb(content, of), content.alpha.mask)});
+  const lined = (content, mask, of) => ({of, ...Gallery.panels.line(mask, rgb(content, of), of !== 'truth')});
 
-  function truthPanel(content, entry, masks) {
+  function truthPanel(content, entry, masks, line) {
     return {title: entry.present ? 'Truth' : 'Truth: not in the image', text: `Truth, ${pixels(entry.truth)}.`,
-            layers: [filledTruth(content, masks.truth), truthLine(content, masks)]};
+            layers: [filled(content, masks.truth, 'truth'), line]};
   }
 
-  function overview(content, label, mask, masks, colour) {
-    return {title: mask.data.includes(1) ? label : `${label}: empty`, text: `${label}, filled; truth outlined.`,
-            layers: [...filled(content, mask, colour), truthLine(content, masks)]};
+  function overview(content, label, mask, truthLine, of) {
+    return {title: mask.data.includes(1) ? label : `${label}: empty`, text: `${label}, filled and outlined; truth outlined.`,
+            layers: [filled(content, mask, of), truthLine, lined(content, mask, of)]};
   }
 
   const single = {
+    // Index of the panel that is large at first.
+    large: 2,
     sorts: {
       'iou': {label: 'IoU, worst first', by: (entry) => entry.metrics[0].iou},
       '-iou': {label: 'IoU, best first', by: (entry) => -entry.metrics[0].iou},
@@ -67,9 +83,11 @@ Gallery.modes = (() => {
     },
     filters: (content) => [
       ...commonFilters(content),
-      {key: 'kind', label: 'Failure kind', of: (entry) => entry.metrics[0].kind, values: content.kinds},
+      {key: 'kind', label: 'Failure kind', of: (entry) => entry.metrics[0].kind,
+       values: Object.keys(content.kinds)},
+      iouFilter('iou', 'IoU', 0),
     ],
-    legend: [['line', 'truth', 'truth'], ['fill', 'first', 'prediction']],
+    legend: [['line', 'truth', 'truth'], ['line', 'first', 'prediction']],
     describe(found) {
       return `mean IoU ${mean(found.filter(({present}) => present).map((entry) => entry.metrics[0].iou))}`;
     },
@@ -77,19 +95,21 @@ Gallery.modes = (() => {
     bars: () => ['first'],
     alt: (entry) => `${entry.name}: truth outlined, prediction filled, IoU ${percent(entry.metrics[0].iou)}`,
     panels(content, entry, masks) {
+      const truthLine = lined(content, masks.truth, 'truth');
       const found = [
         {title: 'Image', text: 'The image alone.', layers: []},
-        truthPanel(content, entry, masks),
-        overview(content, 'Prediction', masks.preds[0], masks, 'first'),
+        truthPanel(content, entry, masks, truthLine),
+        overview(content, 'Prediction', masks.preds[0], truthLine, 'first'),
       ];
       if (!masks.heat) return [...found, {title: 'Heat map', missing: content.heat.missing}];
       const layer = {fill: Gallery.panels.heat(masks.heat, content.heat.colours, 0.7)};
       return [...found, {title: masks.heat.count ? 'Heat map' : 'Heat map: no instance', text: content.heat.note,
-                         pale: true, layers: [layer, truthLine(content, masks)]}];
+                         pale: true, layers: [layer, truthLine]}];
     },
   };
 
   const comparison = {
+    large: 3,
     sorts: {
       'change': {label: 'absolute IoU difference', by: (entry) => -Math.abs(difference(entry))},
       'first': {label: '$1 better, largest difference first', by: (entry) => -difference(entry)},
@@ -102,8 +122,9 @@ Gallery.modes = (() => {
        values: ['first', 'equal', 'second'], names: {first: content.names[0], second: content.names[1]}},
       ...content.names.map((name, place) => ({
         key: `kind${place + 1}`, label: `Failure kind, ${name}`, of: (entry) => entry.metrics[place].kind,
-        values: content.kinds,
+        values: Object.keys(content.kinds),
       })),
+      ...content.names.map((name, place) => iouFilter(`iou${place + 1}`, `IoU, ${name}`, place)),
     ],
     legend: [['line', 'truth', 'truth'], ['fill', 'both', 'both right'], ['fill', 'first', 'only $1 right'],
              ['fill', 'second', 'only $2 right'], ['fill', 'neither', 'both wrong']],
@@ -121,6 +142,7 @@ Gallery.modes = (() => {
       + percent(entry.metrics[1].iou),
     panels(content, entry, masks) {
       const {truth, preds: [one, other]} = masks;
+      const truthLine = lined(content, truth, 'truth');
       const [t, a, b] = [truth.data, one.data, other.data];
       const colourOf = (place) => {
         if (!t[place] && !a[place] && !b[place]) return null;
@@ -130,14 +152,14 @@ Gallery.modes = (() => {
       };
       const layer = {fill: Gallery.panels.painted(truth, colourOf, content.alpha.difference)};
       return [
-        truthPanel(content, entry, masks),
-        overview(content, content.names[0], one, masks, 'first'),
-        overview(content, content.names[1], other, masks, 'second'),
+        truthPanel(content, entry, masks, truthLine),
+        overview(content, content.names[0], one, truthLine, 'first'),
+        overview(content, content.names[1], other, truthLine, 'second'),
         {title: 'Where they differ', text: 'Coloured by which model is right; the pixels that one model gets '
-          + 'right are its true positives and true negatives.', grey: true, layers: [layer, truthLine(content, masks)]},
+          + 'right are its true positives and true negatives.', grey: true, layers: [layer, truthLine]},
       ];
     },
   };
 
-  return {single, comparison, entriesOf, withNames, percent, pixels};
+  return {single, comparison, entriesOf, switches, lined, withNames, percent, pixels};
 })();

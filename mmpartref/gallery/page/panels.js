@@ -1,10 +1,15 @@
 'use strict';
 // Drawing of the image with masks on a canvas, at any size and section.
 Gallery.panels = (() => {
-  const DARK = [24, 24, 24];
-  const STAMPS = 16;
+  const {css} = Gallery;
+  const DARK = 'rgb(24, 24, 24)';
+  // In CSS pixels: height of a label; widths of the dark rims of a line and of its colour.
+  const [LABEL_SIZE, RIM, BRIGHT] = [16, 1.5, 2];
   // Opacity of the white under a heat map, whose low end is dark, as many images are.
   const PALE = 0.4;
+
+  // Names of the layers that are not drawn: 'truth', 'first', 'second'.
+  const hidden = new Set();
 
   function canvasOf(width, height) {
     const canvas = document.createElement('canvas');
@@ -32,6 +37,14 @@ Gallery.panels = (() => {
     return painted(mask, (place) => (mask.data[place] ? colour : null), alpha);
   }
 
+  // The layer of the line along the border of a mask, null if it is empty. Cropped, because the view of an image has
+  // many.
+  function line(mask, colour, inside) {
+    const part = Gallery.masks.crop(mask);
+    return part && {path: Gallery.masks.border(part), cut: silhouette(part, colour), part, at: Gallery.masks.centre(part),
+                    colour, inside};
+  }
+
   // Colour of a score between 0 and 1.
   function heatColour(score, stops) {
     const at = Math.max(0, Math.min(1, score)) * (stops.length - 1);
@@ -43,18 +56,20 @@ Gallery.panels = (() => {
     return painted(scores, (place) => (scores.data[place] < 0 ? null : heatColour(scores.data[place], stops)), alpha);
   }
 
-  // Layers are {image, size, grey, pale}, {fill: canvas of the mask's size} or {outline: mask, colour}.
+  // Layers are {image, size, grey, pale}, {fill: canvas of the mask's size}, what line() returns or {label, at, colour}.
+  // A layer with ``of`` is hidden while its name is in ``hidden``.
   function draw(canvas, view, layers) {
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    const ratio = Math.min(2, window.devicePixelRatio || 1);
     const width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     const height = Math.max(1, Math.round(width * view.h / view.w));
     canvas.width = width;
     canvas.height = height;
     const context = canvas.getContext('2d');
-    for (const layer of layers) {
+    for (const layer of layers.filter(({of}) => !hidden.has(of))) {
       if (layer.image) drawImage(context, layer, view, width, height);
       if (layer.fill) drawMask(context, layer.fill, view, width, height);
-      if (layer.outline) drawOutline(context, layer, view, width, height, ratio);
+      if (layer.path) drawLine(context, layer, view, width, height, ratio);
+      if (layer.label) drawLabel(context, layer, view, width, height, ratio);
     }
   }
 
@@ -75,26 +90,59 @@ Gallery.panels = (() => {
     }
   }
 
-  function drawMask(context, canvas, view, width, height, dx = 0, dy = 0) {
+  // x, y: place of the canvas in the image.
+  function drawMask(context, canvas, view, width, height, x = 0, y = 0) {
+    const [across, down] = [width / view.w, height / view.h];
     context.imageSmoothingEnabled = false;
-    context.drawImage(canvas, view.x, view.y, view.w, view.h, dx, dy, width, height);
+    context.drawImage(canvas, (x - view.x) * across, (y - view.y) * down, canvas.width * across, canvas.height * down);
   }
 
-  // A line around the mask, with a dark outer edge: its silhouette at offsets on a circle, minus the mask.
-  function drawOutline(context, {outline, colour}, view, width, height, ratio) {
-    const layer = canvasOf(width, height);
+  // A bright line with a dark rim on both sides along the border of the mask. From the outside: rim, truth, rim, which is
+  // the border, prediction, rim. So two equal masks have two lines, and a prediction of a few pixels is bright.
+  function drawLine(context, {path, cut, part, colour, inside}, view, width, height, ratio) {
+    const [across, down] = [width / view.w, height / view.h];
+    const start = inside ? 0 : RIM;
+    const margin = (start + BRIGHT + RIM) * ratio;
+    const clamp = (value, most) => Math.max(0, Math.min(most, value));
+    const left = clamp(Math.floor((part.x - view.x) * across - margin), width);
+    const top = clamp(Math.floor((part.y - view.y) * down - margin), height);
+    const right = clamp(Math.ceil((part.x + part.width - view.x) * across + margin), width);
+    const bottom = clamp(Math.ceil((part.y + part.height - view.y) * down + margin), height);
+    if (left === right || top === bottom) return;
+    const layer = canvasOf(right - left, bottom - top);
     const on = layer.getContext('2d');
-    for (const [shade, radius] of [[DARK, 3 * ratio], [colour, 2 * ratio]]) {
-      const stamp = silhouette(outline, shade);
-      for (let number = 0; number < STAMPS; number++) {
-        const angle = 2 * Math.PI * number / STAMPS;
-        drawMask(on, stamp, view, width, height, radius * Math.cos(angle), radius * Math.sin(angle));
-      }
-    }
-    on.globalCompositeOperation = 'destination-out';
-    drawMask(on, silhouette(outline, DARK), view, width, height);
-    context.drawImage(layer, 0, 0);
+    on.translate(-left, -top);
+    const placed = new Path2D();
+    placed.addPath(path, new DOMMatrix([across, 0, 0, down, -view.x * across, -view.y * down]));
+    on.lineCap = 'round';
+    // Up to a distance from the border, on both sides of it.
+    const stroke = (shade, distance) => {
+      on.strokeStyle = shade;
+      on.lineWidth = 2 * distance * ratio;
+      on.stroke(placed);
+    };
+    stroke(DARK, start + BRIGHT + RIM);
+    stroke(css(colour), start + BRIGHT);
+    if (!inside) stroke(DARK, RIM);
+    on.globalCompositeOperation = inside ? 'destination-in' : 'destination-out';
+    drawMask(on, cut, view, width, height, part.x, part.y);
+    on.globalCompositeOperation = 'destination-over';
+    if (inside) stroke(DARK, RIM);
+    context.drawImage(layer, left, top);
   }
 
-  return {silhouette, painted, heat, heatColour, draw};
+  function drawLabel(context, {label, at: [x, y], colour}, view, width, height, ratio) {
+    const place = [(x - view.x) * width / view.w, (y - view.y) * height / view.h];
+    context.font = `700 ${LABEL_SIZE * ratio}px system-ui, sans-serif`;
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.lineJoin = 'round';
+    context.lineWidth = 4 * ratio;
+    context.strokeStyle = DARK;
+    context.strokeText(label, ...place);
+    context.fillStyle = css(colour);
+    context.fillText(label, ...place);
+  }
+
+  return {silhouette, painted, heat, heatColour, line, draw, hidden};
 })();

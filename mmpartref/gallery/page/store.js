@@ -34,6 +34,15 @@ window.Gallery = (() => {
     return promise;
   }
 
+  function loadImage(number) {
+    return new Promise((resolve, reject) => {
+      const image = new Image();
+      image.onload = () => resolve(image);
+      image.onerror = () => reject(new Error(`images/${number}.jpg is missing; copy the whole gallery folder.`));
+      image.src = `images/${number}.jpg`;
+    });
+  }
+
   // Creates elements from text, never from markup, because expressions are untrusted.
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -48,5 +57,12 @@ window.Gallery = (() => {
   const byId = (id) => document.getElementById(id);
   const css = (rgb) => `rgb(${rgb.join(', ')})`;
 
-  return {receive, load, element, byId, css};
+  // The sign of a colour in legends: a filled square, or with ``line`` a border with dark rims.
+  function swatch(shape, rgb) {
+    const made = element('span', {class: `swatch ${shape}`, 'aria-hidden': 'true'});
+    made.style[shape === 'line' ? 'borderColor' : 'background'] = css(rgb);
+    return made;
+  }
+
+  return {receive, load, loadImage, element, byId, css, swatch};
 })();
