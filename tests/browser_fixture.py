@@ -114,6 +114,10 @@ def accessibility_faults(browser: Any) -> Callable[[], list[str]]:
             missing('the Python package axe-playwright-python')
         browser.execute_script(Path(folder.origin).with_name('axe.min.js').read_text(encoding='utf-8'))
         found = browser.execute_async_script(
-            "const done = arguments[0]; axe.run({runOnly: ['wcag2a', 'wcag2aa']}).then(each => done(each.violations))")
-        return [f'{each["id"]}: {node["target"]} {node["failureSummary"]}' for each in found for node in each['nodes']]
+            "const done = arguments[0];"
+            "axe.run({runOnly: ['wcag2a', 'wcag2aa']}).then(done, error => done({error: String(error)}))")
+        assert 'error' not in found, found
+        assert len(found['passes']) >= 10
+        return [f'{each["id"]}: {node["target"]} {node["failureSummary"]}'
+                for each in found['violations'] for node in each['nodes']]
     return find
