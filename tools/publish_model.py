@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from mmpartref.apis.export.publish_weights import publish_weights
 from mmpartref.arguments import ToolParser, input_path, output_folder, text_argument
 from mmpartref.errors import one_sentence_errors
-from mmpartref.models.weights.publish_weights import publish_weights
 
 
 def parse_args() -> argparse.Namespace:

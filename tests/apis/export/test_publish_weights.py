@@ -4,9 +4,9 @@ import hashlib
 import pytest
 import torch
 
+from mmpartref.apis.export.publish_weights import publish_weights
 from mmpartref.errors import InputError, WeightsError
 from mmpartref.models.weights.checkpoints import load_weights
-from mmpartref.models.weights.publish_weights import publish_weights
 from mmpartref.models.weights.state_files import read_content
 from mmpartref.registry import MODELS
 
