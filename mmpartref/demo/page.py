@@ -14,16 +14,24 @@ from mmpartref.datasets import PartImageNetReferringDataset
 from mmpartref.demo.limits import Limits, memory_notice
 from mmpartref.demo.predict import predict, save_outputs
 from mmpartref.demo.requests import EXAMPLE, FIND, FIND_EXAMPLE, NAMES, SAVE, Functions
-from mmpartref.demo.uploads import INTERVAL, MAX_AGE, delete_uploads, upload_folder, uploaded_file
+from mmpartref.demo.uploads import (
+    INTERVAL,
+    MAX_AGE,
+    delete_uploads,
+    files_in_folder,
+    make_room,
+    upload_folder,
+    uploaded_file,
+)
 from mmpartref.engine.config.config_nodes import builds
-from mmpartref.errors import MissingPackageError
+from mmpartref.errors import InputError, MissingPackageError, MMPartRefError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import DATASETS
 from mmpartref.serving.allowed_hosts import allowed_hosts
 from mmpartref.serving.http_server import HttpServer, address_of, ended_by_signals
 
-TOY_NOTICE = ('**This is a toy model, trained on drawings only; it does not work on photos.** Try the drawings below; '
-              'for photos start the demo with `--config` and `--checkpoint`.')
+TOY_NOTICE = ('**This is a toy model, trained on drawings only; it does not work on photographs.** Try the drawings '
+              'below; for photographs start the demo with `--config` and `--checkpoint`.')
 NOT_UPLOADED = 'The image must be uploaded; paths and URLs are not read.'
 # White on these has a contrast of at least 4.5, as WCAG 2 AA demands.
 BUTTON = {f'button_primary_background_fill{state}{mode}': f'*primary_{shade}'
@@ -83,14 +91,19 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
         try:
             with one_at_a_time:
                 return function(inferencer, path, *values), ''
-        except ValueError as error:
+        except MMPartRefError as error:
             return gradio.skip(), f'<p class="problem" role="alert">{html.escape(str(error))}</p>'
 
     def find(image: dict[str, Any] | None, text: str | None) -> tuple[Any, str]:
         return guarded(predict, image, text or '', limits)
 
+    def save_with_room(inferencer: PartReferInferencer, path: Path | None, text: str, threshold: float) -> Path:
+        if make_room(kept, limits.max_stored) > limits.max_stored:
+            raise InputError('The storage for results is full; try again in some minutes.')
+        return save_outputs(inferencer, path, text, threshold, limits, upload_folder())
+
     def save(image: dict[str, Any] | None, text: str | None, threshold: float) -> tuple[Any, str]:
-        path, problem = guarded(save_outputs, image, text or '', threshold, limits, upload_folder())
+        path, problem = guarded(save_with_room, image, text or '', threshold)
         return path if problem else gradio.File(str(path), visible=True), problem
 
     # Uploads are deleted after about an hour.
@@ -118,6 +131,7 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
         button.click(find, [image, text], [view, problem], api_name=FIND, **call)
         saving.click(save, [image, text, threshold], [zipped, problem], api_name=SAVE, **call)
         threshold.change(None, [threshold], None, js=SET_THRESHOLD, api_name=False)
+    kept = files_in_folder()  # the examples
     return page.queue(max_size=limits.max_waiting, default_concurrency_limit=1, api_open=False)
 
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.apis.output_files import OutputOptions, write_overlay, write_results
+from mmpartref.apis.output_files import OVERLAY_SIDE, OutputOptions, write_overlay, write_results
 from mmpartref.apis.results import ImageResults, PartResult
 from mmpartref.demo.limits import Limits, expressions_of
 from mmpartref.demo.view import Layer, layer_of, view_of
@@ -54,11 +54,12 @@ def save_outputs(inferencer: PartReferInferencer, path: Path | None, text: str, 
     image = DecodedImage(image.pixels, Path(image.name).name)
     results = ImageResults(image)
     for expression in expressions:
-        results.append(at_threshold(inferencer(image, expression, heat_map=True)[0], threshold))
+        result = inferencer(image, expression, heat_map=True)[0]
+        results.append(at_threshold(result, None if threshold == inferencer.threshold else threshold))
     with TemporaryDirectory(dir=folder) as made:
-        options, stem = OutputOptions(expressions, Path(made)), Path(Path(image.name).stem)
+        options, stem = OutputOptions(expressions, Path(made)), Path(Path(image.name).stem.strip('.') or 'image')
         write_results(results, stem, options)
-        write_overlay(results.overlay(), stem, options)
+        write_overlay(results.overlay(OVERLAY_SIDE), stem, options)
         (Path(made) / COCO_NAME).write_text(json.dumps(results.to_coco()), encoding='utf-8')
         target = Path(made).with_name(f'{Path(made).name}_masks')
         target.mkdir()
@@ -68,8 +69,11 @@ def save_outputs(inferencer: PartReferInferencer, path: Path | None, text: str, 
     return target / 'masks.zip'
 
 
-def at_threshold(result: PartResult, threshold: float) -> PartResult:
-    """Return a result without its heat map, with the mask and its mean probability at another threshold."""
+def at_threshold(result: PartResult, threshold: float | None) -> PartResult:
+    """Return a result without its heat map, as it is or with mask and mean probability at another threshold."""
+    if threshold is None:
+        return PartResult(result.image, result.expression, result.mask, result.score, presence=result.presence,
+                          instances=result.instances)
     heat = result.heat_map
     mask = heat > threshold
     return PartResult(result.image, result.expression, mask, float(heat[mask].mean()) if mask.any() else 0.0,

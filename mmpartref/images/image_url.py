@@ -6,7 +6,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from typing import IO, Any
 
 from mmpartref.argument_checks import check_integer, check_seconds
 from mmpartref.errors import DownloadError, InputError, InputTypeError, MMPartRefError
@@ -57,24 +56,11 @@ def origin_of(url: str) -> tuple[str, str, int | None]:
     return parts.scheme.lower(), parts.hostname or '', parts.port or PORTS.get(parts.scheme.lower())
 
 
-class SameOriginRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to the same origin only."""
-
-    def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any,
-                         newurl: str) -> urllib.request.Request | None:
-        if origin_of(newurl) != origin_of(req.full_url):
-            raise DownloadError(f'{shown_name(req.full_url)} was not downloaded: it redirects to another server, '
-                                f'{shown_name(urllib.parse.urlsplit(newurl).netloc)}')
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def make_opener(direct: bool = False) -> urllib.request.OpenerDirector:
-    """Return an opener for http and https; with ``direct`` it uses no proxy and stays on one server."""
+    """Return an opener for http and https; with ``direct`` it uses no proxy and follows no redirect."""
     opener = urllib.request.OpenerDirector()
     for handler in HANDLERS:
-        if direct and handler is urllib.request.HTTPRedirectHandler:
-            opener.add_handler(SameOriginRedirects())
-        elif not direct or handler is not urllib.request.ProxyHandler:
+        if not direct or handler not in (urllib.request.ProxyHandler, urllib.request.HTTPRedirectHandler):
             opener.add_handler(handler())
     return opener
 
@@ -87,8 +73,7 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
         url: http or https.
         max_bytes: larger files are rejected.
         timeout: seconds, for each network operation and for the whole content.
-        headers: more headers, for the server of ``url`` alone: neither a proxy nor a redirect to another server gets
-            them.
+        headers: more headers, for the server of ``url`` alone: no proxy is used and no redirect is followed.
 
     Raises:
         InputTypeError: an argument is of another type.

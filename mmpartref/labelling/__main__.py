@@ -13,7 +13,7 @@ from mmpartref.arguments import ToolParser, input_path, pixels, positive_int, te
 from mmpartref.errors import InputError, one_sentence_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS, ImageReader
-from mmpartref.labelling.app import build_app
+from mmpartref.labelling.app import BackendLimits, build_app, check_packages
 from mmpartref.labelling.backend import LabelStudioBackend
 from mmpartref.labelling.studio_images import StudioImages
 from mmpartref.serving.allowed_hosts import allowed_hosts, check_host
@@ -62,14 +62,25 @@ def credentials(path: str | None) -> str:
         return ''
     content = read_text(path).strip()
     user, colon, password = content.partition(':')
-    if not (user and colon and password) or len(content.splitlines()) > 1:
-        raise InputError('the file of --basic-auth must have one line, user:password')
+    # Programs encode other letters differently.
+    if not (user and colon and password and content.isascii()) or len(content.splitlines()) > 1:
+        raise InputError('the file of --basic-auth must have one line, user:password, of ASCII characters')
     return content
 
 
 @one_sentence_errors()
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
+    check_packages()
+    try:
+        with ended_by_signals():
+            run(args)
+    except KeyboardInterrupt:
+        raise SystemExit('ended before the backend was served') from None
+
+
+def run(args: argparse.Namespace) -> None:
+    """Check the arguments, build the model and serve it until a signal ends it."""
     check_host(args.host, args.allow_remote)
     hosts = allowed_hosts(args.host, args.allowed_host, args.allow_remote)
     secret = credentials(args.basic_auth)
@@ -83,8 +94,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     inferencer = PartReferInferencer(config, weights, args.device, max_pixels=args.max_pixels)
     options = FormatOptions(args.instances, args.min_area, args.tolerance)
     backend = LabelStudioBackend(inferencer, images, options)
-    serve(HttpServer(build_app(backend, hosts, credentials=secret), args.host, args.port), backend,
-          address_of(args.host, args.port))
+    limits = BackendLimits()
+    server = HttpServer(build_app(backend, hosts, limits, secret), args.host, args.port, limits.max_connections)
+    serve(server, backend, address_of(args.host, args.port))
 
 
 def serve(server: HttpServer, backend: LabelStudioBackend, address: str) -> None:

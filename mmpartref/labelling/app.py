@@ -2,6 +2,7 @@
 import asyncio
 import base64
 import hmac
+import importlib.util
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -23,11 +24,15 @@ class BackendLimits:
     """Limits of requests.
 
     Attributes:
-        max_body: bytes of a request; tasks come with their annotations.
+        max_body: bytes of a request for predictions; tasks come with their annotations.
+        max_other: bytes of other requests.
         max_waiting: requests for predictions at a time; the next get HTTP status 503.
+        max_connections: at a time; the next get HTTP status 503.
     """
     max_body: int = 64 * 2**20
+    max_other: int = 2 * 2**20
     max_waiting: int = 16
+    max_connections: int = 32
 
 
 class BackendGuard:
@@ -75,8 +80,16 @@ class BackendGuard:
             raise RequestError(401, 'The user or the password of the backend is wrong; correct it in the settings of '
                                     'the project, Model.')
         if method == 'POST':
-            exchange.set_limit(self.limits.max_body)
+            limits = self.limits
+            exchange.set_limit(limits.max_body if scope['path'] == '/predict' else limits.max_other)
             exchange.replace_body(await exchange.body())
+
+
+def check_packages() -> None:
+    """Raise a MissingPackageError if a package of the extra ``label-studio`` is not installed."""
+    for name in ('fastapi', 'uvicorn', 'defusedxml'):
+        if importlib.util.find_spec(name) is None:
+            raise MissingPackageError(f"the Label Studio backend needs {name}: pip install 'mmpartref[label-studio]'")
 
 
 def build_app(backend: LabelStudioBackend, hosts: Sequence[str], limits: BackendLimits | None = None,
@@ -92,13 +105,10 @@ def build_app(backend: LabelStudioBackend, hosts: Sequence[str], limits: Backend
     Raises:
         MissingPackageError: FastAPI is not installed.
     """
-    try:
-        from fastapi import FastAPI, Request
-        from fastapi.responses import JSONResponse
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-    except ImportError:
-        raise MissingPackageError("the Label Studio backend needs FastAPI: pip install "
-                                  "'mmpartref[label-studio]'") from None
+    check_packages()
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
     limits = limits or BackendLimits()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     queue = PredictionQueue(backend, limits.max_waiting)
@@ -109,7 +119,7 @@ def build_app(backend: LabelStudioBackend, hosts: Sequence[str], limits: Backend
         return JSONResponse({'detail': str(error)}, status)
 
     async def predict(request: Request) -> JSONResponse:
-        return JSONResponse(await queue.predict(body_of(await request.body()), request.is_disconnected))
+        return JSONResponse(await queue.predict(await request.body(), request.is_disconnected))
 
     async def setup(request: Request) -> JSONResponse:
         return JSONResponse(backend.setup(body_of(await request.body())))
@@ -144,34 +154,37 @@ class PredictionQueue:
         self.waiting = 0
         self._turn = asyncio.Lock()
 
-    async def predict(self, body: dict[str, Any], disconnected: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
+    async def predict(self, content: bytes, disconnected: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
         """Return the predictions for a request's tasks.
 
         A task that cannot be predicted is printed, and gets no prediction; that of a user who waits is an error.
 
         Raises:
             InputError: the request is of another form.
-            RequestError: too many wait, or the client has gone.
+            RequestError: too many wait, or the client disconnected.
         """
-        request = self.backend.read_request(body)
         if self.waiting >= self.max_waiting:
             raise RequestError(503, f'{self.waiting} requests wait already; try again later.')
         self.waiting += 1
         results: list[Any] = []
         try:
+            # In a thread: a large request would hold up /health, for which Label Studio waits one second.
+            request = await asyncio.to_thread(lambda: self.backend.read_request(body_of(content)))
             for number, task in enumerate(request.tasks):
+                try:
+                    image = await asyncio.to_thread(self.backend.read_image, task, request)
+                except MMPartRefError as error:
+                    message = f'task {shown(task.get("id"))}: {error}'
+                    if request.interactive:
+                        raise InputError(message) from None
+                    print(f'{message}; it gets no prediction', flush=True)
+                    results.append([])
+                    continue
                 async with self._turn:
                     if await disconnected():
-                        raise RequestError(400, f'the client has gone after {number} of {len(request.tasks)} tasks; '
-                                                'see ML_TIMEOUT_PREDICT in docs/label_studio.md')
-                    try:
-                        results.append(await asyncio.to_thread(self.backend.predict, task, request))
-                    except MMPartRefError as error:
-                        message = f'task {shown(task.get("id"))}: {error}'
-                        if request.interactive:
-                            raise InputError(message) from None
-                        print(f'{message}; it gets no prediction', flush=True)
-                        results.append([])
+                        raise RequestError(400, f'the client disconnected after {number} of {len(request.tasks)} '
+                                                'tasks; see ML_TIMEOUT_PREDICT in docs/label_studio.md')
+                    results.append(await asyncio.to_thread(self.backend.predict, image, request))
         finally:
             self.waiting -= 1
         return {'results': results, 'model_version': self.backend.model_version}

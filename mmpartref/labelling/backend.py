@@ -1,6 +1,7 @@
-"""Predictions in answer to Label Studio's requests, without the HTTP around them."""
+"""Replies to Label Studio's requests, independent of HTTP."""
 import hashlib
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.formats.annotation_files import model_name
 from mmpartref.apis.formats.label_studio_format import RegionOptions, prediction_of, regions_of
-from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
+from mmpartref.apis.formats.labelled_masks import FormatOptions
 from mmpartref.errors import InputError
 from mmpartref.images.read_image import DecodedImage
 from mmpartref.labelling.label_config import LabelConfig, read_label_config
@@ -74,7 +75,7 @@ class LabelStudioBackend:
         """Accept an event of a project; nothing depends on events.
 
         Raises:
-            InputError: it is the wish to train.
+            InputError: it asks for training.
         """
         if body.get('action') == 'START_TRAINING':
             raise InputError(TRAINING)
@@ -98,29 +99,30 @@ class LabelStudioBackend:
         context = params.get('context')
         return PredictionRequest(tasks, config, query_of(config, context), context is not None)
 
-    def predict(self, task: Mapping[str, Any], request: PredictionRequest) -> dict[str, Any]:
-        """Return the prediction for one task of a request.
+    def read_image(self, task: Mapping[str, Any], request: PredictionRequest) -> DecodedImage:
+        """Return the image of a task.
 
         Raises:
-            InputError, DownloadError: its image cannot be read.
+            InputError, DownloadError: it cannot be read.
         """
+        key = request.config.image_key
+        if key not in task['data']:
+            raise InputError(f'its data have no {key!r}, which the labelling config names as the image')
+        return self.images(task['data'][key])
+
+    def predict(self, image: DecodedImage, request: PredictionRequest) -> dict[str, Any]:
+        """Return the prediction for the image of one task of a request."""
         config, query = request.config, request.query
-        data = task['data']
-        if config.image_key not in data:
-            raise InputError(f"its data have no {config.image_key!r}, which the labelling config names as the image")
-        image = self.images(data[config.image_key])
         with self._one_at_a_time:
             results = self.inferencer(image, list(query.expressions))
         options = RegionOptions(config.kind, config.label_name, config.image_name, self.options.tolerance)
-        masks = []
-        for each in self.options.split(results.labelled_masks()) if query.place is None else results.labelled_masks():
-            mask = query.at_place(each.mask)
-            if mask.any():
-                masks.append(LabelledMask(each.label, mask, each.score, each.group))
+        masks = query.at_place(results.labelled_masks(), self.options)
+        # Label Studio replaces an accepted region by a suggestion with its id, so suggestions get new ones.
+        salt = uuid.uuid4().hex if request.interactive else ''
         regions = []
         for each in masks:
             label = query.expressions[each.label]
-            regions += regions_of(each, [] if label is None else [label], image.size, options)
+            regions += regions_of(each, [] if label is None else [label], image.size, options, salt)
         return prediction_of(regions, masks, self.model_version)
 
 

@@ -1,11 +1,11 @@
-"""The labelling config of a Label Studio project: which images, which labels, which kind of regions."""
+"""The labelling config of a Label Studio project: its images, labels and kind of regions."""
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mmpartref.apis.formats.label_studio_format import Kind
-from mmpartref.errors import InputError, MissingPackageError
+from mmpartref.errors import InputError
 from mmpartref.text import shown
 
 # Tags of the labels whose regions are masks, by name in lower case; those of the first kind come first.
@@ -18,7 +18,7 @@ EXAMPLE = ('e.g. <View><Image name="image" value="$image"/><PolygonLabels name="
 
 @dataclass(frozen=True)
 class LabelConfig:
-    """What a labelling config says of the images and their masks.
+    """The images, the labels and the kind of regions of a labelling config.
 
     Attributes:
         image_key: key of the image's address in a task's data.
@@ -34,20 +34,25 @@ class LabelConfig:
     labels: tuple[str, ...]
 
     def label_of(self, expression: str) -> str | None:
-        """Return the label with the words of an expression, or the only label; None if there is none.
+        """Return the label with the words of an expression, in the same order if there is one; None for none.
 
         ``the tire of the car`` is ``car tire``, ``Car_Tire`` or ``tire, car``.
         """
-        found = [each for each in self.labels if words_of(each) == words_of(expression)]
-        if found:
-            return found[0]
-        return self.labels[0] if len(self.labels) == 1 else None
+        for words in (all_words, words_of):
+            found = [each for each in self.labels if words(each) == words(expression)]
+            if found:
+                return found[0]
+        return None
+
+
+def all_words(text: str) -> list[str]:
+    """Return the words of a label or an expression in lower case."""
+    return re.findall(r'[^\W_]+', text.lower())
 
 
 def words_of(text: str) -> list[str]:
     """Return the sorted words of a label or an expression in lower case, without articles and prepositions."""
-    words = re.findall(r'[^\W_]+', text.lower())
-    return sorted(each for each in words if each not in FUNCTION_WORDS)
+    return sorted(each for each in all_words(text) if each not in FUNCTION_WORDS)
 
 
 def expression_of(label: str) -> str:
@@ -60,12 +65,12 @@ def read_label_config(text: Any) -> LabelConfig:
 
     Raises:
         InputError: it is not one, or has no image with ``PolygonLabels`` or ``BrushLabels``.
-        MissingPackageError: defusedxml is not installed.
     """
     tags = list(tags_of(parse(text)))
-    images = {attributes.get('name'): attributes.get('value') for tag, attributes, _ in tags if tag == 'image'}
+    images = {attributes['name']: attributes.get('value') for tag, attributes, _ in tags
+              if tag == 'image' and 'name' in attributes}
     controls = [(list(KINDS).index(tag), attributes, element) for tag, attributes, element in tags
-                if tag in KINDS and attributes.get('toname') in images]
+                if tag in KINDS and attributes.get('toname') in images and attributes.get('name')]
     if not controls:
         raise InputError('the labelling config has no PolygonLabels or BrushLabels for an Image; add some, ' + EXAMPLE)
     number, attributes, element = min(controls, key=lambda each: each[0])
@@ -74,9 +79,13 @@ def read_label_config(text: Any) -> LabelConfig:
     if not re.fullmatch(r'\$\w+', value):
         raise InputError(f'the Image {shown(image_name)} has value={shown(value)}, but one image per task is read, as '
                          'value="$image"')
-    labels = [each.get('alias') or each.get('value') for tag, each, _ in tags_of(element) if tag == 'label']
-    return LabelConfig(value[1:], image_name, list(KINDS.values())[number], attributes.get('name') or '',
-                       tuple(dict.fromkeys(each for each in labels if each and expression_of(each))))
+    found = (each.get('alias') or each.get('value') or '' for tag, each, _ in tags_of(element) if tag == 'label')
+    labels = list(dict.fromkeys(each for each in found if expression_of(each)))
+    expressions = [expression_of(each) for each in labels]
+    if twice := [each for each in expressions if expressions.count(each) > 1]:
+        raise InputError(f'two labels of the labelling config are the same expression, {shown(twice[0])}; remove one')
+    return LabelConfig(value[1:], image_name, list(KINDS.values())[number], attributes['name'],
+                       tuple(labels))
 
 
 def tags_of(root: Any) -> Iterator[tuple[str, dict[str, str], Any]]:
@@ -92,12 +101,8 @@ def parse(text: Any) -> Any:
     Raises:
         InputError: it is not one.
     """
-    try:
-        from defusedxml import DefusedXmlException
-        from defusedxml.ElementTree import ParseError, fromstring
-    except ImportError:
-        raise MissingPackageError("the Label Studio backend needs defusedxml: pip install "
-                                  "'mmpartref[label-studio]'") from None
+    from defusedxml import DefusedXmlException  # of the extra `label-studio`, see ``app.check_packages``
+    from defusedxml.ElementTree import ParseError, fromstring
     if not isinstance(text, str) or len(text) > MAX_CHARACTERS:
         raise InputError(f'the labelling config must be a text of at most {MAX_CHARACTERS:,} characters')
     try:

@@ -15,10 +15,11 @@ from mmpartref.text import shown, shown_name
 
 # Where Label Studio has the files of tasks: uploads and local files, and files of its storages.
 FOLDERS = ('/data/', '/storage-data/', '/tasks/', '/projects/')
-# Seconds and bytes of the replies to questions.
+# Seconds and bytes of replies of the API.
 TIMEOUT, MAX_REPLY = 10.0, 2**20
 UNAUTHORISED = (401, 403)
-NOT_SEEN = (*UNAUTHORISED, 404)
+# Without a token Label Studio redirects to its page for the login.
+NOT_SEEN = (*UNAUTHORISED, 302, 404)
 T = TypeVar('T')
 
 
@@ -44,6 +45,8 @@ class StudioImages:
         if not usable:
             raise InputError(f'the address of Label Studio, {shown_name(url)}, must be scheme, host, port and path '
                              'only, e.g. http://localhost:8080')
+        if not key.isascii() or not all(map(str.isprintable, key)) or ' ' in key:
+            raise InputError('LABEL_STUDIO_API_KEY must be an access token: letters, digits and punctuation')
         self.url = url.rstrip('/')
         self.path = urllib.parse.urlsplit(self.url).path
         self.reader = reader
@@ -103,7 +106,8 @@ class StudioImages:
             url = self.url.removesuffix(self.path) + ('' if begins else self.path) + '/' + address.lstrip('/')
         check_url(url)
         path = urllib.parse.unquote(urllib.parse.urlsplit(url).path)
-        if '..' in path.split('/') or '\\' in path or not path.removeprefix(self.path).startswith(FOLDERS):
+        inside = path.startswith(tuple(f'{self.path}{folder}' for folder in FOLDERS))
+        if '..' in path.split('/') or '\\' in path or not inside:
             raise InputError(f'the image {shown_name(url)} is not a file of a task of Label Studio')
         return url
 

@@ -33,6 +33,21 @@ def split_components(mask: np.ndarray, min_area: int = 1) -> list[np.ndarray]:
     return [labels == label for label in sorted(areas, key=lambda label: -areas[label]) if areas[label] >= min_area]
 
 
+def nearest_component(mask: np.ndarray, point: tuple[float, float], min_area: int = 1) -> np.ndarray:
+    """Return the connected piece (h, w) bool of a mask with the pixel nearest to a point (x, y) in pixels.
+
+    Pieces below ``min_area`` are ignored; the result is empty where there are no others.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    large = stats[:, cv2.CC_STAT_AREA] >= min_area
+    large[0] = False  # outside of the mask
+    rows, columns = np.nonzero(large[labels])
+    if not len(rows):
+        return np.zeros_like(mask)
+    nearest = np.argmin((columns + 0.5 - point[0])**2 + (rows + 0.5 - point[1])**2)
+    return labels == labels[rows[nearest], columns[nearest]]
+
+
 def outline(mask: np.ndarray, tolerance: float = 1.0, *, drawn_by: DrawnBy = 'pycocotools') -> list[Ring]:
     """Return one ring per connected piece of a mask (h, w) bool, largest first; holes are joined to it by a slit.
 

@@ -6,12 +6,19 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from starlette.formparsers import MultiPartException
+try:
+    from starlette.formparsers import MultiPartException
+except ImportError:  # of the extras `demo` and `label-studio`; the programs that serve say so
+
+    class MultiPartException(Exception):  # type: ignore[no-redef]
+        """Stands in for Starlette's where nothing can be served."""
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
+# Of a body that is read before the app gets it.
+BODY_SECONDS = 60.0
 # Limits for reading the rest of a rejected request: bytes, seconds, seconds without data.
 DRAIN_BYTES, DRAIN_SECONDS, DRAIN_PAUSE = 2**28, 10.0, 1.0
 
@@ -89,12 +96,15 @@ class Exchange:
         """Return the whole body of the request.
 
         Raises:
-            RequestError: it is too long, or the client disconnected.
+            RequestError: it is too long or too slow, or the client disconnected.
         """
-        body = bytearray()
+        body, end = bytearray(), time.monotonic() + BODY_SECONDS
         try:
             while self._limit is not None:
-                body += (await self.receive()).get('body') or b''
+                part = await asyncio.wait_for(self.receive(), max(0, end - time.monotonic()))
+                body += part.get('body') or b''
+        except asyncio.TimeoutError:
+            raise RequestError(408, f'The request was not complete after {BODY_SECONDS:.0f} seconds.') from None
         except MultiPartException:
             raise self._rejection or RequestError(400, 'The request cannot be read.') from None
         return bytes(body)

@@ -43,17 +43,18 @@ class HttpServer:
     Args:
         app: the ASGI app.
         host, port: to listen on.
+        max_connections: at a time; further ones get HTTP status 503.
 
     Raises:
         InputError: cannot listen there.
     """
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    def __init__(self, app: Any, host: str, port: int, max_connections: int = MAX_CONNECTIONS) -> None:
         import uvicorn
         self._socket = listen(host, port)
         # No header of a proxy is trusted: it would replace the address and the protocol of the request.
         config = uvicorn.Config(app, log_level='warning', lifespan='on', ws='none', proxy_headers=False,
-                                server_header=False, limit_concurrency=MAX_CONNECTIONS,
+                                server_header=False, limit_concurrency=max_connections,
                                 timeout_graceful_shutdown=GRACE)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)

@@ -145,6 +145,16 @@ def test_the_zip_has_masks_at_the_threshold(inferencer, image, tmp_path, thresho
     assert coco['annotations'][0]['area'] == mask.sum()
 
 
+def test_the_zip_at_the_models_threshold_has_the_models_scores(inferencer, image, tmp_path):
+    odd = tmp_path / '..jpg'
+    Image.open(image).convert('RGB').save(odd, 'JPEG')
+    path = save_outputs(inferencer, odd, EXPRESSIONS[0], inferencer.threshold, SMALL, tmp_path)
+    result = inferencer(odd, EXPRESSIONS[0])[0]
+    with zipfile.ZipFile(path) as archive:
+        annotation, = json.loads(archive.read('annotations.json'))['annotations']
+    assert (annotation['area'], annotation['score']) == (result.mask.sum(), pytest.approx(result.score))
+
+
 def test_bad_images_are_rejected_without_their_path(inferencer, tmp_path):
     large, text = tmp_path / 'large.png', tmp_path / 'text.jpg'
     Image.new('RGB', (100, 51)).save(large)

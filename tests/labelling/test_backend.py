@@ -23,13 +23,18 @@ def backend(inferencer, images) -> LabelStudioBackend:
     return LabelStudioBackend(inferencer, images, FormatOptions('components'))
 
 
+def predict(backend: LabelStudioBackend, request) -> dict:
+    """Return the prediction for the first task."""
+    return backend.predict(backend.read_image(request.tasks[0], request), request)
+
+
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     return (one & other).sum() / (one | other).sum()
 
 
 def test_all_labels_of_a_project_are_predicted(backend, inferencer, forms):
     request = backend.read_request(forms.request_of(CAR))
-    prediction = backend.predict(request.tasks[0], request)
+    prediction = predict(backend, request)
     assert inferencer.calls == [['car tire', 'car mirror']]
     assert prediction['model_version'] == backend.model_version
     assert prediction['score'] == 0.75
@@ -46,18 +51,27 @@ def test_all_labels_of_a_project_are_predicted(backend, inferencer, forms):
 
 def test_a_typed_expression_gets_its_label_or_a_note(backend, forms):
     request = backend.read_request(forms.request_of(CAR, context=forms.typed('the tire of the car')))
-    first = backend.predict(request.tasks[0], request)['result'][0]
+    first = predict(backend, request)['result'][0]
     assert (first['value']['polygonlabels'], first['meta']) == (['car tire'], {'text': ['the tire of the car']})
     request = backend.read_request(forms.request_of(CAR, context=forms.typed('car body')))
-    first, = backend.predict(request.tasks[0], request)['result']
+    first, = predict(backend, request)['result']
     assert (first['type'], 'polygonlabels' in first['value'], first['meta']) == (
         'polygon', False, {'text': ['car body']})
+
+
+def test_a_suggestion_has_a_new_id_and_a_prediction_the_same(backend, forms):
+    ids = {}
+    for kind, context in {'typed': forms.typed('car tire'), 'all': None}.items():
+        request = backend.read_request(forms.request_of(CAR, context=context))
+        ids[kind] = [each['id'] for _ in range(2) for each in predict(backend, request)['result']]
+    assert len(set(ids['typed'])) == 4
+    assert ids['all'][:2] == ids['all'][2:]
 
 
 def test_a_click_gets_one_piece(backend, inferencer, forms):
     click = {'result': [{'type': 'keypointlabels', 'value': {'x': 70, 'y': 50, 'keypointlabels': ['car tire']}}]}
     request = backend.read_request(forms.request_of(CAR, context=click))
-    region, = backend.predict(request.tasks[0], request)['result']
+    region, = predict(backend, request)['result']
     piece = inferencer.mask('tire', forms.SIZE)
     piece[:, :40] = False
     assert iou(draw_polygon(region['value']['points'], forms.SIZE, ''), piece) > 0.98
@@ -66,7 +80,7 @@ def test_a_click_gets_one_piece(backend, inferencer, forms):
 def test_brushes_are_exact(backend, inferencer, forms):
     config = forms.LABELS.replace('PolygonLabels', 'BrushLabels')
     request = backend.read_request(forms.request_of(CAR, config=config))
-    regions = backend.predict(request.tasks[0], request)['result']
+    regions = predict(backend, request)['result']
     assert [(each['type'], each['value']['format']) for each in regions] == [('brushlabels', 'rle')] * 2
     masks = [decode_brush(each['value']['rle'], forms.SIZE, '') for each in regions]
     assert np.array_equal(masks[0] | masks[1], inferencer.mask('tire', forms.SIZE))
@@ -136,8 +150,9 @@ def test_a_path_in_front_of_label_studio(studio, forms):
     studio.files[f'/ls{CAR}'] = forms.image_file()
     images = StudioImages(f'{studio.url}/ls/', forms.TOKEN, ImageReader())
     assert images(CAR).size == images(f'/ls{CAR}').size == images(f'{studio.url}/ls{CAR}').size == forms.SIZE
-    with pytest.raises(InputError, match='not a file of a task'):
-        images(f'{studio.url}/lsd{CAR}')
+    for address in (f'{studio.url}/lsd{CAR}', f'{studio.url}{CAR}', f'{studio.url}/ls/api/users'):
+        with pytest.raises(InputError, match='not a file of a task'):
+            images(address)
 
 
 def test_a_personal_token_gives_access_tokens(studio, forms):
@@ -158,11 +173,13 @@ def test_the_token_is_not_sent_elsewhere(images, studio, monkeypatch):
     other = type(studio)()
     try:
         studio.files['/data/away.png'] = (302, {'Location': f'{other.url}/data/a.png'}, b'')
-        with pytest.raises(DownloadError, match='redirects to another server'):
+        with pytest.raises(DownloadError, match='HTTP status 302'):
             images('/data/away.png')
         assert not other.seen
-        studio.files['/data/here.png'] = (302, {'Location': CAR}, b'')
-        assert images('/data/here.png').size
+        studio.files['/data/here.png'] = (302, {'Location': '/api/users'}, b'')
+        with pytest.raises(DownloadError, match='HTTP status 302'):
+            images('/data/here.png')
+        assert [each[1] for each in studio.seen] == ['/data/away.png', '/data/here.png']
     finally:
         other.shutdown()
         other.server_close()
@@ -175,6 +192,13 @@ def test_a_wrong_token_is_a_sentence(studio):
             images.check()
         with pytest.raises(DownloadError, match=message):
             images(CAR)
+
+
+@pytest.mark.parametrize('key', ['abc\ndef', 'a b', 'schlüssel', '\x00'])
+def test_a_key_that_is_not_a_token_is_not_repeated(studio, key):
+    with pytest.raises(InputError) as caught:
+        StudioImages(studio.url, key, ImageReader())
+    assert key not in str(caught.value)
 
 
 def test_a_server_that_is_not_there_is_a_warning(free_port, forms):

@@ -1,8 +1,10 @@
 """The Label Studio backend as a server: its routes, who may call them, sizes, the queue, and its command."""
 import http.client
+import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +26,7 @@ from mmpartref.serving.http_server import HttpServer
 
 CONFIG = str(Path(__file__).parents[2] / 'configs' / 'cris_tiny_toyparts.py')
 CAR = '/data/upload/1/0123abcd-car.png'
-LIMITS = BackendLimits(max_body=100_000, max_waiting=2)
+LIMITS = BackendLimits(max_body=100_000, max_other=50_000, max_waiting=2)
 SECRET = 'me:pass:word'
 
 
@@ -130,6 +132,8 @@ def test_long_requests_are_rejected(start):
     assert client.send('POST', '/predict', iter([b'x' * 50_000] * 3))[0] == 413
     assert client.send('POST', '/predict', b'{}', {'Content-Length': 'x'})[0] == 400
     assert client.send('POST', '/predict', b'x' * 100_000)[0] == 422
+    for path in ('/setup', '/webhook'):
+        assert client.send('POST', path, b'x' * 50_001)[0] == 413
 
 
 @pytest.mark.parametrize('headers', [
@@ -190,7 +194,7 @@ def test_a_client_that_has_gone_gets_no_more_predictions(start, inferencer, form
     connection.close()
     time.sleep(0.3)
     inferencer.gate.set()
-    wait_until(lambda: 'the client has gone' in capfd.readouterr().out)
+    wait_until(lambda: 'the client disconnected' in capfd.readouterr().out)
     assert len(inferencer.calls) < 10
 
 
@@ -209,7 +213,7 @@ def test_wrong_arguments(arguments, message, capsys, studio, monkeypatch, forms,
 
 
 def test_the_file_with_the_password(tmp_path, capsys, free_port):
-    for content in ('', 'a', ':b', 'a:', 'a:b\nc:d'):
+    for content in ('', 'a', ':b', 'a:', 'a:b\nc:d', 'me:geheimnisträger'):
         (tmp_path / 'auth').write_text(content)
         with pytest.raises(SystemExit) as caught:
             main(['--config', CONFIG, '--port', str(free_port), '--basic-auth',
@@ -223,7 +227,9 @@ def test_the_file_with_the_password(tmp_path, capsys, free_port):
 SCRIPT = '''
 import sys, threading
 sys.path.insert(0, sys.argv[1])
-import conftest
+import conftest, signal
+# A program that is started in the background, as by nohup, ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from mmpartref.apis.formats.labelled_masks import FormatOptions
 from mmpartref.labelling.__main__ import serve
 from mmpartref.labelling.app import build_app
@@ -232,6 +238,29 @@ from mmpartref.serving.http_server import HttpServer
 backend = LabelStudioBackend(conftest.StubInferencer(), print, FormatOptions())
 serve(HttpServer(build_app(backend, ['localhost']), '127.0.0.1', int(sys.argv[2])), backend, 'HERE')
 '''
+
+
+def test_a_request_that_never_ends_is_dropped(start, monkeypatch):
+    monkeypatch.setattr('mmpartref.serving.exchange.BODY_SECONDS', 0.5)
+    client = start()
+    with socket.create_connection(('127.0.0.1', client.port), timeout=30) as connection:
+        connection.sendall(b'POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{')
+        assert b' 408 ' in connection.makefile('rb').readline()
+
+
+def test_missing_packages_are_one_sentence(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr('importlib.util.find_spec',
+                        lambda name, *rest: None if name == 'fastapi' else find(name, *rest))
+    with pytest.raises(SystemExit, match=r"needs fastapi: pip install 'mmpartref\[label-studio\]'"):
+        main(['--config', CONFIG])
+
+
+@pytest.mark.parametrize('module', ['labelling', 'demo'])
+def test_the_programs_start_without_their_packages(module):
+    code = (f"import sys; sys.modules.update(dict.fromkeys(['gradio', 'starlette', 'fastapi', 'uvicorn'])); "
+            f"import mmpartref.{module}.__main__")
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=300)
 
 
 @pytest.mark.e2e

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from mmpartref.engine.hooks.detector_categories_hook import META_KEY
 from mmpartref.errors import InputError, WeightsError
 from mmpartref.files.atomic_write import atomic_write
 from mmpartref.models.weights.state_dicts import find_state_dict
@@ -13,15 +14,15 @@ from mmpartref.models.weights.state_files import read_content
 
 # Hexadecimal digits of the SHA-256 in a file name, as in OpenMMLab's model zoos.
 DIGITS = 8
-# Of mmengine's ``meta``: what may hold paths and names of machines.
-PRIVATE = ('cfg', 'experiment_name', 'hook_msgs')
+# Kept of mmengine's ``meta``; the rest may hold paths and names of machines.
+META = ('epoch', 'iter', 'seed', 'mmengine_version', 'dataset_meta', META_KEY)
 
 
 def publish_weights(checkpoint: str | Path, folder: str | Path, name: str, *, half: bool = False,
                     key: str | None = None) -> Path:
     """Write the weights of a checkpoint to ``folder/name-<8 digits of their SHA-256>.pth`` and return the path.
 
-    The file has ``'state_dict'`` and ``'meta'``, without the config, which may hold paths.
+    The file has ``'state_dict'`` and of ``'meta'`` the numbers of the run, the versions and the dataset's names.
 
     Args:
         checkpoint: see ``read_content``.
@@ -34,14 +35,14 @@ def publish_weights(checkpoint: str | Path, folder: str | Path, name: str, *, ha
         InputError: ``name`` is not a file name.
         WeightsError: see ``read_content``; or a weight is too large for float16, or not finite.
     """
-    if name in ('', '.', '..') or Path(name).name != name:
+    if name in ('', '.', '..') or Path(name).name != name or not name.isprintable():
         raise InputError(f'name={name!r} must be the name of a file without its folder')
     content = read_content(checkpoint)
     state = {each: published(each, value, half) for each, value in find_state_dict(content, checkpoint, key).items()}
     meta = content.get('meta') if isinstance(content, Mapping) else None
-    kept = {each: value for each, value in meta.items() if each not in PRIVATE} if isinstance(meta, Mapping) else {}
+    shared = {each: meta[each] for each in META if each in meta} if isinstance(meta, Mapping) else {}
     buffer = io.BytesIO()
-    torch.save({'state_dict': state, 'meta': kept}, buffer)
+    torch.save({'state_dict': state, 'meta': shared}, buffer)
     path = Path(folder) / f'{name}-{hashlib.sha256(buffer.getbuffer()).hexdigest()[:DIGITS]}.pth'
     with atomic_write(path) as unfinished:
         unfinished.write_bytes(buffer.getbuffer())

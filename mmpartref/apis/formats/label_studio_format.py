@@ -65,10 +65,11 @@ def prediction_of(regions: Sequence[dict[str, Any]], masks: Sequence[LabelledMas
 
 
 def regions_of(mask: LabelledMask, labels: Sequence[str], size: tuple[int, int],
-               options: RegionOptions) -> list[dict[str, Any]]:
+               options: RegionOptions, salt: str = '') -> list[dict[str, Any]]:
     """Return a polygon region per piece of a mask, in percent of the image's size (h, w), or one brush region.
 
-    A region's id depends on its content alone. Where ``labels`` are not the expression, its note (``meta.text``) is.
+    A region's id depends on its content and ``salt`` alone. Where ``labels`` are not the expression, its note
+    (``meta.text``) is.
     """
     contents: list[dict[str, Any]]
     if options.kind == 'polygonlabels':
@@ -80,7 +81,7 @@ def regions_of(mask: LabelledMask, labels: Sequence[str], size: tuple[int, int],
     for content in contents:
         kind = options.kind if labels else options.kind.removesuffix('labels')
         region: dict[str, Any] = {
-            'id': uuid.uuid5(uuid.NAMESPACE_OID, f'{mask.label} {mask.group} {content}').hex[:10],
+            'id': uuid.uuid5(uuid.NAMESPACE_OID, f'{mask.label} {mask.group} {content}{salt}').hex[:10],
             'type': kind, 'from_name': options.from_name, 'to_name': options.to_name,
             'original_height': size[0], 'original_width': size[1], 'image_rotation': 0,
             'value': {**content, **({options.kind: list(labels)} if labels else {})}}

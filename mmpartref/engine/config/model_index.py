@@ -24,7 +24,7 @@ def published_weights(name: str | os.PathLike) -> Path | None:
         WeightsError: the file is not the published one.
     """
     path = Path(find_config(name))
-    if not path.is_relative_to(PACKAGED):
+    if not path.is_relative_to(PACKAGED) or not names_exactly(os.fspath(name), path):
         return None
     index = yaml.safe_load((PACKAGED / 'metafile.yml').read_text(encoding='utf-8'))
     known = {Path(model['Config']).relative_to('configs'): model['Weights'].rstrip('/') for model in index['Models']}
@@ -40,3 +40,13 @@ def published_weights(name: str | os.PathLike) -> Path | None:
     if found := find_difference(file, Archive(weights, digits)):
         raise WeightsError(f'{file} is not the published file: {found}; install mmpartref again')
     return file
+
+
+def names_exactly(name: str, path: Path) -> bool:
+    """Return whether a name is that of a packaged config: its name alone, or its whole path below ``configs/``.
+
+    ``find_config`` also takes a path in another folder for a packaged config; its weights are not meant then.
+    """
+    wanted = name.removeprefix('mmpartref::').removeprefix('./').removeprefix('configs/').removesuffix('.py')
+    below = path.relative_to(PACKAGED).with_suffix('').as_posix()
+    return wanted in (below, path.stem) or Path(name) == path

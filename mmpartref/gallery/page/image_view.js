@@ -18,6 +18,7 @@ Gallery.imageView = (() => {
       byId('image-title').textContent = name;
       byId('image-place').textContent = `image ${id}, ${own.length} ${own.length === 1 ? 'expression' : 'expressions'}`;
       byId('image-problem').textContent = '';
+      byId('image-copy').nextElementSibling.textContent = '';
       byId('image-canvas').style.setProperty('--aspect', width / height);
       byId('image-canvas').setAttribute('aria-label', `${name}: truth and prediction of ${own.length} expressions outlined, `
         + 'with the numbers of the list.');

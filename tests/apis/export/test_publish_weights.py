@@ -18,7 +18,7 @@ def checkpoint(tiny_model_cfg, tmp_path):
     torch.save({'state_dict': model.state_dict(), 'ema_state_dict': {k: v + 1 if v.is_floating_point() else v
                                                                     for k, v in model.state_dict().items()},
                 'optimizer': {'state': {0: torch.zeros(10)}},
-                'meta': {'cfg': 'data_root = "/home/me"', 'experiment_name': 'me', 'epoch': 1,
+                'meta': {'cfg': 'data_root = "/home/me"', 'config': '/home/me', 'work_dir': '/home/me', 'epoch': 1,
                          'part_categories': [{'name': 'a'}]}}, path)
     return path
 
@@ -63,6 +63,6 @@ def test_numbers_that_are_not_finite_and_wrong_names(tmp_path):
     torch.save({'a': torch.tensor([float('nan')])}, tmp_path / 'a.pth')
     with pytest.raises(WeightsError, match=r'a has values that are not finite$'):
         publish_weights(tmp_path / 'a.pth', tmp_path, 'b')
-    for name in ('', '..', 'a/b', '/a'):
+    for name in ('', '..', 'a/b', '/a', 'a\nb'):
         with pytest.raises(InputError, match='must be the name of a file'):
             publish_weights(tmp_path / 'a.pth', tmp_path, name)

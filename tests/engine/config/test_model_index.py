@@ -23,6 +23,9 @@ def test_a_users_file_and_other_configs_have_none(tmp_path, monkeypatch):
     shutil.copy(CHECKOUT / 'configs' / f'{NAME}.py', tmp_path / f'{NAME}.py')
     assert published_weights(f'{NAME}.py') is None
     assert published_weights('cris_r50_partimagenet') is None
+    # Wrong folders, which find_config takes for the packaged config.
+    assert published_weights(f'configs/mine/{NAME}.py') is None
+    assert published_weights(f'mmpartref::mine/{NAME}') is None
     with pytest.raises(MissingFileError):
         published_weights('no_such_config')
 

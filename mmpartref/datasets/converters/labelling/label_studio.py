@@ -97,7 +97,8 @@ def _add_task(document: LabelDocument, data: dict[str, Any], regions: list[dict[
 def _note(region: dict[str, Any]) -> Any:
     """Return the note of a region; that of a region without a label is its expression."""
     meta = region.get('meta')
-    return meta.get('text') if isinstance(meta, dict) else None
+    text = meta.get('text') if isinstance(meta, dict) else None
+    return [text] if isinstance(text, str) else text[:1] if isinstance(text, list) else text
 
 
 def _image_size(regions: list[dict[str, Any]], where: str) -> tuple[int, int]:
