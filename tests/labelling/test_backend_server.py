@@ -168,15 +168,15 @@ def wait_until(condition, patience: float = 30) -> None:
         time.sleep(0.01)
 
 
-def test_one_runs_at_a_time_and_the_rest_waits(start, inferencer, forms):
+def test_one_runs_at_a_time_and_the_rest_waits(start, inferencer, studio, forms):
     client = start()
     inferencer.gate.clear()
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(client.send, 'POST', '/predict', forms.request_of(*[CAR] * 3))
         wait_until(lambda: inferencer.running == 1)
         second = pool.submit(client.send, 'POST', '/predict', forms.request_of(CAR, context=forms.typed('body')))
-        # Only with the second in the queue there is no more room.
-        wait_until(lambda: client.send('POST', '/predict', forms.request_of())[0] == 503)
+        wait_until(lambda: len(studio.seen) == 2)  # the second has its image and waits for its turn
+        assert client.send('POST', '/predict', forms.request_of())[0] == 503
         assert client.send('GET', '/health')[0] == 200  # at once
         inferencer.gate.set()
         assert (first.result()[0], second.result()[0]) == (200, 200)
