@@ -6,13 +6,13 @@ from tempfile import TemporaryDirectory
 
 from mmpartref.apis import PartReferInferencer
 from mmpartref.apis.model_building import choose_device, choose_weights, name_of, read_config
-from mmpartref.arguments import ToolParser, input_path, positive_int, text_argument
+from mmpartref.arguments import ToolParser, input_path, positive_int
 from mmpartref.demo.limits import Limits
 from mmpartref.demo.page import build_page, import_gradio, part_names, serve
 from mmpartref.demo.toy_examples import NAME, is_toy, toy_examples
 from mmpartref.errors import one_sentence_errors
-from mmpartref.serving.allowed_hosts import allowed_hosts, check_host
-from mmpartref.serving.http_server import ended_by_signals, listen
+from mmpartref.serving.allowed_hosts import add_address_arguments, allowed_hosts, check_address
+from mmpartref.serving.http_server import ended_by_signals
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -22,14 +22,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--checkpoint', type=input_path,
                         help="checkpoint file; default: the weights of a packaged config's name, or those of init_cfg")
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
-    parser.add_argument('--host', type=text_argument, default='127.0.0.1',
-                        help='address to listen on; other than local ones need '
-                        '--allow-remote')
-    parser.add_argument('--port', type=int, default=7860, help='port to listen on')
-    parser.add_argument('--allow-remote', action='store_true', help='accept other machines, without a password')
-    parser.add_argument('--allowed-host', type=text_argument, action='append', default=[], metavar='NAME',
-                        help='with --allow-remote: '
-                        'host name or address in the URL that others open; may be repeated')
+    add_address_arguments(parser, 7860, 'accept other machines, without a password',
+                          'host name or address in the URL that others open')
     parser.add_argument('--max-pixels', type=positive_int, default=Limits.max_pixels,
                         help='reject images with more pixels')
     args = parser.parse_args(argv)
@@ -45,9 +39,7 @@ def check_arguments(args: argparse.Namespace) -> Limits:
         MMPartRefError: one of them cannot be used.
     """
     limits = Limits(max_pixels=args.max_pixels)
-    check_host(args.host, args.allow_remote)
-    allowed_hosts(args.host, args.allowed_host, args.allow_remote)
-    listen(args.host, args.port).close()
+    check_address(args)
     choose_device(args.device)
     choose_weights(args.config, read_config(args.config), args.checkpoint)
     return limits

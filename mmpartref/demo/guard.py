@@ -3,16 +3,12 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 from mmpartref.demo.limits import Limits
 from mmpartref.demo.requests import Functions
 from mmpartref.demo.uploads import files_in_folder, make_room, uploaded_file
 from mmpartref.serving.allowed_hosts import check_origin
-from mmpartref.serving.exchange import Exchange, Message, Receive, RequestError, Send, header
-
-App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+from mmpartref.serving.exchange import App, Exchange, Message, Receive, RequestError, Send, header
 
 LOGGER = logging.getLogger(__name__)
 API = '/gradio_api'

@@ -98,7 +98,7 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
         return guarded(predict, image, text or '', limits)
 
     def save_with_room(inferencer: PartReferInferencer, path: Path | None, text: str, threshold: float) -> Path:
-        if make_room(kept, limits.max_stored) > limits.max_stored:
+        if make_room(protected, limits.max_stored) > limits.max_stored:
             raise InputError('The storage for results is full; try again in some minutes.')
         return save_outputs(inferencer, path, text, threshold, limits, upload_folder())
 
@@ -131,7 +131,7 @@ def build_page(inferencer: PartReferInferencer, title: str, limits: Limits, *, n
         button.click(find, [image, text], [view, problem], api_name=FIND, **call)
         saving.click(save, [image, text, threshold], [zipped, problem], api_name=SAVE, **call)
         threshold.change(None, [threshold], None, js=SET_THRESHOLD, api_name=False)
-    kept = files_in_folder()  # the examples
+    protected = files_in_folder()  # the examples
     return page.queue(max_size=limits.max_waiting, default_concurrency_limit=1, api_open=False)
 
 

@@ -73,7 +73,7 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
         url: http or https.
         max_bytes: larger files are rejected.
         timeout: seconds, for each network operation and for the whole content.
-        headers: more headers, for the server of ``url`` alone: no proxy is used and no redirect is followed.
+        headers: more headers, for the server of ``url`` alone; unless None, no proxy is used and no redirect followed.
 
     Raises:
         InputTypeError: an argument is of another type.
@@ -91,7 +91,7 @@ def fetch_image(url: str, *, max_bytes: int = MAX_BYTES, timeout: float = TIMEOU
     request = urllib.request.Request(quoted, headers={'User-Agent': 'mmpartref', 'Accept': 'image/*, */*;q=0.8',
                                                       **(headers or {})})
     try:
-        with make_opener(direct=bool(headers)).open(request, timeout=timeout) as response:
+        with make_opener(direct=headers is not None).open(request, timeout=timeout) as response:
             length = response.headers.get('Content-Length') or ''
             if length.isdigit() and int(length) > max_bytes:
                 raise InputError(too_large)

@@ -16,8 +16,8 @@ from mmpartref.images.read_image import MAX_PIXELS, ImageReader
 from mmpartref.labelling.app import BackendLimits, build_app, check_packages
 from mmpartref.labelling.backend import LabelStudioBackend
 from mmpartref.labelling.studio_images import StudioImages
-from mmpartref.serving.allowed_hosts import allowed_hosts, check_host
-from mmpartref.serving.http_server import HttpServer, address_of, ended_by_signals, listen
+from mmpartref.serving.allowed_hosts import add_address_arguments, check_address
+from mmpartref.serving.http_server import HttpServer, address_of, ended_by_signals
 
 KEY = 'LABEL_STUDIO_API_KEY'
 
@@ -30,24 +30,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda', 'cuda:1', ...")
     parser.add_argument('--label-studio', type=text_argument, default='http://localhost:8080', metavar='URL',
                         help='address of Label Studio; images are read from there only')
-    parser.add_argument('--host', type=text_argument, default='127.0.0.1',
-                        help='address to listen on; other than local ones need --allow-remote')
-    parser.add_argument('--port', type=int, default=9090, help='port to listen on')
-    parser.add_argument('--allow-remote', action='store_true', help='accept requests of other machines')
-    parser.add_argument('--allowed-host', type=text_argument, action='append', default=[], metavar='NAME',
-                        help='with --allow-remote: host name or address by which Label Studio calls the backend; may '
-                        'be repeated')
+    add_address_arguments(parser, 9090, 'accept requests of other machines',
+                          'host name or address by which Label Studio calls the backend')
     parser.add_argument('--basic-auth', type=input_path, metavar='FILE',
                         help='a file with user:password, which the requests must have')
     parser.add_argument('--instances', choices=INSTANCES, default='components',
                         help="a region for each connected piece or detector's instance (default), or pieces below "
                         '--min-area as well')
-    parser.add_argument('--min-area', type=positive_int, default=MIN_AREA, help='smallest piece, in pixels')
+    parser.add_argument('--min-area', type=positive_int, help=f'smallest piece, in pixels (default: {MIN_AREA})')
     parser.add_argument('--tolerance', type=pixels, default=TOLERANCE,
                         help='distance of polygons from the outline of the mask, in pixels')
     parser.add_argument('--max-pixels', type=positive_int, default=MAX_PIXELS, help='reject images with more pixels')
     args = parser.parse_args(argv)
-    if args.instances == 'one' and args.min_area != MIN_AREA:
+    if args.instances == 'one' and args.min_area is not None:
         parser.error('--min-area needs --instances components')
     return args
 
@@ -81,18 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the arguments, build the model and serve it until a signal ends it."""
-    check_host(args.host, args.allow_remote)
-    hosts = allowed_hosts(args.host, args.allowed_host, args.allow_remote)
+    hosts = check_address(args)
     secret = credentials(args.basic_auth)
     images = StudioImages(args.label_studio, os.environ.get(KEY, '').strip(), ImageReader(args.max_pixels))
-    listen(args.host, args.port).close()
     choose_device(args.device)
     config = read_config(args.config)
     weights = choose_weights(args.config, config, args.checkpoint)
     if unreachable := images.check():
         print(f'warning: {unreachable}', flush=True)
     inferencer = PartReferInferencer(config, weights, args.device, max_pixels=args.max_pixels)
-    options = FormatOptions(args.instances, args.min_area, args.tolerance)
+    options = FormatOptions(args.instances, args.min_area or MIN_AREA, args.tolerance)
     backend = LabelStudioBackend(inferencer, images, options)
     limits = BackendLimits()
     server = HttpServer(build_app(backend, hosts, limits, secret), args.host, args.port, limits.max_connections)

@@ -5,16 +5,15 @@ import hmac
 import importlib.util
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from mmpartref.errors import InputError, MissingPackageError, MMPartRefError
 from mmpartref.files.json_files import parse_json
 from mmpartref.labelling.backend import LabelStudioBackend
 from mmpartref.serving.allowed_hosts import check_origin
-from mmpartref.serving.exchange import Exchange, Message, Receive, RequestError, Send, header
+from mmpartref.serving.exchange import App, Exchange, Message, Receive, RequestError, Send, header
 from mmpartref.text import shown
 
-App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 # Label Studio calls these: method of each path.
 ROUTES = {'/health': 'GET', '/versions': 'GET', '/setup': 'POST', '/predict': 'POST', '/webhook': 'POST'}
 

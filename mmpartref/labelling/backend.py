@@ -1,6 +1,5 @@
 """Replies to Label Studio's requests, independent of HTTP."""
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +52,6 @@ class LabelStudioBackend:
         self.images = images
         self.options = options
         self.model_version = f'{model_name(inferencer.info)}@{weights_hash(inferencer.model)[:8]}'
-        self._one_at_a_time = threading.Lock()
 
     def health(self) -> dict[str, Any]:
         return {'status': 'UP', 'model_class': type(self.inferencer.model).__name__, 'v2': True,
@@ -113,8 +111,7 @@ class LabelStudioBackend:
     def predict(self, image: DecodedImage, request: PredictionRequest) -> dict[str, Any]:
         """Return the prediction for the image of one task of a request."""
         config, query = request.config, request.query
-        with self._one_at_a_time:
-            results = self.inferencer(image, list(query.expressions))
+        results = self.inferencer(image, list(query.expressions))
         options = RegionOptions(config.kind, config.label_name, config.image_name, self.options.tolerance)
         masks = query.at_place(results.labelled_masks(), self.options)
         # Label Studio replaces an accepted region by a suggestion with its id, so suggestions get new ones.

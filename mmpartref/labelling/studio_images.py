@@ -128,7 +128,7 @@ class StudioImages:
     def _with_token(self, request: Callable[[Mapping[str, str]], T]) -> T:
         """Return the result of a request, which gets the headers; a personal token gives short-lived ones."""
         if self._key.count('.') != 2:
-            return request({'Authorization': f'Token {self._key}'} if self._key else {'Accept': '*/*'})
+            return request({'Authorization': f'Token {self._key}'} if self._key else {})
         with self._lock:
             access = self._access
         if access:

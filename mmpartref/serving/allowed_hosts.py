@@ -1,14 +1,45 @@
 """Who may send requests: the address to listen on, the host names it is opened by, and the origin of a request."""
+import argparse
 import ipaddress
 import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from mmpartref.arguments import text_argument
 from mmpartref.errors import InputError
 from mmpartref.serving.exchange import RequestError, header
+from mmpartref.serving.http_server import listen
 
 SAME_SITE = (b'same-origin', b'none')
 FOREIGN = 'Requests from other pages are rejected: open the page at its own address.'
+
+
+def add_address_arguments(parser: argparse.ArgumentParser, port: int, allow_remote: str, allowed_host: str) -> None:
+    """Add --host, --port, --allow-remote and --allowed-host.
+
+    Args:
+        parser: of the program.
+        port: the default one.
+        allow_remote, allowed_host: help of these options.
+    """
+    parser.add_argument('--host', type=text_argument, default='127.0.0.1',
+                        help='address to listen on; other than local ones need --allow-remote')
+    parser.add_argument('--port', type=int, default=port, help='port to listen on')
+    parser.add_argument('--allow-remote', action='store_true', help=allow_remote)
+    parser.add_argument('--allowed-host', type=text_argument, action='append', default=[], metavar='NAME',
+                        help=f'with --allow-remote: {allowed_host}; may be repeated')
+
+
+def check_address(args: argparse.Namespace) -> list[str]:
+    """Check the options of ``add_address_arguments``, and return the host names of ``allowed_hosts``.
+
+    Raises:
+        InputError: the address or a name is not allowed, or the port cannot be listened on.
+    """
+    check_host(args.host, args.allow_remote)
+    hosts = allowed_hosts(args.host, args.allowed_host, args.allow_remote)
+    listen(args.host, args.port).close()
+    return hosts
 
 
 def check_host(host: str, allow_remote: bool) -> None:

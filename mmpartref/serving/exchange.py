@@ -16,6 +16,7 @@ except ImportError:  # of the extras `demo` and `label-studio`; the programs tha
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # Of a body that is read before the app gets it.
 BODY_SECONDS = 60.0

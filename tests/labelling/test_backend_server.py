@@ -219,9 +219,10 @@ def test_the_file_with_the_password(tmp_path, capsys, free_port):
             main(['--config', CONFIG, '--port', str(free_port), '--basic-auth',
                   str(tmp_path / 'auth')])
         assert 'user:password' in str(caught.value.code) + capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        parse_args(['--config', 'a.py', '--instances', 'one', '--min-area', '3'])
-    assert '--min-area needs' in capsys.readouterr().err
+    for area in ('3', '16'):
+        with pytest.raises(SystemExit):
+            parse_args(['--config', 'a.py', '--instances', 'one', '--min-area', area])
+        assert '--min-area needs' in capsys.readouterr().err
 
 
 SCRIPT = '''

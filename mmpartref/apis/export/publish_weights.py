@@ -14,7 +14,7 @@ from mmpartref.models.weights.state_files import read_content
 
 # Hexadecimal digits of the SHA-256 in a file name, as in OpenMMLab's model zoos.
 DIGITS = 8
-# Kept of mmengine's ``meta``; the rest may hold paths and names of machines.
+# Entries of mmengine's ``meta`` that are written; others may hold paths and names of machines.
 META = ('epoch', 'iter', 'seed', 'mmengine_version', 'dataset_meta', META_KEY)
 
 

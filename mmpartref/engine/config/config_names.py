@@ -28,7 +28,7 @@ def find_config(name: str | os.PathLike) -> str:
     if os.path.isfile(path):
         return path
     packaged = packaged_configs()
-    wanted = path.removeprefix('mmpartref::').removeprefix('./').removeprefix('configs/').removesuffix('.py')
+    wanted = name_below_configs(path)
     stems = {each.rpartition('/')[2]: each for each in packaged}
     # Another folder is ignored after 'configs/' only: elsewhere the user means a file that is not there.
     below = wanted.rpartition('/')[2] if path.startswith(('mmpartref::', 'configs/', './configs/')) else wanted
@@ -41,6 +41,11 @@ def find_config(name: str | os.PathLike) -> str:
     hint = f"; similar ones are {', '.join(stems[each] for each in close)}" if close else ''
     raise MissingFileError(f'the config {shown_name(path)} does not exist; give the path of a .py file, or the name '
                            f'of a packaged config, for example cris_r50_partimagenet{hint}')
+
+
+def name_below_configs(name: str) -> str:
+    """Return a config's name without ``mmpartref::``, ``./``, ``configs/`` and its suffix."""
+    return name.removeprefix('mmpartref::').removeprefix('./').removeprefix('configs/').removesuffix('.py')
 
 
 def packaged_configs() -> dict[str, Path]:

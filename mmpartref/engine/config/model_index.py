@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from mmpartref.engine.config.config_names import PACKAGED, find_config
+from mmpartref.engine.config.config_names import PACKAGED, find_config, name_below_configs
 from mmpartref.errors import MissingFileError, WeightsError
 from mmpartref.models.weights.archives import Archive, find_difference, locate_url
 
@@ -47,6 +47,5 @@ def names_exactly(name: str, path: Path) -> bool:
 
     ``find_config`` also takes a path in another folder for a packaged config; its weights are not meant then.
     """
-    wanted = name.removeprefix('mmpartref::').removeprefix('./').removeprefix('configs/').removesuffix('.py')
     below = path.relative_to(PACKAGED).with_suffix('').as_posix()
-    return wanted in (below, path.stem) or Path(name) == path
+    return name_below_configs(name) in (below, path.stem) or Path(name) == path
