@@ -90,6 +90,9 @@ def read_vocabulary(path: Path) -> tuple[Callable[[str], list[int]], Callable[[s
             whole = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises bare Exceptions
             raise InputError(f'{path} is not a file of the package tokenizers: {error}') from error
+        # Some files ask for rows of a fixed length; padding and truncation are the row's own business here.
+        whole.no_padding()
+        whole.no_truncation()
         return partial(encode_plain, whole), whole.token_to_id, whole.get_vocab_size()
     if path.suffix == '.model':
         sentencepiece = import_package('sentencepiece', str(path))

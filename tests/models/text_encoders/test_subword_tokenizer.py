@@ -26,6 +26,15 @@ def test_json_rows_end_are_padded_and_cut(file):
     assert tokenizer([]).shape == (0, 4)
 
 
+def test_padding_and_truncation_of_the_file_are_ignored(file):
+    whole = Tokenizer.from_file(file)
+    whole.enable_padding(length=8)
+    whole.enable_truncation(1)
+    whole.save(file)
+    assert SubwordTokenizer(file, length=4)(['the tire']).tolist() == [[3, 4, 1, 0]]
+    assert not SubwordTokenizer(file, length=4).truncated('the tire')
+
+
 def test_canonicalize_drops_punctuation(file):
     assert SubwordTokenizer(file, length=4, clean='canonicalize')(['The_tire!']).tolist() == [[3, 4, 1, 0]]
 
