@@ -2,6 +2,8 @@
 
 Nothing is fetched, while building or by the built pages: no intersphinx, fonts of the system, formulae as MathML.
 """
+from pathlib import Path
+
 from docutils.nodes import Element, SkipNode
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
@@ -14,16 +16,29 @@ author = 'mmpartref contributors'
 project_copyright = author
 version = release = __version__
 
-extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
+extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.autosummary', 'sphinx.ext.napoleon', 'sphinx_copybutton',
+              'sphinx_design']
 exclude_patterns = ['_build']
+templates_path = ['_templates']
 nitpicky = True
 # Names of other packages in annotations: no inventory of their documentation is fetched.
 nitpick_ignore_regex = [(r'py:.*', r'(?!mmpartref).*')]
 
-myst_enable_extensions = ['dollarmath', 'amsmath']
+# ::: is for the grids and tabs of sphinx_design.
+myst_enable_extensions = ['amsmath', 'colon_fence', 'deflist', 'dollarmath']
 # Anchors of headings as GitHub makes them, so that links work in both.
 myst_heading_anchors = 4
 
+# The tutorial runs when it has changed; an error in it is one of the build.
+nb_execution_mode = 'cache'
+nb_execution_cache_path = str(Path(__file__).parent / '_build' / 'notebooks')
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 900
+
+# One page for each name of a package; those of a module stay on the package's page.
+autosummary_generate = True
+autosummary_imported_members = True
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'signature'
 autodoc_default_options = {'members': True, 'show-inheritance': True}
@@ -36,7 +51,7 @@ highlight_language = 'none'
 
 html_theme = 'furo'
 html_static_path = ['_static']
-html_css_files = ['wide.css']
+html_css_files = ['site.css']
 html_title = f'mmpartref {release}'
 html_copy_source = False
 html_show_sphinx = False

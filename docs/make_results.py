@@ -15,7 +15,7 @@ Three kinds of cells, never mixed in one column without their mark:
 
 | | |
 |---|---|
-| {MEASURED} | with a command of this repository; machine and data are in [benchmarks](benchmarks.md) |
+| {MEASURED} | with a command of this repository; machine and data are under [accuracy experiments](benchmarks.md) |
 | {PUBLISHED} | copied from the source named above the table; not run here |
 | {NOT_YET} | the config is there and tested, its data or weights were not at hand |
 

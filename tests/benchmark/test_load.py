@@ -52,7 +52,7 @@ def read_everything(dataset, pipe):
 @pytest.mark.slow
 @pytest.mark.skipif('fork' not in torch.multiprocessing.get_all_start_methods(), reason='needs fork')
 def test_a_worker_shares_the_index(tmp_path):
-    """docs/benchmarks.md states the memory for 100,000 annotations, by the same tool."""
+    """docs/engineering.md states the memory for 100,000 annotations, by the same tool."""
     write_annotations = runpy.run_path(str(ROOT / 'tools/benchmark_index.py'))['write_annotations']
     write_annotations(tmp_path / 'train.json', 4300, 20000, 8)
     dataset = PartImageNetReferringDataset(ann_file=str(tmp_path / 'train.json'))
