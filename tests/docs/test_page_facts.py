@@ -118,6 +118,34 @@ def find(config: Any, path: str) -> Any:
     return config
 
 
+# Glossary and status.
+
+
+def test_the_glossary_is_in_order_and_leads_to_pages() -> None:
+    terms = re.split(r'^## ', read('docs/glossary.md'), flags=re.M)[1:]
+    names = [term.splitlines()[0].casefold() for term in terms]
+    assert len(names) > 30
+    assert names == sorted(names)
+    assert not [name for name, term in zip(names, terms, strict=True) if '](' not in term]
+
+
+def test_rows_of_the_status_page_have_a_state_that_it_explains() -> None:
+    page = read('docs/status.md')
+    states = set(re.findall(r'^\| \*\*(.+?)\*\* \|', page, re.M))
+    assert states == {'measured', 'tested', 'tried', 'never run'}
+    rows = re.findall(r'^\| ([^*|][^|]*) \| \*\*(.+?)\*\* \|', page, re.M)
+    assert len(rows) > 40
+    assert {state for _, state in rows} == states
+
+
+def test_the_status_page_names_every_converter() -> None:
+    names = {name for name in re.findall(r'tools/convert_dataset\.py (\S+) ', read('docs/data.md')) if name[0] != '$'}
+    assert len(names) > 15
+    page = read('docs/status.md').lower().replace('paco-lvis', 'paco').replace('label studio', 'label_studio')
+    written = {re.sub('[-_]', '', word) for word in re.findall(r'[\w+-]+', page)}
+    assert {name.replace('_', '') for name in (*names, 'yolo', 'cvat', 'label_studio')} <= written
+
+
 # Results.
 
 
