@@ -4,6 +4,7 @@ Everything is of ToyParts and the packaged weights of ``cris_tiny_toyparts``. Th
 selenium.
 """
 import argparse
+import io
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ def shoot(page: Path, out: Path) -> None:
             'width': WINDOW[0], 'height': WINDOW[1], 'deviceScaleFactor': 1, 'mobile': False})
         browser.get(page.as_uri())
         time.sleep(1)
-        browser.save_screenshot(str(out))
+        Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert('RGB').save(out, quality=88)
     finally:
         browser.quit()
 
@@ -58,7 +59,7 @@ def draw(folder: Path, out: Path) -> None:
         '--names', 'CRIS', 'mean mask', 'decode ceiling')
     (out / 'comparison.png').write_bytes((folder / 'comparison/miou_by_size.png').read_bytes())
     run(folder, 'gallery', 'cris.json', '--out', 'gallery')
-    shoot(folder / 'gallery/index.html', out / 'gallery.png')
+    shoot(folder / 'gallery/index.html', out / 'gallery.jpg')
 
 
 def main() -> None:
