@@ -51,6 +51,7 @@ RUN_TOOLS = {
     'gallery': (),
     'infer': (),
     'make_toyparts': ('--train', '2', '--val', '1', '--test', '1'),
+    'print_config': (),
     'reference_points': (),
     'test': ('--cfg-options', 'test_dataloader.num_workers=0', 'val_dataloader.num_workers=0',
              'val_dataloader.persistent_workers=False'),

@@ -1,4 +1,5 @@
 """The pages agree with the package: quoted error messages, numbers in pictures, a json, the Dockerfile."""
+import argparse
 import ast
 import configparser
 import json
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmpartref.datasets import PartReferDataset
+from mmpartref.engine.config.options_action import OptionsAction
+from mmpartref.engine.launch.build_runner import load_config
 from mmpartref.registry import MODELS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -34,7 +38,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 # Troubleshooting.
 
-OWN = '## Error messages of mmpartref'
+# Pages with messages of the package, and the heading after which they are.
+QUOTING = [('troubleshooting.md', '## Error messages of mmpartref'), ('configs.md', '## Misspelled keys')]
 LEAST_OF_A_SENTENCE = 25
 
 
@@ -61,15 +66,84 @@ def is_written_as(text: str, parts: list[str | None]) -> bool:
         re.fullmatch(''.join('.+' if part is None else re.escape(part) for part in parts), text))
 
 
-def test_quoted_messages_are_in_the_source() -> None:
-    page = read('docs/troubleshooting.md')
-    assert OWN in page
-    lines = [' '.join(quoted.split()) for quoted in blocks(page.split(OWN)[1], 'text')]
+@pytest.mark.parametrize(('name', 'heading'), QUOTING)
+def test_quoted_messages_are_in_the_source(name: str, heading: str) -> None:
+    page = read(f'docs/{name}')
+    assert heading in page
+    lines = [' '.join(quoted.split()) for quoted in blocks(page.split(heading)[1], 'text')]
     assert lines
     known = sentences()
     # A file's name may come before the sentence.
     assert not [line for line in lines
                 if not any(is_written_as(text, parts) for parts in known for text in (line, line.partition(' ')[2]))]
+
+
+# Configs.
+
+CONFIG_OF_THE_DEFAULTS = 'cris/cris_r50_aligned_partimagenet.py'
+
+
+def key_rows() -> list[list[str]]:
+    """Return the rows of the table of keys: what it is, key, default, example."""
+    section = read('docs/configs.md').split('## Keys that people change')[1].split('\n## ')[0]
+    assert CONFIG_OF_THE_DEFAULTS in section
+    rows = [[cell.strip() for cell in line.strip('|').split(' | ')] for line in section.splitlines() if '`' in line
+            and line.startswith('|')]
+    assert len(rows) > 20
+    return rows
+
+
+@pytest.mark.parametrize('row', key_rows(), ids=lambda row: row[1].strip('`'))
+def test_keys_of_the_table_have_the_default_and_take_the_example(row: list[str]) -> None:
+    key, default, example = row[1].strip('`'), row[2], row[3].strip('`').strip('"')
+    before = load_config(CONFIG_OF_THE_DEFAULTS).to_dict()
+    if default.startswith('not set'):
+        assert find(before, key) is None
+    else:
+        assert find(before, key) == ast.literal_eval(default.strip('`'))
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction)
+    options = parser.parse_args(['--cfg-options', example]).cfg_options
+    (path, value), = options.items()
+    after = find(load_config(CONFIG_OF_THE_DEFAULTS, options).to_dict(), path)
+    assert after == ({name: each for name, each in value.items() if name != '_delete_'}
+                     if isinstance(value, dict) else value)
+    assert after != find(before, path)
+
+
+def find(config: Any, path: str) -> Any:
+    """Return the value at a dotted path, None where there is none."""
+    for name in path.split('.'):
+        config = config[int(name)] if isinstance(config, (list, tuple)) else (config or {}).get(name)
+    return config
+
+
+# Glossary and status.
+
+
+def test_the_glossary_is_in_order_and_leads_to_pages() -> None:
+    terms = re.split(r'^## ', read('docs/glossary.md'), flags=re.M)[1:]
+    names = [term.splitlines()[0].casefold() for term in terms]
+    assert len(names) > 30
+    assert names == sorted(names)
+    assert not [name for name, term in zip(names, terms, strict=True) if '](' not in term]
+
+
+def test_rows_of_the_status_page_have_a_state_that_it_explains() -> None:
+    page = read('docs/status.md')
+    states = set(re.findall(r'^\| \*\*(.+?)\*\* \|', page, re.M))
+    assert states == {'measured', 'tested', 'tried', 'never run'}
+    rows = re.findall(r'^\| ([^*|][^|]*) \| \*\*(.+?)\*\* \|', page, re.M)
+    assert len(rows) > 40
+    assert {state for _, state in rows} == states
+
+
+def test_the_status_page_names_every_converter() -> None:
+    names = {name for name in re.findall(r'tools/convert_dataset\.py (\S+) ', read('docs/data.md')) if name[0] != '$'}
+    assert len(names) > 15
+    page = read('docs/status.md').lower().replace('paco-lvis', 'paco').replace('label studio', 'label_studio')
+    written = {re.sub('[-_]', '', word) for word in re.findall(r'[\w+-]+', page)}
+    assert {name.replace('_', '') for name in (*names, 'yolo', 'cvat', 'label_studio')} <= written
 
 
 # Results.
