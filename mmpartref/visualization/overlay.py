@@ -103,7 +103,7 @@ def _outline(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int])
 
 
 def draw_heat_map(image: np.ndarray, heat: np.ndarray, *, alpha: float = 0.65) -> np.ndarray:
-    """Draw a heat map in viridis (dark blue at 0, yellow at 1) over the image in grey.
+    """Draw a heat map in viridis (dark purple at 0, yellow at 1) over the image in grey.
 
     Args:
         image: (h, w, 3).
