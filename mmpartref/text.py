@@ -62,3 +62,8 @@ def nearest(word: str, known: Iterable[str], what: str = 'key') -> str:
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.0)
     return f"the nearest valid {what} is '{close[0]}'" if close else f'no {what} is valid there'
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number with its noun, e.g. '1 image' or '2,000 images'; ``thing`` is the singular."""
+    return f'{number:,} {thing}' if number == 1 else f'{number:,} {thing}s'

@@ -1,6 +1,7 @@
 """The tools on a few drawn scenes: train, kill, resume, test, dump, score again, two processes."""
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -140,6 +141,14 @@ def test_two_processes_train_one_model(config, odd_toyparts, tmp_path, free_port
                 'train_cfg.max_epochs=1', PORT=free_port)
     assert (tmp_path / 'dist/epoch_1.pth').is_file()
     assert 'refer/mIoU' in done.stdout
+    # The first process alone prints, without the warnings of torchrun and mmengine about threads.
+    once = ['  config  ', 'iteration 1 of ', 'done; next:']
+    once += [] if torch.cuda.is_available() else ['no CUDA device']
+    assert {text: done.stdout.count(text) for text in once} == dict.fromkeys(once, 1)
+    assert 'Hooks will be executed' not in done.stdout
+    assert 'NUM_THREADS' not in done.stdout + done.stderr
+    test = next(line for line in done.stdout.splitlines() if 'test.py' in line)
+    assert 'refer/mIoU' in tool(tmp_path, *shlex.split(test)).stdout
 
 
 @pytest.mark.e2e

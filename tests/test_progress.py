@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmpartref import progress
 from mmpartref.progress import track
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +53,23 @@ def test_items_are_yielded_and_a_log_file_gets_one_line(capsys):
     assert shown.err.count('\n') == 1
     assert 'images' in shown.err
     assert '3/3' in shown.err
+
+
+def test_a_long_loop_has_lines_in_a_log_file(capsys, monkeypatch):
+    clock = iter(range(0, 2000, 20))
+    monkeypatch.setattr(progress.time, 'monotonic', lambda: float(next(clock)))
+    assert list(track(range(5), 'images')) == [*range(5)]
+    assert capsys.readouterr().err.splitlines() == [
+        'images 2/5, 0:00:40, about 0:01:00 left', 'images 4/5, 0:01:20, about 0:00:20 left', 'images 5/5, 0:02:00']
+
+
+def test_a_loop_that_ends_early_shows_where(capsys):
+    def items():
+        yield 1
+        raise ValueError('no more')
+    with pytest.raises(ValueError, match='no more'):
+        list(track(items(), 'images', total=3))
+    assert capsys.readouterr().err.startswith('images 1/3, ')
 
 
 def test_an_iterator_gets_its_total(capsys):

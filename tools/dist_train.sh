@@ -14,6 +14,10 @@ if [[ ! $gpus =~ ^[1-9][0-9]*$ ]]; then
     echo "GPUS must be an integer of at least 1, got '$gpus'" >&2
     exit 2
 fi
+if ((gpus > 1)); then
+    # The defaults of torchrun and mmengine, which print a warning where these are not set.
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
+fi
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \

@@ -8,7 +8,7 @@ from mmpartref.errors import one_sentence_errors
 from mmpartref.files.output_path import check_not_inputs
 from mmpartref.gallery import Options, build_gallery
 from mmpartref.gallery.folder import COMMON_FILES, own_files
-from mmpartref.gallery.page_data import counted
+from mmpartref.text import counted
 
 
 def parse_args() -> argparse.Namespace:

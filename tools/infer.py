@@ -36,7 +36,7 @@ from mmpartref.errors import MAX_MESSAGE, InputError, one_sentence_errors
 from mmpartref.files.output_path import write_errors
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
-from mmpartref.text import one_line, shown_name
+from mmpartref.text import counted, one_line, shown_name
 
 # Images of a ranking that are printed.
 MAX_RANKED = 10
@@ -140,6 +140,13 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(check_expressions(expressions)))
 
 
+def written_kinds(options: OutputOptions) -> list[str]:
+    """Return names of the pictures that are written."""
+    kinds = {'label maps': options.parse, 'masks': options.masks and not options.parse, 'heat maps': options.heat_maps,
+             'overlays': options.overlays}
+    return [name for name, written in kinds.items() if written]
+
+
 @one_sentence_errors(exit_code=2)
 def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFile], OutputOptions, CocoOutput | None,
                                                AnnotationFiles | None]:
@@ -183,6 +190,8 @@ def main() -> int:
         print(f'{coco.empty_masks} empty masks have no annotation in {args.json}')
     for image, reason in result.failures:
         print(f'failed: {shown_name(str(image))}: {one_line(str(reason), MAX_MESSAGE)}', file=sys.stderr)
+    if result.done and (kinds := written_kinds(options)):
+        print(f"{' and '.join(kinds)} of {counted(result.done, 'image')} -> {options.out_dir}")
     unread = len(images) - result.done - len(result.failures)
     if result.failures:
         print(f'{len(result.failures)} of {len(images)} images failed'

@@ -9,7 +9,9 @@ from mmpartref.engine.launch.build_runner import build_runner, load_config, pars
 from mmpartref.engine.launch.initial_weights import check_has_weights, start_from_init_cfg
 from mmpartref.engine.launch.prediction_dump import add_dump, add_instances, draw_into
 from mmpartref.engine.launch.run_checks import check_outputs, check_run
+from mmpartref.engine.terminal.next_commands import after_test, outputs_of_test, show_next
 from mmpartref.errors import ConfigError, one_sentence_errors
+from mmpartref.run_log import run_log
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,10 +32,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@one_sentence_errors()
+@run_log()
 @build_errors_explained()
-def main() -> None:
-    args = parse_args()
+def evaluate(args: argparse.Namespace) -> None:
     cfg = load_config(
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
     cfg.load_from, cfg.resume = args.checkpoint, False
@@ -58,6 +59,12 @@ def main() -> None:
     if args.checkpoint is None:
         start_from_init_cfg(runner)
     runner.test()
+    show_next(runner, after_test(runner, args.checkpoint), outputs_of_test(runner))
+
+
+@one_sentence_errors()
+def main() -> None:
+    evaluate(parse_args())
 
 
 if __name__ == '__main__':

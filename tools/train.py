@@ -9,7 +9,9 @@ from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
 from mmpartref.engine.launch.training_checks import check_training
 from mmpartref.engine.resume.work_dir_lock import work_dir_lock
+from mmpartref.engine.terminal.next_commands import after_training, show_next
 from mmpartref.errors import one_sentence_errors
+from mmpartref.run_log import run_log
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,16 +49,22 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         cfg.randomness = randomness
 
 
-@one_sentence_errors()
+@run_log()
 @build_errors_explained()
-def main() -> None:
-    args = parse_args()
+def train(args: argparse.Namespace) -> None:
     cfg = load_config(
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
     apply_arguments(cfg, args)
     check_training(cfg)
     with work_dir_lock(cfg.work_dir, cfg.launcher):
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        runner.train()
+        show_next(runner, after_training(runner))
+
+
+@one_sentence_errors()
+def main() -> None:
+    train(parse_args())
 
 
 if __name__ == '__main__':

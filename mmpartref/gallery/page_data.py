@@ -11,6 +11,7 @@ from mmpartref.gallery import thumbnails
 from mmpartref.gallery.entries import METRICS, Entry, ImageEntries, all_entries
 from mmpartref.gallery.pair_comparison import PairComparison, summarise_pairs
 from mmpartref.tables import percent
+from mmpartref.text import counted
 
 COLOURS = {'truth': thumbnails.TRUTH, 'first': thumbnails.PREDICTION, 'second': thumbnails.OTHER,
            'both': thumbnails.BOTH_RIGHT, 'neither': thumbnails.BOTH_WRONG}
@@ -70,11 +71,6 @@ def page_names(site: Site) -> list[tuple[str, str]]:
     """Return file and title of each page."""
     return [('index.html', site.title)] + [(f'{comparison_name(number)}.html', f'{site.name} and {each.name}')
                                            for number, each in enumerate(site.comparisons)]
-
-
-def counted(number: int, thing: str) -> str:
-    """Return a number with its noun, e.g. '1 image' or '2 images'; ``thing`` is the singular."""
-    return f'{number} {thing}' if number == 1 else f'{number} {thing}s'
 
 
 def notes(everything: Sequence[ImageEntries], shown: Sequence[ImageEntries],

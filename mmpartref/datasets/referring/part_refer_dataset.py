@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from mmengine import fileio
 from mmengine.dataset import BaseDataset, force_full_init
-from mmengine.logging import print_log
 
 from mmpartref.argument_checks import (
     check_choice,
@@ -35,6 +34,7 @@ from mmpartref.datasets.referring.steps.entry_step import build_steps, check_arg
 from mmpartref.datasets.transforms.load_image import LoadImage
 from mmpartref.errors import InputError
 from mmpartref.registry import DATASETS
+from mmpartref.run_log import log_detail
 from mmpartref.seeding import EpochDraws
 
 GroupBy = Literal['image', 'expression']
@@ -210,7 +210,7 @@ class PartReferDataset(BaseDataset):
             raise InputError(f'{self.ann_file}: {nothing_left(document)}; the entry steps were {", ".join(self.steps)}')
         self._count(entries, document)
         self._set_metainfo(document)
-        print_log(f'{type(self).__name__} {self.ann_file}\n{self._statistics.summary()}', logger='current')
+        log_detail(f'{type(self).__name__} {self.ann_file}\n{self._statistics.summary()}')
         return entries
 
     def _finish_refs(self, refs: list[dict], document: CocoParts) -> list[dict]:

@@ -62,7 +62,9 @@ def find_class(kind: Any, registries: Iterable[Registry] = REGISTRIES, scope: st
         return None
     with DefaultScope.overwrite_default_scope(scope):
         for registry in registries:
-            with registry.switch_scope_and_registry(None) as scoped:
+            # Other packages have no such registry, of which mmengine would warn.
+            own = SCOPE if registry is ENTRY_STEPS else None
+            with registry.switch_scope_and_registry(own) as scoped:
                 # A package that is not installed, or lacks compiled operations, raises its own error when built.
                 try:
                     found = scoped.get(kind)

@@ -51,7 +51,7 @@ class TrainingLengthHook(Hook):
         self._logged = True
         per_epoch = len(runner.train_dataloader)
         runner.logger.info(f'iteration {runner.iter + 1:,} of {runner.max_iters:,} ({per_epoch:,} per epoch): loss '
-                           f"{float(outputs['loss']):.4f}")
+                           f"{float(outputs['loss'].detach()):.4f}")
 
 
 def _schedules(found: Any) -> Iterator[Any]:

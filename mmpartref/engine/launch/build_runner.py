@@ -49,8 +49,13 @@ from mmpartref.engine.launch.run_checks import check_config_stays, check_load_fr
 from mmpartref.engine.resume.resume_point import choose_resume_point
 from mmpartref.engine.resume.resumed_config import check_resumed_config
 from mmpartref.engine.resume.write_checkpoint import check_work_dir
+from mmpartref.engine.terminal.terminal_runner import TerminalRunner
 from mmpartref.errors import ConfigError
 from mmpartref.registry import SCOPE
+from mmpartref.run_log import show_errors_only
+
+# Environment variables with the number of a process, by launcher.
+RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 
 
 def parse_launch_arguments(parser: ToolParser) -> argparse.Namespace:
@@ -104,6 +109,10 @@ def load_config(path: str | Path,
     if options:
         check_options(cfg.to_dict(), options, cfg.text)
         merge_options(cfg, options)
+    if launcher is not None or not cfg.get('launcher'):
+        cfg.launcher = launcher or 'none'
+    if os.environ.get(RANKS.get(str(cfg.launcher), ''), '0') != '0':
+        show_errors_only()
     if data_root is not None:
         for name in DATALOADERS:
             if cfg.get(name):
@@ -112,8 +121,6 @@ def load_config(path: str | Path,
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
-    if launcher is not None or not cfg.get('launcher'):
-        cfg.launcher = launcher or 'none'
     for name in variables:
         cfg.pop(name)  # a dumped config has the key and not its use
     apply_input_size(cfg, options or {})
@@ -210,7 +217,7 @@ def build_runner(cfg: Config) -> Runner:
     for prepare in PREPARE:
         prepare(cfg)
     with build_errors_explained():
-        runner = Runner.from_cfg(cfg)
+        runner = TerminalRunner.from_cfg(cfg)
     print_log('choices: ' + choices_line(published_choices(cfg)), 'current')
     if cfg.get('train_dataloader'):
         check_custom_keys(runner.model, cfg.get('optim_wrapper'), cfg.filename)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from mmengine.model import BaseModel
 
 from mmpartref.errors import InputError, InputTypeError
@@ -17,6 +16,7 @@ from mmpartref.models.segmentors.probability_masks import heat_map, write_predic
 from mmpartref.models.segmentors.text_feature_cache import TextFeatureCache
 from mmpartref.models.segmentors.zoom import Zoom, ZoomedWindow, plan_windows
 from mmpartref.registry import MODELS, resolve
+from mmpartref.run_log import log_detail
 from mmpartref.structures import ReferringDataSample
 
 # Logits of masks (M, 1, H/s, W/s), presence (M,) and the images' part labels (N, K); None without such a head.
@@ -125,7 +125,7 @@ class ReferringSegmentor(BaseModel):
         self._check_channels()
         self.has_presence_head = getattr(self.decode_head, 'presence_head', None) is not None
         self.data_preprocessor.tokenizer = self.text_encoder.tokenizer
-        print_log(f"decode '{self.decode.name}': mask threshold {self.decode.threshold}", 'current')
+        log_detail(f"decode '{self.decode.name}': mask threshold {self.decode.threshold}")
 
     def _compile(self) -> None:
         if self._compile_options is not None:

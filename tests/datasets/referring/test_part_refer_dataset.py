@@ -79,8 +79,7 @@ def test_nothing_left_is_an_error(coco: dict, write: Write) -> None:
 
 def test_summary_is_printed_once(coco: dict, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     printed = []
-    monkeypatch.setattr('mmpartref.datasets.referring.part_refer_dataset.print_log',
-                        lambda text, **_: printed.append(text))
+    monkeypatch.setattr('mmpartref.datasets.referring.part_refer_dataset.log_detail', printed.append)
     dataset = load(write(coco))
     dataset.full_init()
     _ = dataset.statistics

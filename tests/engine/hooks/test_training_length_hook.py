@@ -1,4 +1,5 @@
 """The first log line of a training, and its number of iterations."""
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +29,14 @@ def test_the_first_loss_is_logged_once() -> None:
     for _ in range(2):
         hook.after_train_iter(run, 0, outputs={'loss': torch.tensor(0.25)})
     assert run.lines == ['iteration 1 of 1,400 (7 per epoch): loss 0.2500']
+
+
+def test_a_loss_with_gradients_gives_no_warning() -> None:
+    hook, run = TrainingLengthHook(), runner(1400)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        hook.after_train_iter(run, 0, outputs={'loss': torch.tensor(0.25, requires_grad=True)})
+    assert 'loss 0.2500' in run.lines[0]
 
 
 def test_few_iterations_are_a_warning() -> None:

@@ -1,5 +1,6 @@
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmpartref.datasets.transforms import Letterbox
 from mmpartref.engine.launch.build_runner import load_config
@@ -33,6 +34,17 @@ def test_command_line_is_applied(path):
     assert cfg.work_dir.endswith('my_config')
     assert cfg.default_scope == 'mmpartref'
     assert cfg.launcher == 'none'
+
+
+@pytest.mark.parametrize(('launcher', 'variable', 'rank', 'shown'), [
+    ('pytorch', 'RANK', '1', False), ('pytorch', 'RANK', '0', True), ('none', 'RANK', '1', True),
+    ('slurm', 'SLURM_PROCID', '3', False), ('mpi', 'OMPI_COMM_WORLD_RANK', '2', False)])
+def test_only_the_first_process_prints(path, monkeypatch, capsys, launcher, variable, rank, shown):
+    monkeypatch.setenv(variable, rank)
+    logger = MMLogger.get_instance(f'rank_{launcher}_{rank}')
+    load_config(path, launcher=launcher)
+    logger.warning('a line')
+    assert ('a line' in capsys.readouterr().out) is shown
 
 
 def test_misspelt_keys_stop_before_anything_is_built(path, tmp_path):

@@ -54,7 +54,7 @@ def test_required_hooks_are_added_once(kind):
         add_required_hooks(cfg)
         assert [type_name(each) for each in hook_nodes(cfg)] == [
             'TruncatedExpressionsHook', 'WorkerErrorHook', 'StrictLoadHook', 'DatasetEpochHook',
-            'TrainingLengthHook', 'DetectorCategoriesHook', 'SyncBuffersHook', 'SkippedImagesHook',
+            'TrainingLengthHook', 'RunSummaryHook', 'DetectorCategoriesHook', 'SyncBuffersHook', 'SkippedImagesHook',
             'SafeCheckpointHook']
     assert not any(builds(HOOKS, each, SafeCheckpointHook) for each in cfg.default_hooks.values())
 
