@@ -76,9 +76,7 @@ demo: $(DEMO_ENV)/ready
 	$(DEMO_ENV)/bin/python tools/test.py configs/cris_tiny_toyparts.py "$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)" \
 	    --work-dir $(DEMO_DIR) --dump $(DEMO_DIR)/predictions.json --show-dir $(DEMO_DIR)/overlays
 	@echo
-	@echo 'Look at the overlays in $(DEMO_DIR)/overlays and the curves with'
-	@echo '  $(DEMO_ENV)/bin/tensorboard --logdir $(DEMO_DIR)'
-	@echo 'and segment parts of another image with'
+	@echo 'Look at the overlays in $(DEMO_DIR)/overlays, and segment parts of another image with'
 	@echo '  $(DEMO_ENV)/bin/python tools/infer.py IMAGE "car tire" --config configs/cris_tiny_toyparts.py --checkpoint '"$$(ls -t $(DEMO_DIR)/best_*.pth | head -n 1)"
 
 # What follows and how long it takes on 2 CPU cores; a step that is done is not listed.
