@@ -27,6 +27,7 @@ def load_helper(name: str) -> ModuleType:
 _guard = load_helper('network_guard')
 _guard.shut()
 no_network = _guard.no_network
+load_helper('rank_process')
 for _module in map(load_helper, ('browser_fixture', 'ranks_fixture')):
     globals().update({name: getattr(_module, name) for name in _module.FIXTURES})
 

@@ -1,9 +1,7 @@
-"""Two processes on gloo, forked so that nothing is imported again, and what they train on.
+"""Two processes on gloo (rank_process.py), and what they train on.
 
 ``tests/conftest.py`` loads this file and takes over the names in ``FIXTURES``.
 """
-import multiprocessing
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,50 +11,18 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rank_process import run_on_two_ranks
 
 from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 
 FIXTURES = ('on_two_ranks', 'odd_toyparts', 'tiny_config', 'free_port', 'training_record')
 ROOT = Path(__file__).parents[1]
-# Seconds without output after which a process counts as hung.
-PATIENCE = 150
-
-
-def _rank(rank: int, size: int, folder: Path, job: Callable, args: tuple, queue: multiprocessing.Queue) -> None:
-    os.chdir(folder)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=size)
-    try:
-        result = job(*args)
-    except (Exception, SystemExit) as error:
-        result = error
-    queue.put((rank, result))
-    torch.distributed.destroy_process_group()
-
-
-def _on_two_ranks(folder: Path, job: Callable, *args: Any, method: str = 'fork') -> list[Any]:
-    context: Any = multiprocessing.get_context(method)
-    queue = context.Queue()
-    folder.mkdir(parents=True, exist_ok=True)
-    processes = [context.Process(target=_rank, args=(rank, 2, folder, job, args, queue)) for rank in range(2)]
-    for each in processes:
-        each.start()
-    try:
-        results = dict(queue.get(timeout=PATIENCE) for _ in processes)
-        for each in processes:
-            each.join(PATIENCE)
-        assert [each.exitcode for each in processes] == [0, 0]
-    finally:
-        for each in processes:
-            each.kill()
-    return [results[rank] for rank in range(2)]
 
 
 @pytest.fixture(scope='session')
 def on_two_ranks() -> Callable[..., list[Any]]:
     """``on_two_ranks(folder, job, *args)``: what ``job(*args)`` returns or raises on ranks 0 and 1 of a gloo group."""
-    return _on_two_ranks
+    return run_on_two_ranks
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""Accumulation, clipping and mixed precision through the configs' own optimiser wrappers, on a tiny CRIS."""
+"""Accumulation, clipping and mixed precision through the configs' own optimiser wrappers, on a tiny CRIS.
+
+All of it also on a GPU where there is one.
+"""
 import copy
 import logging
 from pathlib import Path
@@ -19,10 +22,17 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 TEXTS = ['quadruped head', 'car tire', 'bird wing']
 
 
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """The device of the model, which mmengine takes for autocast's."""
+    monkeypatch.setattr('mmengine.runner.amp.get_device', lambda: request.param)
+    return request.param
+
+
 @pytest.fixture
-def model(tiny_model_cfg):
+def model(tiny_model_cfg, device):
     """A tiny CRIS to train, BatchNorm's statistics held."""
-    model = MODELS.build(tiny_model_cfg)
+    model = MODELS.build(tiny_model_cfg).to(device)
     for module in model.train().modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eval()
@@ -111,14 +121,15 @@ def test_clipping_scales_the_gradient_of_all_parameters_together(model):
 
 
 @pytest.fixture
-def mixed(monkeypatch):
-    """Mixed precision on a CPU: mmengine rejects it there, torch's scaler and autocast do not."""
-    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
-    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
-    monkeypatch.setattr(f'{module}.GradScaler', lambda **options: torch.amp.GradScaler('cpu', **options))
+def mixed(monkeypatch, device):
+    """Mixed precision, on a CPU too: mmengine rejects it there, torch's scaler and autocast do not."""
+    if device == 'cpu':
+        module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
+        monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
+        monkeypatch.setattr(f'{module}.GradScaler', lambda **options: torch.amp.GradScaler('cpu', **options))
 
-    def build(model, init_scale, **more):
-        return wrapper(model, type='SkipNonFiniteAmpOptimWrapper', dtype='bfloat16',
+    def build(model, init_scale, dtype='bfloat16', **more):
+        return wrapper(model, type='SkipNonFiniteAmpOptimWrapper', dtype=dtype,
                        loss_scale={'init_scale': init_scale, 'growth_interval': 10**6}, **more)
 
     return build
@@ -174,3 +185,25 @@ def test_bfloat16_computes_in_bfloat16_and_takes_the_loss_in_full(model, mixed):
     assert all(each.dtype == torch.float32 for each in model.parameters())
     assert float(loss) != float(full)
     torch.testing.assert_close(loss, full, rtol=0.03, atol=0)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_half_precision_trains_close_to_full_precision(model, mixed, device, dtype):
+    if (device, dtype) == ('cpu', 'float16'):
+        # mmengine's autocast allows bfloat16 alone on a CPU.
+        with pytest.raises(AssertionError, match=r'only support `torch\.bfloat16`'):
+            model.train_step(images(2), mixed(model, 1., dtype))
+        return
+    optimizer = {'_delete_': True, 'type': 'SGD', 'lr': 1e-2}
+    before, steps = parameters(model), []
+    for half in (False, True):
+        trained = copy.deepcopy(model)
+        settings = {'optimizer': optimizer, 'paramwise_cfg': None}
+        optim = mixed(trained, 128., dtype, **settings) if half else wrapper(trained, **settings)
+        losses = [trained.train_step(images(number), optim)['loss'] for number in (2, 1, 2)]
+        steps.append((torch.stack(losses), torch.cat([(each - before[name]).flatten()
+                                                      for name, each in parameters(trained).items()])))
+    (losses, full), (others, half) = steps
+    torch.testing.assert_close(others, losses, rtol=0.03, atol=0)
+    assert full.norm() > 0
+    assert (half - full).norm() < 0.3 * full.norm()

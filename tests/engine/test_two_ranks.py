@@ -157,7 +157,7 @@ def test_uneven_shares_train_like_one_batch(on_two_ranks, tiny_model_cfg, tmp_pa
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eval()
     results = on_two_ranks(tmp_path, step_on_a_share, model, 'cpu')
-    compare(results, gradients(model, model, images()), model)
+    compare(results, gradients(model, model, images()))
 
 
 @pytest.mark.gpu
@@ -167,15 +167,32 @@ def test_shared_batch_norm_statistics_are_those_of_one_batch(on_two_ranks, tiny_
     shared = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
     results = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda:0', method='spawn')
     model = model.to('cuda:0')
-    compare(results, gradients(model, model, images()), model)
+    compare(results, gradients(model, model, images()), **ON_A_GPU)
 
 
-def compare(results, expected, model):
+@pytest.mark.gpu
+def test_two_gpus_train_like_one(on_two_ranks, tiny_model_cfg, tmp_path):
+    """Over NCCL, a device for each rank, with shared BatchNorm statistics."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip('NCCL needs a device for each rank, and this machine has one')
+    model = build(tiny_model_cfg)
+    shared = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
+    # The current device is that of the rank.
+    results = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda', method='spawn', backend='nccl')
+    model = model.to('cuda')
+    compare(results, gradients(model, model, images()), **ON_A_GPU)
+
+
+# The losses are in float32, which two devices or batches round otherwise.
+ON_A_GPU = {'rtol': 1e-5, 'atol': 1e-7}
+
+
+def compare(results, expected, rtol=1e-6, atol=1e-9):
     for result in results:
         assert isinstance(result, dict), result
         assert result.keys() == expected.keys()
         for name, value in expected.items():
-            np.testing.assert_allclose(result[name], value, rtol=1e-6, atol=1e-9, err_msg=name)
+            np.testing.assert_allclose(result[name], value, rtol=rtol, atol=atol, err_msg=name)
 
 
 def forward_and_backward(module):

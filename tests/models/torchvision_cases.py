@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import step_cases
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
@@ -427,3 +428,22 @@ def test_config_builds_and_has_the_channels_and_normalisation_of_its_weights(nam
         import open_clip
         text = cfg.model.text_encoder
         assert open_clip.get_pretrained_cfg(text.model_name, text.init_cfg.checkpoint)
+
+
+# Of the two registered classes that test_steps.py exempts.
+STEPS = {
+    'TimmBackbone': step_cases.image_encoder(lambda folder: image_encoder('convnext'), half=torch.float32),
+    'TimmBackbone with a pyramid': step_cases.image_encoder(lambda folder: image_encoder('siglip2')),
+    'OpenCLIPTextEncoder': step_cases.text_encoder(lambda folder: text_encoder(), torch.float32, torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize('name', STEPS)
+def test_a_step_on_meta_and_in_bfloat16(name, tmp_path):
+    step_cases.check_on_meta(STEPS[name], tmp_path)
+    step_cases.check_in_half(STEPS[name], tmp_path)
+
+
+@pytest.mark.parametrize('name', ['TimmBackbone', 'OpenCLIPTextEncoder'])
+def test_a_step_compiles_as_one_graph(name, tmp_path):
+    step_cases.check_compiled(STEPS[name], tmp_path, evaluation=False)

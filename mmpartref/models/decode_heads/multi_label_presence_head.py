@@ -88,9 +88,10 @@ class MultiLabelPresenceHead(BaseModule):
                 raise InputError(f"image {shown_name(str(sample.get('img_path')))} has no part_presence, which the "
                                  'auxiliary head is trained on; set entries=dict(labels=dict()) on the dataset')
         rows = [[sample.part_presence.get(label) for label in self.labels] for sample in samples]
-        present = torch.tensor([[bool(each) for each in row] for row in rows], device=device)
-        known = torch.tensor([[each is not None for each in row] for row in rows], device=device)
-        return present, known
+        present = [[bool(each) for each in row] for row in rows]
+        known = [[each is not None for each in row] for row in rows]
+        both = torch.tensor([present, known], device=device)  # one copy to the device
+        return both[0], both[1]
 
     def write_prediction(self, samples: Sequence[ReferringDataSample], logits: torch.Tensor) -> None:
         """Write ``pred_part_presence``, the probability of each label, on each of N samples; logits are (N, K)."""

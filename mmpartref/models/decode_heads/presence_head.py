@@ -55,7 +55,8 @@ class PresenceHead(BaseModule):
 
     def loss(self, logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy over the expressions of all ranks; logits (M,), ``present`` (M,) bool."""
-        rows = torch.tensor(float(len(logits)), device=logits.device)
+        # Filled on the device: torch.tensor would copy from the host and wait.
+        rows = torch.full((), float(len(logits)), device=logits.device)
         all_reduce(rows, op='mean')
         per_row = F.binary_cross_entropy_with_logits(logits.float(), present.float(), reduction='none')
         return self.loss_weight * per_row.sum() / rows

@@ -41,6 +41,7 @@ class TextToPixelContrastiveLoss(nn.Module):
 
 def mean_over_ranks(per_row: torch.Tensor) -> torch.Tensor:
     """Return the scalar mean of the losses (M,) of all ranks, for gradients that are then averaged over the ranks."""
-    rows = torch.tensor(float(len(per_row)), device=per_row.device)
+    # Filled on the device: torch.tensor would copy from the host and wait.
+    rows = torch.full((), float(len(per_row)), device=per_row.device)
     all_reduce(rows, op='mean')
     return per_row.sum() / rows

@@ -217,7 +217,8 @@ class ReferringSegmentor(BaseModel):
 
     def _encode_text(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return words (U, L, D), their padding (U, L) and sentence (U, E) of token rows (U, L)."""
-        fresh = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
+        # The cache reads the tokens, which have no values on the device 'meta'.
+        fresh = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling() or tokens.is_meta
         if self.text_cache is None or fresh:
             words, sentence = self.text_encoder(tokens)
         else:
@@ -334,20 +335,24 @@ class ReferringSegmentor(BaseModel):
         ``pred_probabilities`` (K, H/s, W/s) is the input of ``heat_map``.
         """
         encoded = self._encode_text(tokens)
+        # Numbers of rows are shapes, which the host has to know: one copy from the device for all images.
+        rows: list[list[int]] = [[] for _ in inputs]
+        for row, image in enumerate(image_index.tolist()):
+            rows[image].append(row)
         for images in self._group_by_size(inputs):
-            rows = [torch.nonzero(image_index == image)[:, 0] for image in images]
-            counts = [len(each) for each in rows]
-            local_index = torch.repeat_interleave(
-                torch.arange(len(images), device=image_index.device), torch.tensor(counts, device=image_index.device))
+            counts = [len(rows[image]) for image in images]
+            pairs = [(row, local) for local, image in enumerate(images) for row in rows[image]]
+            index = torch.tensor(pairs, dtype=torch.long, device=image_index.device).view(-1, 2)
+            texts = text_index[index[:, 0]]  # (M,)
             logits, presence, labels = self._pad_rows(
-                torch.stack([inputs[image] for image in images]), *encoded, local_index, text_index[torch.cat(rows)])
+                torch.stack([inputs[image] for image in images]), *encoded, index[:, 1], texts)
             probs = logits[:, 0].float().sigmoid()  # (M, H/s, W/s)
             present = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
             if labels is not None and self.auxiliary_head is not None:
                 self.auxiliary_head.write_prediction([data_samples[image] for image in images], labels)
             if self.zoom is not None:
                 self._look_again([data_samples[image] for image in images], probs.split(counts), encoded,
-                                 [text_index[each] for each in rows])
+                                 texts.split(counts))
             for image, each, likely in zip(images, probs.split(counts), present.split(counts), strict=True):
                 write_prediction(data_samples[image], each, self.decode, self.keep_candidates)
                 data_samples[image].pred_presence = likely

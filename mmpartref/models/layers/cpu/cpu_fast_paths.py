@@ -20,8 +20,8 @@ def disable_cpu_fast_paths() -> Iterator[None]:
 
 def is_cpu_inference(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Return whether a layer computes eagerly in float32 on a CPU, without gradient and without autocast."""
+    # Graphs are exported and compiled with the plain operations. First, as torch.compile cannot trace a ContextVar.
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
     return (x.dtype == weight.dtype == torch.float32 and x.device.type == 'cpu'
-            and not torch.is_grad_enabled() and not torch.is_autocast_enabled('cpu')
-            and not _disabled.get()
-            # Graphs are exported and compiled with the plain operations.
-            and not torch.compiler.is_compiling() and not torch.jit.is_tracing())
+            and not torch.is_grad_enabled() and not torch.is_autocast_enabled('cpu') and not _disabled.get())
