@@ -26,8 +26,14 @@ def load_scene() -> Scene:
 
 
 def predict(scene: Scene) -> ImageResults:
-    """Return the masks of the packaged model."""
-    return PartReferInferencer('cris_tiny_toyparts')(scene.image, list(EXPRESSIONS.values()))
+    """Return the masks of the packaged model for the scene as its JPEG file has it."""
+    image = cv2.imdecode(encode(scene.image), cv2.IMREAD_COLOR_RGB)
+    return PartReferInferencer('cris_tiny_toyparts')(image, list(EXPRESSIONS.values()))
+
+
+def encode(picture: np.ndarray) -> np.ndarray:
+    """Return the bytes of a picture's JPEG file."""
+    return cv2.imencode('.jpg', cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
 
 
 def draw_all() -> dict[str, np.ndarray]:
@@ -46,8 +52,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path(__file__).parent / 'images', help='folder of the pictures')
     out = parser.parse_args().out
     for name, picture in draw_all().items():
-        cv2.imwrite(str(out / f'{name}.jpg'), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR),
-                    [cv2.IMWRITE_JPEG_QUALITY, 92])
+        (out / f'{name}.jpg').write_bytes(encode(picture).tobytes())
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 """Make docs/results.md from configs/metafile.yml and docs/published_results.yml: ``python docs/make_results.py``."""
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ MEASURED, PUBLISHED, NOT_YET = '✔ measured here', '○ published by others', '
 METRICS = ('mIoU', 'cIoU', 'P@0.5')
 HEAD = f"""# Results and model zoo
 
-Three kinds of cells, never mixed in one column without their mark:
+Every row is marked with one of three states:
 
 | | |
 |---|---|
 | {MEASURED} | with a command of this repository; machine and data are under [accuracy experiments](benchmarks.md) |
 | {PUBLISHED} | copied from the source named above the table; not run here |
-| {NOT_YET} | the config is there and tested, its data or weights were not at hand |
+| {NOT_YET} | the config is tested, but nobody has trained or evaluated it in full here |
 
 Figures are in percent, and mean what [metrics](metrics.md) says. To add a model, evaluate its masks as in
 [Evaluate your model](evaluate_any_model.md).
@@ -26,8 +26,9 @@ ZOO = """
 ## Models of this repository
 
 Parameters are of the whole model; GFLOPs are of one image with one expression at the config's input size, 2 per
-multiply-add; an empty cell was not counted. Weights: none are published; CLIP's, timm's and COCO's, which the configs
-start from, have their own licences. The code is under Apache-2.0.
+multiply-add; an empty cell was not counted. The package has the weights of `cris_tiny_toyparts_demo.py`, under the name
+`cris_tiny_toyparts`; none are trained on PartImageNet. CLIP's, timm's and COCO's, which configs start from, have their
+own licences. The code is under Apache-2.0.
 """
 
 
@@ -36,36 +37,45 @@ def row(cells: Sequence[str]) -> str:
     return f'| {" | ".join(cells)} |'
 
 
+def table(heads: Sequence[str], lines: Iterable[str]) -> str:
+    """Return a Markdown table."""
+    return '\n'.join([row(heads), row(['---'] * len(heads)), *lines])
+
+
 def result_of(model: Mapping[str, Any]) -> list[str]:
-    """Return a model's results and their state."""
+    """Return a model's results and their state; nothing where there are none."""
     results = model.get('Results', [])
     if not results:
-        return ['', '', '', NOT_YET]
+        return []
     (result, ) = results
     return [*(f"**{result['Metrics'][name]:.1f}**" for name in METRICS), f"{MEASURED}: {result['Dataset']}"]
 
 
 def model_line(model: Mapping[str, Any]) -> str:
-    """Return a model's line of the zoo."""
+    """Return a model's line of the zoo; without results it has four cells."""
     metadata = model['Metadata']
     parameters, flops = metadata.get('Parameters'), metadata.get('FLOPs')
     return row([f"`{model['Config']}`", f'{parameters / 1e6:.1f}' if parameters else '',
-                f'{flops / 1e9:.1f}' if flops else '', metadata['Training Data'], *result_of(model)])
+                f'{flops / 1e9:.1f}' if flops else '', metadata['Training Data'],
+                *result_of(model)])
 
 
 def zoo(models: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table of models."""
-    heads = ['config', 'parameters (M)', 'GFLOPs', 'training data', *METRICS, 'state']
-    return '\n'.join([ZOO, row(heads), row(['---'] * len(heads)), *map(model_line, models), ''])
+    """Return the tables of models: those with results, and the others."""
+    heads = ['config', 'parameters (M)', 'GFLOPs', 'training data']
+    measured = [model for model in models if 'Results' in model]
+    waiting = [model for model in models if 'Results' not in model]
+    return '\n'.join([ZOO, table([*heads, *METRICS, 'state'], map(model_line, measured)),
+                      f'\n{NOT_YET}:\n', table(heads, map(model_line, waiting)), ''])
 
 
-def published(table: Mapping[str, Any]) -> str:
+def published(listed: Mapping[str, Any]) -> str:
     """Return the section of a published table."""
-    heads = ['model', *table['Columns'], 'state']
-    lines = [row([name, *(f'{value:.1f}' for value in values), PUBLISHED]) for name, values in table['Rows'].items()]
-    ours = row(['CRIS and Mask R-CNN of this repository', *[''] * len(table['Columns']), NOT_YET])
-    return '\n'.join([f"\n## {table['Title']}\n", f"Source: {table['Source']}. {table['Note']}\n", row(heads),
-                      row(['---'] * len(heads)), *lines, ours, ''])
+    heads = ['model', *listed['Columns'], 'state']
+    lines = [row([name, *(f'{value:.1f}' for value in values), PUBLISHED]) for name, values in listed['Rows'].items()]
+    ours = row(['CRIS and Mask R-CNN of this repository', *[''] * len(listed['Columns']), NOT_YET])
+    return '\n'.join([f"\n## {listed['Title']}\n", f"Source: {listed['Source']}. {listed['Note']}\n",
+                      table(heads, [*lines, ours]), ''])
 
 
 def make_page() -> str:
