@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.apis.batch_run import predict_files
+from mmpartref.apis.batch.batch_run import MAX_THREADS, RunOptions, default_threads, predict_files
+from mmpartref.apis.batch.image_outputs import ImageWriter
 from mmpartref.apis.doubt import Ranking
 from mmpartref.apis.formats.annotation_files import FORMATS, LOCAL_FILES, AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
@@ -56,6 +57,8 @@ def parse_args() -> argparse.Namespace:
                         help='checkpoint file; default: that of init_cfg in the config')
     parser.add_argument('--device', default='auto', help="'cpu', 'cuda', ...; auto: CUDA if available")
     parser.add_argument('--batch-size', type=positive_int, default=1, help='images per forward pass')
+    parser.add_argument('--threads', type=positive_int, default=default_threads(), help='that read images and write '
+                        f'outputs (default: one per core, at most {MAX_THREADS})')
     parser.add_argument('--max-pixels', type=positive_int, default=MAX_PIXELS, help='reject images with more pixels')
     parser.add_argument('--out-dir', type=output_folder, default='outputs', help='output folder')
     parser.add_argument('--heat-maps', action='store_true', help='write the probabilities as well, 0 to 255')
@@ -169,8 +172,8 @@ def main() -> int:
     args = parse_args()
     inferencer, images, options, coco, annotations = prepare(args)
     ranking = Ranking(inferencer, options.expressions, args.rewording) if args.rank else None
-    result = predict_files(inferencer, images, options, coco=coco, annotations=annotations, ranking=ranking,
-                           batch_size=args.batch_size, on_error=args.on_error)
+    result = predict_files(ImageWriter(inferencer, options, coco, annotations, ranking), images,
+                           RunOptions(args.batch_size, args.threads, args.on_error))
     if ranking is not None:
         for each in ranking.write(args.rank)[:MAX_RANKED]:
             print(f'doubt {each.doubt:.3f}: {shown_name(each.image)}')

@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +62,13 @@ def files(folder: Path) -> set[str]:
 @pytest.fixture
 def recorded(monkeypatch) -> list[ImageResults]:
     """All results of inferencers, to compare files and printed numbers with the outputs of the same forward passes."""
-    found, stream = [], PartReferInferencer.stream
+    found, results = [], PartReferInferencer.results
 
-    def record(*args, **kwargs) -> Iterator[ImageResults]:
-        for results in stream(*args, **kwargs):
-            found.append(results)
-            yield results
+    def record(*args, **kwargs) -> ImageResults:
+        found.append(results(*args, **kwargs))
+        return found[-1]
 
-    monkeypatch.setattr(PartReferInferencer, 'stream', record)
+    monkeypatch.setattr(PartReferInferencer, 'results', record)
     return found
 
 
@@ -152,6 +151,20 @@ def test_all_parts_of_an_object(infer, cris, images, tmp_path, capsys):
     content = json.loads(Path('parts.json').read_text())
     assert [each['name'] for each in content['categories']] == ['car body', 'car tire', 'car side mirror']
     assert sum(each['area'] for each in content['annotations'] if each['image_id'] == 1) == (written > 0).sum()
+
+
+def test_threads_change_no_output(infer, images, tmp_path, capsys):
+    (images / 'a_bad.jpg').write_bytes(b'')
+    outputs = []
+    for threads in (1, 4):
+        out = tmp_path / f'threads_{threads}'
+        assert infer(images, *EXPRESSIONS, '--threads', threads, '--out-dir', out, '--heat-maps', '--json',
+                     out / 'all.json', '--format', 'labelme') == 1
+        shown = capsys.readouterr()
+        outputs.append(({name: (out / name).read_bytes() for name in files(out)},
+                        shown.out.replace(out.name, ''), shown.err[shown.err.index('failed: '):]))
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0][0]) == 3 * 6 + 1
 
 
 def test_switches_leave_files_out(infer, images, tmp_path):

@@ -67,7 +67,12 @@ class AnnotationFiles:
 
     def add(self, name: str, source: str, stem: Path, size: tuple[int, int], masks: Sequence[LabelledMask],
             empty_masks: int) -> None:
-        """Add, or write, the masks of one image.
+        """Add, or write, the masks of one image. Arguments as of ``record``."""
+        self.append(self.record(name, source, stem, size, masks, empty_masks))
+
+    def record(self, name: str, source: str, stem: Path, size: tuple[int, int], masks: Sequence[LabelledMask],
+               empty_masks: int) -> dict[str, Any] | None:
+        """Return what ``append`` takes: the part of the file of all images; write the file of one image. Thread-safe.
 
         Args:
             name: path below the folder of the images.
@@ -78,20 +83,27 @@ class AnnotationFiles:
             empty_masks: number of expressions with an empty mask.
         """
         if self.kind == 'coco':
-            self.coco.add(name, size, masks, empty_masks)
-            return
+            return self.coco.record(name, size, masks, empty_masks)
         split, tolerance = self.options.split(masks), self.options.tolerance
-        file = self.file(stem)
         if self.kind == 'label-studio':
-            self._tasks.append(label_studio_task(split, size, self.address(name), tolerance,
-                                                 model_version=model_name(self.info)))
-        elif self.kind == 'yolo' and file is not None:
+            return label_studio_task(split, size, self.address(name), tolerance, model_version=model_name(self.info))
+        file = self.file(stem)
+        assert file is not None
+        if self.kind == 'yolo':
             write_text(file, ''.join(f'{line}\n' for line in yolo_lines(split, size, self.names, tolerance)))
-        elif file is not None:
+        else:
             # Links in either path would lead elsewhere.
             real = os.path.realpath(source), os.path.realpath(file.parent)
             path = os.path.relpath(*real) if os.path.exists(source) else source
             write_text(file, json.dumps(labelme_document(split, size, path, tolerance), indent=2) + '\n')
+        return None
+
+    def append(self, record: dict[str, Any] | None) -> None:
+        """Add an image to the file of all images, if there is one."""
+        if record is not None and self.kind == 'coco':
+            self.coco.append(record)
+        elif record is not None:
+            self._tasks.append(record)
 
     def address(self, name: str) -> str:
         """Return the address of an image for Label Studio; that of a URL is the URL."""

@@ -39,7 +39,12 @@ class CocoOutput:
         self._ids = {name: number for number, name in enumerate(dict.fromkeys(expressions), 1)}
 
     def add(self, file_name: str, size: tuple[int, int], masks: Sequence[LabelledMask], empty_masks: int = 0) -> None:
-        """Add the masks of one image.
+        """Add the masks of one image. Arguments as of ``record``."""
+        self.append(self.record(file_name, size, masks, empty_masks))
+
+    def record(self, file_name: str, size: tuple[int, int], masks: Sequence[LabelledMask],
+               empty_masks: int = 0) -> dict[str, Any]:
+        """Return what ``append`` takes: an image and its annotations, without ids. Thread-safe.
 
         Args:
             file_name: of the image, for the json.
@@ -47,14 +52,10 @@ class CocoOutput:
             masks: those that are not empty, whose labels are among the categories.
             empty_masks: number of expressions with an empty mask.
         """
-        image_id = len(self._images) + 1
-        self._images.append({'id': image_id, 'file_name': file_name, 'width': size[1], 'height': size[0]})
-        self.empty_masks += empty_masks
+        annotations = []
         for each in self.options.split(masks):
             (rle, ) = encode_masks(each.mask[None])
             annotation: dict[str, Any] = {
-                'id': len(self._annotations) + 1,
-                'image_id': image_id,
                 'category_id': self._ids[each.label],
                 'segmentation': coco_polygons(each.mask, self.options.tolerance) if self.polygons else rle,
                 'area': int(coco_mask.area(rle)),
@@ -63,7 +64,17 @@ class CocoOutput:
             }
             if each.score is not None:
                 annotation['score'] = float(each.score)
-            self._annotations.append(annotation)
+            annotations.append(annotation)
+        return {'image': {'file_name': file_name, 'width': size[1], 'height': size[0]}, 'annotations': annotations,
+                'empty_masks': empty_masks}
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add an image; its id and those of its annotations are the next ones."""
+        image_id = len(self._images) + 1
+        self._images.append({'id': image_id, **record['image']})
+        self._annotations += [{'id': number, 'image_id': image_id, **annotation} for number, annotation
+                              in enumerate(record['annotations'], len(self._annotations) + 1)]
+        self.empty_masks += record['empty_masks']
 
     def content(self) -> dict[str, Any]:
         """Return the json's content."""

@@ -1,0 +1,188 @@
+"""A run over many images: order, bounds and errors of its threads."""
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mmpartref.apis.batch import batch_run
+from mmpartref.apis.batch.batch_run import RunOptions, default_threads, predict_files, waiting_images
+from mmpartref.apis.batch.image_outputs import ImageOutput
+from mmpartref.apis.batch.ordered_calls import OrderedCalls, thread_pool
+from mmpartref.apis.image_files import ImageFile
+from mmpartref.errors import FileWriteError, InputError
+from mmpartref.images.read_image import DecodedImage
+
+SECONDS = 20
+IMAGES = [ImageFile(f'{number}.jpg', Path(str(number))) for number in range(12)]
+
+
+class Writer:
+    """In place of an ``ImageWriter``: one forward pass adds nothing, and each image is one line.
+
+    Args:
+        read, write: called with the image's name in the threads.
+    """
+
+    def __init__(self, read: Callable = lambda name: None, write: Callable = lambda name: None) -> None:
+        self.inferencer = SimpleNamespace(reader=self.reader)
+        self.taken: list[str] = []
+        self.batches: list[list[str]] = []
+        self._read, self._write = read, write
+
+    def reader(self, source: str) -> DecodedImage:
+        self._read(source)
+        return DecodedImage(np.zeros((2, 2, 3), np.uint8), source)
+
+    def predict(self, images: list[DecodedImage]) -> tuple[list, list]:
+        self.batches.append([each.name for each in images])
+        return [each.name for each in images], [None] * len(images)
+
+    def waiting_bytes(self, image: DecodedImage, sample: str) -> int:
+        return 12
+
+    def write(self, image: tuple[ImageFile, DecodedImage], sample: str, reworded: None) -> ImageOutput:
+        assert image[0].source == image[1].name == sample
+        self._write(sample)
+        return ImageOutput([f'line {sample}'], {'name': sample})
+
+    def append(self, records: dict[str, str]) -> None:
+        self.taken.append(records['name'])
+
+
+def names(*numbers: int) -> list[str]:
+    return [f'{number}.jpg' for number in numbers]
+
+
+@pytest.mark.parametrize('batch_size', [1, 5])
+def test_outputs_are_in_the_order_of_the_images(capsys, batch_size):
+    # The later an image, the sooner it is read and written.
+    wait = {each.source: 0.002 * (len(IMAGES) - number) for number, each in enumerate(IMAGES)}
+    writer = Writer(lambda name: time.sleep(wait[name]), lambda name: time.sleep(wait[name]))
+    result = predict_files(writer, IMAGES, RunOptions(batch_size, 4))
+    assert (result.done, result.failures) == (12, [])
+    assert writer.taken == names(*range(12))
+    assert writer.batches == [names(*range(12))[start:start + batch_size] for start in range(0, 12, batch_size)]
+    shown = capsys.readouterr()
+    assert shown.out == ''.join(f'line {name}\n' for name in names(*range(12)))
+    assert '12/12' in shown.err
+
+
+@pytest.mark.parametrize(('threads', 'batch_size'), [(1, 1), (3, 1), (3, 2), (2, 4)])
+def test_a_slow_disk_stops_the_reading(threads, batch_size):
+    read, release = [], threading.Event()
+    writer = Writer(read.append, lambda name: release.wait(SECONDS))
+    options = RunOptions(batch_size, threads)
+    images = IMAGES * 3
+    with ThreadPoolExecutor(1) as other:
+        run = other.submit(predict_files, writer, images, options)
+        # Where one thread does both, the writer has it.
+        most = 2 * max(threads, batch_size) + batch_size
+        settle(read)
+        assert 0 < len(read) <= most
+        release.set()
+        assert run.result(SECONDS).done == len(images)
+    assert len(read) == len(images)
+
+
+def settle(grows: list) -> None:
+    """Return when a list has not grown for a while."""
+    length, still = -1, 0
+    while still < 10:
+        still = still + 1 if len(grows) == length else 0
+        length = len(grows)
+        time.sleep(0.01)
+
+
+def test_images_are_read_and_written_at_the_same_time():
+    # Two writers and a reader meet, each in its own thread, or the barrier breaks.
+    together = threading.Barrier(3)
+    writer = Writer(lambda name: name == '5.jpg' and together.wait(SECONDS),
+                    lambda name: name in names(0, 1) and together.wait(SECONDS))
+    assert predict_files(writer, IMAGES, RunOptions(1, 4)).done == 12
+
+
+def failing(*numbers: int, error: type[Exception]) -> Callable[[str], None]:
+    def call(name: str) -> None:
+        if name in names(*numbers):
+            raise error(f'{name} fails')
+    return call
+
+
+def test_images_that_fail_are_in_order_and_counted(capsys):
+    writer = Writer(failing(0, 3, 11, error=InputError))
+    result = predict_files(writer, IMAGES, RunOptions(2, 3))
+    assert result.failures == [(name, f'{name} fails') for name in names(0, 3, 11)]
+    assert writer.taken == names(1, 2, 4, 5, 6, 7, 8, 9, 10)
+    assert writer.batches[:2] == [names(1, 2), names(4, 5)]
+    assert '12/12' in capsys.readouterr().err
+
+
+def test_a_run_stops_at_the_first_image_that_fails():
+    writer = Writer(failing(3, 5, error=OSError))
+    result = predict_files(writer, IMAGES, RunOptions(2, 3, 'raise'))
+    assert result.failures == [('3.jpg', '3.jpg fails')]
+    assert writer.taken == names(0, 1, 2)
+    assert result.done == 3
+
+
+def test_a_full_disk_ends_the_run_with_the_first_error():
+    writer = Writer(write=failing(4, 5, error=FileWriteError))
+    with pytest.raises(FileWriteError, match=r'^4\.jpg fails$'):
+        predict_files(writer, IMAGES, RunOptions(1, 2))
+    assert writer.taken == names(0, 1, 2, 3)
+    assert not [each for each in threading.enumerate() if each.name.startswith('images')]
+
+
+def test_what_the_model_rejects_ends_the_run_after_the_images_before(monkeypatch):
+    writer = Writer(write=lambda name: time.sleep(0.02))
+    predict = writer.predict
+
+    def reject(images: list[DecodedImage]) -> tuple[list, list]:
+        if images[0].name == '5.jpg':
+            raise InputError('cannot be scaled')
+        return predict(images)
+
+    monkeypatch.setattr(writer, 'predict', reject)
+    with pytest.raises(InputError, match='cannot be scaled'):
+        predict_files(writer, IMAGES, RunOptions(1, 3))
+    assert writer.taken == names(0, 1, 2, 3, 4)
+
+
+def test_few_large_images_wait(monkeypatch):
+    monkeypatch.setattr(batch_run, 'MAX_WAITING', 1000)
+    assert [waiting_images(8, size) for size in (10, 125, 126, 500, 1001)] == [8, 8, 7, 2, 1]
+    # 12 bytes each in `Writer`: one waits instead of the four.
+    monkeypatch.setattr(batch_run, 'MAX_WAITING', 13)
+    read, release = [], threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        run = other.submit(predict_files, Writer(read.append, lambda name: release.wait(SECONDS)), IMAGES,
+                           RunOptions(1, 4))
+        settle(read)
+        # Four are read before the size of one is known; then one is written and one waits for the model.
+        assert len(read) <= 5
+        release.set()
+        assert run.result(SECONDS).done == 12
+
+
+def test_a_call_that_fails_raises_where_its_result_is_taken():
+    with thread_pool(2) as pool:
+        calls: OrderedCalls[float] = OrderedCalls(pool, 1)
+        for number in (1, 0, 4):
+            calls.submit(lambda each: 1 / each, number)
+        results = calls.results(0)
+        assert next(results) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+        assert list(calls.results(0)) == [0.25]
+        assert list(calls.map(lambda each: 2 * each, range(5))) == [0, 2, 4, 6, 8]
+
+
+def test_the_default_is_a_thread_per_core_and_at_most_eight(monkeypatch):
+    for cores, threads in ((1, 1), (3, 3), (64, 8)):
+        monkeypatch.setattr('os.sched_getaffinity', lambda process, cores=cores: set(range(cores)))
+        assert default_threads() == threads
