@@ -19,6 +19,7 @@ from mmpartref.apis.model_building import (
     build_model,
     build_pipeline,
     choose_device,
+    model_info,
     published_weights_of,
     read_config,
 )
@@ -81,8 +82,7 @@ class PartReferInferencer:
         if weights is None and weights_key is None:
             weights = published_weights_of(model)
         self.model = build_model(config, weights, weights_key).to(self.device)
-        self.info = {'description': 'predicted by mmpartref', 'config': config.filename,
-                     'checkpoint': None if weights is None else os.fsdecode(weights)}
+        self.info = model_info(config, weights)
         self.pipeline = Compose(build_pipeline(config))
         # The model has a cache of text features.
         self._lock = threading.Lock()

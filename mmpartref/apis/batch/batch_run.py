@@ -7,6 +7,7 @@ from functools import partial
 from typing import Literal
 
 from mmpartref.apis.batch.image_outputs import ImageOutput, ImageWriter
+from mmpartref.apis.batch.journal import Journal
 from mmpartref.apis.batch.ordered_calls import OrderedCalls, thread_pool
 from mmpartref.apis.image_files import ImageFile
 from mmpartref.images.read_image import DecodedImage, ImageReader
@@ -46,7 +47,7 @@ class BatchResult:
     """How many images were predicted, and which failed.
 
     Attributes:
-        done: number of images predicted.
+        done: number of images predicted, by this run and those that it resumes.
         failures: (image, reason) of the others, in order.
     """
     done: int = 0
@@ -59,7 +60,8 @@ def default_threads() -> int:
     return min(MAX_THREADS, cores)
 
 
-def predict_files(writer: ImageWriter, images: Sequence[ImageFile], options: RunOptions) -> BatchResult:
+def predict_files(writer: ImageWriter, images: Sequence[ImageFile], options: RunOptions,
+                  journal: Journal) -> BatchResult:
     """Predict the expressions in each image and write the outputs; print a line per mask, and the progress to stderr.
 
     Lines, records and failures are in the order of the images. At most ``2 * options.ahead + options.batch_size``
@@ -69,15 +71,17 @@ def predict_files(writer: ImageWriter, images: Sequence[ImageFile], options: Run
         writer: of the model's outputs.
         images: from ``find_images``.
         options: batches, threads and errors.
+        journal: receives the records of each image; images that it has are not predicted again.
     """
-    result = BatchResult()
+    left = [each for each in images if not journal.is_done(each.number)]
+    result = BatchResult(len(images) - len(left))
     with thread_pool(options.threads) as pool:
-        for output in track(predicted(pool, writer, images, options, result), 'images', total=len(images)):
+        for output in track(predicted(pool, writer, left, options, result), 'images', total=len(left)):
             if output is None:
                 continue
             for line in output.lines:
                 print(line)
-            writer.append(output.records)
+            journal.add(output.number, output.records)
             result.done += 1
     return result
 

@@ -1,6 +1,6 @@
 """The outputs for one image of a run: its files, the lines about it, and its part of the files for all images."""
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mmengine.structures import BaseDataElement
@@ -23,16 +23,20 @@ from mmpartref.apis.results import ImageResults
 from mmpartref.images.read_image import DecodedImage
 from mmpartref.structures import ReferringDataSample
 
+# Kinds of records: of a COCO json, of a task of Label Studio, of a ranking.
+COCO, TASK, DOUBT = 'coco', 'task', 'doubt'
+
 
 @dataclass(frozen=True)
 class ImageOutput:
     """What is left to do for an image after its files are written.
 
     Attributes:
+        number: of the image.
         lines: to print.
-        records: parts of the files for all images, those that are asked for: ``'coco'``, ``'annotations'``,
-            ``'doubt'``.
+        records: parts of the files for all images by kind, those that are asked for; values of JSON.
     """
+    number: int
     lines: list[str]
     records: dict[str, Any]
 
@@ -81,29 +85,24 @@ class ImageWriter:
             lines = write_results(results, file.stem, self.options)
         if self.options.overlays:
             write_overlay(results.overlay(OVERLAY_SIDE), file.stem, self.options)
-        return ImageOutput(lines, self._records(file, results, reworded))
+        return ImageOutput(file.number, lines, self._records(file, results, reworded))
 
     def _records(self, file: ImageFile, results: ImageResults | PartLabels,
                  reworded: ReferringDataSample | None) -> dict[str, Any]:
         records: dict[str, Any] = {}
-        if self.coco is not None or self.annotations is not None:
-            masks = results.labelled_masks()
-            empty = count_expressions(results) - len(masks)
-            if self.coco is not None:
-                records['coco'] = self.coco.record(file.name, results.size, masks, empty)
-            if self.annotations is not None:
-                records['annotations'] = self.annotations.record(file.name, file.source, file.stem, results.size,
-                                                                 masks, empty)
+        masks = results.labelled_masks() if self.coco is not None or self.annotations is not None else []
+        empty = count_expressions(results) - len(masks)
+        if self.coco is not None:
+            records[COCO] = self.coco.record(file.name, results.size, masks, empty)
+        # Its json is the same.
+        if self.annotations is not None and not (self.annotations.kind == 'coco' and COCO in records):
+            found = self.annotations.record(file.name, file.source, file.stem, results.size, masks, empty)
+            if found is not None:
+                records[COCO if self.annotations.kind == 'coco' else TASK] = found
         if self.ranking is not None and isinstance(results, ImageResults):
             other = None if reworded is None else self.inferencer.results(results.image, reworded, False)
-            records['doubt'] = self.ranking.record(file.name, results, other)
+            records[DOUBT] = asdict(self.ranking.record(file.name, results, other))
         return records
-
-    def append(self, records: dict[str, Any]) -> None:
-        """Add an image's records to the files for all images, in the order of the images."""
-        for name, output in (('coco', self.coco), ('annotations', self.annotations), ('doubt', self.ranking)):
-            if output is not None:
-                output.append(records[name])
 
 
 def tensor_bytes(element: BaseDataElement) -> int:

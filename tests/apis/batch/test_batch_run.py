@@ -1,8 +1,9 @@
 """A run over many images: order, bounds and errors of its threads."""
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from mmpartref.apis.batch import batch_run
-from mmpartref.apis.batch.batch_run import RunOptions, default_threads, predict_files, waiting_images
+from mmpartref.apis.batch.batch_run import BatchResult, RunOptions, default_threads, predict_files, waiting_images
 from mmpartref.apis.batch.image_outputs import ImageOutput
 from mmpartref.apis.batch.ordered_calls import OrderedCalls, thread_pool
 from mmpartref.apis.image_files import ImageFile
@@ -18,7 +19,7 @@ from mmpartref.errors import FileWriteError, InputError
 from mmpartref.images.read_image import DecodedImage
 
 SECONDS = 20
-IMAGES = [ImageFile(f'{number}.jpg', Path(str(number))) for number in range(12)]
+IMAGES = [ImageFile(f'{number}.jpg', Path(str(number)), f'{number}.jpg', number) for number in range(12)]
 
 
 class Writer:
@@ -48,10 +49,28 @@ class Writer:
     def write(self, image: tuple[ImageFile, DecodedImage], sample: str, reworded: None) -> ImageOutput:
         assert image[0].source == image[1].name == sample
         self._write(sample)
-        return ImageOutput([f'line {sample}'], {'name': sample})
+        return ImageOutput(image[0].number, [f'line {sample}'], {'name': sample})
 
-    def append(self, records: dict[str, str]) -> None:
+
+class MemoryJournal:
+    """In place of a ``Journal``."""
+
+    def __init__(self, done: tuple[int, ...] = ()) -> None:
+        self.done = done
+        self.taken: list[str] = []
+
+    def is_done(self, number: int) -> bool:
+        return number in self.done
+
+    def add(self, number: int, records: dict[str, str]) -> None:
+        assert records['name'] == f'{number}.jpg'
         self.taken.append(records['name'])
+
+
+def run(writer: Writer, options: RunOptions, images: Sequence[ImageFile] = IMAGES) -> BatchResult:
+    journal = MemoryJournal()
+    writer.taken = journal.taken
+    return predict_files(writer, images, options, journal)
 
 
 def names(*numbers: int) -> list[str]:
@@ -63,7 +82,7 @@ def test_outputs_are_in_the_order_of_the_images(capsys, batch_size):
     # The later an image, the sooner it is read and written.
     wait = {each.source: 0.002 * (len(IMAGES) - number) for number, each in enumerate(IMAGES)}
     writer = Writer(lambda name: time.sleep(wait[name]), lambda name: time.sleep(wait[name]))
-    result = predict_files(writer, IMAGES, RunOptions(batch_size, 4))
+    result = run(writer, RunOptions(batch_size, 4))
     assert (result.done, result.failures) == (12, [])
     assert writer.taken == names(*range(12))
     assert writer.batches == [names(*range(12))[start:start + batch_size] for start in range(0, 12, batch_size)]
@@ -77,15 +96,15 @@ def test_a_slow_disk_stops_the_reading(threads, batch_size):
     read, release = [], threading.Event()
     writer = Writer(read.append, lambda name: release.wait(SECONDS))
     options = RunOptions(batch_size, threads)
-    images = IMAGES * 3
+    images = [replace(IMAGES[0], source=f'{number}.jpg', number=number) for number in range(36)]
     with ThreadPoolExecutor(1) as other:
-        run = other.submit(predict_files, writer, images, options)
+        ended = other.submit(run, writer, options, images)
         # Where one thread does both, the writer has it.
         most = 2 * max(threads, batch_size) + batch_size
         settle(read)
         assert 0 < len(read) <= most
         release.set()
-        assert run.result(SECONDS).done == len(images)
+        assert ended.result(SECONDS).done == len(images)
     assert len(read) == len(images)
 
 
@@ -103,7 +122,7 @@ def test_images_are_read_and_written_at_the_same_time():
     together = threading.Barrier(3)
     writer = Writer(lambda name: name == '5.jpg' and together.wait(SECONDS),
                     lambda name: name in names(0, 1) and together.wait(SECONDS))
-    assert predict_files(writer, IMAGES, RunOptions(1, 4)).done == 12
+    assert run(writer, RunOptions(1, 4)).done == 12
 
 
 def failing(*numbers: int, error: type[Exception]) -> Callable[[str], None]:
@@ -115,7 +134,7 @@ def failing(*numbers: int, error: type[Exception]) -> Callable[[str], None]:
 
 def test_images_that_fail_are_in_order_and_counted(capsys):
     writer = Writer(failing(0, 3, 11, error=InputError))
-    result = predict_files(writer, IMAGES, RunOptions(2, 3))
+    result = run(writer, RunOptions(2, 3))
     assert result.failures == [(name, f'{name} fails') for name in names(0, 3, 11)]
     assert writer.taken == names(1, 2, 4, 5, 6, 7, 8, 9, 10)
     assert writer.batches[:2] == [names(1, 2), names(4, 5)]
@@ -124,7 +143,7 @@ def test_images_that_fail_are_in_order_and_counted(capsys):
 
 def test_a_run_stops_at_the_first_image_that_fails():
     writer = Writer(failing(3, 5, error=OSError))
-    result = predict_files(writer, IMAGES, RunOptions(2, 3, 'raise'))
+    result = run(writer, RunOptions(2, 3, 'raise'))
     assert result.failures == [('3.jpg', '3.jpg fails')]
     assert writer.taken == names(0, 1, 2)
     assert result.done == 3
@@ -133,9 +152,17 @@ def test_a_run_stops_at_the_first_image_that_fails():
 def test_a_full_disk_ends_the_run_with_the_first_error():
     writer = Writer(write=failing(4, 5, error=FileWriteError))
     with pytest.raises(FileWriteError, match=r'^4\.jpg fails$'):
-        predict_files(writer, IMAGES, RunOptions(1, 2))
+        run(writer, RunOptions(1, 2))
     assert writer.taken == names(0, 1, 2, 3)
     assert not [each for each in threading.enumerate() if each.name.startswith('images')]
+
+
+def test_images_that_are_done_are_neither_read_nor_counted_twice(capsys):
+    read = []
+    result = predict_files(Writer(read.append), IMAGES, RunOptions(1, 1), journal := MemoryJournal((0, 1, 3)))
+    assert result.done == 12
+    assert read == journal.taken == names(2, *range(4, 12))
+    assert '9/9' in capsys.readouterr().err
 
 
 def test_what_the_model_rejects_ends_the_run_after_the_images_before(monkeypatch):
@@ -149,7 +176,7 @@ def test_what_the_model_rejects_ends_the_run_after_the_images_before(monkeypatch
 
     monkeypatch.setattr(writer, 'predict', reject)
     with pytest.raises(InputError, match='cannot be scaled'):
-        predict_files(writer, IMAGES, RunOptions(1, 3))
+        run(writer, RunOptions(1, 3))
     assert writer.taken == names(0, 1, 2, 3, 4)
 
 
@@ -160,13 +187,12 @@ def test_few_large_images_wait(monkeypatch):
     monkeypatch.setattr(batch_run, 'MAX_WAITING', 13)
     read, release = [], threading.Event()
     with ThreadPoolExecutor(1) as other:
-        run = other.submit(predict_files, Writer(read.append, lambda name: release.wait(SECONDS)), IMAGES,
-                           RunOptions(1, 4))
+        ended = other.submit(run, Writer(read.append, lambda name: release.wait(SECONDS)), RunOptions(1, 4))
         settle(read)
         # Four are read before the size of one is known; then one is written and one waits for the model.
         assert len(read) <= 5
         release.set()
-        assert run.result(SECONDS).done == 12
+        assert ended.result(SECONDS).done == 12
 
 
 def test_a_call_that_fails_raises_where_its_result_is_taken():
