@@ -46,6 +46,9 @@ from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
 from mmpartref.text import one_line, shown_name
 
+# Images of a run of which the speed is printed.
+MIN_REPORTED = 100
+
 
 def parse_args() -> argparse.Namespace:
     parser = ToolParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -223,6 +226,8 @@ def main() -> int:
                                                               args.on_error), journal)
         for line in run.files.write(run.writer, journal, run.header, result):
             print(line)
+        if result.times.images >= MIN_REPORTED:
+            print(result.times.describe(len(run.header['expressions'])))
         unread = len(images) - result.done - len(result.failures)
         if not unread:
             journal.remove()

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -263,6 +264,20 @@ def test_a_run_that_was_killed_goes_on(infer, many_images, tmp_path, monkeypatch
         line for line in shown.out.splitlines() if line.startswith(f'{many_images}/6')]
     assert contents(tmp_path / 'out') == whole
     assert not any(f'{many_images}/0' in line for line in shown.out.splitlines())
+
+
+def test_the_speed_of_many_images_is_printed(infer, image, tmp_path, capsys):
+    folder = tmp_path / 'many'
+    folder.mkdir()
+    for number in range(100):
+        Image.fromarray(np.roll(image, number, axis=1)).save(folder / f'{number:02}.png')
+    assert infer(folder, *EXPRESSIONS, '--no-masks', '--no-overlays') == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r'100 images in [\d.]+ s: [\d.]+ images and [\d.]+ expressions per second; the model ran \d+% '
+                        r'of the time, the \d threads read \d+% and wrote \d+% of it', last)
+    (folder / '00.png').unlink()
+    assert infer(folder, *EXPRESSIONS, '--no-masks', '--no-overlays') == 0
+    assert 'per second' not in capsys.readouterr().out
 
 
 def test_resume_begins_where_there_is_no_journal(infer, images, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Inference on many images: the model in the main thread, reading and writing in others."""
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -43,15 +44,45 @@ class RunOptions:
 
 
 @dataclass
+class RunTimes:
+    """How a run spent its time, in seconds.
+
+    Attributes:
+        images: that it predicted.
+        threads: that read and write.
+        total: from the first image to the last output.
+        model: in the model, by the main thread.
+        reading, writing: in all threads together.
+    """
+    images: int = 0
+    threads: int = 1
+    total: float = 0.0
+    model: float = 0.0
+    reading: float = 0.0
+    writing: float = 0.0
+
+    def describe(self, expressions: int) -> str:
+        """Return the speed for a number of expressions per image, and the shares of time, as text."""
+        total = max(self.total, 1e-9)
+        speed = self.images / total
+        reading, writing = (each / total / self.threads for each in (self.reading, self.writing))
+        return (f'{self.images:,} images in {total:,.1f} s: {speed:,.1f} images and {speed * expressions:,.1f} '
+                f'expressions per second; the model ran {self.model / total:.0%} of the time, the {self.threads} '
+                f'threads read {reading:.0%} and wrote {writing:.0%} of it')
+
+
+@dataclass
 class BatchResult:
     """How many images were predicted, and which failed.
 
     Attributes:
         done: number of images predicted, by this run and those that it resumes.
         failures: (image, reason) of the others, in order.
+        times: of this run.
     """
     done: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
+    times: RunTimes = field(default_factory=RunTimes)
 
 
 def default_threads() -> int:
@@ -74,7 +105,8 @@ def predict_files(writer: ImageWriter, images: Sequence[ImageFile], options: Run
         journal: receives the records of each image; images that it has are not predicted again.
     """
     left = [each for each in images if not journal.is_done(each.number)]
-    result = BatchResult(len(images) - len(left))
+    result = BatchResult(len(images) - len(left), times=RunTimes(threads=options.threads))
+    start = time.perf_counter()
     with thread_pool(options.threads) as pool:
         for output in track(predicted(pool, writer, left, options, result), 'images', total=len(left)):
             if output is None:
@@ -83,6 +115,8 @@ def predict_files(writer: ImageWriter, images: Sequence[ImageFile], options: Run
                 print(line)
             journal.add(output.number, output.records)
             result.done += 1
+            result.times.images += 1
+    result.times.total = time.perf_counter() - start
     return result
 
 
@@ -95,11 +129,13 @@ def predicted(pool: ThreadPoolExecutor, writer: ImageWriter, images: Iterable[Im
     for batch in readable_batches(reads.map(partial(read, writer.inferencer.reader), images), options, result):
         yield from [None] * (len(result.failures) - failed)
         failed = len(result.failures)
+        start = time.perf_counter()
         try:
             samples, reworded = writer.predict([image for _, image in batch])
         except Exception:
             yield from writes.results(0)  # of the images before
             raise
+        result.times.model += time.perf_counter() - start
         reads.limit = waiting_images(options.ahead, max(image.pixels.nbytes for _, image in batch))
         writes.limit = waiting_images(options.ahead, max(
             writer.waiting_bytes(image, sample) for (_, image), sample in zip(batch, samples, strict=True)))
@@ -107,6 +143,7 @@ def predicted(pool: ThreadPoolExecutor, writer: ImageWriter, images: Iterable[Im
             writes.submit(writer.write, *call)
         yield from writes.results(writes.limit)
     yield from writes.results(0)
+    result.times.reading, result.times.writing = reads.seconds, writes.seconds
     yield from [None] * (len(result.failures) - failed)
 
 

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from mmpartref.apis.batch import batch_run
-from mmpartref.apis.batch.batch_run import BatchResult, RunOptions, default_threads, predict_files, waiting_images
+from mmpartref.apis.batch.batch_run import (
+    BatchResult,
+    RunOptions,
+    RunTimes,
+    default_threads,
+    predict_files,
+    waiting_images,
+)
 from mmpartref.apis.batch.image_outputs import ImageOutput
 from mmpartref.apis.batch.ordered_calls import OrderedCalls, thread_pool
 from mmpartref.apis.image_files import ImageFile
@@ -212,3 +219,23 @@ def test_the_default_is_a_thread_per_core_and_at_most_eight(monkeypatch):
     for cores, threads in ((1, 1), (3, 3), (64, 8)):
         monkeypatch.setattr('os.sched_getaffinity', lambda process, cores=cores: set(range(cores)))
         assert default_threads() == threads
+
+
+def test_times_are_those_of_the_stages(monkeypatch):
+    writer = Writer(lambda name: time.sleep(0.01), lambda name: time.sleep(0.02))
+    predict = writer.predict
+    monkeypatch.setattr(writer, 'predict', lambda images: time.sleep(0.005) or predict(images))
+    times = run(writer, RunOptions(2, 3)).times
+    assert (times.images, times.threads) == (12, 3)
+    assert 0.03 <= times.model <= times.total
+    assert times.reading >= 0.12
+    assert times.writing >= 0.24
+    assert times.reading + times.writing <= 3 * times.total
+
+
+def test_a_report_has_speed_and_shares():
+    times = RunTimes(images=1000, threads=2, total=50.0, model=40.0, reading=5.0, writing=75.0)
+    assert times.describe(3) == (
+        '1,000 images in 50.0 s: 20.0 images and 60.0 expressions per second; the model ran 80% of the time, the 2 '
+        'threads read 5% and wrote 75% of it')
+    assert RunTimes().describe(3).startswith('0 images in 0.0 s: 0.0 images')
