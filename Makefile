@@ -18,7 +18,7 @@ TEST_ENV := .venv/test
 WHEELS := .venv/wheels
 BUILD_NEEDS := 'setuptools>=77,<81' wheel packaging ninja
 # What the tests need next to `cris` or `all`.
-TEST_EXTRAS := mim,export,demo,siglip,lora,pascal,docs,dev
+TEST_EXTRAS := mim,export,demo,siglip,lora,pascal,ray,docs,dev
 PYTEST := -m pytest -n $(TEST_JOBS) --dist loadfile -rs $(if $(ORDER),-p randomly --randomly-seed=$(ORDER))
 DEMO_DIR := work_dirs/cris_tiny_toyparts
 TOYPARTS := data/toyparts
