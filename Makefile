@@ -9,8 +9,8 @@ TEST_JOBS ?= 2
 # Order of the test files and of the tests in them: as they are, or random with this number as seed.
 ORDER ?=
 
-# One thread for each process that runs tests.
-test-quick test test-e2e fuzz: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
+# One thread for each process that runs tests, or the tutorial for the docs.
+test-quick test test-e2e fuzz docs: export OMP_NUM_THREADS := $(or $(OMP_NUM_THREADS),1)
 
 DEMO_ENV := .venv/demo
 QUICK_ENV := .venv/quick
@@ -18,7 +18,7 @@ TEST_ENV := .venv/test
 WHEELS := .venv/wheels
 BUILD_NEEDS := 'setuptools>=77,<81' wheel packaging ninja
 # What the tests need next to `cris` or `all`.
-TEST_EXTRAS := mim,export,demo,siglip,lora,pascal,docs,dev
+TEST_EXTRAS := mim,export,demo,siglip,lora,pascal,ray,docs,dev
 PYTEST := -m pytest -n $(TEST_JOBS) --dist loadfile -rs $(if $(ORDER),-p randomly --randomly-seed=$(ORDER))
 DEMO_DIR := work_dirs/cris_tiny_toyparts
 TOYPARTS := data/toyparts

@@ -66,6 +66,14 @@ def pixels(text: str) -> float:
     return number
 
 
+def share(text: str) -> tuple[int, int]:
+    """Return INDEX and COUNT of a share ``INDEX/COUNT``, the index from 0."""
+    index, _, count = text.partition('/')
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f'{text!r} is not INDEX/COUNT with an INDEX from 0 to COUNT - 1')
+    return int(index), int(count)
+
+
 def text_argument(text: str) -> str:
     """Return a text that is not blank."""
     if not text.strip():

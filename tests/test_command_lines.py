@@ -49,6 +49,7 @@ COMMANDS = {
     'export_queries': [CONFIG, 'new.json'], 'gallery': ['dump.json', '--out', 'new'],
     'infer': ['image.png', 'car body', '--config', CONFIG, '--checkpoint', 'file'],
     'join_levels': ['--parts', 'instances.json', '--out', 'new.json'], 'make_toyparts': ['new'],
+    'merge_shards': ['new.json'],
     'print_config': [CONFIG],
     'reference_points': [CONFIG, 'ceiling', '--dump', 'new.json'], 'test': [CONFIG, 'file'], 'train': [CONFIG],
 }
@@ -57,6 +58,7 @@ WRONG = {
     arguments.positive_int: [*NUMBERS, '0', '1.5', 'inf'], arguments.natural: [*NUMBERS, '1.5', 'inf'],
     arguments.seed: [*NUMBERS, '1.5', '4294967296'], arguments.fraction: [*NUMBERS, '2', 'inf', '1.0001'],
     arguments.pixels: [*NUMBERS, '101', 'inf'],
+    arguments.share: ['x', '', '1', '4/4', '-1/4', '1/0', '/', '1/x', '0.5/2'],
     arguments.text_argument: ['', ' '], arguments.input_path: ['', ' ', 'missing/file', 'x' * 5000],
     arguments.output_file: ['', ' ', 'folder', 'folder/', 'file/new', 'link', 'pipe', '{input}', 'x' * 300],
     arguments.output_folder: ['', 'file', 'file/new', 'pipe', 'x' * 300],

@@ -8,11 +8,17 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmpartref.apis import PartReferInferencer
-from mmpartref.apis.batch_run import predict_files
+from mmpartref.apis.batch.batch_run import MAX_THREADS, RunOptions, default_threads, predict_files
+from mmpartref.apis.batch.image_outputs import ImageWriter
+from mmpartref.apis.batch.journal import Journal
+from mmpartref.apis.batch.run_files import RunFiles
+from mmpartref.apis.batch.run_header import run_header
+from mmpartref.apis.batch.shares import device_of_process, share_of_process
 from mmpartref.apis.doubt import Ranking
 from mmpartref.apis.formats.annotation_files import FORMATS, LOCAL_FILES, AnnotationFiles
 from mmpartref.apis.formats.coco_results import CocoOutput
@@ -30,16 +36,18 @@ from mmpartref.arguments import (
     output_folder,
     pixels,
     positive_int,
+    share,
     text_argument,
 )
 from mmpartref.errors import MAX_MESSAGE, InputError, one_sentence_errors
-from mmpartref.files.output_path import write_errors
+from mmpartref.files.atomic_write import remove_unfinished
+from mmpartref.files.output_path import is_stream
 from mmpartref.files.plain_file import read_text
 from mmpartref.images.read_image import MAX_PIXELS
 from mmpartref.text import counted, one_line, shown_name
 
-# Images of a ranking that are printed.
-MAX_RANKED = 10
+# Images of a run of which the speed is printed.
+MIN_REPORTED = 100
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,6 +89,13 @@ def parse_args() -> argparse.Namespace:
                          'each expression, e.g. "a photo of the {}"')
     parser.add_argument('--on-error', choices=('raise', 'skip'), default='skip',
                         help='stop at an image that cannot be read, or skip it')
+    many = parser.add_argument_group('many images')
+    many.add_argument('--threads', type=positive_int, help='that read images and write outputs (default: one per '
+                      f'core, at most {MAX_THREADS})')
+    many.add_argument('--resume', action='store_true', help='go on with a run that was killed; without a journal '
+                      'of it, from the beginning')
+    many.add_argument('--shard', type=share, metavar='INDEX/COUNT', help='predict this share of the images, INDEX '
+                      'from 0; tools/merge_shards.py makes one json of those of all shares. torchrun sets it')
     args = parser.parse_args()
     for option in ('instances', 'polygons'):
         if is_given(args, option) and not args.format and not args.json:
@@ -147,52 +162,87 @@ def written_kinds(options: OutputOptions) -> list[str]:
     return [name for name, written in kinds.items() if written]
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a command line stands for; ``writer`` is None where its share has been finished before."""
+    images: Sequence[ImageFile]
+    files: RunFiles
+    header: dict[str, Any]
+    journal: Journal
+    writer: ImageWriter | None = None
+
+
 @one_sentence_errors(exit_code=2)
-def prepare(args: argparse.Namespace) -> tuple[PartReferInferencer, list[ImageFile], OutputOptions, CocoOutput | None,
-                                               AnnotationFiles | None]:
+def prepare(args: argparse.Namespace) -> Run:
     """Check everything that can be checked before the first image is read; the model comes last."""
     options = OutputOptions(read_expressions(args), Path(args.out_dir), bool(args.parse), not args.no_masks,
                             not args.no_overlays, args.heat_maps)
-    images = find_images([args.image, *args.images], args.out_dir)
-    inputs = [image.source for image in images]
-    inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
+    share = share_of_process(args.shard)
+    if share.count > 1 and any(each and is_stream(each) for each in (args.json, args.rank)):
+        raise InputError('each share writes its own files; name files in place of streams')
+    found = find_images([args.image, *args.images], args.out_dir)
+    images = share.of(found)
     annotations = annotation_files(args, options.expressions, {})
-    if annotations is not None:
-        annotations.check_new({image.stem: image.name for image in images})
-    outputs = check_outputs(options, [image.stem for image in images], inputs, args.json or '', annotations)
+    files = RunFiles(share, args.json or '', annotations, args.rank or '')
+    inputs = [image.source for image in found]
+    inputs += [each for each in (args.config, args.checkpoint, args.expressions_file) if each]
+    outputs = check_outputs(options, [image.stem for image in images], inputs, files.json_path(), annotations)
     config = read_config(args.config)
     weights = choose_weights(args.config, config, args.checkpoint)
-    inferencer = PartReferInferencer(config, weights, args.device, max_pixels=args.max_pixels)
-    if outputs:
-        with write_errors(options.out_dir):
-            options.out_dir.mkdir(parents=True, exist_ok=True)
+    header = run_header(config, weights, options.expressions, run_options(args), found, share)
+    journal = Journal(files.journal_path(options.out_dir if outputs else None), header, len(found))
+    if args.resume and files.are_finished(header):
+        return Run(images, files, header, journal)
+    if args.resume and journal.path is None:
+        raise InputError('--resume needs an output that is a file, next to which the journal is')
+    journal.load(resume=args.resume, multiple=args.batch_size)
+    if annotations is not None:
+        # The files of images that are done or were under way are those of the run.
+        annotations.check_new({} if journal.count else {image.stem: image.name for image in images},
+                              common=share.count == 1 or annotations.kind != 'yolo')
+    if journal.count:
+        remove_unfinished([*files.paths(), *outputs])
+    inferencer = PartReferInferencer(config, weights, device_of_process(args.device), max_pixels=args.max_pixels)
     annotations = annotation_files(args, options.expressions, inferencer.info)
     coco = CocoOutput(options.expressions, inferencer.info, format_options(args), args.polygons) if args.json else None
-    return inferencer, images, options, coco, annotations
+    ranking = Ranking(inferencer, options.expressions, args.rewording) if args.rank else None
+    return Run(images, files, header, journal, ImageWriter(inferencer, options, coco, annotations, ranking))
+
+
+def run_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that change an output."""
+    names = ('parse', 'heat_maps', 'no_masks', 'no_overlays', 'format', 'instances', 'min_area', 'tolerance',
+             'polygons', 'image_url', 'rewording', 'max_pixels')
+    return {**{name: getattr(args, name) for name in names}, 'json': bool(args.json), 'rank': bool(args.rank)}
 
 
 @one_sentence_errors()
 def main() -> int:
     args = parse_args()
-    inferencer, images, options, coco, annotations = prepare(args)
-    ranking = Ranking(inferencer, options.expressions, args.rewording) if args.rank else None
-    result = predict_files(inferencer, images, options, coco=coco, annotations=annotations, ranking=ranking,
-                           batch_size=args.batch_size, on_error=args.on_error)
-    if ranking is not None:
-        for each in ranking.write(args.rank)[:MAX_RANKED]:
-            print(f'doubt {each.doubt:.3f}: {shown_name(each.image)}')
-        print(f'{len(ranking.doubts):,} images, the most doubtful first -> {args.rank}')
-    if annotations is not None:
-        annotations.finish()
-        print(f'annotations -> {options.out_dir}')
-    if coco is not None:
-        coco.write(args.json)
-        print(f'{coco.empty_masks} empty masks have no annotation in {args.json}')
+    run = prepare(args)
+    share, images = run.files.share, run.images
+    if share.count > 1:
+        print(f'share {share.index + 1} of {share.count}: {len(images):,} of {run.header["images"]:,} images')
+    if run.writer is None:
+        print(f'it is done: {", ".join(map(str, run.files.parts()))}')
+        return 0
+    if run.journal.count:
+        print(f'{run.journal.count:,} of {len(images):,} images are done; the others follow')
+    with run.journal as journal:
+        result = predict_files(run.writer, images, RunOptions(args.batch_size, args.threads or default_threads(),
+                                                              args.on_error), journal)
+        for line in run.files.write(run.writer, journal, run.header, result):
+            print(line)
+        if result.times.images >= MIN_REPORTED:
+            print(result.times.describe(len(run.header['expressions'])))
+        unread = len(images) - result.done - len(result.failures)
+        if not unread:
+            journal.remove()
     for image, reason in result.failures:
         print(f'failed: {shown_name(str(image))}: {one_line(str(reason), MAX_MESSAGE)}', file=sys.stderr)
+    options = run.writer.options
     if result.done and (kinds := written_kinds(options)):
         print(f"{' and '.join(kinds)} of {counted(result.done, 'image')} -> {options.out_dir}")
-    unread = len(images) - result.done - len(result.failures)
     if result.failures:
         print(f'{len(result.failures)} of {len(images)} images failed'
               + (f', {unread} were not read (--on-error raise)' if unread else ''), file=sys.stderr)

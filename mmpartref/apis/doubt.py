@@ -86,17 +86,29 @@ class Ranking:
         inferencer: the model.
         expressions: the queries.
         rewording: template of a second wording of each, with ``{}`` for the expression; None for none.
+
+    Attributes:
+        doubts: of the images so far.
+        rewordings: the second wordings, none without a template.
     """
 
     def __init__(self, inferencer: PartReferInferencer, expressions: Sequence[str], rewording: str | None) -> None:
         self.doubts: list[Doubt] = []
+        self.rewordings = [] if rewording is None else [rewording.format(each) for each in expressions]
         self._inferencer = inferencer
-        self._rewordings = [] if rewording is None else [rewording.format(each) for each in expressions]
 
     def add(self, name: str, results: ImageResults) -> None:
         """Add an image with its results, which have heat maps."""
-        reworded = self._inferencer(results.image, self._rewordings) if self._rewordings else None
-        self.doubts.append(replace(image_doubt(results, self._inferencer.threshold, reworded), image=name))
+        reworded = self._inferencer(results.image, self.rewordings) if self.rewordings else None
+        self.append(self.record(name, results, reworded))
+
+    def record(self, name: str, results: ImageResults, reworded: ImageResults | None) -> Doubt:
+        """Return what ``append`` takes: the doubt about an image, from its results for both wordings."""
+        return replace(image_doubt(results, self._inferencer.threshold, reworded), image=name)
+
+    def append(self, record: Doubt) -> None:
+        """Add an image."""
+        self.doubts.append(record)
 
     def write(self, path: str | Path) -> list[Doubt]:
         """Write a CSV with a line per image, the most doubtful first; returns the doubts in that order."""

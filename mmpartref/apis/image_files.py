@@ -30,10 +30,12 @@ class ImageFile:
         stem: path of its outputs relative to the output folder, without suffix; unique.
         name: path below the folder or glob that it was found in, with '/'; the source of a URL, and where two images
             have the same.
+        number: its index among all images.
     """
     source: str
     stem: Path
     name: str = ''
+    number: int = 0
 
 
 def find_images(arguments: Sequence[str], out_dir: str | Path | None) -> list[ImageFile]:
@@ -91,9 +93,9 @@ def named_files(paths: Sequence[tuple[str, Path]]) -> list[ImageFile]:
     """
     counts = Counter(path for _, path in paths)
     images = []
-    for (source, path), stem in zip(paths, unique_stems(paths), strict=True):
+    for number, ((source, path), stem) in enumerate(zip(paths, unique_stems(paths), strict=True)):
         whole = source and (is_url(source) or counts[path] > 1)
-        images.append(ImageFile(source or str(stem), stem, source if whole else path.as_posix()))
+        images.append(ImageFile(source or str(stem), stem, source if whole else path.as_posix(), number))
     return images
 
 

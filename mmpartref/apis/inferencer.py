@@ -19,6 +19,7 @@ from mmpartref.apis.model_building import (
     build_model,
     build_pipeline,
     choose_device,
+    model_info,
     published_weights_of,
     read_config,
 )
@@ -81,8 +82,7 @@ class PartReferInferencer:
         if weights is None and weights_key is None:
             weights = published_weights_of(model)
         self.model = build_model(config, weights, weights_key).to(self.device)
-        self.info = {'description': 'predicted by mmpartref', 'config': config.filename,
-                     'checkpoint': None if weights is None else os.fsdecode(weights)}
+        self.info = model_info(config, weights)
         self.pipeline = Compose(build_pipeline(config))
         # The model has a cache of text features.
         self._lock = threading.Lock()
@@ -157,7 +157,7 @@ class PartReferInferencer:
         """
         with_heat_map = check_switch(heat_map, 'heat_map')
         predicted = self._predicted(images, check_expressions(expressions), batch_size, channel_order)
-        return (self._results(each, sample, with_heat_map) for each, sample in predicted)
+        return (self.results(each, sample, with_heat_map) for each, sample in predicted)
 
     @property
     def threshold(self) -> float:
@@ -203,7 +203,7 @@ class PartReferInferencer:
         if len(set(parts)) < len(parts) or len(parts) > MAX_PARTS:
             raise InputError(f'a label map has at most {MAX_PARTS} parts, each once; got {shown(parts)}')
         images = CallImages.of(image)
-        found = [self._labels(*each) for each in self._predicted(images.images, parts, batch_size, channel_order)]
+        found = [self.labels(*each) for each in self._predicted(images.images, parts, batch_size, channel_order)]
         return found if images.several else found[0]
 
     def _predicted(self, images: Iterable[ImageLike], expressions: list[str], batch_size: int,
@@ -218,7 +218,7 @@ class PartReferInferencer:
     def _in_batches(self, images: Iterator[DecodedImage], expressions: list[str],
                     batch_size: int) -> Iterator[tuple[DecodedImage, ReferringDataSample]]:
         while batch := list(islice(images, batch_size)):
-            yield from zip(batch, self._predict(batch, expressions), strict=True)
+            yield from zip(batch, self.predict(batch, expressions), strict=True)
 
     def _read_bgr(self, image: ImageLike) -> DecodedImage:
         """Read an array or a tensor whose channels are blue, green, red and maybe alpha; grey ones as they are."""
@@ -228,8 +228,11 @@ class PartReferInferencer:
         decoded = self.reader(image)
         return DecodedImage(np.ascontiguousarray(decoded.pixels[:, :, ::-1]), decoded.name)
 
-    def _predict(self, images: Sequence[DecodedImage], expressions: list[str]) -> list[ReferringDataSample]:
-        """Run the model, once per input size, because padding to a common size would change the results."""
+    def predict(self, images: Sequence[DecodedImage], expressions: list[str]) -> list[ReferringDataSample]:
+        """Return the model's outputs for a batch, for ``results`` and ``labels``, which other threads may call.
+
+        The model runs once per input size, because padding to a common size would change the results.
+        """
         groups: dict[tuple[int, ...], list[int]] = {}
         items = []
         for number, image in enumerate(images):
@@ -253,7 +256,8 @@ class PartReferInferencer:
             raise InputError(f'{shown_name(image.name)}, {width} x {height} pixels, cannot be scaled for the model '
                              f'({describe(error)}); cut a very long image into pieces') from error
 
-    def _labels(self, image: DecodedImage, sample: ReferringDataSample) -> PartLabels:
+    def labels(self, image: DecodedImage, sample: ReferringDataSample) -> PartLabels:
+        """Return the label map of an image, from its output of ``predict``."""
         masks = (mask.cpu().numpy() for mask in sample.pred_masks)
         heat_maps = (self._heat_map(sample, index) for index in range(len(sample.expressions)))
         return PartLabels(image, merge_masks(masks, heat_maps, image.size), sample.expressions)
@@ -267,7 +271,8 @@ class PartReferInferencer:
         scores, masks = self.model.instances(sample, index)
         return list(zip(masks.cpu().numpy(), scores.tolist(), strict=True))
 
-    def _results(self, image: DecodedImage, sample: ReferringDataSample, heat_map: bool) -> ImageResults:
+    def results(self, image: DecodedImage, sample: ReferringDataSample, heat_map: bool) -> ImageResults:
+        """Return the results for an image, from its output of ``predict``, on request with heat maps."""
         masks = sample.pred_masks.cpu().numpy()
         presence = sample.get('pred_presence')
         return ImageResults(image, [

@@ -200,6 +200,12 @@ def choose_weights(model: str | Path, config: Config, checkpoint: str | Path | N
     return weights
 
 
+def model_info(config: Config, weights: str | Path | None) -> dict[str, Any]:
+    """Return ``'description'``, ``'config'`` and ``'checkpoint'`` of a model, for the json of its predictions."""
+    return {'description': 'predicted by mmpartref', 'config': config.filename,
+            'checkpoint': None if weights is None else os.fsdecode(weights)}
+
+
 def names_weights(config: Config) -> bool:
     """Return whether any ``init_cfg`` of the model names a checkpoint."""
     return any(isinstance(node.get('init_cfg'), Mapping) and 'checkpoint' in node['init_cfg']

@@ -2,7 +2,7 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,8 @@ from mmpartref.files.output_path import DISK_FULL, check_replaceable, copy_to_st
 
 # End of the name of every file or folder that is not finished.
 SUFFIX = '.part'
+# Characters at the end of a temporary name that are random, and the suffix.
+RANDOM_END = 8 + len(SUFFIX)
 # Bytes of the name that a temporary name has in it.
 MAX_NAME = 240
 
@@ -28,6 +30,17 @@ def temporary_path(path: Path) -> Path:
 def unfinished_files(folder: str | os.PathLike, pattern: str) -> list[Path]:
     """Return the temporary files, sorted, that killed writers of files with names like ``pattern`` left in a folder."""
     return sorted(Path(check_path(folder, 'the folder')).glob(f'.{pattern}.*{SUFFIX}'))
+
+
+def remove_unfinished(paths: Iterable[Path]) -> None:
+    """Remove the temporary files that killed writers of these paths left."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(temporary_path(path).name[:-RANDOM_END])
+    for folder, starts in names.items():
+        for file in unfinished_files(folder, '*'):
+            if file.name[:-RANDOM_END] in starts:
+                file.unlink(missing_ok=True)
 
 
 @contextmanager

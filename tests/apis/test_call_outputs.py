@@ -179,7 +179,7 @@ def test_inputs_are_never_overwritten(cris, images):
 
 
 def test_outputs_that_cannot_be_written_are_reported_before_anything_is(cris, images, monkeypatch):
-    monkeypatch.setattr(PartReferInferencer, '_predict', lambda *_: pytest.fail('it predicts'))
+    monkeypatch.setattr(PartReferInferencer, 'predict', lambda *_: pytest.fail('it predicts'))
     Path('file').touch()
     os.makedirs('taken/predictions.json')
     for option, folder, message in (('out_dir', 'file', 'file is not a folder'),

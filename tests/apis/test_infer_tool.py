@@ -1,8 +1,12 @@
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mmpartref.apis import ImageResults, PartReferInferencer
+from mmpartref.apis.batch.journal import Journal
 from mmpartref.apis.output_files import OutputOptions
 from mmpartref.files.atomic_write import atomic_write
 
@@ -62,14 +67,13 @@ def files(folder: Path) -> set[str]:
 @pytest.fixture
 def recorded(monkeypatch) -> list[ImageResults]:
     """All results of inferencers, to compare files and printed numbers with the outputs of the same forward passes."""
-    found, stream = [], PartReferInferencer.stream
+    found, results = [], PartReferInferencer.results
 
-    def record(*args, **kwargs) -> Iterator[ImageResults]:
-        for results in stream(*args, **kwargs):
-            found.append(results)
-            yield results
+    def record(*args, **kwargs) -> ImageResults:
+        found.append(results(*args, **kwargs))
+        return found[-1]
 
-    monkeypatch.setattr(PartReferInferencer, 'stream', record)
+    monkeypatch.setattr(PartReferInferencer, 'results', record)
     return found
 
 
@@ -154,6 +158,20 @@ def test_all_parts_of_an_object(infer, cris, images, tmp_path, capsys):
     assert sum(each['area'] for each in content['annotations'] if each['image_id'] == 1) == (written > 0).sum()
 
 
+def test_threads_change_no_output(infer, images, tmp_path, capsys):
+    (images / 'a_bad.jpg').write_bytes(b'')
+    outputs = []
+    for threads in (1, 4):
+        out = tmp_path / f'threads_{threads}'
+        assert infer(images, *EXPRESSIONS, '--threads', threads, '--out-dir', out, '--heat-maps', '--json',
+                     out / 'all.json', '--format', 'labelme') == 1
+        shown = capsys.readouterr()
+        outputs.append(({name: (out / name).read_bytes() for name in files(out)},
+                        shown.out.replace(out.name, ''), shown.err[shown.err.index('failed: '):]))
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0][0]) == 3 * 6 + 1
+
+
 def test_switches_leave_files_out(infer, images, tmp_path):
     assert infer(images / 'b.jpg', 'car body', '--no-masks', '--no-overlays', '--json', 'out.json') == 0
     assert files(tmp_path / 'outputs') == set()
@@ -173,6 +191,195 @@ def test_images_that_fail_are_listed(infer, images, tmp_path, capsys):
     assert files(tmp_path / 'stopped') == set()
     assert '1 of 5 images failed, 4 were not read (--on-error raise)' in capsys.readouterr().err
     assert infer(images / 'b.jpg', 'car body', '--max-pixels', 100) == 1
+
+
+EVERYTHING = ['--heat-maps', '--json', 'out/all.json', '--format', 'coco', '--rank', 'out/rank.csv', '--rewording',
+              'the {}', '--out-dir', 'out']
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+@pytest.fixture
+def many_images(image, tmp_path) -> Path:
+    """A folder of seven images, two of which cannot be read."""
+    folder = tmp_path / 'many'
+    folder.mkdir()
+    for number in range(7):
+        Image.fromarray(np.roll(image, 9 * number, axis=1)).save(folder / f'{number}.png')
+    for number in (1, 4):
+        (folder / f'{number}.png').write_bytes(b'')
+    return folder
+
+
+@pytest.fixture
+def killed(monkeypatch) -> Callable[[int], None]:
+    """End runs as if they were killed before the journal has its line of the image with this number."""
+    def kill(number: int) -> None:
+        add = Journal.add
+
+        def interrupted(journal: Journal, image: int, records: dict) -> None:
+            if image == number:
+                monkeypatch.undo()
+                raise KeyboardInterrupt
+            add(journal, image, records)
+
+        monkeypatch.setattr(Journal, 'add', interrupted)
+    return kill
+
+
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_a_run_that_was_killed_goes_on(infer, many_images, tmp_path, monkeypatch, killed, capsys, batch_size):
+    options = [many_images, *EXPRESSIONS, *EVERYTHING, '--batch-size', batch_size]
+    assert infer(*options) == 1
+    whole, printed = contents(tmp_path / 'out'), capsys.readouterr()
+    shutil.rmtree(tmp_path / 'out')
+    with monkeypatch.context():
+        killed(5)
+        with pytest.raises(KeyboardInterrupt):
+            infer(*options)
+    monkeypatch.chdir(tmp_path)
+    journal = tmp_path / 'out/infer.journal.jsonl'
+    assert len(journal.read_bytes().splitlines()) == 1 + 3
+    with journal.open('ab') as file:
+        file.write(b'{"image": 5, "co')
+    for name in ('.5_overlay.png.0123abcd.part', '.all.json.0123abcd.part'):
+        (tmp_path / 'out' / name).touch()
+    # Neither lost nor continued by chance.
+    before = journal.read_bytes()
+    capsys.readouterr()
+    assert infer(*options) == 2
+    assert 'is the journal of a run that has not ended, 3 of 7 images: add --resume' in capsys.readouterr().err
+    assert infer(*options[:1], 'car body', *EVERYTHING, '--resume') == 2
+    assert 'is of another run: expressions is ["car body", "car side mirror"]' in capsys.readouterr().err
+    assert journal.read_bytes() == before
+    assert infer(*options, '--resume') == 1
+    shown = capsys.readouterr()
+    done = 3 if batch_size == 1 else 2
+    assert shown.out.startswith(f'{done} of 7 images are done; the others follow\n')
+    # Those that failed are tried again.
+    assert '2 of 7 images failed' in shown.err
+    assert [line for line in printed.out.splitlines() if line.startswith(f'{many_images}/6')] == [
+        line for line in shown.out.splitlines() if line.startswith(f'{many_images}/6')]
+    assert contents(tmp_path / 'out') == whole
+    assert not any(f'{many_images}/0' in line for line in shown.out.splitlines())
+
+
+def test_the_speed_of_many_images_is_printed(infer, image, tmp_path, capsys):
+    folder = tmp_path / 'many'
+    folder.mkdir()
+    for number in range(100):
+        Image.fromarray(np.roll(image, number, axis=1)).save(folder / f'{number:02}.png')
+    assert infer(folder, *EXPRESSIONS, '--no-masks', '--no-overlays') == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(r'100 images in [\d.]+ s: [\d.]+ images and [\d.]+ expressions per second; the model ran \d+% '
+                        r'of the time, the \d threads read \d+% and wrote \d+% of it', last)
+    (folder / '00.png').unlink()
+    assert infer(folder, *EXPRESSIONS, '--no-masks', '--no-overlays') == 0
+    assert 'per second' not in capsys.readouterr().out
+
+
+def test_resume_begins_where_there_is_no_journal(infer, images, tmp_path, capsys):
+    assert infer(images, 'car body', '--resume') == 0
+    assert len(files(tmp_path / 'outputs')) == 6
+    assert infer(images, 'car body', '--resume', '--no-masks', '--no-overlays', '--json', '-') == 2
+    assert '--resume needs an output that is a file' in capsys.readouterr().err
+
+
+def test_a_run_that_stopped_at_an_image_goes_on_when_it_is_repaired(infer, many_images, tmp_path, capsys):
+    options = [many_images, 'car body', '--json', 'all.json', '--no-masks', '--no-overlays', '--on-error', 'raise']
+    assert infer(*options) == 1
+    # The journal is next to the json where nothing is in the output folder.
+    assert files(tmp_path) - {f'many/{number}.png' for number in range(7)} == {'all.json', 'all.journal.jsonl'}
+    for number in (1, 4):
+        shutil.copy(many_images / '0.png', many_images / f'{number}.png')
+    assert infer(*options, '--resume') == 0
+    assert not (tmp_path / 'all.journal.jsonl').exists()
+    found = json.loads((tmp_path / 'all.json').read_text())
+    assert [each['file_name'] for each in found['images']] == [f'{number}.png' for number in range(7)]
+    assert [each['id'] for each in found['annotations']] == list(range(1, 8))
+
+
+def test_annotations_of_a_run_that_was_killed_are_its_own(infer, many_images, tmp_path, monkeypatch, killed, capsys):
+    options = [many_images, *EXPRESSIONS, '--format', 'yolo', '--no-masks', '--no-overlays']
+    assert infer(*options) == 1
+    whole = contents(tmp_path / 'outputs')
+    shutil.rmtree(tmp_path / 'outputs')
+    with monkeypatch.context():
+        killed(3)
+        with pytest.raises(KeyboardInterrupt):
+            infer(*options)
+    monkeypatch.chdir(tmp_path)
+    assert infer(*options, '--resume') == 1
+    assert contents(tmp_path / 'outputs') == whole
+    assert infer(*options, '--resume') == 2
+    assert 'exists already, and may have been corrected' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['coco', 'label-studio'])
+def test_shares_together_are_the_whole(infer, many_images, tmp_path, run_script, capsys, kind):
+    options = [many_images, *EXPRESSIONS, '--format', kind, '--json', 'out/all.json', '--out-dir', 'out']
+    assert infer(*options) == 1
+    whole = contents(tmp_path / 'out')
+    shutil.rmtree(tmp_path / 'out')
+    capsys.readouterr()
+    # The first has images 0 and 1, the second 2 and 3, the last 4, 5 and 6.
+    for index, code in ((2, 1), (0, 1), (1, 0)):
+        assert infer(*options, '--shard', f'{index}/3') == code
+    assert 'share 1 of 3: 2 of 7 images\n' in capsys.readouterr().out
+    assert infer(*options, '--shard', '2/3', '--resume') == 0
+    common = {'coco': 'annotations', 'label-studio': 'label_studio'}[kind]
+    assert f'it is done: out/all.3-of-3.jsonl, out/{common}.3-of-3.jsonl' in capsys.readouterr().out
+    for name in ('all.json', f'{common}.json'):
+        run_script('merge_shards', tmp_path / 'out' / name)
+    assert f'3 shares, 5 images, without 2 that failed -> {tmp_path}/out/all.json' in capsys.readouterr().out
+    assert {name: content for name, content in contents(tmp_path / 'out').items() if '.jsonl' not in name} == whole
+
+
+def test_ranks_of_torchrun_take_their_shares(infer, images, tmp_path, monkeypatch, capsys):
+    for rank in range(4):
+        for name, value in (('RANK', rank), ('WORLD_SIZE', 4), ('LOCAL_RANK', rank)):
+            monkeypatch.setenv(name, str(value))
+        options = [images, *EXPRESSIONS, '--format', 'yolo', '--rank', 'rank.csv', '--no-masks', '--no-overlays']
+        assert infer(*options) == 0
+    assert 'share 4 of 4: 1 of 3 images' in capsys.readouterr().out
+    assert files(tmp_path / 'outputs') == {'data.yaml', 'labels/b.txt', 'labels/left/a.txt', 'labels/right/a.txt'}
+    assert sorted(path.name for path in tmp_path.glob('rank*')) == [f'rank.{number}-of-4.csv' for number in range(1, 5)]
+    assert infer(images, *EXPRESSIONS, '--json', '-') == 2
+    assert 'each share writes its own files; name files in place of streams' in capsys.readouterr().err
+
+
+@pytest.mark.e2e
+def test_a_killed_process_goes_on(model, image, tmp_path):
+    folder = tmp_path / 'many'
+    folder.mkdir()
+    for number in range(60):
+        Image.fromarray(np.roll(image, number, axis=1)).save(folder / f'{number:02}.png')
+
+    def start(out: str, *options: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / 'tools/infer.py'), 'many', *EXPRESSIONS, '--json', f'{out}/all.json',
+             '--heat-maps', '--format', 'labelme', '--out-dir', out, *options, *model], cwd=tmp_path,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)})
+
+    whole = start('whole')
+    assert whole.communicate(timeout=300)[0] is None
+    assert whole.returncode == 0
+    journal = tmp_path / 'parts/infer.journal.jsonl'
+    for lines in (8, 30):
+        process = start('parts', *(['--resume'] if journal.exists() else []))
+        while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b'\n') < lines):
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert lines <= journal.read_bytes().count(b'\n') < 61
+    last = start('parts', '--resume')
+    _, error = last.communicate(timeout=300)
+    assert last.returncode == 0, error
+    assert contents(tmp_path / 'parts') == contents(tmp_path / 'whole')
 
 
 @pytest.mark.parametrize(('args', 'message'), [

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from mmpartref.apis import ImageReader
-from mmpartref.apis.batch_run import BatchResult, readable_batches
+from mmpartref.apis.batch.batch_run import BatchResult, RunOptions, readable_batches
+from mmpartref.apis.batch.batch_run import read as read_file
 from mmpartref.apis.image_files import ImageFile, find_images, relative_path
 from mmpartref.datasets.transforms import LoadImage
 from mmpartref.doctor import examine
@@ -148,13 +149,9 @@ def test_paths_of_a_command_line_must_be_plain_files(other, tmp_path, kind):
 
 def test_a_pipe_among_many_images_is_one_failure(other, tmp_path):
     path, image = other('pipe'), str(write_image(tmp_path / 'a.png'))
-
-    class Inferencer:
-        reader = READ
-
     outcome = BatchResult()
     images = [ImageFile(path, Path('x')), ImageFile(image, Path('a'))]
-    batches = list(readable_batches(Inferencer(), images, 2, 'skip', outcome))
+    batches = list(readable_batches((read_file(READ, each) for each in images), RunOptions(batch_size=2), outcome))
     assert [image.name for _, image in batches[0]] == [image]
     assert [failed for failed, _ in outcome.failures] == [path]
 

@@ -68,6 +68,7 @@ CHECKED_TOOLS = {
     'convert_clip': "a CLIP checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_cris': "a CRIS checkpoint of a published size, hundreds of MiB; tests/models/weights makes small ones",
     'convert_dataset': "the downloads' own files; tests/datasets makes small ones",
+    'merge_shards': 'the shares of several processes; tests/apis/batch makes them',
     'publish_model': 'its own checkpoint; tests/apis/export makes small ones',
     'join_levels': "files that convert_dataset wrote; tests/datasets makes small ones",
 }

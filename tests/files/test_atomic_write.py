@@ -6,7 +6,14 @@ import stat
 import pytest
 
 from mmpartref.errors import FileInTheWayError, FileWriteError
-from mmpartref.files.atomic_write import SUFFIX, atomic_write, unfinished_files, write_text
+from mmpartref.files.atomic_write import (
+    SUFFIX,
+    atomic_write,
+    remove_unfinished,
+    temporary_path,
+    unfinished_files,
+    write_text,
+)
 
 
 def contents(folder):
@@ -126,3 +133,15 @@ def test_files_of_killed_writers_are_found(tmp_path):
 def test_a_name_of_the_greatest_length_can_be_written(name, tmp_path):
     write_text(tmp_path / name, 'whole')
     assert contents(tmp_path) == {name: 'whole'}
+
+
+def test_what_killed_writers_of_some_files_left_is_removed(tmp_path):
+    long = tmp_path / f"{'x' * 250}.png"
+    mine = [temporary_path(path) for path in (tmp_path / 'a.png', tmp_path / 'sub/a.png', long)]
+    others = [temporary_path(tmp_path / 'b.png'), tmp_path / 'a.png', tmp_path / '.a.png.part']
+    (tmp_path / 'sub').mkdir()
+    for file in (*mine, *others):
+        file.touch()
+    remove_unfinished([tmp_path / 'a.png', tmp_path / 'sub/a.png', long, tmp_path / 'missing/a.png'])
+    assert not any(file.exists() for file in mine)
+    assert all(file.exists() for file in others)

@@ -2,7 +2,7 @@
 import json
 import os
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,12 +12,14 @@ from mmpartref.apis.formats.labelled_masks import FormatOptions, LabelledMask
 from mmpartref.apis.formats.polygon_formats import labelme_document, yolo_lines
 from mmpartref.argument_checks import check_choice
 from mmpartref.errors import FileInTheWayError, InputError
-from mmpartref.files.atomic_write import write_text
+from mmpartref.files.atomic_write import atomic_write, write_text
 from mmpartref.images.image_url import is_url
 from mmpartref.text import shown_name
 
 Format = Literal['coco', 'yolo', 'labelme', 'label-studio']
 FORMATS: tuple[str, ...] = get_args(Format)
+# Names of the files of all images.
+COMMON_FILES = {'coco': 'annotations.json', 'yolo': 'data.yaml', 'label-studio': 'label_studio.json'}
 # Label Studio's address of files below its document root.
 LOCAL_FILES = '/data/local-files/?d='
 
@@ -62,12 +64,17 @@ class AnnotationFiles:
 
     def files(self, stems: Iterable[Path]) -> list[Path]:
         """Return all files for images with these stems."""
-        common = {'coco': 'annotations.json', 'yolo': 'data.yaml', 'label-studio': 'label_studio.json'}.get(self.kind)
-        return [*(file for stem in stems if (file := self.file(stem))), *([self.folder / common] if common else [])]
+        common = self.common_file
+        return [*(file for stem in stems if (file := self.file(stem))), *([common] if common else [])]
 
     def add(self, name: str, source: str, stem: Path, size: tuple[int, int], masks: Sequence[LabelledMask],
             empty_masks: int) -> None:
-        """Add, or write, the masks of one image.
+        """Add, or write, the masks of one image. Arguments as of ``record``."""
+        self.append(self.record(name, source, stem, size, masks, empty_masks))
+
+    def record(self, name: str, source: str, stem: Path, size: tuple[int, int], masks: Sequence[LabelledMask],
+               empty_masks: int) -> dict[str, Any] | None:
+        """Return what ``append`` takes: the part of the file of all images; write the file of one image. Thread-safe.
 
         Args:
             name: path below the folder of the images.
@@ -78,20 +85,27 @@ class AnnotationFiles:
             empty_masks: number of expressions with an empty mask.
         """
         if self.kind == 'coco':
-            self.coco.add(name, size, masks, empty_masks)
-            return
+            return self.coco.record(name, size, masks, empty_masks)
         split, tolerance = self.options.split(masks), self.options.tolerance
-        file = self.file(stem)
         if self.kind == 'label-studio':
-            self._tasks.append(label_studio_task(split, size, self.address(name), tolerance,
-                                                 model_version=model_name(self.info)))
-        elif self.kind == 'yolo' and file is not None:
+            return label_studio_task(split, size, self.address(name), tolerance, model_version=model_name(self.info))
+        file = self.file(stem)
+        assert file is not None
+        if self.kind == 'yolo':
             write_text(file, ''.join(f'{line}\n' for line in yolo_lines(split, size, self.names, tolerance)))
-        elif file is not None:
+        else:
             # Links in either path would lead elsewhere.
             real = os.path.realpath(source), os.path.realpath(file.parent)
             path = os.path.relpath(*real) if os.path.exists(source) else source
             write_text(file, json.dumps(labelme_document(split, size, path, tolerance), indent=2) + '\n')
+        return None
+
+    def append(self, record: dict[str, Any] | None) -> None:
+        """Add an image to the file of all images, if there is one."""
+        if record is not None and self.kind == 'coco':
+            self.coco.append(record)
+        elif record is not None:
+            self._tasks.append(record)
 
     def address(self, name: str) -> str:
         """Return the address of an image for Label Studio; that of a URL is the URL."""
@@ -100,11 +114,12 @@ class AnnotationFiles:
         slash = '' if self.image_url.endswith(('/', '=')) else '/'
         return f'{self.image_url}{slash}{urllib.parse.quote(name)}'
 
-    def check_new(self, names: Mapping[Path, str]) -> None:
+    def check_new(self, names: Mapping[Path, str], *, common: bool = True) -> None:
         """Check that no file exists, since it may have been corrected, and that YOLO's have the names of their images.
 
         Args:
             names: of the images, by their stem.
+            common: also of the file of all images.
 
         Raises:
             FileInTheWayError: a file exists.
@@ -115,23 +130,39 @@ class AnnotationFiles:
                 raise InputError(f'YOLO looks for the labels of {shown_name(name)} in the same text file as for '
                                  'another image; rename one, or give one folder of images')
         for file in self.files(names):
-            if file.exists():
+            if file.exists() and (common or file != self.common_file):
                 raise FileInTheWayError(f'{shown_name(str(file))} exists already, and may have been corrected: name '
                                         'another folder, or remove it')
 
-    def finish(self) -> None:
-        """Write the file of all images, if there is one."""
+    @property
+    def common_file(self) -> Path | None:
+        """The file of all images, if there is one."""
+        name = COMMON_FILES.get(self.kind)
+        return self.folder / name if name else None
+
+    def finish(self, records: Callable[[], Iterable[dict[str, Any]]] | None = None) -> None:
+        """Write the file of all images, if there is one; ``records`` as of ``CocoOutput.write``."""
         if self.kind == 'coco':
-            self.coco.write(self.folder / 'annotations.json')
+            self.coco.write(self.folder / COMMON_FILES['coco'], records)
         elif self.kind == 'label-studio':
-            write_text(self.folder / 'label_studio.json', json.dumps(self._tasks, indent=2) + '\n')
+            write_tasks(self.folder / COMMON_FILES['label-studio'], self._tasks if records is None else records())
         elif self.kind == 'yolo':
             # Not as escapes: YAML joins no surrogates.
             names = ''.join(f'  {number}: {json.dumps(name, ensure_ascii=False)}\n'
                             for number, name in enumerate(self.names))
-            write_text(self.folder / 'data.yaml',
+            write_text(self.folder / COMMON_FILES['yolo'],
                        f'# Put or link the folder of the images next to labels/ as images/.\npath: '
                        f'{json.dumps(str(self.folder.resolve()))}\ntrain: images\nval: images\nnames:\n{names}')
+
+
+def write_tasks(path: Path, tasks: Iterable[dict[str, Any]]) -> None:
+    """Write tasks of Label Studio, indented by 2, with one of them in memory."""
+    with atomic_write(path) as unfinished, unfinished.open('w', encoding='utf-8') as file:
+        number = 0
+        for number, task in enumerate(tasks, 1):
+            text = json.dumps(task, indent=2).replace('\n', '\n  ')
+            file.write(('[' if number == 1 else ',') + f'\n  {text}')
+        file.write('\n]\n' if number else '[]\n')
 
 
 def model_name(info: Mapping[str, Any]) -> str:
