@@ -113,6 +113,7 @@ audit: $(TEST_ENV)/ready
 
 # Warnings are errors, and so is a reference to a class that has no page.
 docs: $(TEST_ENV)/ready
+	rm -rf docs/api/generated
 	$(TEST_ENV)/bin/python -m sphinx -E -W --keep-going -q docs docs/_build/html
 	@echo 'open docs/_build/html/index.html'
 

@@ -17,15 +17,16 @@ from mmpartref.models.backbones import (
 )
 from mmpartref.models.clip_model import CLIPModel
 from mmpartref.models.data_preprocessor import ReferringDataPreprocessor
-from mmpartref.models.decode_heads import VisionLanguageDecodeHead
+from mmpartref.models.decode_heads import MultiLabelPresenceHead, PresenceHead, VisionLanguageDecodeHead
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.initializers import CLIPPretrainedInit, PackagePretrainedInit, PretrainedInit
-from mmpartref.models.losses import FocalLoss, TextToPixelContrastiveLoss, TverskyLoss
+from mmpartref.models.losses import AsymmetricLoss, FocalLoss, TextToPixelContrastiveLoss, TverskyLoss
 from mmpartref.models.necks import CRISNeck
 from mmpartref.models.segmentors import CLIPZeroShotSegmentor, ReferringSegmentor
 from mmpartref.models.text_encoders import CLIPTextEncoder, OpenCLIPTextEncoder, SiglipTextEncoder
 
 __all__ = [
+    'AsymmetricLoss',
     'CLIPModel',
     'CLIPPretrainedInit',
     'CLIPResNet',
@@ -35,8 +36,10 @@ __all__ = [
     'CRISNeck',
     'EfficientNetLite',
     'FocalLoss',
+    'MultiLabelPresenceHead',
     'OpenCLIPTextEncoder',
     'PackagePretrainedInit',
+    'PresenceHead',
     'PretrainedInit',
     'ReferringDataPreprocessor',
     'ReferringDetector',

@@ -18,7 +18,7 @@ from mmpartref.evaluation.dumps.dump import read_dump
 
 MODELS = ('cris_tiny_toyparts', 'cris_tiny_toyparts_absent')
 # Images that pages name.
-IMAGES = ('image.jpg', 'dog.jpg', 'images/left/a.jpg', 'images/b.jpg')
+IMAGES = ('image.jpg', 'dog.jpg', 'images/left/a.jpg', 'images/b.jpg', 'docs/images/example_image.jpg')
 # Dumps that pages name without making them, or by a command that is only checked. 'part_of.json' and 'part.json' are of
 # other templates.
 DUMPS = ('cris.json', 'cris_0.json', 'cris_1.json', 'cris_2.json', 'detector.json', 'detector_0.json',
