@@ -101,7 +101,7 @@ def make_world(folder: Path) -> Path:
     drawn = sorted((folder / 'data/toyparts/images/test').iterdir())
     for number, name in enumerate(IMAGES):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(drawn[number], folder / name)
+        shutil.copy(drawn[number % len(drawn)], folder / name)
     (folder / 'expressions.txt').write_text('car tire\nbird wing\n', encoding='utf-8')
     with at(folder):
         for model in MODELS:
