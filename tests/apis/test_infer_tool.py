@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -214,32 +214,35 @@ def many_images(image, tmp_path) -> Path:
 
 
 @pytest.fixture
-def killed(monkeypatch) -> Callable[[int], None]:
-    """End runs as if they were killed before the journal has its line of the image with this number."""
+def killed() -> Iterator[Callable[[int], None]]:
+    """End a run as if it was killed before the journal has its line of the image with this number."""
+    # Not pytest's, whose undo would also leave the test's folder, while threads write into it.
+    patch = pytest.MonkeyPatch()
+
     def kill(number: int) -> None:
         add = Journal.add
 
         def interrupted(journal: Journal, image: int, records: dict) -> None:
             if image == number:
-                monkeypatch.undo()
+                patch.undo()
                 raise KeyboardInterrupt
             add(journal, image, records)
 
-        monkeypatch.setattr(Journal, 'add', interrupted)
-    return kill
+        patch.setattr(Journal, 'add', interrupted)
+
+    yield kill
+    patch.undo()
 
 
 @pytest.mark.parametrize('batch_size', [1, 2])
-def test_a_run_that_was_killed_goes_on(infer, many_images, tmp_path, monkeypatch, killed, capsys, batch_size):
+def test_a_run_that_was_killed_goes_on(infer, many_images, tmp_path, killed, capsys, batch_size):
     options = [many_images, *EXPRESSIONS, *EVERYTHING, '--batch-size', batch_size]
     assert infer(*options) == 1
     whole, printed = contents(tmp_path / 'out'), capsys.readouterr()
     shutil.rmtree(tmp_path / 'out')
-    with monkeypatch.context():
-        killed(5)
-        with pytest.raises(KeyboardInterrupt):
-            infer(*options)
-    monkeypatch.chdir(tmp_path)
+    killed(5)
+    with pytest.raises(KeyboardInterrupt):
+        infer(*options)
     journal = tmp_path / 'out/infer.journal.jsonl'
     assert len(journal.read_bytes().splitlines()) == 1 + 3
     with journal.open('ab') as file:
@@ -301,16 +304,14 @@ def test_a_run_that_stopped_at_an_image_goes_on_when_it_is_repaired(infer, many_
     assert [each['id'] for each in found['annotations']] == list(range(1, 8))
 
 
-def test_annotations_of_a_run_that_was_killed_are_its_own(infer, many_images, tmp_path, monkeypatch, killed, capsys):
+def test_annotations_of_a_run_that_was_killed_are_its_own(infer, many_images, tmp_path, killed, capsys):
     options = [many_images, *EXPRESSIONS, '--format', 'yolo', '--no-masks', '--no-overlays']
     assert infer(*options) == 1
     whole = contents(tmp_path / 'outputs')
     shutil.rmtree(tmp_path / 'outputs')
-    with monkeypatch.context():
-        killed(3)
-        with pytest.raises(KeyboardInterrupt):
-            infer(*options)
-    monkeypatch.chdir(tmp_path)
+    killed(3)
+    with pytest.raises(KeyboardInterrupt):
+        infer(*options)
     assert infer(*options, '--resume') == 1
     assert contents(tmp_path / 'outputs') == whole
     assert infer(*options, '--resume') == 2
