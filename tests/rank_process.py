@@ -1,4 +1,4 @@
-"""Two processes of a group; ``tests/conftest.py`` loads this file, and spawned processes import it, hence nothing else.
+"""Processes of a group; ``tests/conftest.py`` loads this file, and spawned processes import it, hence nothing else.
 """
 import importlib.util
 import inspect
@@ -51,12 +51,14 @@ def run_rank(rank: int, size: int, folder: Path, backend: str, job: Callable, ar
     torch.distributed.destroy_process_group()
 
 
-def run_on_two_ranks(folder: Path, job: Callable, *args: Any, method: str = 'fork', backend: str = 'gloo') -> list[Any]:
-    """Return what ``job(*args)`` returns or raises on ranks 0 and 1.
+def run_on_ranks(folder: Path, job: Callable, *args: Any, size: int = 2, method: str = 'fork',
+                 backend: str = 'gloo') -> list[Any]:
+    """Return what ``job(*args)`` returns or raises on each rank.
 
     Args:
-        folder: working directory of both.
+        folder: working directory of all.
         job, args: the job; for ``'spawn'`` a function at the top level of a file and picklable arguments.
+        size: number of ranks.
         method: ``'spawn'`` where the job uses CUDA, which a forked process cannot.
         backend: ``'gloo'``, or ``'nccl'`` with a device for each rank.
     """
@@ -64,8 +66,8 @@ def run_on_two_ranks(folder: Path, job: Callable, *args: Any, method: str = 'for
     queue = context.Queue()
     folder.mkdir(parents=True, exist_ok=True)
     job = JobInFile(job) if method == 'spawn' else job
-    processes = [context.Process(target=run_rank, args=(rank, 2, folder, backend, job, args, queue))
-                 for rank in range(2)]
+    processes = [context.Process(target=run_rank, args=(rank, size, folder, backend, job, args, queue))
+                 for rank in range(size)]
     # A spawned process gets this path and imports this file by its name.
     sys.path.insert(0, str(Path(__file__).parent))
     try:
@@ -77,8 +79,8 @@ def run_on_two_ranks(folder: Path, job: Callable, *args: Any, method: str = 'for
         results = dict(queue.get(timeout=PATIENCE) for _ in processes)
         for each in processes:
             each.join(PATIENCE)
-        assert [each.exitcode for each in processes] == [0, 0]
+        assert [each.exitcode for each in processes] == [0] * size
     finally:
         for each in processes:
             each.kill()
-    return [results[rank] for rank in range(2)]
+    return [results[rank] for rank in range(size)]

@@ -11,18 +11,18 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from rank_process import run_on_two_ranks
+from rank_process import run_on_ranks
 
 from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
 
-FIXTURES = ('on_two_ranks', 'odd_toyparts', 'tiny_config', 'free_port', 'training_record')
+FIXTURES = ('on_ranks', 'odd_toyparts', 'tiny_config', 'free_port', 'training_record')
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope='session')
-def on_two_ranks() -> Callable[..., list[Any]]:
-    """``on_two_ranks(folder, job, *args)``: what ``job(*args)`` returns or raises on ranks 0 and 1 of a gloo group."""
-    return run_on_two_ranks
+def on_ranks() -> Callable[..., list[Any]]:
+    """``on_ranks(folder, job, *args, size=2)``: what ``job(*args)`` returns or raises on each rank of a gloo group."""
+    return run_on_ranks
 
 
 @pytest.fixture

@@ -8,6 +8,6 @@ def place() -> tuple[int, int]:
 
 
 @pytest.mark.parametrize('method', ['fork', pytest.param('spawn', marks=pytest.mark.slow)])
-def test_each_process_knows_its_rank(method, on_two_ranks, tmp_path):
+def test_each_process_knows_its_rank(method, on_ranks, tmp_path):
     """Tests on a GPU spawn their processes, which import the helper and the job again."""
-    assert on_two_ranks(tmp_path, place, method=method) == [(0, 2), (1, 2)]
+    assert on_ranks(tmp_path, place, method=method) == [(0, 2), (1, 2)]

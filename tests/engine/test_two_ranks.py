@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
 from mmengine.model.utils import convert_sync_batchnorm
@@ -81,7 +81,7 @@ def train(config, toyparts, work_dir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['cris', 'presence head', pytest.param('mask_rcnn', marks=pytest.mark.full_mmcv)])
-def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_two_ranks, tiny_config, odd_toyparts,
+def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_ranks, tiny_config, odd_toyparts,
                                                                      tmp_path):
     """Three images on two ranks: the sampler repeats one, which must not count."""
     if kind == 'mask_rcnn':
@@ -89,7 +89,7 @@ def test_both_ranks_end_with_one_model_and_the_metrics_of_one_process(kind, on_t
         config.write_text(MASK_RCNN)
     else:
         config = tiny_config(presence_head=kind == 'presence head')
-    results = on_two_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two')
+    results = on_ranks(tmp_path / 'ranks', train, config, odd_toyparts, tmp_path / 'two')
     for result in results:
         assert isinstance(result, dict), result
         assert not result['unused allowed']
@@ -117,17 +117,17 @@ TEXTS = ['quadruped head', 'car tire', 'bird wing']
 
 
 def images() -> dict:
-    """Three images with one, three and two expressions."""
+    """Four images with one, three, two and two expressions."""
     drawn = torch.Generator().manual_seed(0)
     samples = []
-    for index, number in enumerate((1, 3, 2)):
+    for index, number in enumerate((1, 3, 2, 2)):
         sample = ReferringDataSample(metainfo={'img_id': index, 'img_path': f'{index}.jpg', 'ori_shape': (64, 64),
                                                'img_shape': (64, 64), 'letterbox_matrix': np.eye(3)[:2]})
         sample.expressions = TEXTS[:number]
         sample.refs = [{'absent': 'other' if (index, row) == (1, 2) else None} for row in range(number)]
         sample.gt_masks = torch.randint(0, 2, (number, 64, 64), generator=drawn).double() * 255
         samples.append(sample)
-    images = torch.randint(0, 256, (3, 3, 64, 64), generator=drawn).double()
+    images = torch.randint(0, 256, (4, 3, 64, 64), generator=drawn).double()
     return {'inputs': list(images), 'data_samples': samples}
 
 
@@ -140,8 +140,10 @@ def gradients(model, wrapped, batch):
 
 
 def step_on_a_share(model, device):
-    """One expression on rank 0, five on rank 1."""
-    share = {key: value[:1] if get_rank() == 0 else value[1:] for key, value in images().items()}
+    """One expression on rank 0 of two, seven on rank 1; of four ranks an image on each."""
+    rank, size = get_rank(), get_world_size()
+    begin, end = (rank, rank + 1) if size == 4 else ((0, 1), (1, 4))[rank]
+    share = {key: value[begin:end] for key, value in images().items()}
     model = model.to(device)
     return gradients(model, MMDistributedDataParallel(model, broadcast_buffers=False), share)
 
@@ -151,34 +153,35 @@ def build(cfg):
     return MODELS.build(cfg).double().train()
 
 
-def test_uneven_shares_train_like_one_batch(on_two_ranks, tiny_model_cfg, tmp_path):
+@pytest.mark.parametrize('size', [2, 4])
+def test_uneven_shares_train_like_one_batch(on_ranks, tiny_model_cfg, tmp_path, size):
     model = build(tiny_model_cfg)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.eval()
-    results = on_two_ranks(tmp_path, step_on_a_share, model, 'cpu')
+    results = on_ranks(tmp_path, step_on_a_share, model, 'cpu', size=size)
     compare(results, gradients(model, model, images()))
 
 
 @pytest.mark.gpu
-def test_shared_batch_norm_statistics_are_those_of_one_batch(on_two_ranks, tiny_model_cfg, tmp_path):
+def test_shared_batch_norm_statistics_are_those_of_one_batch(on_ranks, tiny_model_cfg, tmp_path):
     """Two ranks on one device; torch's SyncBatchNorm has kernels for CUDA alone."""
     model = build(tiny_model_cfg)
     shared = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
-    results = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda:0', method='spawn')
+    results = on_ranks(tmp_path, step_on_a_share, shared, 'cuda:0', method='spawn')
     model = model.to('cuda:0')
     compare(results, gradients(model, model, images()), **ON_A_GPU)
 
 
 @pytest.mark.gpu
-def test_two_gpus_train_like_one(on_two_ranks, tiny_model_cfg, tmp_path):
+def test_two_gpus_train_like_one(on_ranks, tiny_model_cfg, tmp_path):
     """Over NCCL, a device for each rank, with shared BatchNorm statistics."""
     if torch.cuda.device_count() < 2:
         pytest.skip('NCCL needs a device for each rank, and this machine has one')
     model = build(tiny_model_cfg)
     shared = convert_sync_batchnorm(copy.deepcopy(model), 'torch')
     # The current device is that of the rank.
-    results = on_two_ranks(tmp_path, step_on_a_share, shared, 'cuda', method='spawn', backend='nccl')
+    results = on_ranks(tmp_path, step_on_a_share, shared, 'cuda', method='spawn', backend='nccl')
     model = model.to('cuda')
     compare(results, gradients(model, model, images()), **ON_A_GPU)
 
@@ -199,9 +202,9 @@ def forward_and_backward(module):
     module(torch.randn(2, 3)).sum().backward()
 
 
-def test_torch_shares_no_batch_norm_statistics_on_a_cpu(on_two_ranks, tmp_path):
+def test_torch_shares_no_batch_norm_statistics_on_a_cpu(on_ranks, tmp_path):
     """Why the launched tools leave it out there; once torch can, they should not."""
-    for result in on_two_ranks(tmp_path, forward_and_backward, torch.nn.SyncBatchNorm(3)):
+    for result in on_ranks(tmp_path, forward_and_backward, torch.nn.SyncBatchNorm(3)):
         assert isinstance(result, ValueError)
         assert 'expected input tensor to be on GPU' in str(result)
 
@@ -242,9 +245,9 @@ def train_poisoned(config, toyparts, work_dir):
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_ranks, tiny_config, odd_toyparts,
+def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_ranks, tiny_config, odd_toyparts,
                                                                        tmp_path):
-    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), odd_toyparts, tmp_path / 'run')
+    one, other = on_ranks(tmp_path / 'ranks', train_poisoned, tiny_config(), odd_toyparts, tmp_path / 'run')
     assert isinstance(one, SystemExit)
     assert isinstance(other, SystemExit)
     assert str(one) == str(other)
@@ -253,11 +256,11 @@ def test_a_loss_that_is_no_number_ends_every_rank_with_the_same_sentence(on_two_
 
 
 @pytest.mark.slow
-def test_a_step_that_one_rank_skips_is_skipped_by_all(on_two_ranks, tiny_config, odd_toyparts, tmp_path):
+def test_a_step_that_one_rank_skips_is_skipped_by_all(on_ranks, tiny_config, odd_toyparts, tmp_path):
     config = tiny_config("default_hooks = dict(non_finite=dict(on_nonfinite='skip'))",
                          "train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)",
                          'train_cfg = dict(max_epochs=1, val_interval=5)')
-    one, other = on_two_ranks(tmp_path / 'ranks', train_poisoned, config, odd_toyparts, tmp_path / 'run')
+    one, other = on_ranks(tmp_path / 'ranks', train_poisoned, config, odd_toyparts, tmp_path / 'run')
     assert one[:2] == other[:2]
     assert_one_model(one[2], other[2])
     steps, skipped, _ = one

@@ -116,11 +116,11 @@ def evaluate_share(shares: list[list[dict]], size: int) -> dict:
     return metric.evaluate(size)
 
 
-def test_two_processes_with_uneven_shares_give_the_same_digits(random_samples, on_two_ranks, tmp_path):
+def test_two_processes_with_uneven_shares_give_the_same_digits(random_samples, on_ranks, tmp_path):
     shares = [random_samples[::2], random_samples[1::2]]
     assert len(shares[0]) != len(shares[1])
     # The metrics are exact sums of the same masks, so that their order changes no digit.
-    assert on_two_ranks(tmp_path, evaluate_share, shares, len(random_samples)) == [evaluate(random_samples)] * 2
+    assert on_ranks(tmp_path, evaluate_share, shares, len(random_samples)) == [evaluate(random_samples)] * 2
 
 
 def test_the_evaluator_builds_it_by_name_and_passes_data_samples(samples, sample_of):
