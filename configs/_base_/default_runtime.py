@@ -2,7 +2,7 @@ default_scope = 'mmpartref'
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50),
+    logger=dict(type='OneFileLoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2, save_best='refer/mIoU', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
