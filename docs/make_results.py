@@ -11,7 +11,7 @@ MEASURED, PUBLISHED, NOT_YET = '✔ measured here', '○ published by others', '
 METRICS = ('mIoU', 'cIoU', 'P@0.5')
 HEAD = f"""# Results and model zoo
 
-Every row is marked with one of three states:
+Every table or row is marked with one of three states:
 
 | | |
 |---|---|
@@ -25,10 +25,10 @@ Figures are in percent, and mean what [metrics](metrics.md) says. To add a model
 ZOO = """
 ## Models of this repository
 
-Parameters are of the whole model; GFLOPs are of one image with one expression at the config's input size, 2 per
-multiply-add; an empty cell was not counted. The package has the weights of `cris_tiny_toyparts_demo.py`, under the name
-`cris_tiny_toyparts`; none are trained on PartImageNet. CLIP's, timm's and COCO's, which configs start from, have their
-own licences. The code is under Apache-2.0.
+Configs are those below `configs/`. Parameters are of the whole model; GFLOPs are of one image with one expression at
+the config's input size, 2 per multiply-add; an empty cell was not counted. The package has the weights of
+`cris_tiny_toyparts_demo.py`, under the name `cris_tiny_toyparts`; none are trained on PartImageNet. CLIP's, timm's and
+COCO's, which configs start from, have their own licences. The code is under Apache-2.0.
 """
 
 
@@ -43,30 +43,30 @@ def table(heads: Sequence[str], lines: Iterable[str]) -> str:
 
 
 def result_of(model: Mapping[str, Any]) -> list[str]:
-    """Return a model's results and their state; nothing where there are none."""
+    """Return what a model was measured on and its metrics; nothing where it was not."""
     results = model.get('Results', [])
     if not results:
         return []
     (result, ) = results
-    return [*(f"**{result['Metrics'][name]:.1f}**" for name in METRICS), f"{MEASURED}: {result['Dataset']}"]
+    return [result['Dataset'], *(f"**{result['Metrics'][name]:.1f}**" for name in METRICS)]
 
 
 def model_line(model: Mapping[str, Any]) -> str:
     """Return a model's line of the zoo; without results it has four cells."""
     metadata = model['Metadata']
     parameters, flops = metadata.get('Parameters'), metadata.get('FLOPs')
-    return row([f"`{model['Config']}`", f'{parameters / 1e6:.1f}' if parameters else '',
-                f'{flops / 1e9:.1f}' if flops else '', metadata['Training Data'],
-                *result_of(model)])
+    return row([f"`{model['Config'].removeprefix('configs/')}`", metadata['Training Data'], *result_of(model),
+                f'{parameters / 1e6:.1f}' if parameters else '', f'{flops / 1e9:.1f}' if flops else ''])
 
 
 def zoo(models: Sequence[Mapping[str, Any]]) -> str:
     """Return the tables of models: those with results, and the others."""
-    heads = ['config', 'parameters (M)', 'GFLOPs', 'training data']
+    heads, costs = ['config', 'training data'], ['M parameters', 'GFLOPs']
     measured = [model for model in models if 'Results' in model]
     waiting = [model for model in models if 'Results' not in model]
-    return '\n'.join([ZOO, table([*heads, *METRICS, 'state'], map(model_line, measured)),
-                      f'\n{NOT_YET}:\n', table(heads, map(model_line, waiting)), ''])
+    return '\n'.join([ZOO, f'{MEASURED}:\n',
+                      table([*heads, 'measured on', *METRICS, *costs], map(model_line, measured)),
+                      f'\n{NOT_YET}:\n', table([*heads, *costs], map(model_line, waiting)), ''])
 
 
 def published(listed: Mapping[str, Any]) -> str:
