@@ -93,11 +93,11 @@ test-quick: announce-quick $(QUICK_ENV)/ready
 	$(QUICK_ENV)/bin/python $(PYTEST) -m 'not slow and not e2e and not full_mmcv'
 
 test: announce $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready
-	@echo 'Next: all tests but the end-to-end ones (3 min)'
+	@echo 'Next: all tests but the end-to-end ones (6 min)'
 	$(TEST_ENV)/bin/python $(PYTEST) -m 'not e2e'
 
 test-e2e: announce-e2e $(TEST_ENV)/ready $(TEST_ENV)/torchvision/ready $(TEST_ENV)/label-studio/ready
-	@echo 'Next: the end-to-end tests (5 min)'
+	@echo 'Next: the end-to-end tests (10 min)'
 	$(TEST_ENV)/bin/python $(PYTEST) -m e2e
 
 fuzz: $(TEST_ENV)/ready
