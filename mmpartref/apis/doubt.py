@@ -100,15 +100,11 @@ class Ranking:
     def add(self, name: str, results: ImageResults) -> None:
         """Add an image with its results, which have heat maps."""
         reworded = self._inferencer(results.image, self.rewordings) if self.rewordings else None
-        self.append(self.record(name, results, reworded))
+        self.doubts.append(self.record(name, results, reworded))
 
     def record(self, name: str, results: ImageResults, reworded: ImageResults | None) -> Doubt:
-        """Return what ``append`` takes: the doubt about an image, from its results for both wordings."""
+        """Return the doubt about an image, from its results for both wordings."""
         return replace(image_doubt(results, self._inferencer.threshold, reworded), image=name)
-
-    def append(self, record: Doubt) -> None:
-        """Add an image."""
-        self.doubts.append(record)
 
     def write(self, path: str | Path) -> list[Doubt]:
         """Write a CSV with a line per image, the most doubtful first; returns the doubts in that order."""

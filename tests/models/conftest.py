@@ -1,9 +1,6 @@
-"""CLIPs small enough for a test, under OpenAI's names, the archives they are published as, and step_cases.py."""
-import importlib.util
-import sys
+"""CLIPs small enough for a test, under OpenAI's names, and the archives they are published as."""
 import warnings
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -19,19 +16,6 @@ IMAGE = {
     'vit': {'type': 'CLIPVisionTransformer', 'patch_size': 8, 'width': 64, 'layers': 3, 'num_heads': 1,
             'embed_channels': 24, 'pretrain_grid': 4},
 }
-
-
-def load_step_cases() -> ModuleType:
-    """Load step_cases.py; ``tests`` is not a package."""
-    path = Path(__file__).with_name('step_cases.py')
-    spec = importlib.util.spec_from_file_location('step_cases', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['step_cases'] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-load_step_cases()
 
 
 def seed_weights(model: nn.Module) -> None:

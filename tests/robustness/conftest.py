@@ -1,11 +1,9 @@
 """Drawn scenes, a config of a CRIS small enough to train on them, and the count of bad inputs."""
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
+import bad_input
 import pytest
 
 from mmpartref.datasets.toyparts.make_toyparts import make_toyparts
@@ -42,19 +40,6 @@ def tiny_config(tmp_path: Path, tiny_model_cfg: dict) -> Callable[[str], Path]:
                         f'{more}\n')
         return file
     return write_config
-
-
-def load_bad_input() -> ModuleType:
-    """Load bad_input.py; ``tests`` is not a package."""
-    path = Path(__file__).with_name('bad_input.py')
-    spec = importlib.util.spec_from_file_location('bad_input', path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules['bad_input'] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-bad_input = load_bad_input()
 
 
 @pytest.fixture(scope='module')
