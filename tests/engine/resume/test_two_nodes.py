@@ -3,6 +3,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,13 +41,18 @@ class WaitOnce(Hook):
 """
 
 
+def environment(port: str, folder: Path) -> dict[str, str]:
+    """Return the variables of a script that finds mmpartref and the modules in a folder."""
+    return {**os.environ, 'PYTHON': sys.executable, 'PORT': port, 'OMP_NUM_THREADS': '1',
+            'PYTHONPATH': os.pathsep.join([str(ROOT), str(folder)])}
+
+
 @contextmanager
 def nodes(script: str, port: str, folder: Path, *arguments: str) -> Iterator[list[subprocess.Popen]]:
     """Start a script on both nodes; afterwards nothing of them is left."""
     started = []
     for rank in range(2):
-        env = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join([str(ROOT), str(folder)]),
-               'NNODES': '2', 'NODE_RANK': str(rank), 'MASTER_ADDR': '127.0.0.1', 'PORT': port}
+        env = {**environment(port, folder), 'NNODES': '2', 'NODE_RANK': str(rank), 'MASTER_ADDR': '127.0.0.1'}
         with (folder / f'node_{rank}.txt').open('a') as out:
             started.append(subprocess.Popen(['bash', str(ROOT / 'tools' / script), *arguments], cwd=folder, env=env,
                                             stdout=out, stderr=subprocess.STDOUT))
@@ -119,7 +125,7 @@ def test_a_node_dies_and_the_run_goes_on_with_the_metrics_of_one_process(tiny_co
             run('dist_test.sh', free_port, tmp_path, *arguments)
         else:
             subprocess.run(['bash', str(ROOT / 'tools/dist_test.sh'), *arguments], cwd=tmp_path, check=True,
-                           env={**os.environ, 'PORT': free_port, 'PYTHONPATH': f'{ROOT}:{tmp_path}'})
+                           env=environment(free_port, tmp_path))
     several, alone = scores(tmp_path / 'two_nodes.json'), scores(tmp_path / 'one.json')
     assert several.keys() == alone.keys()
     assert len(alone) > 3
