@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmpartref.errors import InputError
+from mmpartref.models.layers.batch_first_attention import BatchFirstAttention
 
 
 class QuickGELU(nn.Module):
@@ -30,7 +31,7 @@ class CLIPResidualBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, depth: int, activation: str) -> None:
         super().__init__()
-        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attn = BatchFirstAttention(width, heads)
         self.ln_1 = nn.LayerNorm(width)
         widen, narrow = nn.Linear(width, width * 4), nn.Linear(width * 4, width)
         self.mlp = nn.Sequential(
@@ -50,7 +51,7 @@ class CLIPResidualBlock(nn.Module):
             weight, bias = self.attn.in_proj_weight.chunk(3)[2], self.attn.in_proj_bias.chunk(3)[2]
             x = x + self.attn.out_proj(F.linear(normed, weight, bias))
         else:
-            x = x + self.attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
+            x = x + self.attn(normed, normed, normed, attn_mask=mask)[0]
         return x + self.mlp(self.ln_2(x))
 
 

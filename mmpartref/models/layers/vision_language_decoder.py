@@ -2,6 +2,7 @@
 import torch
 from torch import nn
 
+from mmpartref.models.layers.batch_first_attention import BatchFirstAttention
 from mmpartref.models.layers.position_encodings import sine_positions_1d, sine_positions_2d
 
 
@@ -22,9 +23,8 @@ class VisionLanguageDecoderLayer(nn.Module):
     def __init__(self, channels: int, word_channels: int, num_heads: int, feedforward_channels: int,
                  dropout: float) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(channels, num_heads, dropout=dropout, batch_first=True)
-        self.cross_attn = nn.MultiheadAttention(
-            channels, num_heads, dropout=dropout, kdim=word_channels, vdim=word_channels, batch_first=True)
+        self.self_attn = BatchFirstAttention(channels, num_heads, dropout)
+        self.cross_attn = BatchFirstAttention(channels, num_heads, dropout, word_channels)
         self.ffn = nn.Sequential(
             nn.Linear(channels, feedforward_channels), nn.ReLU(inplace=True), nn.Dropout(dropout),
             nn.LayerNorm(feedforward_channels), nn.Linear(feedforward_channels, channels))
@@ -40,12 +40,12 @@ class VisionLanguageDecoderLayer(nn.Module):
         """Update pixels (M, H/16 * W/16, C) with words (M, L, D); ``padding`` (M, L) is true at padding tokens."""
         normed = self.self_attn_pre_norm(pixels)
         located = normed + pixel_positions
-        attended = self.self_attn(located, located, normed, need_weights=False)[0]
+        attended = self.self_attn(located, located, normed)[0]
         pixels = pixels + self.dropout(self.self_attn_post_norm(attended))
 
         normed = self.cross_attn_pre_norm(pixels)
         attended = self.cross_attn(
-            normed + pixel_positions, words + word_positions, words, key_padding_mask=padding, need_weights=False)[0]
+            normed + pixel_positions, words + word_positions, words, padding)[0]
         pixels = pixels + self.dropout(self.cross_attn_post_norm(attended))
 
         return pixels + self.dropout(self.ffn(self.ffn_norm(pixels)))

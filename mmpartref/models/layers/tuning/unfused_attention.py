@@ -2,10 +2,10 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from mmpartref.errors import InputError
+from mmpartref.models.layers.batch_first_attention import attend
 
 OTHERS = 'name other layers than in_proj and out_proj in target_modules'
 
@@ -78,16 +78,11 @@ class UnfusedAttention(nn.Module):
         """
         if need_weights or key is not query or value is not query:
             raise InputError('UnfusedAttention supports self-attention without returned weights only')
-        parts = self.in_proj(query).chunk(3, dim=-1)
-        queries, keys, values = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
-        if attn_mask is not None:
-            # True means attend for scaled_dot_product_attention, masked out for nn.MultiheadAttention.
-            attn_mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask.to(queries.dtype)
-            if attn_mask.ndim == 3:
-                attn_mask = attn_mask.unflatten(0, (-1, self.num_heads))
+        if attn_mask is not None and attn_mask.ndim == 3:
+            attn_mask = attn_mask.unflatten(0, (-1, self.num_heads))
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask, dropout)  # (B, heads, L, C / heads)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), None
+        attended = attend(self.in_proj(query).chunk(3, dim=-1), self.num_heads, attn_mask, dropout)
+        return self.out_proj(attended), None
 
 
 def unfuse_attentions(module: nn.Module) -> None:
