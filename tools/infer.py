@@ -63,6 +63,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--checkpoint', type=input_path,
                         help='checkpoint file; default: that of init_cfg in the config')
     parser.add_argument('--device', default='auto', help="'cpu', 'cuda', ...; auto: CUDA if available")
+    parser.add_argument('--amp', action='store_true', help='predict in mixed precision: float16 on CUDA, bfloat16 on a '
+                        'CPU, which has to have such arithmetic (avx512_bf16 or amx_bf16 in lscpu) to be faster')
     parser.add_argument('--batch-size', type=positive_int, default=1, help='images per forward pass')
     parser.add_argument('--max-pixels', type=positive_int, default=MAX_PIXELS, help='reject images with more pixels')
     parser.add_argument('--out-dir', type=output_folder, default='outputs', help='output folder')
@@ -202,7 +204,8 @@ def prepare(args: argparse.Namespace) -> Run:
                               common=share.count == 1 or annotations.kind != 'yolo')
     if journal.count:
         remove_unfinished([*files.paths(), *outputs])
-    inferencer = PartReferInferencer(config, weights, device_of_process(args.device), max_pixels=args.max_pixels)
+    inferencer = PartReferInferencer(config, weights, device_of_process(args.device), max_pixels=args.max_pixels,
+                                    amp=args.amp)
     annotations = annotation_files(args, options.expressions, inferencer.info)
     coco = CocoOutput(options.expressions, inferencer.info, format_options(args), args.polygons) if args.json else None
     ranking = Ranking(inferencer, options.expressions, args.rewording) if args.rank else None
@@ -212,7 +215,7 @@ def prepare(args: argparse.Namespace) -> Run:
 def run_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that change an output."""
     names = ('parse', 'heat_maps', 'no_masks', 'no_overlays', 'format', 'instances', 'min_area', 'tolerance',
-             'polygons', 'image_url', 'rewording', 'max_pixels')
+             'polygons', 'image_url', 'rewording', 'max_pixels', 'amp')
     return {**{name: getattr(args, name) for name in names}, 'json': bool(args.json), 'rank': bool(args.rank)}
 
 

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmpartref.arguments import ToolParser, input_path, seed
 from mmpartref.engine.config.build_errors import build_errors_explained
 from mmpartref.engine.launch.build_runner import build_runner, load_config, parse_launch_arguments
+from mmpartref.engine.launch.fit_to_hardware import use_mixed_precision
 from mmpartref.engine.launch.training_checks import check_training
 from mmpartref.engine.resume.work_dir_lock import work_dir_lock
 from mmpartref.engine.terminal.next_commands import after_training, show_next
@@ -23,7 +24,7 @@ def parse_args() -> argparse.Namespace:
         const='auto',
         type=input_path,
         help='resume from the latest checkpoint of the work dir, or from the given one')
-    parser.add_argument('--amp', action='store_true', help='train in mixed precision (CUDA only)')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision; on a CPU bfloat16')
     parser.add_argument('--auto-scale-lr', action='store_true',
                         help='scale the learning rate by the batch size of all processes / auto_scale_lr.'
                         'base_batch_size; with an ExpressionBatchSampler both count expressions')
@@ -34,7 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.amp and cfg.get('optim_wrapper'):
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        use_mixed_precision(cfg)
     if args.auto_scale_lr:
         cfg.auto_scale_lr = {**(cfg.get('auto_scale_lr') or {}), 'enable': True}
     if args.resume is not None:

@@ -31,6 +31,7 @@ from mmpartref.images.image_arrays import describe
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
 from mmpartref.images.read_image import MAX_PIXELS, DecodedImage, ImageLike, ImageReader
 from mmpartref.models.detectors import ReferringDetector
+from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.structures import ReferringDataSample
 from mmpartref.text import has_words, shown, shown_name, text_fault
 
@@ -60,6 +61,7 @@ class PartReferInferencer:
         max_pixels: larger images are rejected, files before they are decoded.
         max_bytes, timeout: limits of a download, see ``fetch_image``; at most a day.
         weights_key: key of the weights in the checkpoint, e.g. ``'ema_state_dict'``; None to find them.
+        amp: predict in mixed precision, as ``model.amp`` of a config: float16 on CUDA, bfloat16 on a CPU.
 
     Attributes:
         info: ``'description'``, ``'config'`` and ``'checkpoint'``, for ``CocoOutput``; paths, or None.
@@ -69,19 +71,25 @@ class PartReferInferencer:
         TypeError: an argument is of another type.
         ConfigError: the compiled operations of a detector are missing, or the test pipeline is not usable.
         WeightsError: the checkpoint is damaged, unsafe, or does not fit the model; a ValueError.
-        ValueError: a limit is out of range, the checkpoint of a detector has no categories, or the device is not
-            available.
+        ValueError: a limit is out of range, the checkpoint of a detector has no categories, the model has no mixed
+            precision, or the device is not available.
     """
 
     def __init__(self, model: str | Path | Config, weights: str | Path | None = None,
                  device: str | torch.device | None = None, *, max_pixels: int = MAX_PIXELS,
-                 max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, weights_key: str | None = None) -> None:
+                 max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT, weights_key: str | None = None,
+                 amp: bool = False) -> None:
         self.device = choose_device(device)
+        check_switch(amp, 'amp')
         self.reader = ImageReader(max_pixels, max_bytes, timeout)
         config = read_config(model)
         if weights is None and weights_key is None:
             weights = published_weights_of(model)
         self.model = build_model(config, weights, weights_key).to(self.device)
+        if amp and not isinstance(self.model, ReferringSegmentor):
+            raise InputError(f'amp=True: {type(self.model).__name__} has no mixed precision, only ReferringSegmentor')
+        if amp:
+            self.model.amp = True
         self.info = model_info(config, weights)
         self.pipeline = Compose(build_pipeline(config))
         # The model has a cache of text features.

@@ -14,6 +14,7 @@ from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressio
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
+from mmpartref.engine.optim.skip_non_finite_bf16_optim_wrapper import SkipNonFiniteBf16OptimWrapper
 from mmpartref.engine.optim.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
 from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
@@ -40,6 +41,7 @@ __all__ = [
     'RunSummaryHook',
     'SafeCheckpointHook',
     'SkipNonFiniteAmpOptimWrapper',
+    'SkipNonFiniteBf16OptimWrapper',
     'SkipNonFiniteEMAHook',
     'SkipNonFiniteOptimWrapper',
     'SkippedImagesHook',

@@ -93,6 +93,15 @@ def test_the_readmes_command(infer, recorded, cris, images, tmp_path, capsys):
     assert np.array_equal(np.array(Image.open(tmp_path / 'outputs/a_overlay.png')), np.array(results.overlay()))
 
 
+def test_mixed_precision(infer, recorded, images, tmp_path):
+    for args in ([], ['--amp']):
+        assert infer(images / 'b.jpg', *EXPRESSIONS, *args, '--out-dir', f'out{len(args)}') == 0
+    for plain, mixed in zip(*recorded, strict=True):
+        assert mixed.score != plain.score
+        assert mixed.score == pytest.approx(plain.score, abs=0.02)
+        assert (mixed.mask == plain.mask).mean() > 0.9
+
+
 def test_a_folder_with_everything(infer, cris, images, tmp_path, capsys):
     (tmp_path / 'lines.txt').write_text('car body\n\n  car side mirror \ncar body\n')
     assert infer(images, '--expressions-file', 'lines.txt', '--heat-maps', '--json', 'all.json', '--batch-size', 2,

@@ -233,6 +233,12 @@ def test_an_image_that_a_detector_cannot_scale_raises_one_sentence(detector):
     raises(ValueError, 'an array, 30000 x 1 pixels, cannot be scaled', detector, long, 'car')
 
 
+@pytest.mark.full_mmcv
+def test_a_detector_has_no_mixed_precision(detector_config):
+    with pytest.raises(ValueError, match=r'^amp=True: ReferringDetector has no mixed precision'):
+        PartReferInferencer(detector_config, device='cpu', amp=True)
+
+
 def test_copies_predict_the_same(inferencer, image):
     expected = inferencer(image, EXPRESSIONS, heat_map=True)
     for other in (pickle.loads(pickle.dumps(inferencer)), copy.deepcopy(inferencer)):
@@ -293,6 +299,7 @@ def test_bad_models_raise_errors(cris_config, tmp_path):
     ({'device': torch.device('meta')}, ValueError, "device='meta' cannot be used"),
     *[({'weights_key': value}, TypeError, 'weights_key=') for value in (5, '', [], {}, True, b'ema')],
     ({'weights_key': 'ema'}, ValueError, 'there is none; give weights'),
+    *[({'amp': value}, TypeError, 'amp=') for value in (1, 'yes', None)],
     *[({'max_pixels': value}, TypeError, 'max_pixels=') for value in (1.5, '5', None)],
     *[({'max_bytes': value}, ValueError, 'max_bytes=') for value in (0, -1)],
     *[({'timeout': value}, ValueError, 'timeout=') for value in (0, float('nan'))],

@@ -62,6 +62,15 @@ def test_aligned_decode_samples_a_ramp_without_an_offset(shape, size, stride):
     torch.testing.assert_close(on_image[shape[0] // 2][inner].double(), expected[inner], rtol=0, atol=0.25)
 
 
+@pytest.mark.parametrize('name', sorted(DECODES))
+def test_probabilities_are_resampled_in_float32_under_autocast(name):
+    probs = torch.rand(2, 16, 16)
+    given = (64, 64), letterbox(64, 50, 60, half_pixel=True), (50, 60)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        found = get_decode(name).to_image(probs, *given)
+    torch.testing.assert_close(found, get_decode(name).to_image(probs, *given))
+
+
 def test_sampling_rows_sum_to_one_and_identity_is_identity():
     matrix = sampling_matrix(torch.arange(7, dtype=torch.float64), 7, 1.0)
     torch.testing.assert_close(matrix, torch.eye(7, dtype=torch.float64))

@@ -147,6 +147,22 @@ def test_channels_last_changes_nothing(tiny_model_cfg):
     assert seen == [True]
 
 
+def test_mixed_precision_changes_predictions_by_rounding(tiny_model_cfg):
+    model = build({**tiny_model_cfg, 'decode': 'aligned'}).eval()
+    image = torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)
+    seen, found = [], []
+    model.decode_head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    for amp in (False, True):
+        model.amp = amp
+        found += model(**prepare(model, [image], [sample(TEXTS)]), mode='predict')
+    plain, mixed = found
+    assert seen == [torch.float32, torch.bfloat16]
+    assert mixed.pred_probabilities.dtype == torch.float32
+    torch.testing.assert_close(mixed.pred_probabilities, plain.pred_probabilities, rtol=0, atol=0.03)
+    assert not torch.equal(mixed.pred_probabilities, plain.pred_probabilities)
+    assert (mixed.pred_masks == plain.pred_masks).float().mean() > 0.9
+
+
 @pytest.mark.slow
 def test_the_compiled_network_trains_and_predicts_like_the_plain_one(tiny_model_cfg):
     """Traced by torch.compile, without its C++ compiler; with a presence head."""

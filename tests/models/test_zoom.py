@@ -141,6 +141,15 @@ def test_one_by_one_equals_grouped(tiny_model_cfg, monkeypatch) -> None:
             assert torch.equal(heat > model.decode.threshold, grouped.pred_masks[index])
 
 
+def test_the_second_pass_has_the_precision_of_the_first(tiny_model_cfg, monkeypatch) -> None:
+    model = build({**tiny_model_cfg, 'amp': True}, {'min_gain': 1.01})
+    see_red(model, monkeypatch)
+    seen = []
+    model.decode_head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    predict(model, sample((300, 400), (150, 120), 10))
+    assert seen == [torch.bfloat16, torch.bfloat16]
+
+
 def test_what_it_needs(tiny_model_cfg) -> None:
     with pytest.raises(InputError, match='set keep_original=True of Letterbox in the test pipeline'):
         predict(build(tiny_model_cfg, {}), sample((300, 400), (150, 120), 10, keep=False))

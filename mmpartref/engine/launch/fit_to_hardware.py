@@ -6,7 +6,34 @@ from mmengine.optim import AmpOptimWrapper
 
 from mmpartref.engine.config.config_nodes import builds
 from mmpartref.engine.distributed import join_processes, restarts
-from mmpartref.registry import OPTIM_WRAPPERS
+from mmpartref.engine.optim.skip_non_finite_bf16_optim_wrapper import SkipNonFiniteBf16OptimWrapper
+from mmpartref.errors import ConfigError
+from mmpartref.models.detectors import ReferringDetector
+from mmpartref.registry import MODELS, OPTIM_WRAPPERS
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Train in mixed precision: float16 on CUDA unless the config says otherwise, bfloat16 on a CPU.
+
+    Raises:
+        ConfigError: a detector on a CPU; mmcv's operations have no bfloat16 there.
+    """
+    if torch.cuda.is_available():
+        cfg.optim_wrapper.type = AmpOptimWrapper.__name__
+        return
+    if builds(MODELS, cfg.model, ReferringDetector):
+        raise ConfigError('--amp: detectors have no mixed precision on a CPU, since mmcv has no NMS and RoIAlign in '
+                          'bfloat16; remove --amp')
+    cfg.optim_wrapper.type = SkipNonFiniteBf16OptimWrapper.__name__
+    drop_cuda_options(cfg)
+    print_log('no CUDA device: mixed precision is bfloat16, which is fast where the CPU computes in it (avx512_bf16 or '
+              'amx_bf16 in lscpu) and slow elsewhere', 'current')
+
+
+def drop_cuda_options(cfg: Config) -> None:
+    """Remove the options of mixed precision that the other optimiser wrappers do not have."""
+    for key in ('loss_scale', 'dtype', 'use_fsdp'):
+        cfg.optim_wrapper.pop(key, None)
 
 
 def fit_to_hardware(cfg: Config) -> None:
@@ -21,9 +48,8 @@ def fit_to_hardware(cfg: Config) -> None:
         return
     if builds(OPTIM_WRAPPERS, cfg.get('optim_wrapper'), AmpOptimWrapper):
         cfg.optim_wrapper.type = 'OptimWrapper'
-        for key in ('loss_scale', 'dtype', 'use_fsdp'):
-            cfg.optim_wrapper.pop(key, None)
-        print_log('no CUDA device: full precision instead of mixed precision', 'current')
+        drop_cuda_options(cfg)
+        print_log('no CUDA device: full precision instead of mixed precision; --amp trains in bfloat16', 'current')
     if cfg.get('launcher', 'none') == 'none':
         return
     if cfg.pop('sync_bn', None):

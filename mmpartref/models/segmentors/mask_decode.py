@@ -5,6 +5,7 @@ centres aligned, which matters for parts a few pixels wide.
 """
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import cv2
@@ -50,9 +51,12 @@ class MaskDecode:
             image_size: (h, w).
 
         Returns:
-            (K, h, w).
+            (K, h, w), computed in float32 also where autocast is on around the prediction (mmengine's
+            ``test_cfg.fp16``).
         """
-        return self.resample(probs, input_size, letterbox, image_size, self.stride)
+        autocast = torch.autocast(probs.device.type, enabled=False) if probs.device.type != 'meta' else nullcontext()
+        with autocast:
+            return self.resample(probs, input_size, letterbox, image_size, self.stride)
 
 
 def shrink_nearest(target: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Referring segmentation model: one mask per expression of an image."""
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from typing import Any
 
@@ -68,6 +69,8 @@ class ReferringSegmentor(BaseModel):
         cache_text: cache text features across the batches of an evaluation, until a weight of the text encoder changes.
         channels_last: compute in channels-last memory, which is faster on most devices; the results differ by rounding.
             Ignored in training on a CPU, where torch's BatchNorm is less accurate on such maps.
+        amp: predict in mixed precision, float16 on CUDA and bfloat16 elsewhere; masks differ by rounding, see
+            ``docs/speed.md``. In training the optimiser wrapper has the precision.
         compile: compile the network by ``torch.compile``: True, or its keyword arguments.
         row_multiple: in evaluation, pad the expressions to a multiple of this with copies of the last, so that a
             compiled network (``compile=dict(mode='reduce-overhead')`` records CUDA graphs) has few input shapes.
@@ -94,6 +97,7 @@ class ReferringSegmentor(BaseModel):
                  keep_candidates: bool = False,
                  cache_text: bool = True,
                  channels_last: bool = False,
+                 amp: bool = False,
                  compile: bool | dict = False,
                  row_multiple: int = 1,
                  zoom: dict | None = None,
@@ -117,6 +121,7 @@ class ReferringSegmentor(BaseModel):
         self.keep_candidates = keep_candidates
         self.text_cache = TextFeatureCache() if cache_text else None
         self.channels_last = channels_last
+        self.amp = amp
         if row_multiple < 1:
             raise InputError(f'row_multiple={row_multiple} should be at least 1, which pads nothing')
         self.row_multiple = row_multiple
@@ -334,7 +339,8 @@ class ReferringSegmentor(BaseModel):
         ``keep_candidates`` also ``pred_candidates``: K pairs of thresholds (C,) and masks (C, h, w) bool.
         ``pred_probabilities`` (K, H/s, W/s) is the input of ``heat_map``.
         """
-        encoded = self._encode_text(tokens)
+        with self._autocast(tokens.device):
+            encoded = self._encode_text(tokens)
         # Numbers of rows are shapes, which the host has to know: one copy from the device for all images.
         rows: list[list[int]] = [[] for _ in inputs]
         for row, image in enumerate(image_index.tolist()):
@@ -344,8 +350,9 @@ class ReferringSegmentor(BaseModel):
             pairs = [(row, local) for local, image in enumerate(images) for row in rows[image]]
             index = torch.tensor(pairs, dtype=torch.long, device=image_index.device).view(-1, 2)
             texts = text_index[index[:, 0]]  # (M,)
-            logits, presence, labels = self._pad_rows(
-                torch.stack([inputs[image] for image in images]), *encoded, index[:, 1], texts)
+            with self._autocast(tokens.device):
+                logits, presence, labels = self._pad_rows(
+                    torch.stack([inputs[image] for image in images]), *encoded, index[:, 1], texts)
             probs = logits[:, 0].float().sigmoid()  # (M, H/s, W/s)
             present = probs.amax(dim=(1, 2)) if presence is None else presence.float().sigmoid()  # (M,)
             if labels is not None and self.auxiliary_head is not None:
@@ -383,9 +390,15 @@ class ReferringSegmentor(BaseModel):
             pixels = torch.stack([torch.from_numpy(window.pixels) for window, _ in batch])  # (n, H, W, 3)
             images = ((pixels.to(index.device).permute(0, 3, 1, 2) - self.data_preprocessor.mean)
                       / self.data_preprocessor.std)
-            logits, *_ = self._pad_rows(images, words, padding, sentence, index, texts_of_rows)
+            with self._autocast(index.device):
+                logits, *_ = self._pad_rows(images, words, padding, sentence, index, texts_of_rows)
             for (window, _), each in zip(batch, logits[:, 0].float().sigmoid().split(counts), strict=True):
                 window.pixels, window.probabilities = window.pixels[:0], each
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        """Return the context of the network in a prediction; what follows it (masks at the image's size) is float32."""
+        dtype = torch.float16 if device.type == 'cuda' else torch.bfloat16
+        return torch.autocast(device.type, dtype=dtype) if self.amp else nullcontext()
 
     @staticmethod
     def _group_by_size(inputs: torch.Tensor | Sequence[torch.Tensor]) -> list[list[int]]:

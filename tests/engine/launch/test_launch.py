@@ -4,7 +4,7 @@ from mmengine.logging import MMLogger
 
 from mmpartref.datasets.transforms import Letterbox
 from mmpartref.engine.launch.build_runner import load_config
-from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware
+from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware, use_mixed_precision
 from mmpartref.engine.launch.initial_weights import check_has_weights, skip_initial_weights
 from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.engine.launch.required_classes import use_compiled_network
@@ -63,6 +63,28 @@ def test_without_cuda_mixed_precision_is_turned_off(path, monkeypatch):
     fit_to_hardware(cfg)
     assert cfg.optim_wrapper == {'type': 'OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 1e-4}}
     assert 'model_wrapper_cfg' not in cfg
+
+
+def test_mixed_precision_on_a_cpu_is_bfloat16(path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    cfg = load_config(path)
+    use_mixed_precision(cfg)
+    fit_to_hardware(cfg)
+    assert cfg.optim_wrapper == {'type': 'SkipNonFiniteBf16OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 1e-4}}
+
+
+def test_detectors_have_no_mixed_precision_on_a_cpu(monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    with pytest.raises(ConfigError, match=r'^--amp: detectors have no mixed precision on a CPU'):
+        use_mixed_precision(Config({'model': {'type': 'ReferringDetector'}, 'optim_wrapper': {}}))
+
+
+def test_mixed_precision_on_cuda_is_mmengines(path, monkeypatch):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    cfg = load_config(path)
+    before = cfg.optim_wrapper.to_dict()
+    use_mixed_precision(cfg)
+    assert cfg.optim_wrapper.to_dict() == {**before, 'type': 'AmpOptimWrapper'}
 
 
 def test_with_cuda_nothing_is_touched(path, monkeypatch):
