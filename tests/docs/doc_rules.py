@@ -112,7 +112,7 @@ OTHER_VARIABLES = {
 }
 # Annotation files that the tests do not have: their configs are read, their datasets are not built. ToyParts is used as
 # PartImageNet below data/ and as the files of add_data; tests/test_recipes.py trains on drawn data for the others.
-ABSENT_FILES = ('/data/PartImageNet', 'data/coco/', 'data/refcoco', 'data/spin/')
+ABSENT_FILES = ('/data/PartImageNet', 'data/coco/', 'data/refcoco', 'data/spin/', 'data/my_parts/')
 # Encoders that are not built; everything else in their configs is checked.
 NOT_BUILT = {
     'TimmBackbone': 'timm needs torchvision, which the test environment does not have',
