@@ -24,9 +24,10 @@ DETAILS = (
     'Exp name: ',
     'resumed epoch: ',
 )
-# Beginning of mmengine's line of metrics, and those in it that ReferringSegMetric has printed as a table before.
+# Beginning of mmengine's line of metrics, and those in it that ReferringSegMetric has printed as a table before, or
+# EvaluationSpeedHook as a line.
 METRICS_LINE = re.compile(r'Epoch\((val|test)\)')
-IN_TABLE = re.compile(r'\brefer/(?!mIoU: |cIoU: |P@0\.5: )\S+: \S+\s*')
+IN_TABLE = re.compile(r'\b(refer/(?!mIoU: |cIoU: |P@0\.5: )|speed/)\S+: \S+\s*')
 # Warnings for the log file only: those about the code of libraries, and torch's about the speed of a gradient that is
 # copied, which a user cannot change.
 CODE_WARNINGS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)

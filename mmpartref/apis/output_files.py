@@ -18,12 +18,12 @@ from mmpartref.files.atomic_write import atomic_write
 from mmpartref.files.output_path import check_not_inputs, check_output_file
 from mmpartref.tables import percent
 from mmpartref.text import one_line, shown_name
+from mmpartref.visualization.overlay import OVERLAY_COMPRESSION
 
 # Longest side of an overlay, in pixels: its text is read on a screen.
 OVERLAY_SIDE = 4096
-# zlib's levels of compression: 1 takes a third of the time of 6 for an overlay, which is then a seventh larger; a mask
-# would be twice as large.
-OVERLAY_COMPRESSION, COMPRESSION = 1, 6
+# zlib's level of compression of a mask, which would be twice as large with that of an overlay.
+COMPRESSION = 6
 # Bytes of an output's name, and of the image's name and the expression in it.
 MAX_NAME, MAX_STEM, MAX_SLUG = 255, 200, 80
 # Ends of other outputs' names.

@@ -21,6 +21,7 @@ from mmpartref.engine.optim.uniform_first_epoch_lr import UniformFirstEpochLR
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
 from mmpartref.engine.resume.resumable_state_hook import ResumableStateHook
+from mmpartref.engine.terminal.evaluation_speed_hook import EvaluationSpeedHook
 from mmpartref.engine.terminal.one_file_logger_hook import OneFileLoggerHook
 from mmpartref.engine.terminal.run_summary_hook import RunSummaryHook
 
@@ -28,6 +29,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'DatasetEpochHook',
     'DetectorCategoriesHook',
+    'EvaluationSpeedHook',
     'GroupedOptimWrapperConstructor',
     'ModelCostHook',
     'NonFiniteLossHook',

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mmpartref.registry import VISUALIZERS
 from mmpartref.structures import ReferringDataSample
-from mmpartref.visualization.overlay import side_by_side
+from mmpartref.visualization.overlay import OVERLAY_COMPRESSION, side_by_side
 
 
 @VISUALIZERS.register_module()
@@ -49,4 +49,4 @@ class PartReferVisualizer(Visualizer):
         if out_file is None:
             self.add_image(name, picture, step)
         else:
-            Image.fromarray(picture).save(out_file)
+            Image.fromarray(picture).save(out_file, compress_level=OVERLAY_COMPRESSION)

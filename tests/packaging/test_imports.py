@@ -8,8 +8,8 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 # Those of the first row may use one another.
-GROUND = ('argument_checks', 'arguments', 'errors', 'files', 'images', 'masks', 'progress', 'registry', 'run_log',
-          'seeding', 'tables', 'text')
+GROUND = ('argument_checks', 'arguments', 'errors', 'files', 'images', 'masks', 'ordered_calls', 'progress', 'registry',
+          'run_log', 'seeding', 'tables', 'text')
 ORDER = (*GROUND, 'structures', 'visualization', 'datasets', 'doctor', 'models', 'evaluation', 'engine', 'utils',
          'apis', 'serving', 'gallery', 'demo', 'labelling', 'benchmark')
 MODULES = {'.'.join(file.relative_to(CHECKOUT).with_suffix('').parts): file

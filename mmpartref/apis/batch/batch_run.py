@@ -9,9 +9,9 @@ from typing import Literal
 
 from mmpartref.apis.batch.image_outputs import ImageOutput, ImageWriter
 from mmpartref.apis.batch.journal import Journal
-from mmpartref.apis.batch.ordered_calls import OrderedCalls, thread_pool
 from mmpartref.apis.image_files import ImageFile
 from mmpartref.images.read_image import DecodedImage, ImageReader
+from mmpartref.ordered_calls import OrderedCalls, thread_pool
 from mmpartref.progress import track
 
 # Threads of a run where no number is given.

@@ -1,6 +1,5 @@
 """Parameters, operations and time of predictions, measured in a test."""
 import copy
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ from mmengine.runner import Runner
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmpartref.engine.background_evaluator import unwaiting_clock
 from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.models.layers.cpu.cpu_fast_paths import disable_cpu_fast_paths
 from mmpartref.registry import HOOKS
@@ -62,12 +62,12 @@ class ModelCostHook(Hook):
         if batch_idx == 0 and data_batch is not None:
             expressions = sum(len(sample.expressions) for sample in data_batch['data_samples'])
             self._cost['gflops_per_expression'] = round(self.count(runner, data_batch) / 1e9 / expressions, 6)
-        self._began = self._now()
+        self._began = self._now(runner)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: list | None = None) -> None:
         """Stop the clock; update the header."""
-        self._seconds += self._now() - self._began
+        self._seconds += self._now(runner) - self._began
         self._images += len(outputs or [])
         self._cost['seconds_per_image'] = round(self._seconds / max(1, self._images), 5)
         for metric in runner.test_evaluator.metrics:
@@ -84,7 +84,7 @@ class ModelCostHook(Hook):
         return counter.get_total_flops()
 
     @staticmethod
-    def _now() -> float:
+    def _now(runner: Runner) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return time.perf_counter()
+        return unwaiting_clock(runner.test_evaluator)

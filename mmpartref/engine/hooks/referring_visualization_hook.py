@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmpartref.engine.background_evaluator import BackgroundEvaluator
 from mmpartref.files.plain_file import read_any_file
 from mmpartref.masks.rle import decode_refs
 from mmpartref.registry import HOOKS
@@ -19,7 +20,8 @@ from mmpartref.visualization import PartReferVisualizer
 class ReferringVisualizationHook(Hook):
     """Draw the first images of each validation and test.
 
-    A validation adds them to the backends of the visualiser (files, TensorBoard). A test writes them to ``out_dir``.
+    A validation adds them to the backends of the visualiser (files, TensorBoard). A test writes them to ``out_dir``, in
+    the thread of a ``BackgroundEvaluator``.
 
     Args:
         max_images: images per validation or test.
@@ -54,7 +56,9 @@ class ReferringVisualizationHook(Hook):
         for sample in outputs or []:
             if self._drawn < self.max_images and 'skipped' not in sample:
                 # No slash in the name: mmengine's LocalVisBackend would take it for a folder and write nothing.
-                self._draw(runner, sample, f'val_{self._drawn}', None, runner.iter)
+                name = f'val_{self._drawn}'
+                self._drawn += 1
+                draw(runner.visualizer, sample, name, None, runner.iter)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: list[ReferringDataSample] | None = None) -> None:
@@ -64,14 +68,20 @@ class ReferringVisualizationHook(Hook):
                 stem = os.path.splitext(os.path.basename(sample.img_path))[0]
                 # Numbered, since several items of an image, or images of several folders, may have the same name.
                 name = f'{self._drawn:04d}_{stem}'
+                self._drawn += 1
                 # runner.iter would build the training loop with its dataset.
-                self._draw(runner, sample, name, os.path.join(self.out_dir, f'{name}.png'), step=0)
+                arguments = runner.visualizer, sample, name, os.path.join(self.out_dir, f'{name}.png'), 0
+                if isinstance(runner.test_evaluator, BackgroundEvaluator):
+                    runner.test_evaluator.in_background('drawing', draw, *arguments)
+                else:
+                    draw(*arguments)
 
-    def _draw(self, runner: Runner, sample: ReferringDataSample, name: str, out_file: str | None,
-              step: int) -> None:
-        self._drawn += 1
-        if not is_main_process():  # only its visualiser writes
-            return
-        image = mmcv.imfrombytes(read_any_file(sample.img_path), channel_order='rgb')
-        truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)
-        runner.visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=step)
+
+def draw(visualizer: PartReferVisualizer, sample: ReferringDataSample, name: str, out_file: str | None,
+         step: int) -> None:
+    """Draw a sample for the backends of a visualiser or into a file; the main process only."""
+    if not is_main_process():  # only its visualiser writes
+        return
+    image = mmcv.imfrombytes(read_any_file(sample.img_path), channel_order='rgb')
+    truth = decode_refs(sample.refs, sample.ori_shape[:2]).astype(bool)
+    visualizer.add_datasample(name, image, sample, truth=truth, out_file=out_file, step=step)

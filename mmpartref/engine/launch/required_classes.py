@@ -24,6 +24,7 @@ from mmpartref.engine.optim.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteMixin, SkipNonFiniteOptimWrapper
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
 from mmpartref.engine.resume.resumable_iter_based_train_loop import ResumableIterBasedTrainLoop
+from mmpartref.engine.terminal.evaluation_speed_hook import EvaluationSpeedHook
 from mmpartref.engine.terminal.run_summary_hook import RunSummaryHook
 from mmpartref.errors import ConfigError
 from mmpartref.models.detectors import ReferringDetector
@@ -85,7 +86,8 @@ def add_required_hooks(cfg: Config) -> None:
     required: dict[str, type] = {'skipped_images': SkippedImagesHook, 'safe_checkpoint': SafeCheckpointHook,
                                  'truncated_expressions': TruncatedExpressionsHook, 'worker_errors': WorkerErrorHook,
                                  'strict_load': StrictLoadHook, 'dataset_epoch': DatasetEpochHook,
-                                 'training_length': TrainingLengthHook, 'run_summary': RunSummaryHook}
+                                 'training_length': TrainingLengthHook, 'run_summary': RunSummaryHook,
+                                 'evaluation_speed': EvaluationSpeedHook}
     if builds(MODELS, cfg.model, ReferringDetector):
         required['detector_categories'] = DetectorCategoriesHook
     if cfg.get('launcher', 'none') != 'none' and not cfg.get('sync_bn'):

@@ -20,10 +20,10 @@ from mmpartref.apis.batch.batch_run import (
     waiting_images,
 )
 from mmpartref.apis.batch.image_outputs import ImageOutput
-from mmpartref.apis.batch.ordered_calls import OrderedCalls, thread_pool
 from mmpartref.apis.image_files import ImageFile
 from mmpartref.errors import FileWriteError, InputError
 from mmpartref.images.read_image import DecodedImage
+from mmpartref.ordered_calls import OrderedCalls, thread_pool
 
 SECONDS = 20
 IMAGES = [ImageFile(f'{number}.jpg', Path(str(number)), f'{number}.jpg', number) for number in range(12)]

@@ -29,7 +29,7 @@ def sample(folder: Path, number: int) -> ReferringDataSample:
 def runner(tmp_path) -> SimpleNamespace:
     visualizer = PartReferVisualizer(
         name='test', vis_backends=[{'type': 'LocalVisBackend'}], save_dir=str(tmp_path / 'vis'))
-    return SimpleNamespace(visualizer=visualizer, iter=7)
+    return SimpleNamespace(visualizer=visualizer, iter=7, test_evaluator=None)
 
 
 def test_a_test_writes_the_first_images_into_the_folder(runner, tmp_path):

@@ -54,8 +54,8 @@ def test_required_hooks_are_added_once(kind):
         add_required_hooks(cfg)
         assert [type_name(each) for each in hook_nodes(cfg)] == [
             'TruncatedExpressionsHook', 'WorkerErrorHook', 'StrictLoadHook', 'DatasetEpochHook',
-            'TrainingLengthHook', 'RunSummaryHook', 'DetectorCategoriesHook', 'SyncBuffersHook', 'SkippedImagesHook',
-            'SafeCheckpointHook']
+            'TrainingLengthHook', 'RunSummaryHook', 'EvaluationSpeedHook', 'DetectorCategoriesHook', 'SyncBuffersHook',
+            'SkippedImagesHook', 'SafeCheckpointHook']
     assert not any(builds(HOOKS, each, SafeCheckpointHook) for each in cfg.default_hooks.values())
 
 
