@@ -100,8 +100,10 @@ def recipe(folders, tiny_model_cfg, monkeypatch) -> Callable[..., Config]:
 
     def shrink(name: str, **options: Any) -> Config:
         cfg = load_config(next((ROOT / 'configs').rglob(f'{name}.py')), options)
-        head = cfg.model.get('auxiliary_head')
+        head, loss = cfg.model.get('auxiliary_head'), cfg.model.decode_head.get('loss')
         cfg.model = {**copy.deepcopy(tiny_model_cfg), 'decode': cfg.model.decode}
+        if loss:
+            cfg.model.decode_head.loss = loss
         if head:
             cfg.model.auxiliary_head = head
         for loader in LOADERS:
@@ -206,6 +208,16 @@ def test_objects_parts_and_their_parts(recipe, folders):
     assert 'the rim of the tire of the car' in {row.expression for row in rows}
     ious = [row.score.overlap.iou for row in rows if row.level == 'subpart']
     assert found['refer/mIoU_level_subpart'] == pytest.approx(np.mean(ious))
+
+
+@pytest.mark.slow
+def test_small_parts_have_augmentation_and_the_dice_loss(recipe):
+    cfg = recipe('cris_r50_small_parts_partimagenet')
+    runner = train(cfg)
+    assert last(cfg, 'loss')['loss_tversky'] > 0
+    kinds = [type(each).__name__ for each in runner.train_dataloader.dataset.pipeline.transforms]
+    assert kinds == ['LoadImage', 'DrawExpressions', 'LoadReferringMasks', 'RandomPartFlip', 'RandomPartZoom',
+                     'RandomColour', 'Letterbox', 'PackReferringInputs']
 
 
 @pytest.mark.slow
