@@ -34,8 +34,6 @@ def parse_args() -> argparse.Namespace:
 
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
-    if args.amp and cfg.get('optim_wrapper'):
-        use_mixed_precision(cfg)
     if args.auto_scale_lr:
         cfg.auto_scale_lr = {**(cfg.get('auto_scale_lr') or {}), 'enable': True}
     if args.resume is not None:
@@ -57,6 +55,8 @@ def train(args: argparse.Namespace) -> None:
         args.config, args.cfg_options, data_root=args.data_root, work_dir=args.work_dir, launcher=args.launcher)
     apply_arguments(cfg, args)
     check_training(cfg)
+    if args.amp:
+        use_mixed_precision(cfg)
     with work_dir_lock(cfg.work_dir, cfg.launcher):
         runner = build_runner(cfg)
         runner.train()

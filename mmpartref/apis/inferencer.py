@@ -26,12 +26,14 @@ from mmpartref.apis.model_building import (
 from mmpartref.apis.part_labels import MAX_PARTS, PartLabels, merge_masks, parts_of
 from mmpartref.apis.results import ImageResults, PartResult
 from mmpartref.argument_checks import check_choice, check_integer, check_switch
+from mmpartref.engine.config.config_nodes import builds
 from mmpartref.errors import InputError, InputTypeError
 from mmpartref.images.image_arrays import describe
 from mmpartref.images.image_url import MAX_BYTES, TIMEOUT
 from mmpartref.images.read_image import MAX_PIXELS, DecodedImage, ImageLike, ImageReader
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.models.segmentors import ReferringSegmentor
+from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 from mmpartref.text import has_words, shown, shown_name, text_fault
 
@@ -85,9 +87,9 @@ class PartReferInferencer:
         config = read_config(model)
         if weights is None and weights_key is None:
             weights = published_weights_of(model)
+        if amp and not builds(MODELS, config.model, ReferringSegmentor):
+            raise InputError(f"mixed precision (amp): only ReferringSegmentor has it, not {config.model.get('type')}")
         self.model = build_model(config, weights, weights_key).to(self.device)
-        if amp and not isinstance(self.model, ReferringSegmentor):
-            raise InputError(f'amp=True: {type(self.model).__name__} has no mixed precision, only ReferringSegmentor')
         if amp:
             self.model.amp = True
         self.info = model_info(config, weights)

@@ -275,6 +275,8 @@ def load_segmentor(config: Config, checkpoint: str | Path | None) -> ReferringSe
                           f"{(config.get('model') or {}).get('type')!r}")
     if config.model.get('zoom') is not None:
         print_log('zoom is not part of the graph: the exported file makes one pass', 'current', logging.WARNING)
+    if config.model.get('amp'):
+        print_log('amp is not part of the graph: the exported file computes in float32', 'current', logging.WARNING)
     # A compiled model cannot be traced.
     settings = {name: value for name, value in config.model.items() if name != 'compile'}
     with DefaultScope.overwrite_default_scope(SCOPE), build_errors_explained():

@@ -12,6 +12,7 @@ from mmpartref.engine.hooks.strict_load_hook import StrictLoadHook
 from mmpartref.engine.hooks.training_length_hook import TrainingLengthHook
 from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
+from mmpartref.engine.optim.bf16_optim_wrapper import Bf16OptimWrapper
 from mmpartref.engine.optim.grouped_optim_wrapper_constructor import GroupedOptimWrapperConstructor
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
 from mmpartref.engine.optim.skip_non_finite_bf16_optim_wrapper import SkipNonFiniteBf16OptimWrapper
@@ -27,6 +28,7 @@ from mmpartref.engine.terminal.run_summary_hook import RunSummaryHook
 
 __all__ = [
     'AtomicCheckpointHook',
+    'Bf16OptimWrapper',
     'DatasetEpochHook',
     'DetectorCategoriesHook',
     'EvaluationSpeedHook',

@@ -30,17 +30,19 @@ class BackgroundEvaluator(Evaluator):
     Attributes:
         seconds: that the thread has worked, by stage; the metrics are the stage 'scoring'.
         waited: seconds that the main thread has waited for the thread.
+        received: reading of ``time_without_waiting`` when the last batch was received.
     """
 
     def __init__(self, metrics: Any) -> None:
         super().__init__(metrics)
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.waited = 0.0
+        self.waited = self.received = 0.0
         self._pool: ThreadPoolExecutor | None = None
         self._calls: OrderedCalls[None] | None = None
 
     def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
         """Let all metrics process a batch, in the thread."""
+        self.received = time_without_waiting(self)
         # Copied here, because hooks may add keys to a sample after this call.
         samples = [each.to_dict() if isinstance(each, BaseDataElement) else each for each in data_samples]
         self.in_background('scoring', super().process, samples, data_batch)
@@ -64,6 +66,14 @@ class BackgroundEvaluator(Evaluator):
         self._wait(0)
         self._stop()
         return super().evaluate(size)
+
+    def drop_pending(self) -> None:
+        """Drop the calls, and errors, that an interrupted evaluation has left."""
+        self._stop()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and pickles, without the thread."""
+        return {**self.__dict__, '_pool': None, '_calls': None}
 
     def _timed(self, stage: str, function: Callable[..., None], *args: Any) -> None:
         start = time.perf_counter()
@@ -96,6 +106,6 @@ def _prepare_thread(device: int | None) -> None:
         torch.cuda.set_device(device)
 
 
-def unwaiting_clock(evaluator: Any) -> float:
+def time_without_waiting(evaluator: Any) -> float:
     """Return the time in seconds of a clock that stands still while the main thread waits for an evaluator's thread."""
     return time.perf_counter() - getattr(evaluator, 'waited', 0.0)

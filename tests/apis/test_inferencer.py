@@ -235,7 +235,7 @@ def test_an_image_that_a_detector_cannot_scale_raises_one_sentence(detector):
 
 @pytest.mark.full_mmcv
 def test_a_detector_has_no_mixed_precision(detector_config):
-    with pytest.raises(ValueError, match=r'^amp=True: ReferringDetector has no mixed precision'):
+    with pytest.raises(ValueError, match=r'^mixed precision \(amp\): only Referring.* has it, not ReferringDet'):
         PartReferInferencer(detector_config, device='cpu', amp=True)
 
 

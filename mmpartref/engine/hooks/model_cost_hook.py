@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmpartref.engine.background_evaluator import unwaiting_clock
+from mmpartref.engine.background_evaluator import time_without_waiting
 from mmpartref.evaluation.metrics.referring_dump import ReferringDump
 from mmpartref.models.layers.cpu.cpu_fast_paths import disable_cpu_fast_paths
 from mmpartref.registry import HOOKS
@@ -37,7 +37,8 @@ class ModelCostHook(Hook):
       attention in the first batch, divided by its expressions. They are the same on every device. Other operations of
       a detector (RoIAlign, NMS) are not counted.
     - ``seconds_per_image``: mean time from the batch to the masks at the size of the images, without loading and
-      scoring. The first batch runs once before, for the operations, so that the time has no warm-up.
+      scoring; a busy thread of the evaluator shares the cores with it. The first batch runs once before, for the
+      operations, so that the time has no warm-up.
     - ``device``.
     """
 
@@ -87,4 +88,4 @@ class ModelCostHook(Hook):
     def _now(runner: Runner) -> float:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return unwaiting_clock(runner.test_evaluator)
+        return time_without_waiting(runner.test_evaluator)

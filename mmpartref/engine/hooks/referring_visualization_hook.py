@@ -1,4 +1,5 @@
 """Overlays of ground truth and prediction, drawn in validations and tests."""
+import copy
 import logging
 import os
 
@@ -70,7 +71,7 @@ class ReferringVisualizationHook(Hook):
                 name = f'{self._drawn:04d}_{stem}'
                 self._drawn += 1
                 # runner.iter would build the training loop with its dataset.
-                arguments = runner.visualizer, sample, name, os.path.join(self.out_dir, f'{name}.png'), 0
+                arguments = runner.visualizer, copy.copy(sample), name, os.path.join(self.out_dir, f'{name}.png'), 0
                 if isinstance(runner.test_evaluator, BackgroundEvaluator):
                     runner.test_evaluator.in_background('drawing', draw, *arguments)
                 else:

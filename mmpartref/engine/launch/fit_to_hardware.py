@@ -6,14 +6,14 @@ from mmengine.optim import AmpOptimWrapper
 
 from mmpartref.engine.config.config_nodes import builds
 from mmpartref.engine.distributed import join_processes, restarts
-from mmpartref.engine.optim.skip_non_finite_bf16_optim_wrapper import SkipNonFiniteBf16OptimWrapper
+from mmpartref.engine.optim.bf16_optim_wrapper import Bf16OptimWrapper
 from mmpartref.errors import ConfigError
 from mmpartref.models.detectors import ReferringDetector
 from mmpartref.registry import MODELS, OPTIM_WRAPPERS
 
 
 def use_mixed_precision(cfg: Config) -> None:
-    """Train in mixed precision: float16 on CUDA unless the config says otherwise, bfloat16 on a CPU.
+    """Train a checked config in mixed precision: float16 on CUDA unless it says otherwise, bfloat16 on a CPU.
 
     Raises:
         ConfigError: a detector on a CPU; mmcv's operations have no bfloat16 there.
@@ -24,7 +24,7 @@ def use_mixed_precision(cfg: Config) -> None:
     if builds(MODELS, cfg.model, ReferringDetector):
         raise ConfigError('--amp: detectors have no mixed precision on a CPU, since mmcv has no NMS and RoIAlign in '
                           'bfloat16; remove --amp')
-    cfg.optim_wrapper.type = SkipNonFiniteBf16OptimWrapper.__name__
+    cfg.optim_wrapper.type = Bf16OptimWrapper.__name__
     drop_cuda_options(cfg)
     print_log('no CUDA device: mixed precision is bfloat16, which is fast where the CPU computes in it (avx512_bf16 or '
               'amx_bf16 in lscpu) and slow elsewhere', 'current')

@@ -75,6 +75,7 @@ def dump_header(cfg: Config) -> dict[str, Any]:
     decode = argument(MODELS, model, 'decode')
     return {
         **header,
+        **({'amp': True} if argument(MODELS, model, 'amp') else {}),
         'decode': decode,
         'threshold': get_decode(decode, argument(MODELS, model, 'threshold')).threshold if decode else None,
         'choices': choices_line(published_choices(cfg)),

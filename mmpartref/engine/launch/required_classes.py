@@ -19,7 +19,9 @@ from mmpartref.engine.hooks.training_length_hook import TrainingLengthHook
 from mmpartref.engine.hooks.truncated_expressions_hook import TruncatedExpressionsHook
 from mmpartref.engine.hooks.worker_error_hook import WorkerErrorHook
 from mmpartref.engine.launch.dependent_keys import by_iteration
+from mmpartref.engine.optim.bf16_optim_wrapper import Bf16OptimWrapper
 from mmpartref.engine.optim.skip_non_finite_amp_optim_wrapper import SkipNonFiniteAmpOptimWrapper
+from mmpartref.engine.optim.skip_non_finite_bf16_optim_wrapper import SkipNonFiniteBf16OptimWrapper
 from mmpartref.engine.optim.skip_non_finite_ema_hook import SkipNonFiniteEMAHook
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteMixin, SkipNonFiniteOptimWrapper
 from mmpartref.engine.resume.resumable_epoch_based_train_loop import ResumableEpochBasedTrainLoop
@@ -32,7 +34,7 @@ from mmpartref.models.segmentors import ReferringSegmentor
 from mmpartref.registry import HOOKS, LOOPS, MODELS, OPTIM_WRAPPERS, resolve
 
 SKIPPING = {OptimWrapper: SkipNonFiniteOptimWrapper, AmpOptimWrapper: SkipNonFiniteAmpOptimWrapper,
-            EMAHook: SkipNonFiniteEMAHook}
+            Bf16OptimWrapper: SkipNonFiniteBf16OptimWrapper, EMAHook: SkipNonFiniteEMAHook}
 
 
 def use_resumable_loop(cfg: Config) -> None:

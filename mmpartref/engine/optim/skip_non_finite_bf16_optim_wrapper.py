@@ -1,26 +1,12 @@
-"""Optimiser wrapper of bfloat16 autocast, without a gradient scaler, for CPUs as well."""
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
-from torch import nn
-
+"""Optimiser wrapper of bfloat16 autocast that skips updates from losses or gradients that are not finite."""
+from mmpartref.engine.optim.bf16_optim_wrapper import Bf16OptimWrapper
 from mmpartref.engine.optim.skip_non_finite_optim_wrapper import SkipNonFiniteOptimWrapper
 from mmpartref.registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module()
-class SkipNonFiniteBf16OptimWrapper(SkipNonFiniteOptimWrapper):
-    """``SkipNonFiniteOptimWrapper`` with a forward pass under ``torch.autocast`` in bfloat16.
+class SkipNonFiniteBf16OptimWrapper(SkipNonFiniteOptimWrapper, Bf16OptimWrapper):
+    """``Bf16OptimWrapper`` that skips an update where the loss or the norm of all gradients is not finite.
 
-    bfloat16 has the exponents of float32, so that gradients need no scaling. mmengine's ``AmpOptimWrapper`` does not
-    run on a CPU; there ``tools/train.py --amp`` uses this class. Weights, gradients and losses stay float32.
     Arguments as ``OptimWrapper``.
     """
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Compute what is inside in bfloat16 where ``torch.autocast`` does, on the device of the model's weights."""
-        device = next(model.parameters()).device.type
-        with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
-            yield

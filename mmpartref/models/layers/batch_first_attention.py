@@ -32,7 +32,8 @@ class BatchFirstAttention(nn.MultiheadAttention):
     Transposed rows are not contiguous, and torch multiplies such rows by a copy of the weights for each of the L
     positions where the weights need no gradient: if they are frozen, or under autocast in inference. In CRIS's decoder
     at 416 x 416 these are 676 copies of 512 x 512. Parameters and results as ``nn.MultiheadAttention`` with
-    ``batch_first=True``, without the options ``bias=False``, ``add_bias_kv`` and ``add_zero_attn``.
+    ``batch_first=True``, without the options ``bias=False``, ``add_bias_kv``, ``add_zero_attn`` and
+    ``is_causal``, inputs without a batch and masks per head.
 
     Args:
         channels: width C of queries and result.

@@ -398,7 +398,7 @@ class ReferringSegmentor(BaseModel):
     def _autocast(self, device: torch.device) -> AbstractContextManager:
         """Return the context of the network in a prediction; what follows it (masks at the image's size) is float32."""
         dtype = torch.float16 if device.type == 'cuda' else torch.bfloat16
-        return torch.autocast(device.type, dtype=dtype) if self.amp else nullcontext()
+        return torch.autocast(device.type, dtype=dtype) if self.amp and device.type != 'meta' else nullcontext()
 
     @staticmethod
     def _group_by_size(inputs: torch.Tensor | Sequence[torch.Tensor]) -> list[list[int]]:

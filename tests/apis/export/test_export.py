@@ -142,15 +142,16 @@ def test_a_threshold_of_the_config_is_written(folder):
 
 
 @pytest.mark.slow
-def test_a_second_pass_that_is_not_exported_is_logged(folder, monkeypatch):
+def test_switches_that_are_not_exported_are_logged(folder, monkeypatch):
     lines: list[str] = []
     monkeypatch.setattr('mmpartref.apis.model_building.print_log', lambda line, *_: lines.append(line))
     config = Config.fromfile(folder / 'tiny.py')
     load_segmentor(config, None)
     assert lines == []
-    config.model.zoom = {}
+    config.model.update(zoom={}, amp=True)
     load_segmentor(config, None)
-    assert lines == ['zoom is not part of the graph: the exported file makes one pass']
+    assert lines == ['zoom is not part of the graph: the exported file makes one pass',
+                     'amp is not part of the graph: the exported file computes in float32']
 
 
 def test_the_documented_example_reproduces_the_inferencer(session, folder):

@@ -70,7 +70,7 @@ def test_mixed_precision_on_a_cpu_is_bfloat16(path, monkeypatch):
     cfg = load_config(path)
     use_mixed_precision(cfg)
     fit_to_hardware(cfg)
-    assert cfg.optim_wrapper == {'type': 'SkipNonFiniteBf16OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 1e-4}}
+    assert cfg.optim_wrapper == {'type': 'Bf16OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 1e-4}}
 
 
 def test_detectors_have_no_mixed_precision_on_a_cpu(monkeypatch):
