@@ -64,12 +64,14 @@ class BackgroundEvaluator(Evaluator):
     def evaluate(self, size: int) -> dict:
         """Wait for the thread and return all metrics, see ``Evaluator.evaluate``."""
         self._wait(0)
-        self._stop()
+        self.drop_pending()
         return super().evaluate(size)
 
     def drop_pending(self) -> None:
-        """Drop the calls, and errors, that an interrupted evaluation has left."""
-        self._stop()
+        """End the thread after its running call; drop the other calls, and errors that were not raised."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = self._calls = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies and pickles, without the thread."""
@@ -87,16 +89,10 @@ class BackgroundEvaluator(Evaluator):
             for _ in self._calls.results(most) if self._calls is not None else ():
                 pass
         except BaseException:
-            self._stop()
+            self.drop_pending()
             raise
         finally:
             self.waited += time.perf_counter() - start
-
-    def _stop(self) -> None:
-        """End the thread after its running call."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-        self._pool = self._calls = None
 
 
 def _prepare_thread(device: int | None) -> None:

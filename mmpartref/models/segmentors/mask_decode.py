@@ -54,8 +54,9 @@ class MaskDecode:
             (K, h, w), computed in float32 also where autocast is on around the prediction (mmengine's
             ``test_cfg.fp16``).
         """
-        autocast = torch.autocast(probs.device.type, enabled=False) if probs.device.type != 'meta' else nullcontext()
-        with autocast:
+        device = probs.device.type
+        available = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if available else nullcontext():
             return self.resample(probs, input_size, letterbox, image_size, self.stride)
 
 
