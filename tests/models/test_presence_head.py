@@ -108,7 +108,7 @@ def test_its_loss_is_the_weighted_cross_entropy_of_all_ranks(monkeypatch):
     expected = 0.5 * (math.log1p(math.exp(-2)) + math.log1p(math.exp(1)) + math.log(2)) / 3
     assert head.loss(logits, present).item() == pytest.approx(expected, rel=1e-6)
     # The ranks hold five rows on average: DDP's mean of gradients is then one over all rows.
-    monkeypatch.setattr('mmpartref.models.decode_heads.presence_head.all_reduce', lambda rows, op: rows.fill_(5.0))
+    monkeypatch.setattr('mmpartref.models.losses.mean_over_ranks.all_reduce', lambda rows, op: rows.fill_(5.0))
     assert head.loss(logits, present).item() == pytest.approx(expected * 3 / 5, rel=1e-6)
 
 

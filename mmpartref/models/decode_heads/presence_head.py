@@ -3,11 +3,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import nn
 
 from mmpartref.errors import InputError
+from mmpartref.models.losses.mean_over_ranks import mean_over_ranks
 from mmpartref.registry import MODELS
 from mmpartref.structures import ReferringDataSample
 from mmpartref.text import shown_name
@@ -55,11 +55,8 @@ class PresenceHead(BaseModule):
 
     def loss(self, logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy over the expressions of all ranks; logits (M,), ``present`` (M,) bool."""
-        # Filled on the device: torch.tensor would copy from the host and wait.
-        rows = torch.full((), float(len(logits)), device=logits.device)
-        all_reduce(rows, op='mean')
         per_row = F.binary_cross_entropy_with_logits(logits.float(), present.float(), reduction='none')
-        return self.loss_weight * per_row.sum() / rows
+        return self.loss_weight * mean_over_ranks(per_row)
 
 
 def are_present(samples: Sequence[ReferringDataSample]) -> torch.Tensor:

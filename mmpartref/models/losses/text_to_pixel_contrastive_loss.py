@@ -1,9 +1,9 @@
 """CRIS's text-to-pixel contrastive loss."""
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from torch import nn
 
+from mmpartref.models.losses.mean_over_ranks import mean_over_ranks
 from mmpartref.registry import MODELS
 
 
@@ -37,11 +37,3 @@ class TextToPixelContrastiveLoss(nn.Module):
         # float32 also under autocast.
         per_row = F.binary_cross_entropy_with_logits(logits.float(), target, reduction='none').mean(dim=(1, 2, 3))
         return self.loss_weight * mean_over_ranks(per_row)
-
-
-def mean_over_ranks(per_row: torch.Tensor) -> torch.Tensor:
-    """Return the scalar mean of the losses (M,) of all ranks, for gradients that are then averaged over the ranks."""
-    # Filled on the device: torch.tensor would copy from the host and wait.
-    rows = torch.full((), float(len(per_row)), device=per_row.device)
-    all_reduce(rows, op='mean')
-    return per_row.sum() / rows

@@ -4,7 +4,7 @@ from torch import nn
 
 from mmpartref.argument_checks import check_number
 from mmpartref.errors import InputError
-from mmpartref.models.losses.text_to_pixel_contrastive_loss import mean_over_ranks
+from mmpartref.models.losses.mean_over_ranks import mean_over_ranks
 from mmpartref.registry import MODELS
 
 

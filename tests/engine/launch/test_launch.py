@@ -1,10 +1,16 @@
+import os
+import platform
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmpartref.datasets.transforms import Letterbox
 from mmpartref.engine.launch.build_runner import load_config
-from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware, use_mixed_precision
+from mmpartref.engine.launch.fit_to_hardware import fit_to_hardware, keep_freed_memory, use_mixed_precision
 from mmpartref.engine.launch.initial_weights import check_has_weights, skip_initial_weights
 from mmpartref.engine.launch.prediction_dump import add_dump
 from mmpartref.engine.launch.required_classes import use_compiled_network
@@ -57,10 +63,12 @@ def test_misspelt_keys_stop_before_anything_is_built(path, tmp_path):
         load_config(tmp_path / 'nowhere.py')
 
 
-def test_without_cuda_mixed_precision_is_turned_off(path, monkeypatch):
+def test_without_cuda_mixed_precision_is_turned_off(path, monkeypatch, capsys):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     cfg = load_config(path)
+    MMLogger.get_instance('without_cuda')
     fit_to_hardware(cfg)
+    assert "; ignored: loss_scale='dynamic'\n" in capsys.readouterr().out
     assert cfg.optim_wrapper == {'type': 'OptimWrapper', 'optimizer': {'type': 'Adam', 'lr': 1e-4}}
     assert 'model_wrapper_cfg' not in cfg
 
@@ -93,6 +101,47 @@ def test_with_cuda_nothing_is_touched(path, monkeypatch):
     before = Config(cfg.to_dict())
     fit_to_hardware(cfg)
     assert cfg.to_dict() == before.to_dict()
+
+
+FREED_MEMORY = """
+import resource, sys
+import torch
+from mmpartref.engine.launch.fit_to_hardware import keep_freed_memory
+
+def new_pages(elements=20_000_000):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(elements)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+keep_freed_memory()
+print(*[new_pages() for _ in range(5)])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='the C library is not glibc')
+def test_freed_memory_is_used_again():
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(('MALLOC_', 'GLIBC_'))}
+    result = subprocess.run([sys.executable, '-c', FREED_MEMORY], env=unset, capture_output=True, text=True, check=True)
+    # 80 MB are 19,532 pages of 4 KiB, which a process whose memory goes back to the system gets again in every call.
+    assert min(int(pages) for pages in result.stdout.split()[1:]) < 200
+
+
+@pytest.mark.parametrize(('variable', 'value', 'calls'), [
+    ('ANOTHER', '1', [(-4, 0), (-1, -1)]), ('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1', [(-4, 0), (-1, -1)]),
+    ('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4096', []), ('MALLOC_MMAP_MAX_', '0', []),
+    ('MALLOC_TRIM_THRESHOLD_', '1000', [])])
+def test_memory_settings_of_the_environment_stay(monkeypatch, variable, value, calls):
+    found = []
+    monkeypatch.setattr('platform.libc_ver', lambda: ('glibc', '2.36'))
+    monkeypatch.setattr('ctypes.CDLL', lambda name: SimpleNamespace(mallopt=lambda *call: found.append(call)))
+    for name in ('GLIBC_TUNABLES', 'MALLOC_MMAP_MAX_', 'MALLOC_TRIM_THRESHOLD_'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    keep_freed_memory()
+    assert found == calls
+    monkeypatch.setattr('platform.libc_ver', lambda: ('', ''))
+    keep_freed_memory()
+    assert found == calls
 
 
 def test_a_dump_is_added_to_the_metric(path):
