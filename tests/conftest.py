@@ -34,8 +34,8 @@ for _module in map(load_helper, ('browser_fixture', 'ranks_fixture')):
 # A forked process must not collect what its parent left: a destructor may wait for a thread that only the parent has.
 os.register_at_fork(before=gc.freeze, after_in_parent=gc.unfreeze)
 
-# Before any test uses fake tensors: those register a CUDA device that is none, and autograd's engine, when it starts after
-# that, makes a thread for it and is of no use in forked processes.
+# Before any test uses fake tensors: those register a CUDA device where there is none, and autograd's engine, if it
+# starts after that, makes a thread for the device and then fails in forked processes.
 torch.ones(1, requires_grad=True).sum().backward()
 
 # The same examples in every run, on slow machines too; `make fuzz` looks for others.
