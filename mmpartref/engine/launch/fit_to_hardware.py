@@ -37,8 +37,9 @@ def use_mixed_precision(cfg: Config) -> None:
         raise ConfigError('--amp: detectors have no mixed precision on a CPU, since mmcv has no NMS and RoIAlign in '
                           'bfloat16; remove --amp')
     cfg.optim_wrapper.type = Bf16OptimWrapper.__name__
+    ignored = drop_cuda_options(cfg)
     print_log('no CUDA device: mixed precision is bfloat16, which is fast where the CPU computes in it (avx512_bf16 or '
-              f'amx_bf16 in lscpu) and slow elsewhere{drop_cuda_options(cfg)}', 'current')
+              f'amx_bf16 in lscpu) and slow elsewhere{ignored}', 'current')
 
 
 def drop_cuda_options(cfg: Config) -> str:
@@ -61,8 +62,9 @@ def fit_to_hardware(cfg: Config) -> None:
     keep_freed_memory()
     if builds(OPTIM_WRAPPERS, cfg.get('optim_wrapper'), AmpOptimWrapper):
         cfg.optim_wrapper.type = 'OptimWrapper'
-        print_log('no CUDA device: full precision instead of mixed precision; --amp trains in bfloat16'
-                  f'{drop_cuda_options(cfg)}', 'current')
+        ignored = drop_cuda_options(cfg)
+        print_log(f'no CUDA device: full precision instead of mixed precision; --amp trains in bfloat16{ignored}',
+                  'current')
     if cfg.get('launcher', 'none') == 'none':
         return
     if cfg.pop('sync_bn', None):

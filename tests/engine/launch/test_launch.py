@@ -104,7 +104,7 @@ def test_with_cuda_nothing_is_touched(path, monkeypatch):
 
 
 FREED_MEMORY = """
-import resource, sys
+import resource
 import torch
 from mmpartref.engine.launch.fit_to_hardware import keep_freed_memory
 
