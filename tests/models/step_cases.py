@@ -121,17 +121,20 @@ def decode_head(**changes: Any) -> Case:
               'loss': [{'type': 'TextToPixelContrastiveLoss'}, {'type': 'TverskyLoss'}], **changes}
     stride = changes.get('logit_stride', 4)
     size = 64 // stride, 96 // stride
+    maps = [(2, width, 64 // step, 96 // step) for width, step in zip(
+        changes.get('map_channels', ()), (4, 8, 16, 32), strict=False)]
 
     def draw(module: nn.Module) -> tuple[torch.Tensor, ...]:
         return (torch.randn(4, 16, 4, 6), torch.randn(4, 7, 12), torch.arange(7).expand(4, 7) > 3, torch.randn(4, 20),
-                torch.rand(4, 1, *size))
+                torch.rand(4, 1, *size), *([IMAGE_INDEX] if maps else []), *(torch.randn(shape) for shape in maps))
 
     def step(module: nn.Module, *given: torch.Tensor) -> Outputs:
-        *given, target = given
+        fused, target = given[:4], given[4]
+        laterals = (given[6:], given[5]) if maps else ()
         if module.presence_head is None:
-            outputs = {'logits': module(*given, size)}
+            outputs = {'logits': module(*fused, size, *laterals)}
         else:
-            outputs = dict(zip(('logits', 'presence'), module.with_presence(*given, size), strict=True))
+            outputs = dict(zip(('logits', 'presence'), module.with_presence(*fused, size, *laterals), strict=True))
         return {**outputs, **module.loss(outputs['logits'], target)}
 
     half = {'logits': BFLOAT, 'loss_text_to_pixel': FLOAT, 'loss_tversky': FLOAT}
@@ -272,6 +275,7 @@ CASES = {
     'CRISNeck over repeated maps': neck({'split_maps': False}),
     'VisionLanguageDecodeHead': decode_head(presence_head={'type': 'PresenceHead'}),
     'VisionLanguageDecodeHead at full resolution': decode_head(low_resolution=False, logit_stride=2),
+    'VisionLanguageDecodeHead with lateral maps': decode_head(map_channels=(6, 8, 12, 10), laterals=2),
     'PresenceHead': presence_head(),
     'MultiLabelPresenceHead': label_head(),
     'AsymmetricLoss': asymmetric_loss(),

@@ -54,16 +54,21 @@ def test_the_cpus_way_to_convolve_before_upsampling_changes_nothing(shape, size)
                 conv3x3_of_upsampled(x, weight, bias, size), expected, rtol=.1, atol=.2, check_dtype=False)
 
 
+# Lateral maps of the sizes that the projector has there, and of others, which are resized.
+@pytest.mark.parametrize('sizes', [[], [(8, 10)], [(8, 10), (16, 20)], [(4, 5), (20, 24)]])
 @pytest.mark.parametrize('training', [False, True])
-def test_the_projectors_short_cuts_change_nothing(training):
-    projector = DynamicProjector(channels=12, sentence_channels=10).double().train(training)
+def test_the_projectors_short_cuts_change_nothing(training, sizes):
+    channels = (3, 5)[:len(sizes)]
+    projector = DynamicProjector(channels=12, sentence_channels=10, lateral_channels=channels).double().train(training)
     x = torch.randn(3, 12, 4, 5, dtype=torch.float64)
     sentence = torch.randn(3, 10, dtype=torch.float64)
+    laterals = [torch.randn(2, width, *size, dtype=torch.float64) for width, size in zip(channels, sizes, strict=True)]
+    index = torch.tensor([1, 0, 1])
     results = []
     for low_resolution in (True, False):
         projector.low_resolution = low_resolution
         projector.zero_grad()
-        logits = projector(x, sentence, (16, 20))
+        logits = projector(x, sentence, (16, 20), laterals, index)
         logits.square().mean().backward()
         results.append([logits, *(parameter.grad for parameter in projector.parameters())])
     for one, other in zip(*results, strict=True):

@@ -85,6 +85,38 @@ def test_both_projections_agree_at_half_the_input(tiny_model_cfg):
     torch.testing.assert_close(fast, slow, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize('laterals', [1, 2])
+def test_lateral_maps_reach_the_logits_of_their_own_image(tiny_model_cfg, laterals):
+    tiny_model_cfg['decode_head']['laterals'] = laterals
+    tiny_model_cfg['backbone'] = {'type': 'EfficientNetLite', 'out_indices': (0, 1, 2, 3)}
+    del tiny_model_cfg['neck']['in_channels']
+    model = build(tiny_model_cfg).eval()
+    images, tokens = torch.randn(2, 3, 33, 47), model.text_encoder.tokenizer(TEXTS)
+    index = torch.tensor([1, 0, 1])
+    with torch.no_grad():
+        logits = model.encode_decode(images, tokens, index)
+        assert logits.shape == (3, 1, 9, 12)
+        for row in range(3):
+            alone = model.encode_decode(images[index[row]][None], tokens[row:row + 1], torch.tensor([0]))
+            torch.testing.assert_close(logits[row:row + 1], alone, rtol=1e-4, atol=1e-4)
+        # The detail is that of the finest lateral map: without it the logits change.
+        weight = (model.decode_head.projector.conv1, model.decode_head.projector.conv2)[laterals - 1][0].weight
+        weight[:, -model.backbone.out_channels[-2 - laterals]:] = 0
+        assert (model.encode_decode(images, tokens, index) - logits).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(('laterals', 'message'), [
+    (2, 'laterals=2 of VisionLanguageDecodeHead needs 4 maps of the image encoder, which has 3: use a backbone'),
+    (3, r'laterals=3 of VisionLanguageDecodeHead should be 0, 1 \(C3\) or 2'),
+    ('1', "laterals='1' of VisionLanguageDecodeHead should be 0"),
+    (True, 'laterals=True of VisionLanguageDecodeHead should be 0'),
+])
+def test_lateral_maps_that_the_backbone_lacks(tiny_model_cfg, laterals, message):
+    tiny_model_cfg['decode_head']['laterals'] = laterals
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(tiny_model_cfg)
+
+
 def test_grouped_form_gives_the_logits_of_the_one_by_one_form(tiny_model_cfg):
     model = build(tiny_model_cfg).eval()
     images = torch.randn(2, 3, 64, 96)

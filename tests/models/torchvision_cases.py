@@ -286,7 +286,7 @@ def test_wrong_settings_of_timm_are_rejected():
     with pytest.raises(ValueError, match=r"has no model 'convnext_tinny'; it has convnext_"):
         MODELS.build(dict(type='TimmBackbone', model_name='convnext_tinny'))
     for indices in ((0, 1), (2, 1, 0), (0, 1, 4)):
-        with pytest.raises(ValueError, match=r'should be three ascending numbers from 0 to 3'):
+        with pytest.raises(ValueError, match=r'should be 3 or 4 ascending numbers from 0 to 3'):
             image_encoder('convnext', out_indices=indices)
     with pytest.raises(ValueError, match=r'frozen_stages=9 of TimmBackbone should be -1 \(none\) or 0 to 5'):
         image_encoder('convnext', frozen_stages=9)

@@ -26,6 +26,9 @@ def published_choices(cfg: Mapping[str, Any]) -> dict[str, str]:
     stride = argument(MODELS, model.get('decode_head') or {}, 'logit_stride')
     if stride not in (None, LOGIT_STRIDE):
         choices['logits'] = f'one per {stride} x {stride} pixels'
+    laterals = argument(MODELS, model.get('decode_head') or {}, 'laterals')
+    if laterals:
+        choices['projector'] = f'with {laterals} lateral map{"s" * (laterals > 1)} of the image encoder'
     length = argument(MODELS, model.get('text_encoder') or {}, 'word_length')
     if length:
         choices['words'] = f'{length} tokens'

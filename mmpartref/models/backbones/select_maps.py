@@ -16,7 +16,7 @@ DRY_RUN = 128
 
 @MODELS.register_module()
 class SelectMaps(TunableEncoder):
-    """Select three maps of any registered backbone, e.g. ``mmseg.MixVisionTransformer`` or ``mmdet.ResNet``.
+    """Select maps of any registered backbone, e.g. ``mmseg.MixVisionTransformer`` or ``mmdet.ResNet``.
 
     Most backbones return four maps, or those of their ``out_indices``. Their packages are imported when a config names
     them, and need mmcv with its compiled operations. Stages are frozen by the backbone's own ``frozen_stages``.
@@ -24,15 +24,15 @@ class SelectMaps(TunableEncoder):
 
     Args:
         backbone: config of the backbone, including its ``init_cfg``, or the backbone.
-        out_channels: channels of the three maps, checked in ``forward``; None for those of a dry run.
-        indices: which of the backbone's maps are C3, C4 and C5; None for those of strides 8, 16 and 32 in a dry run, or
-            the last three where there are no such maps.
+        out_channels: channels of the selected maps, checked in ``forward``; None for those of a dry run.
+        indices: which of the backbone's maps are C3, C4 and C5, or C2 to C5; None for those of strides 8, 16 and 32 in
+            a dry run, or the last three where there are no such maps.
         freeze, lora, adapter: see ``TunableEncoder``.
         init_cfg: mmengine's initialisation config.
 
     Raises:
         ImportError: the package or mmcv's compiled operations are missing.
-        ValueError: ``indices`` or ``out_channels`` do not have three values, or the dry run fails.
+        ValueError: ``indices`` or ``out_channels`` do not have three or four values, or the dry run fails.
     """
     num_layers = 0
 
@@ -47,12 +47,16 @@ class SelectMaps(TunableEncoder):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         for name, given in (('out_channels', out_channels), ('indices', indices)):
-            if given is not None and len(given) != 3:
-                raise InputError(f'SelectMaps takes three {name}, got {given!r}')
+            if given is not None and len(given) not in (3, 4):
+                raise InputError(f'SelectMaps takes three or four {name}, got {given!r}')
         self.kind = type(backbone).__name__ if isinstance(backbone, nn.Module) else str(backbone['type'])
         self.model = backbone if isinstance(backbone, nn.Module) else build_backbone(backbone)
-        self.indices: tuple[int, ...] = (-3, -2, -1) if indices is None else tuple(indices)
         self.out_channels = tuple(out_channels or ())
+        self.indices: tuple[int, ...] = tuple(range(-len(self.out_channels or STRIDES), 0))
+        if indices is not None:
+            self.indices = tuple(indices)
+        if out_channels is not None and len(self.indices) != len(self.out_channels):
+            raise InputError(f'SelectMaps has {len(self.indices)} indices but {len(self.out_channels)} out_channels')
         if out_channels is None:
             maps = self._dry_run()
             if indices is None:
@@ -86,7 +90,7 @@ class SelectMaps(TunableEncoder):
                              'its out_indices')
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Encode normalised images (N, 3, H, W) to C3, C4, C5.
+        """Encode normalised images (N, 3, H, W) to the maps of ``indices``.
 
         Raises:
             ValueError: there are fewer maps than ``indices`` need, or their channels differ from ``out_channels``.
@@ -124,13 +128,13 @@ def build_backbone(backbone: Mapping[str, Any]) -> nn.Module:
 
 
 def build_image_encoder(backbone: Mapping[str, Any]) -> nn.Module:
-    """Build an image encoder; a backbone without three ``out_channels`` is wrapped by ``SelectMaps``.
+    """Build an image encoder; a backbone without three or four ``out_channels`` is wrapped by ``SelectMaps``.
 
     Raises:
         MissingPackageError, InputError: as ``SelectMaps``.
     """
     built = build_backbone(backbone)
     channels = getattr(built, 'out_channels', None)
-    if isinstance(channels, (tuple, list)) and len(channels) == len(STRIDES):
+    if isinstance(channels, (tuple, list)) and len(channels) in (len(STRIDES), len(STRIDES) + 1):
         return built
     return SelectMaps(backbone=built)

@@ -54,7 +54,8 @@ class TimmBackbone(TunableEncoder):
 
     Args:
         model_name: of timm, with or without the tag of its weights: ``'convnext_tiny.in12k_ft_in1k'``.
-        out_indices: which of timm's intermediate maps (blocks of a plain ViT) are C3, C4 and C5.
+        out_indices: which of timm's intermediate maps (blocks of a plain ViT) are C3, C4 and C5; four of a hierarchical
+            model begin with C2.
         pyramid_channels: channels of each map of a plain ViT's pyramid; ignored for hierarchical models.
         model_args: further arguments of the model, e.g. ``dict(drop_path_rate=0.1)``.
         freeze, frozen_stages, lora, adapter: see ``TunableEncoder``. Depths are those of timm's ``group_matcher``: the
@@ -62,7 +63,7 @@ class TimmBackbone(TunableEncoder):
         init_cfg: mmengine's initialisation config.
 
     Attributes:
-        out_channels: channels of (C3, C4, C5).
+        out_channels: channels of (C3, C4, C5), or of all four maps.
         mean, std: normalisation of the pretrained weights per RGB channel, in grey levels.
 
     Raises:
@@ -129,13 +130,15 @@ class TimmBackbone(TunableEncoder):
         return [each['num_chs'] for each in declared], [each['reduction'] for each in declared]
 
     def _choose(self, strides: list[int], wanted: Sequence[int] | None) -> tuple[int, ...]:
-        """Return the indices of C3, C4 and C5 among the maps."""
+        """Return the indices of C3, C4 and C5, or of C2 to C5, among the maps."""
         count = len(strides)
         if wanted is not None:
             chosen = tuple(wanted)
-            if len(chosen) != 3 or not all(0 <= index < count for index in chosen) or sorted(chosen) != list(chosen):
-                raise InputError(f"out_indices={wanted!r} of timm's {self.model_name} should be three ascending "
-                                 f'numbers from 0 to {count - 1}')
+            numbers = (3, ) if self.plain else (3, 4)
+            inside = all(0 <= index < count for index in chosen)
+            if len(chosen) not in numbers or not inside or sorted(chosen) != list(chosen):
+                raise InputError(f"out_indices={wanted!r} of timm's {self.model_name} should be "
+                                 f'{" or ".join(map(str, numbers))} ascending numbers from 0 to {count - 1}')
             return chosen
         if self.plain:
             return max(0, round(count / 3) - 1), max(0, round(count * 2 / 3) - 1), count - 1

@@ -108,10 +108,10 @@ class ReferringSegmentor(BaseModel):
         self.text_encoder = MODELS.build(text_encoder)
         channels: Any = self.backbone.out_channels
         sentence = self.text_encoder.sentence_channels
-        self.neck = MODELS.build(with_channels(neck, in_channels=channels, sentence_channels=sentence))
+        self.neck = MODELS.build(with_channels(neck, in_channels=channels[-3:], sentence_channels=sentence))
         self.decode_head = MODELS.build(with_channels(
             decode_head, in_channels=self.neck.out_channels, sentence_channels=sentence,
-            word_channels=self.text_encoder.word_channels))
+            word_channels=self.text_encoder.word_channels, map_channels=channels))
         self.auxiliary_head = None
         if auxiliary_head is not None:
             self.auxiliary_head = MODELS.build({'in_channels': channels[-1], **auxiliary_head})
@@ -151,6 +151,8 @@ class ReferringSegmentor(BaseModel):
                                ('text_encoder.word_channels', 'decode_head.word_channels'),
                                ('neck.out_channels', 'decode_head.in_channels')):
             given, expected = attrgetter(source)(self), attrgetter(target)(self)
+            if source == 'backbone.out_channels':
+                given = given[-3:]  # C2 may come before them
             if given != expected:
                 raise InputError(f'{source} is {given} but {target} is {expected}: set the latter to {given}, or '
                                  'remove it')
@@ -251,16 +253,17 @@ class ReferringSegmentor(BaseModel):
         padded = self._pad(images)
         if self.channels_last and (padded.is_cuda or not self.training):
             padded = padded.contiguous(memory_format=torch.channels_last)
-        features = self.backbone(padded)  # (N, C, H/8, W/8), (N, C, H/16, W/16), (N, C, H/32, W/32)
+        features = self.backbone(padded)  # (N, C, H/8, W/8), (N, C, H/16, W/16), (N, C, H/32, W/32); C2 may precede
 
         # One row per expression.
-        fused = self.neck(features, sentence, image_index, text_index)  # (M, C, H/16, W/16)
+        fused = self.neck(features[-3:], sentence, image_index, text_index)  # (M, C, H/16, W/16)
         size = self.decode.logits_size(padded.shape[2:])
         texts = (words[text_index], padding[text_index], sentence[text_index])  # (M, L, D), (M, L), (M, E)
+        laterals = (features, image_index) if getattr(self.decode_head, 'laterals', 0) else ()
         if self.has_presence_head:
-            logits, presence = self.decode_head.with_presence(fused, *texts, size)
+            logits, presence = self.decode_head.with_presence(fused, *texts, size, *laterals)
         else:
-            logits, presence = self.decode_head(fused, *texts, size), None
+            logits, presence = self.decode_head(fused, *texts, size, *laterals), None
 
         labels = None
         if self.auxiliary_head is not None and (self.training or self.auxiliary_head.in_evaluation):

