@@ -101,7 +101,9 @@ def recipe(folders, tiny_model_cfg, monkeypatch) -> Callable[..., Config]:
     def shrink(name: str, **options: Any) -> Config:
         cfg = load_config(next((ROOT / 'configs').rglob(f'{name}.py')), options)
         head, loss = cfg.model.get('auxiliary_head'), cfg.model.decode_head.get('loss')
+        laterals, maps = cfg.model.decode_head.get('laterals', 0), cfg.model.backbone.get('out_indices', (1, 2, 3))
         cfg.model = {**copy.deepcopy(tiny_model_cfg), 'decode': cfg.model.decode}
+        cfg.model.decode_head.laterals, cfg.model.backbone.out_indices = laterals, maps
         if loss:
             cfg.model.decode_head.loss = loss
         if head:
@@ -211,10 +213,12 @@ def test_objects_parts_and_their_parts(recipe, folders):
 
 
 @pytest.mark.slow
-def test_small_parts_have_augmentation_and_the_dice_loss(recipe):
+def test_small_parts_have_augmentation_lateral_maps_and_the_dice_loss(recipe):
     cfg = recipe('cris_r50_small_parts_partimagenet')
     runner = train(cfg)
     assert last(cfg, 'loss')['loss_tversky'] > 0
+    head, channels = runner.model.decode_head, runner.model.backbone.out_channels
+    assert head.projector.conv1[0].in_channels == head.in_channels + channels[1]
     kinds = [type(each).__name__ for each in runner.train_dataloader.dataset.pipeline.transforms]
     assert kinds == ['LoadImage', 'DrawExpressions', 'LoadReferringMasks', 'RandomPartFlip', 'RandomPartZoom',
                      'RandomColour', 'Letterbox', 'PackReferringInputs']

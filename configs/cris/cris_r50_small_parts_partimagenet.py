@@ -1,6 +1,8 @@
-# For small parts: the Dice loss and augmentation, not yet measured at this size (docs/recipes.md).
+# For small parts: the Dice loss, lateral maps and augmentation, not yet measured at this size (docs/recipes.md).
 _base_ = './cris_r50_aligned_partimagenet.py'
-model = dict(decode_head=dict(loss=[dict(type='TextToPixelContrastiveLoss'), dict(type='TverskyLoss')]))
+model = dict(
+    backbone=dict(out_indices=(0, 1, 2, 3)),
+    decode_head=dict(laterals=2, loss=[dict(type='TextToPixelContrastiveLoss'), dict(type='TverskyLoss')]))
 train_pipeline = [
     *_base_.train_pipeline[:3],
     dict(type='RandomPartFlip'),
