@@ -26,7 +26,9 @@ ONNX_SIZE, PT2_SIZE = (64, 96), (96, 64)
 COUNTS = ((1, 1, 1), (2, 5, 3), (3, 2, 1), (1, 2, 6))
 CONFIG = f"""
 _base_ = {str(ROOT / 'configs/cris_tiny_toyparts.py')!r}
-model = dict(text_encoder=dict(layers=1), decode_head=dict(num_layers=1), threshold=0.3)
+model = dict(
+    backbone=dict(out_indices=(0, 1, 2, 3)), text_encoder=dict(layers=1), decode_head=dict(num_layers=1, laterals=2),
+    threshold=0.3)
 test_dataloader = dict(dataset=dict(pipeline=[
     dict(type='LoadImage'), dict(type='Letterbox', size=(64, 96), half_pixel=True), dict(type='PackReferringInputs')]))
 """
@@ -42,7 +44,7 @@ def folder(tmp_path_factory) -> Path:
     """A config, and a checkpoint in which every weight and statistic changes the outputs."""
     folder = tmp_path_factory.mktemp('export')
     (folder / 'tiny.py').write_text(CONFIG)
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     model = load_segmentor(Config.fromfile(folder / 'tiny.py'), None)
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
